@@ -1,0 +1,1 @@
+"""Geometry, rendering, data and output pieces of the pipeline; imports neither `models` nor `SAM_repo`."""

@@ -1,0 +1,129 @@
+"""Files that are either whole or absent: atomic writes, checked reads, content digests."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+
+from utils.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path` with the same suffix; rename it over `path` on success, remove it on failure.
+
+    The folder is created where missing. A reader never sees a half-written file, also after `kill -9`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_torch(path: str | os.PathLike, value: Any) -> None:
+    """Save tensors and plain types so that `load_torch` (weights only) reads them back."""
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(value, temporary)
+        except RuntimeError as error:  # torch reports a full disk as a RuntimeError of its zip writer
+            raise OSError(errno.ENOSPC, "the file could not be written whole (disk full?)", str(path)) from error
+
+
+def load_torch(path: str | os.PathLike, map_location: str | torch.device = "cpu", what: str = "checkpoint") -> Any:
+    """Load a file of tensors and plain types; nothing is unpickled.
+
+    Raises UserError naming `path` and `what` if it is missing, truncated or not such a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path} is not a readable {what} (truncated, or another kind of file): {reason}; "
+                        "create it again") from error
+
+
+def save_json(path: str | os.PathLike, value: Any) -> None:
+    """Write `value` as indented JSON."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def load_json(path: str | os.PathLike, what: str = "file") -> Any:
+    """Read JSON; UserError naming `path` and `what` if it is missing or damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a readable {what}: {error}; create it again") from error
+
+
+def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write one array as `.npy`."""
+    with atomic_path(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def save_npz(path: str | os.PathLike, compressed: bool = True, **arrays: np.ndarray) -> None:
+    """Write named arrays as `.npz`."""
+    with atomic_path(path) as temporary:
+        (np.savez_compressed if compressed else np.savez)(temporary, **arrays)
+
+
+def load_npz(path: str | os.PathLike, what: str = "file") -> dict[str, np.ndarray]:
+    """Read named arrays; UserError naming `path` and `what` if it is missing or damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a readable {what}: {error}; delete it and run the same command again") from error
+
+
+def digest(*parts: np.ndarray | torch.Tensor | str | bytes | int | float) -> str:
+    """SHA-256 of the parts with their types and shapes, as 16 hex digits."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().cpu().numpy()
+        if isinstance(part, np.ndarray):
+            sha.update(f"array {part.dtype.str} {part.shape};".encode())
+            sha.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            sha.update(b"bytes %d;" % len(part) + part)
+        else:
+            text = repr(part).encode()
+            sha.update(f"{type(part).__name__} {len(text)};".encode() + text)
+    return sha.hexdigest()[:16]
