@@ -202,6 +202,7 @@ main() {
         reason=''
     fi
     if [ "$requirements" = requirements.txt ]; then
+        "$PYTHON" -m pip uninstall --quiet --yes kaolin >/dev/null 2>&1 || true  # built for another torch
         say 'installing the packages (torch is large: a few minutes on a slow connection)'
         if ! install_file requirements.txt || ! smoke_test requirements.txt; then
             fail "the packages could not be installed (see above). Check the network, the disk ($(df -h . | awk 'NR==2{print $4}') free, 7 GB needed) and pip's index configuration, then run this again." 1
