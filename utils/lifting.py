@@ -6,6 +6,7 @@ three barycentric weights a row; its gradient is R_t^T. No differentiable raster
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -96,7 +97,10 @@ class DistillationQuadratic:
         size = self.mesh.num_vertices
         a = torch.sparse_coo_tensor(torch.stack([rows, columns]), (self.face_blocks[used] / self.views).float().reshape(-1),
                                     (size, size), check_invariants=False).coalesce()
-        return CollapsedLoss(a.to_sparse_csr(), self.b / self.views, self.c / self.views)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+            a = a.to_sparse_csr()
+        return CollapsedLoss(a, self.b / self.views, self.c / self.views)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,8 @@ class Mesh:
     face_polygon: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, dtype=np.float64))
+        object.__setattr__(self, "faces", np.ascontiguousarray(self.faces, dtype=np.int64))
         if self.face_polygon is None:
             object.__setattr__(self, "face_polygon", np.arange(len(self.faces), dtype=np.int64))
 

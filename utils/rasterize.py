@@ -131,8 +131,8 @@ def _with_barycentric(face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras
     determinant = (direction * normal).sum(-1)
     safe = torch.where(determinant.abs() < 1e-300, torch.ones_like(determinant), determinant)
     across = torch.linalg.cross(direction, to_corner)
-    weight1 = (across * side2).sum(-1) / safe
-    weight2 = -(across * side1).sum(-1) / safe
+    weight1 = -(across * side2).sum(-1) / safe
+    weight2 = (across * side1).sum(-1) / safe
     weights = torch.stack([1 - weight1 - weight2, weight1, weight2], -1).clamp(0, 1)
     total = weights.sum(-1, keepdim=True)
     weights = torch.where(total > 0, weights / total.clamp_min(1e-12), torch.full_like(weights, 1 / 3))
@@ -180,8 +180,10 @@ def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Ten
     reach = ((corner[..., 0, :] - origins) * normal).sum(-1) / torch.where(slope.abs() < 1e-12, torch.ones_like(slope), slope)
     plane_depth = reach * depth
     pixel_depth = raster.depth[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    # At a crease the extended plane can cut in front of the vertex; the pixel's own depth then decides.
-    in_front = torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth) >= depth - DEPTH_TOLERANCE
+    # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
+    # the pixel's own depth bounds it on both sides.
+    plane_depth = torch.minimum(torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth), pixel_depth + 3 * DEPTH_TOLERANCE)
+    in_front = plane_depth >= depth - DEPTH_TOLERANCE
     return on_object & (own_face | (in_front & _some_face_looks(mesh, origins[:, 0])))
 
 
