@@ -185,7 +185,7 @@ def save_shard(path: Path, vertices: Tensor, positive: Tensor, view: Tensor, sco
 
 def pack_masks(masks: Tensor) -> np.ndarray:
     """(n, H, W) bool -> (n, ceil(HW / 8)) uint8, eight pixels a byte."""
-    return np.packbits(masks.numpy().reshape(len(masks), -1), axis=1)
+    return np.packbits(masks.flatten(1).numpy(), axis=1)
 
 
 def unpack_masks(packed: np.ndarray, size: tuple[int, int]) -> Tensor:
