@@ -65,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
                                  pair_views=args.pair_views, share_pairs=args.share_pairs)
     device = choose_device(args.device)
     mesh = load_mesh(args.obj_path)
+    if not args.single_click:  # second clicks start from single masks: refuse before anything is written
+        SupervisionSet.open(directory, mesh, kinds=("single",))
     rasterizer = Rasterizer(mesh, args.renderer, device)
     if args.encoder_data_dir:
         pool = open_view_pool(args.encoder_data_dir, mesh)

@@ -3,8 +3,7 @@
 A set is a folder of few files, never one file a sample:
 
     supervision.json        mesh digest, teacher, settings, and how many shards each kind of click has
-    cameras.pt              the views, at the resolution of the masks
-    clicks.npz              the sampled vertices, and in which views they are seen at which pixel
+    clicks.npz              the views, the sampled vertices, and in which views they are seen at which pixel
     single_000.npz, ...     samples of single positive clicks
     positive_000.npz, ...   samples with a second click that includes
     negative_000.npz, ...   samples with a second click that excludes
@@ -26,7 +25,7 @@ from torch import Tensor
 from utils.cameras import Cameras
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_json, load_torch, save_npz
+from utils.files import load_json, save_npz
 from utils.mesh import Mesh
 
 KINDS = ("single", "positive", "negative")
@@ -86,7 +85,7 @@ class SupervisionSet:
         if missing:
             raise UserError(f"the click supervision at {directory} is unfinished ({missing} of {len(paths)} shards are missing); "
                             "run data_generation.py again with the same options to finish it")
-        cameras = Cameras.from_dict(load_torch(directory / "cameras.pt", what="camera file"))
+        cameras = _cameras_from_arrays(directory / "clicks.npz")
         heads = [_read_arrays(path, ("vertices", "positive", "view", "score")) for path in paths]
         counts = [len(head["view"]) for head in heads]
         joined = {name: _join(heads, name, shape, dtype) for name, shape, dtype in
@@ -175,6 +174,17 @@ def read_manifest(directory: Path, mesh: Mesh | None = None) -> dict:
 def shard_path(directory: Path, kind: str, shard: int) -> Path:
     """The file of one shard."""
     return Path(directory) / f"{kind}_{shard:03d}.npz"
+
+
+def cameras_to_arrays(cameras: Cameras) -> dict[str, np.ndarray]:
+    """The views as arrays of `clicks.npz`."""
+    return {"world_to_camera": cameras.world_to_camera.cpu().numpy(), "fov_y": np.float64(cameras.fov_y),
+            "size": np.array(cameras.size, dtype=np.int64)}
+
+
+def _cameras_from_arrays(path: Path) -> Cameras:
+    held = _read_arrays(path, ("world_to_camera", "fov_y", "size"))
+    return Cameras(torch.from_numpy(held["world_to_camera"]), float(held["fov_y"]), tuple(held["size"].tolist()))
 
 
 def save_shard(path: Path, vertices: Tensor, positive: Tensor, view: Tensor, score: Tensor, masks: np.ndarray) -> None:

@@ -24,11 +24,12 @@ from tqdm import tqdm
 from utils.cameras import Cameras
 from utils.click_masks import changes_enough, draw_columns, inside_mask, nearer_half, prompt_clicks
 from utils.errors import UserError
-from utils.files import digest, load_npz, save_json, save_npz, save_torch
+from utils.files import digest, load_npz, save_json, save_npz
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer, visible_vertices
 from utils.sampling import farthest_point_sampling
-from utils.supervision import ABSENT, FORMAT, KINDS, SupervisionSet, pack_masks, read_manifest, save_shard, shard_path
+from utils.supervision import (ABSENT, FORMAT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, read_manifest,
+                               save_shard, shard_path)
 from utils.teacher import Teacher
 from utils.view_pool import ViewPool
 
@@ -168,7 +169,7 @@ class _Singles:
         self.samples = singles
         self.first = views.index_of(singles.vertices[:, 0])  # (S,) which sampled vertex each sample clicks
         good = singles.score >= min_score
-        self.by_view = {view: samples[good[samples]] for view, samples in singles.by_view().items()}
+        self.by_view = {view: samples[good[samples]] for view, samples in singles.by_view().items() if good[samples].any()}
 
     def __iter__(self):
         """(view, samples (n,), their sampled vertices (n,)) of every view, in order."""
@@ -434,13 +435,14 @@ def _click_views(directory: Path, rasterizer: Rasterizer, cameras: Cameras, sett
     """The sampled vertices and where they show; kept beside the shards."""
     path = directory / "clicks.npz"
     if not path.exists():
-        save_torch(directory / "cameras.pt", cameras.to_dict())
         views = locate_clicks(rasterizer, cameras, choose_clicked_vertices(rasterizer.mesh, settings))
-        save_npz(path, vertices=views.vertices.numpy(), visible=views.visible.numpy(), pixels=views.pixels.numpy().astype(np.int16))
+        save_npz(path, vertices=views.vertices.numpy(), visible=views.visible.numpy(),
+                 pixels=views.pixels.numpy().astype(np.int16), **cameras_to_arrays(cameras))
     held = load_npz(path, "list of clicked vertices")
     vertices = torch.from_numpy(held["vertices"])
     positions = torch.from_numpy(rasterizer.mesh.normalized[held["vertices"]])
-    return ClickViews(vertices, positions, torch.from_numpy(held["visible"]), torch.from_numpy(held["pixels"].astype(np.int64)))
+    pixels = torch.from_numpy(held["pixels"].astype(np.int64))
+    return ClickViews(vertices, positions, torch.from_numpy(held["visible"]), pixels)
 
 
 def _generator(*parts: str | int) -> torch.Generator:
