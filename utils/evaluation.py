@@ -63,22 +63,25 @@ def next_click(graph: FaceGraph, areas: np.ndarray, part: np.ndarray, selected: 
     return int(candidates[np.argmax(depth)]), positive
 
 
-def run_part(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, part: np.ndarray, clicks: int,
-             stop_at: float | None = None, generator: np.random.Generator | None = None) -> PartRun:
-    """Click until `clicks` clicks are made, or IoU `stop_at` is reached (all of `clicks` then keep that IoU), or nothing is wrong."""
+def run_part(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, part: np.ndarray, clicks: int = 10, cap: int = 20,
+             target: float = 0.9, generator: np.random.Generator | None = None) -> PartRun:
+    """Click `clicks` times, then on until IoU `target` or `cap` clicks; the IoU list is `cap` long, its last value repeated.
+
+    A selection that equals the part ends it, and so does a click where one already is: clicking there again changes
+    nothing, the method does not obey.
+    """
     run, selected = PartRun(), None
-    for _ in range(clicks):
-        if selected is not None and (np.array_equal(selected, part) or (stop_at is not None and run.iou[-1] >= stop_at)):
+    while len(run.iou) < clicks or (len(run.iou) < cap and run.iou[-1] < target):
+        if selected is not None and np.array_equal(selected, part):
             break
         face, positive = next_click(graph, areas, part, selected, generator)
-        if face in run.faces:  # the method does not obey a click: clicking there again changes nothing
-            run.iou.append(run.iou[-1])
-            continue
+        if face in run.faces and generator is None:
+            break
         run.faces.append(face)
         run.positive.append(positive)
         selected = prepared.probabilities(np.array(run.faces), np.array(run.positive)) > 0.5
         run.iou.append(area_iou(selected, part, areas))
-    run.iou += [run.iou[-1]] * (clicks - len(run.iou))
+    run.iou += [run.iou[-1]] * (cap - len(run.iou))
     return run
 
 

@@ -1,0 +1,147 @@
+"""View pool, feature field and the encoder stage, with a teacher that needs no weights."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+import encoder
+from models.feature_field import FeatureField, FieldConfig
+from models.fourier import FourierFeatures
+from utils.errors import UserError
+from utils.files import load_torch
+from utils.mesh import load_mesh
+from utils.rasterize import Rasterizer
+from utils.view_pool import ViewSettings, build_view_pool, open_view_pool
+
+
+class ColourTeacher:
+    """Embeds an image by a fixed random projection of its shrunken colours."""
+
+    name, embedding_shape, image_size = "colour-0", (256, 14, 14), 224
+
+    def __init__(self):
+        self.embedded = 0
+        self.projection = torch.randn(256, 3, generator=torch.Generator().manual_seed(0))
+
+    def embed(self, images):
+        self.embedded += len(images)
+        small = torch.nn.functional.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float() / 255, 14)
+        return torch.tanh(torch.einsum("dc,bchw->bdhw", self.projection, small - 0.5))
+
+
+@pytest.fixture
+def ball_file(tmp_path):
+    path = tmp_path / "ball.obj"
+    trimesh.creation.icosphere(subdivisions=2).export(path)
+    return path
+
+
+@pytest.fixture
+def teacher(monkeypatch):
+    teacher = ColourTeacher()
+    monkeypatch.setattr(encoder, "load_teacher", lambda *args, **kwargs: teacher)
+    return teacher
+
+
+def command(ball_file, tmp_path, *extra):
+    return ["--obj_path", str(ball_file), "--encoder_data_dir", str(tmp_path / "views"), "--encoder_model_dir",
+            str(tmp_path / "field"), "--n_views", "40", "--view_sampling", "sphere", "--steps", "60", "--device", "cpu", *extra]
+
+
+def test_fourier_features_follow_the_paper():
+    encoding = FourierFeatures(256, 5.0, torch.Generator().manual_seed(0))
+    x = torch.randn(7, 3)
+    encoded = encoding(x)
+    assert encoded.shape == (7, 515)
+    norms = encoding.frequencies.norm(dim=0)
+    assert (norms.diff() >= 0).all() and 4 < encoding.frequencies.std() < 6
+    for column in (0, 100, 255):
+        phase = 2 * math.pi * sum(float(x[3, k]) * float(encoding.frequencies[k, column]) for k in range(3))
+        assert float(encoded[3, 3 + column]) == pytest.approx(math.sin(phase), abs=1e-3)
+        assert float(encoded[3, 259 + column]) == pytest.approx(math.cos(phase), abs=1e-3)
+
+
+def test_field_has_the_published_layers():
+    field = FeatureField(FieldConfig())
+    sizes = [tuple(layer.weight.shape) for layer in field.mlp if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [(256, 515)] + [(256, 256)] * 5
+
+
+def test_stage_writes_the_published_files_and_the_field_reloads_exactly(ball_file, tmp_path, teacher):
+    assert encoder.main(command(ball_file, tmp_path)) == 0
+    features = load_torch(tmp_path / "field" / "pred_f.pth")
+    assert features.shape == (162, 256) and features.dtype == torch.float32
+    saved = load_torch(tmp_path / "field" / "encoder_checkpoint.pth")
+    assert {"encoder_state_dict", "optimizer_state_dict", "losses"} <= set(saved)
+    field = FeatureField(FieldConfig(**saved["run"]["config"]))
+    field.load_state_dict(saved["encoder_state_dict"])
+    with torch.no_grad():
+        assert torch.equal(field(torch.from_numpy(load_mesh(ball_file).normalized)), features)
+    assert saved["losses"][-1] < 0.5 * saved["losses"][0]
+    record = json.loads((tmp_path / "field" / "pred_f.json").read_text())
+    assert record["mesh_digest"] == load_mesh(ball_file).digest and record["teacher"] == "colour-0"
+
+
+@pytest.mark.parametrize("distillation", ["collapsed", "rendered"])
+def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, teacher, monkeypatch, distillation):
+    options = ("--distillation", distillation, "--num_epochs", "1", "--save_interval", "0")
+    encoder.main(command(ball_file, tmp_path, *options))
+    whole = load_torch(tmp_path / "field" / "pred_f.pth")
+    (tmp_path / "field" / "pred_f.pth").unlink()
+    (tmp_path / "field" / "encoder_checkpoint.pth").unlink()
+
+    save, calls = encoder.save_torch, []
+
+    def save_then_die(path, value):
+        save(path, value)
+        calls.append(path)
+        if len(calls) == 17:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoder, "save_torch", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.main(command(ball_file, tmp_path, *options))
+    assert len(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"]) == 17
+    monkeypatch.setattr(encoder, "save_torch", save)
+    encoder.main(command(ball_file, tmp_path, *options))
+    torch.testing.assert_close(load_torch(tmp_path / "field" / "pred_f.pth"), whole, atol=1e-5, rtol=0)
+
+
+def test_finished_views_are_not_embedded_again(ball_file, tmp_path, teacher):
+    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    assert teacher.embedded == 40
+    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    assert teacher.embedded == 40
+    (tmp_path / "views" / "embeddings_001.npy").unlink()  # as if killed before the second shard was whole
+    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    assert teacher.embedded == 48
+
+
+def test_pool_returns_what_the_teacher_saw_and_said(ball_file, tmp_path, teacher):
+    rasterizer = Rasterizer(load_mesh(ball_file), "embree")
+    pool = build_view_pool(tmp_path / "views", rasterizer, teacher, ViewSettings("uniform", 35, seed=4))
+    images = pool.render(rasterizer, [2, 34])
+    for view, embedding in zip((2, 34), teacher.embed(images)):
+        torch.testing.assert_close(pool.embedding(view), embedding, atol=1e-3, rtol=1e-3)
+
+
+def test_views_of_another_mesh_or_setting_are_refused(ball_file, tmp_path, teacher):
+    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    with pytest.raises(UserError, match="another seed"):
+        encoder.main(command(ball_file, tmp_path, "--start_training", "0", "--seed", "1"))
+    other = tmp_path / "box.obj"
+    trimesh.creation.box().export(other)
+    with pytest.raises(UserError, match="another mesh"):
+        encoder.main(command(other, tmp_path, "--start_training", "0"))
+    with pytest.raises(UserError, match="another mesh"):
+        open_view_pool(tmp_path / "views", load_mesh(other))
+    encoder.main(command(ball_file, tmp_path, "--start_training", "0", "--seed", "1", "--overwrite", "1"))
+
+
+def test_training_without_views_says_how_to_make_them(ball_file, tmp_path):
+    with pytest.raises(UserError, match="--generate_random_views 1"):
+        encoder.main(command(ball_file, tmp_path, "--generate_random_views", "0"))
