@@ -18,7 +18,7 @@ Color = tuple[float, float, float]
 
 # RGB in [0, 1], as in the paper's figures: grey shape, blue selection, green and red clicks.
 BASE_COLOR: Color = (0.67, 0.67, 0.67)
-SELECTION_COLOR: Color = (0.20, 0.45, 0.95)
+SELECTION_COLOR: Color = (0.16, 0.40, 0.86)
 POSITIVE_COLOR: Color = (0.10, 0.75, 0.20)
 NEGATIVE_COLOR: Color = (0.90, 0.10, 0.10)
 SPHERE_RADIUS = 0.02  # normalised units: the shape has radius 1
