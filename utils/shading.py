@@ -47,11 +47,10 @@ def shade(mesh: Mesh, cameras: Cameras, raster: Rasterization, *, vertex_colors:
     """
     device = raster.face_ids.device
     face_index = raster.face_ids.clamp_min(0)
+    normals = face_normals = torch.from_numpy(mesh.face_normals).to(device)[face_index]
     if smooth:
         normals = torch.nn.functional.normalize(
             interpolate(mesh, raster, torch.from_numpy(mesh.vertex_normals).to(device)), dim=-1)
-    else:
-        normals = torch.from_numpy(mesh.face_normals).to(device)[face_index]
     if vertex_colors is not None:
         colors = interpolate(mesh, raster, vertex_colors.to(device).float())
     elif face_colors is not None:
@@ -61,7 +60,8 @@ def shade(mesh: Mesh, cameras: Cameras, raster: Rasterization, *, vertex_colors:
 
     rotation = cameras.world_to_camera[:, :3, :3].to(device)
     origins, directions = Cameras(cameras.world_to_camera.to(device), cameras.fov_y, cameras.size).rays()
-    away = (normals * directions).sum(-1, keepdim=True) > 0
+    # The face decides, not the smooth normal: near a silhouette that may look away from a face that does not.
+    away = (face_normals * directions).sum(-1, keepdim=True) > 0
     normals = torch.where(away, -normals, normals)
     in_camera = torch.einsum("bhwi,bji->bhwj", normals, rotation) * normals.new_tensor([1.0, -1.0, -1.0])
     light = spherical_harmonic_light(in_camera, torch.as_tensor(lights, dtype=torch.float32))
