@@ -1,7 +1,7 @@
 """Prompting the teacher with clicks: masks of single clicks, and second clicks that change them (paper Sec. 3.3).
 
-Everything here works on one view, for all of its clicks at once. Clicked vertices are numbered 0..C-1 by their place in the
-list of sampled vertices; pixels are (x, y) integers, column and row, of the image the masks are drawn on.
+Everything here works on one view, for all of its clicks at once. Clicked vertices are numbered 0..C-1 by their place in
+the list of sampled vertices; pixels are (x, y) integers, column and row, of the image the masks are drawn on.
 """
 
 from __future__ import annotations
@@ -83,14 +83,16 @@ def draw_columns(eligible: Tensor, count: int, generator: torch.Generator) -> tu
 
     Returns the rows and the columns drawn, (P,) int64 each, in order of rows, then columns.
     """
-    if eligible.numel() == 0 or count < 1:
-        empty = torch.zeros(0, dtype=torch.int64)
-        return empty, empty
-    keys = torch.rand(eligible.shape, generator=generator).masked_fill(~eligible, 2.0)
-    order = keys.argsort(dim=1)[:, :count]
-    chosen = torch.zeros_like(eligible).scatter_(1, order, torch.ones_like(order, dtype=torch.bool)) & eligible
-    rows, columns = chosen.nonzero(as_tuple=True)
-    return rows, columns
+    return lowest_columns(eligible, torch.rand(eligible.shape, generator=generator), count).nonzero(as_tuple=True)
+
+
+def lowest_columns(eligible: Tensor, keys: Tensor, count: int) -> Tensor:
+    """(..., C) bool: up to `count` of the True entries along the last dimension, those with the lowest keys.
+
+    keys: in [0, 1), of a shape that broadcasts with `eligible`.
+    """
+    order = torch.where(eligible, keys, 2.0).argsort(dim=-1, stable=True)[..., :count]
+    return torch.zeros_like(eligible).scatter_(-1, order, True) & eligible
 
 
 def changes_enough(first: Tensor, second: Tensor, positive: Tensor, max_iou: float = 0.9) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from utils.cameras import Cameras
-from utils.click_masks import changes_enough, draw_columns, inside_mask, nearer_half, prompt_clicks
+from utils.click_masks import changes_enough, draw_columns, inside_mask, lowest_columns, nearer_half, prompt_clicks
 from utils.errors import UserError
 from utils.files import digest, load_npz, save_json, save_npz
 from utils.mesh import Mesh
@@ -286,11 +286,9 @@ class SharedPairs:
         usable &= partners != torch.arange(len(partners))[:, None]
         if not self.settings.pair_views:
             return usable
-        flat = usable.flatten(1)
-        pair, view = draw_columns(flat.T, self.settings.pair_views, _generator("views of pairs", kind, self.seed))
-        chosen = torch.zeros_like(flat)
-        chosen[view, pair] = True
-        return chosen.view_as(usable)
+        # All pairs of a vertex prefer the same views: its single mask, where they start, is then asked for only there.
+        keys = torch.rand((len(partners), 1, len(usable)), generator=_generator("views of pairs", self.seed))
+        return lowest_columns(usable.permute(1, 2, 0), keys, self.settings.pair_views).permute(2, 0, 1)
 
 
 def _nearest_sampled(positions: Tensor, count: int) -> Tensor:
