@@ -93,7 +93,8 @@ class Builder:
     # -- solids
     def add(self, part: int, *solids: Solid, smooth: bool | None = None, softness: float | None = None,
             carve: bool = False) -> None:
-        """Adds solids to a part. `carve` subtracts them instead (smooth clusters only) and labels the cut with the part."""
+        """Adds solids to a part. `carve` subtracts them from what was added before instead (smooth clusters only) and labels
+        the cut with the part."""
         smooth = self.smooth if smooth is None else smooth
         softness = self.softness if softness is None else softness
         for solid in solids:
@@ -105,15 +106,17 @@ class Builder:
         self.cluster += 1
 
 
-def compose(builder: Builder, resolution: int, family: str, max_cells: int = 500_000) -> LabelledMesh:
-    """Builds the mesh of all pieces. `resolution`: cells along the longest side of each blended cluster."""
+def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700_000) -> LabelledMesh:
+    """Builds the mesh of all pieces. `resolution`: least number of cells along the longest side of a blended cluster; a
+    cluster with thin solids gets more, up to `max_cells` in all, and solids that are thinner still are placed sharply."""
+    place_thin_pieces(builder.pieces, resolution, max_cells)
     vertices, faces, part, offset = [], [], [], 0
     for cluster in sorted({piece.cluster for piece in builder.pieces}):
         pieces = [piece for piece in builder.pieces if piece.cluster == cluster]
         if cluster < 0:
             surfaces = [(*piece.solid.mesh(piece.detail), piece.part) for piece in pieces]
         else:
-            surfaces = [blended_surface(pieces, resolution, max_cells)]
+            surfaces = [blended_surface(pieces, grid_cell(pieces, resolution, max_cells))]
         for v, f, label in surfaces:
             vertices.append(v)
             faces.append(f + offset)
@@ -138,8 +141,8 @@ class Field:
     """Signed distance of pieces joined by quadratic smooth minima, each evaluated only near its own box."""
 
     def __init__(self, pieces: Sequence[Piece]):
-        self.pieces = [p for p in pieces if not p.carve] + [p for p in pieces if p.carve]
-        boxes = np.array([p.solid.bounds() for p in self.pieces if not p.carve])
+        self.pieces = list(pieces)
+        boxes = np.array([p.solid.bounds() for p in pieces if not p.carve])
         self.low, self.high = boxes[:, 0].min(0), boxes[:, 1].max(0)
         self.far = 10 * float(np.max(self.high - self.low))  # beyond any blending radius
 
@@ -152,22 +155,36 @@ class Field:
             joined -= np.maximum(k - np.abs(value - distance), 0) ** 2 / (4 * k)
         return -joined if piece.carve else joined
 
-    def grid(self, origin: Array, cell: float, shape: tuple[int, int, int]) -> Array:
-        """Values on a regular grid (float32); far from every piece the value is only a positive bound."""
-        values = np.full(shape, self.far, dtype=np.float32)
+    def grid(self, origin: Array, cell: float, shape: tuple[int, int, int], block: int = 6) -> Array:
+        """Values on a regular grid (float32), exact near the surface; elsewhere they have the right sign only.
+
+        Each piece is evaluated block by block: at the centre of a block first, then at all its points if the piece's surface
+        or its blending zone may pass there.
+        """
+        padded = tuple(-(-size // block) * block for size in shape)
+        values = np.full(padded, self.far, dtype=np.float32)
+        corner = np.stack(np.meshgrid(*[np.arange(block)] * 3, indexing="ij"), -1).reshape(-1, 3)
+        reach = 1.5 * cell * block * np.sqrt(3) / 2  # half a block's diagonal, with allowance for approximate distances
         for piece in self.pieces:
             low, high = piece.solid.bounds()
             margin = piece.blend + 2 * cell
-            start = np.clip(np.floor((low - margin - origin) / cell).astype(int), 0, shape)
-            stop = np.clip(np.ceil((high + margin - origin) / cell).astype(int) + 1, 0, shape)
+            start = np.clip(np.floor((low - margin - origin) / cell).astype(int), 0, shape) // block
+            stop = -(-np.clip(np.ceil((high + margin - origin) / cell).astype(int) + 1, 0, shape) // block)
             if np.any(stop <= start):
                 continue
-            box = tuple(slice(a, b) for a, b in zip(start, stop))
-            axes = [origin[i] + cell * np.arange(start[i], stop[i]) for i in range(3)]
-            points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-            distance = piece.solid.distance(points).reshape(stop - start).astype(np.float32)
-            values[box] = self._join(values[box], distance, piece)
-        return values
+            blocks = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(start, stop)], indexing="ij"), -1).reshape(-1, 3) * block
+            center = piece.solid.distance(origin + cell * (blocks + (block - 1) / 2))
+            near = np.abs(center) < reach + margin
+            index = (blocks[near][:, None] + corner).reshape(-1, 3)
+            distance = piece.solid.distance(origin + cell * index)
+            deep = center <= -(reach + margin)
+            if deep.any():
+                inner = (blocks[deep][:, None] + corner).reshape(-1, 3)
+                index = np.concatenate([index, inner])
+                distance = np.concatenate([distance, np.repeat(center[deep], len(corner))])
+            at = (index[:, 0], index[:, 1], index[:, 2])
+            values[at] = self._join(values[at], distance.astype(np.float32), piece)
+        return values[: shape[0], : shape[1], : shape[2]]
 
     def distances(self, points: Array) -> Array:
         """(P, N) distance of each piece; infinite away from its box. Carved pieces are negated."""
@@ -188,20 +205,40 @@ class Field:
         return value
 
     def labels(self, points: Array) -> Array:
-        """(N,) part of the piece whose surface is nearest."""
+        """(N,) part of the piece whose surface is nearest; a cut owns the surface that it made."""
         distances = self.distances(points)
-        for row, piece in zip(distances, self.pieces):
-            if piece.carve:  # a cut owns the surface it made, where its own boundary passes
-                row[:] = np.where(np.abs(row) < 1e-2 * np.max(self.high - self.low), np.abs(row) - 1.0, np.inf)
-        return np.array([p.part for p in self.pieces])[distances.argmin(0)]
+        carved = np.array([piece.carve for piece in self.pieces])
+        within = 3e-3 * np.max(self.high - self.low)
+        buried = distances[~carved].min(0) < -0.5 * within
+        for i in np.flatnonzero(carved):
+            distances[i] = np.where(buried & (np.abs(distances[i]) < within), -np.inf, np.inf)
+        return np.array([piece.part for piece in self.pieces])[distances.argmin(0)]
 
 
-def blended_surface(pieces: Sequence[Piece], resolution: int, max_cells: int = 500_000, project: bool = True) -> tuple[Array, Array, Array]:
-    """Marching cubes of a cluster -> vertices (V, 3), faces (F, 3), part of each face (F,)."""
+def grid_cell(pieces: Sequence[Piece], resolution: int, max_cells: int) -> float:
+    """Side of a grid cell: fine enough for the resolution and for the thinnest solid, within `max_cells`."""
+    boxes = np.array([piece.solid.bounds() for piece in pieces if not piece.carve])
+    extent = boxes[:, 1].max(0) - boxes[:, 0].min(0)
+    cell = min(extent.max() / resolution, 1.1 * min(piece.solid.size for piece in pieces))
+    return float(max(cell, (np.prod(extent + 6 * cell) / max_cells) ** (1 / 3)))
+
+
+def place_thin_pieces(pieces: Sequence[Piece], resolution: int, max_cells: int) -> None:
+    """Takes solids that are thinner than the grid of their cluster can show out of it, so that no limb is broken."""
+    for cluster in {piece.cluster for piece in pieces if piece.cluster >= 0}:
+        members = [piece for piece in pieces if piece.cluster == cluster]
+        if all(piece.carve for piece in members):
+            raise ValueError("a cluster has nothing to carve from")
+        cell = grid_cell(members, resolution, max_cells)
+        for piece in members:
+            if piece.solid.size < 0.7 * cell and not piece.carve:
+                piece.cluster = -1
+
+
+def blended_surface(pieces: Sequence[Piece], cell: float, project: bool = True) -> tuple[Array, Array, Array]:
+    """Marching cubes of a cluster on a grid of side `cell` -> vertices (V, 3), faces (F, 3), part of each face (F,)."""
     blend = Field(pieces)
     extent = blend.high - blend.low
-    cell = extent.max() / resolution
-    cell = max(cell, (np.prod(extent + 6 * cell) / max_cells) ** (1 / 3))
     shape = tuple(int(s) for s in np.ceil(extent / cell).astype(int) + 7)
     origin = blend.low - 3 * cell
     values = blend.grid(origin, cell, shape)
@@ -214,3 +251,55 @@ def blended_surface(pieces: Sequence[Piece], resolution: int, max_cells: int = 5
         vertices = vertices + step[:, None] * normals
     vertices, faces = drop_degenerate(vertices, faces.astype(np.int64))
     return vertices, faces, blend.labels(vertices[faces].mean(1))
+
+
+# ---------------------------------------------------------------------------------------------- loose pieces
+
+def attach_loose_pieces(pieces: Sequence[Piece], overlap: float = 0.15) -> None:
+    """Moves solids that touch nothing until they do: each loose assembly towards the nearest point of the largest one.
+
+    `overlap`: how far the moved solid enters the other, in units of its own thin radius.
+    """
+    solid = [piece for piece in pieces if not piece.carve]
+    points = [_surface_points(piece.solid) for piece in solid]
+    boxes = np.array([piece.solid.bounds() for piece in solid])
+    group = np.arange(len(solid))
+    for i in range(len(solid)):
+        for j in range(i):
+            if group[i] != group[j] and np.all(boxes[i, 0] < boxes[j, 1]) and np.all(boxes[j, 0] < boxes[i, 1]):
+                if _gap(points[i], solid[j].solid)[0] < 0 or _gap(points[j], solid[i].solid)[0] < 0:
+                    group[group == group[i]] = group[j]
+    while len(np.unique(group)) > 1:
+        labels, counts = np.unique(group, return_counts=True)
+        loose = np.flatnonzero(group == labels[counts.argmin()])
+        others = np.flatnonzero(group != labels[counts.argmin()])
+        best = min(((*_gap(points[i], solid[j].solid), i, j) for i in loose for j in others), key=lambda found: found[0])
+        gap, at, i, j = best
+        if gap > 0:
+            way = _inward(solid[j].solid, points[i][at])
+            shift = way * (gap + overlap * solid[i].solid.size)
+            for k in loose:
+                solid[k].solid.move(shift)
+                points[k] = points[k] + shift
+        group[loose] = group[j]
+
+
+def _surface_points(solid: Solid, most: int = 160) -> Array:
+    """At most `most` vertices of a coarse tessellation."""
+    vertices = solid.mesh(0.3)[0]
+    return vertices[:: max(1, -(-len(vertices) // most))]
+
+
+def _gap(points: Array, solid: Solid) -> tuple[float, int]:
+    """Least signed distance of the points to the solid, and the point that has it."""
+    distance = solid.distance(points)
+    at = int(distance.argmin())
+    return float(distance[at]), at
+
+
+def _inward(solid: Solid, point: Array, step: float = 1e-4) -> Array:
+    """Unit direction in which the distance to the solid falls."""
+    stencil = point + step * np.concatenate([np.eye(3), -np.eye(3)])
+    distance = solid.distance(stencil)
+    gradient = distance[:3] - distance[3:]
+    return -gradient / max(float(np.linalg.norm(gradient)), 1e-12)

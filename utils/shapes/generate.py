@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from utils.shapes import living, made
-from utils.shapes.builder import Builder, LabelledMesh, compose
+from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose
 from utils.shapes.solids import rotation_about, rotation_to
 
 # Family -> (recipe, how often its solids are blended smoothly rather than placed sharply, weight when families are drawn)
@@ -68,7 +68,8 @@ def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
     builder = Builder(rng, smooth=bool(rng.random() < smooth_share), softness=float(rng.choice([.15, .5, .9, 1.3])),
                       detail=float(np.exp(rng.uniform(np.log(.45), np.log(1.6)))))
     recipe(builder)
-    resolution = int(np.exp(rng.uniform(np.log(44), np.log(120))))
+    attach_loose_pieces(builder.pieces)
+    resolution = int(np.exp(rng.uniform(np.log(40), np.log(100))))
     shape = compose(builder, resolution, family)
     warp(shape, rng)
     return shape

@@ -20,6 +20,11 @@ def unit(vector: Sequence[float] | Array) -> Array:
     return vector / np.where(length > 0, length, 1.0)
 
 
+def row_norm(vectors: Array) -> Array:
+    """Length (N,) of each row; much faster than `numpy.linalg.norm` for many short rows."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+
+
 def rotation_to(axis: Sequence[float] | Array, spin: float = 0.0) -> Array:
     """(3, 3) rotation that maps +y to `axis`, after turning by `spin` radians about +y."""
     axis = unit(axis)
@@ -171,6 +176,10 @@ class Solid:
         """Signed distance (N,) of world points (N, 3)."""
         return self._distance((points - self.center) @ self.rotation)
 
+    def move(self, shift: Array) -> None:
+        """Translates the solid by (3,)."""
+        self.center = self.center + shift
+
     def bounds(self) -> Array:
         """(2, 3) axis-aligned box around the placed solid."""
         low, high = self._box()
@@ -210,8 +219,8 @@ class Ellipsoid(Solid):
 
     def _distance(self, p):
         q = p / self.radii
-        k0 = np.sqrt((q * q).sum(1))
-        k1 = np.sqrt(((q / self.radii) ** 2).sum(1))
+        k0 = row_norm(q)
+        k1 = row_norm(q / self.radii)
         return np.where(k1 > 1e-9, k0 * (k0 - 1.0) / np.maximum(k1, 1e-9), -self.size)
 
     def _box(self):
@@ -240,7 +249,7 @@ class Superquadric(Solid):
         around = (q[:, 0] ** (2 / self.e2) + q[:, 2] ** (2 / self.e2)) ** (self.e2 / self.e1)
         f = (around + q[:, 1] ** (2 / self.e1)) ** (self.e1 / 2)
         # Distance along the ray to the centre, shortened by the obliqueness of an ellipsoid's normal.
-        length = np.linalg.norm(p, axis=1)
+        length = row_norm(p)
         oblique = self.size / np.maximum(length / np.maximum(f, 1e-6), self.size)
         return length * (1.0 - 1.0 / f) * np.sqrt(oblique)
 
@@ -284,7 +293,7 @@ class Box(Solid):
             scale = self._scale(p[:, 1])
             p = np.stack([p[:, 0] / scale, p[:, 1], p[:, 2] / scale], 1)
         q = np.abs(p) - (self.half - self.rounding)
-        outside = np.sqrt((np.maximum(q, 0) ** 2).sum(1))
+        outside = row_norm(np.maximum(q, 0))
         d = outside + np.minimum(q.max(1), 0) - self.rounding
         return d * scale if self.taper != 1.0 else d
 
@@ -478,7 +487,7 @@ class Tube(Solid):
         for a, b, ra, rb in zip(points[:-1], points[1:], self.radii[:-1], self.radii[1:]):
             axis = b - a
             t = np.clip((p - a) @ axis / max(axis @ axis, 1e-18), 0, 1)
-            np.minimum(best, np.linalg.norm(p - a - t[:, None] * axis, axis=1) - (ra + (rb - ra) * t), out=best)
+            np.minimum(best, row_norm(p - a - t[:, None] * axis) - (ra + (rb - ra) * t), out=best)
         return best * min(1.0, self.flat)
 
     def _box(self):
@@ -529,7 +538,7 @@ class Prism(Solid):
             flat = np.maximum(flat, -polygon_distance(p[:, :2], hole))
         r = min(self.bevel, 0.9 * self.size)
         q = np.stack([flat + r, np.abs(p[:, 2]) - self.half + r], 1)
-        return np.minimum(q.max(1), 0) + np.sqrt((np.maximum(q, 0) ** 2).sum(1)) - r
+        return np.minimum(q.max(1), 0) + row_norm(np.maximum(q, 0)) - r
 
     def _box(self):
         return np.append(self.outline.min(0), -self.half), np.append(self.outline.max(0), self.half)

@@ -1,0 +1,216 @@
+"""Resamples a closed surface to a wanted number of vertices with triangles of even size.
+
+Clusters of a fine mesh's vertices (Lloyd's algorithm) approximate a centroidal Voronoi diagram of the surface; its dual is
+the new mesh (Valette and Chassery, "Approximated Centroidal Voronoi Diagrams for Uniform Polygonal Mesh Coarsening", 2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+Array = np.ndarray
+
+
+def edges_of(faces: Array) -> Array:
+    """(3 F, 2) directed edges in the order of the faces' corners."""
+    return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+
+
+def face_normals(vertices: Array, faces: Array) -> Array:
+    """(F, 3) normals with the length of twice the area."""
+    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Array, faces: Array) -> Array:
+    """(V, 3) unit normals, weighted by area."""
+    normals = face_normals(vertices, faces)
+    result = np.stack([np.bincount(faces.ravel(), np.repeat(normals[:, k], 3), len(vertices)) for k in range(3)], 1)
+    return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-300)
+
+
+def vertex_areas(vertices: Array, faces: Array) -> Array:
+    """(V,) third of the area of the faces around each vertex."""
+    areas = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
+    return np.bincount(faces.ravel(), np.repeat(areas / 3, 3), len(vertices))
+
+
+def is_closed_manifold(faces: Array) -> bool:
+    """Whether every directed edge occurs once and its opposite once."""
+    edges = edges_of(faces)
+    count = int(faces.max()) + 1
+    forward = np.sort(edges[:, 0] * count + edges[:, 1])
+    backward = np.sort(edges[:, 1] * count + edges[:, 0])
+    return bool(np.all(np.diff(forward) > 0) and np.array_equal(forward, backward))
+
+
+def bending(vertices: Array, faces: Array, normals: Array) -> Array:
+    """(V,) mean turn of the normal along the edges at a vertex, in radians per unit length."""
+    edges = edges_of(faces)
+    length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    turn = np.linalg.norm(normals[edges[:, 0]] - normals[edges[:, 1]], axis=1)
+    total = np.bincount(edges.ravel(), np.repeat(turn, 2), len(vertices))
+    return total / np.maximum(np.bincount(edges.ravel(), np.repeat(length, 2), len(vertices)), 1e-12)
+
+
+def spread(values: Array, faces: Array, rounds: int) -> Array:
+    """Averages vertex values over their neighbourhood `rounds` times."""
+    edges = edges_of(faces)
+    count = len(values)
+    weight = sp.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count)) + sp.identity(count)
+    weight = sp.diags(1 / np.asarray(weight.sum(1)).ravel()) @ weight
+    for _ in range(rounds):
+        values = weight @ values
+    return values
+
+
+def resample(vertices: Array, faces: Array, count: int, project: Callable[[Array], Array], adaptivity: float = 0.5,
+             rounds: int = 40, attempts: int = 6) -> tuple[Array, Array]:
+    """Closed mesh of exactly `count` vertices on the surface of a fine closed mesh.
+
+    vertices (V, 3), faces (F, 3): the fine mesh, some 15 vertices for each wanted one. `project` moves points (N, 3) onto the
+    exact surface. `adaptivity` 0 gives even triangles, 1 strongly smaller ones where the surface bends.
+    ValueError if no attempt gives a closed manifold.
+    """
+    normals = vertex_normals(vertices, faces)
+    area = vertex_areas(vertices, faces)
+    edge = np.sqrt(area.sum() / count * 2 / np.sqrt(3))  # of an equilateral triangulation
+    bend = spread(bending(vertices, faces, normals), faces, 6) * edge
+    weight = area * (1 + 4 * adaptivity * np.minimum(bend, 2.0)) ** 2
+    for attempt in range(attempts):
+        cluster = lloyd(vertices, normals * edge * 0.7, weight, count, rounds, np.random.default_rng(attempt))
+        cluster = make_connected(cluster, faces, count)
+        dual = dual_triangles(cluster, faces)
+        if len(np.unique(dual)) == count and is_closed_manifold(dual):
+            break
+    else:
+        raise ValueError(f"no closed mesh of {count} vertices; make the fine mesh finer or the count larger")
+    total = np.bincount(cluster, weight, count)
+    points = np.stack([np.bincount(cluster, weight * vertices[:, k], count) for k in range(3)], 1) / total[:, None]
+    return relax(project(points), dual, project)
+
+
+def lloyd(points: Array, offsets: Array, weight: Array, count: int, rounds: int, rng: np.random.Generator) -> Array:
+    """(N,) cluster of each point; `offsets` (scaled normals) keep the two sides of a thin wall apart."""
+    features = np.concatenate([points, offsets], 1)
+    chance = np.sqrt(weight * weight.mean())
+    centers = features[rng.choice(len(points), count, replace=False, p=chance / chance.sum())]
+    for _ in range(rounds):
+        cluster = cKDTree(centers).query(features)[1]
+        total = np.bincount(cluster, weight, count)
+        filled = total > 0
+        for k in range(6):
+            centers[filled, k] = np.bincount(cluster, weight * features[:, k], count)[filled] / total[filled]
+        if not filled.all():
+            centers[~filled] = features[rng.choice(len(points), int((~filled).sum()), replace=False)]
+    return cKDTree(centers).query(features)[1]
+
+
+def make_connected(cluster: Array, faces: Array, count: int) -> Array:
+    """Keeps the largest connected piece of each cluster and gives the other vertices to a neighbouring cluster."""
+    edges = edges_of(faces)
+    cluster = cluster.copy()
+    inside = cluster[edges[:, 0]] == cluster[edges[:, 1]]
+    graph = sp.coo_matrix((np.ones(inside.sum()), edges[inside].T), (len(cluster), len(cluster)))
+    _, component = connected_components(graph, directed=False)
+    size = np.bincount(component)
+    order = np.lexsort((np.arange(len(cluster)), -size[component]))
+    _, first = np.unique(cluster[order], return_index=True)
+    main = component[order[first]]
+    cluster[~np.isin(component, main)] = -1
+    while (cluster < 0).any():
+        open_ = (cluster[edges[:, 0]] < 0) & (cluster[edges[:, 1]] >= 0)
+        if not open_.any():
+            break
+        cluster[edges[open_, 0]] = cluster[edges[open_, 1]]
+    return cluster
+
+
+def dual_triangles(cluster: Array, faces: Array) -> Array:
+    """A triangle of clusters for each fine face whose corners are in three clusters; each only once."""
+    corner = cluster[faces]
+    corner = corner[(corner[:, 0] != corner[:, 1]) & (corner[:, 1] != corner[:, 2]) & (corner[:, 2] != corner[:, 0])]
+    start = corner.argmin(1)
+    rows = np.arange(len(corner))
+    return np.unique(np.stack([corner[rows, (start + k) % 3] for k in range(3)], 1), axis=0)
+
+
+def relax(vertices: Array, faces: Array, project: Callable[[Array], Array], rounds: int = 6) -> tuple[Array, Array]:
+    """Moves vertices towards their neighbours' mean within the tangent plane, then back onto the surface; flips edges."""
+    for _ in range(rounds):
+        faces = flip_edges(vertices, faces)
+        edges = edges_of(faces)
+        degree = np.bincount(edges[:, 0], minlength=len(vertices))
+        mean = np.stack([np.bincount(edges[:, 0], vertices[edges[:, 1], k], len(vertices)) for k in range(3)], 1) / degree[:, None]
+        normals = vertex_normals(vertices, faces)
+        step = mean - vertices
+        step -= normals * (step * normals).sum(1, keepdims=True)
+        vertices = project(vertices + 0.5 * step)
+    return vertices, flip_edges(vertices, faces)
+
+
+def flip_edges(vertices: Array, faces: Array) -> Array:
+    """Flips edges of two nearly coplanar triangles whose opposite angles sum to more than pi (Delaunay), in one pass."""
+    faces = faces.copy()
+    edges = edges_of(faces)
+    count = len(vertices)
+    owner = {}
+    for i, (a, b) in enumerate(edges.tolist()):
+        owner[a * count + b] = i
+    normals = face_normals(vertices, faces)
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    number = len(faces)
+    touched = np.zeros(number, dtype=bool)
+    twin = np.array([owner[b * count + a] for a, b in edges.tolist()])
+    face, other = np.arange(len(edges)) % number, twin % number
+    apex = faces[face, (np.arange(len(edges)) // number + 2) % 3]
+    opposite = faces[other, (twin // number + 2) % 3]
+
+    def angle(p: Array, q: Array, r: Array) -> Array:
+        u, w = vertices[q] - vertices[p], vertices[r] - vertices[p]
+        cosine = (u * w).sum(1) / np.maximum(np.linalg.norm(u, axis=1) * np.linalg.norm(w, axis=1), 1e-300)
+        return np.arccos(np.clip(cosine, -1, 1))
+
+    excess = angle(apex, edges[:, 0], edges[:, 1]) + angle(opposite, edges[:, 0], edges[:, 1]) - np.pi
+    flat = (normals[face] * normals[other]).sum(1) > 0.8
+    for i in np.argsort(-excess, kind="stable"):
+        if excess[i] <= 1e-6:
+            break
+        f, g = int(face[i]), int(other[i])
+        a, b, c, d = int(edges[i, 0]), int(edges[i, 1]), int(apex[i]), int(opposite[i])
+        if touched[f] or touched[g] or not flat[i] or c == d or c * count + d in owner or d * count + c in owner:
+            continue
+        faces[f], faces[g] = (c, a, d), (d, b, c)
+        touched[f] = touched[g] = True
+        owner[c * count + d] = owner[d * count + c] = -1
+    return faces
+
+
+def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int = 3) -> Array:
+    """Majority label among a face and its three neighbours, and no islands of fewer than `smallest` faces."""
+    edges = np.sort(edges_of(faces), axis=1)
+    order = np.lexsort(edges.T)
+    pair = (order % len(faces)).reshape(-1, 2)  # closed manifold: the two faces of each edge come together
+    graph = sp.coo_matrix((np.ones(2 * len(pair)), (np.r_[pair[:, 0], pair[:, 1]], np.r_[pair[:, 1], pair[:, 0]])),
+                          (len(faces), len(faces))).tocsr()
+    labels = labels.copy()
+    for _ in range(rounds):
+        votes = graph @ sp.csr_matrix((np.ones(len(faces)), (np.arange(len(faces)), labels))) .toarray()
+        votes[np.arange(len(faces)), labels] += 1.5
+        labels = votes.argmax(1)
+    for _ in range(8):
+        same = labels[pair[:, 0]] == labels[pair[:, 1]]
+        inner = sp.coo_matrix((np.ones(same.sum()), pair[same].T), (len(faces), len(faces)))
+        _, component = connected_components(inner, directed=False)
+        small = np.bincount(component)[component] < smallest
+        if not small.any():
+            break
+        votes = graph @ np.where(small[:, None], 0, np.eye(labels.max() + 1)[labels])
+        change = small & (votes.sum(1) > 0)
+        labels[change] = votes[change].argmax(1)
+    return labels
