@@ -1,0 +1,257 @@
+"""Decoder stage: train on click supervision, or answer clicks with a trained decoder (paper Sec. 3.2, 3.3)."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.click_network import ARCHITECTURES, build_network
+from models.segmenter import PRECISIONS, Segmenter
+from utils.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
+from utils.click_geometry import ClickGeometry, ClickGeometryTable
+from utils.clicks import Clicks
+from utils.decoder_training import (DecoderTraining, LiftedSettings, RenderedSettings, ViewCache, choose_samples, train_lifted,
+                                    train_rendered)
+from utils.errors import UserError, run_cli
+from utils.export import (BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS, QueryPaths, probability_colors,
+                          save_colored_mesh, save_parts, save_probability)
+from utils.files import digest
+from utils.lifted_targets import lift_masks
+from utils.mesh import Mesh, load_mesh
+from utils.options import add_mesh_options, choose_device, flag, positive_int
+from utils.rasterize import BACKENDS, Rasterizer
+from utils.selection import otsu_threshold
+from utils.supervision import SupervisionSet
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add_mesh_options(parser)
+    group = parser.add_argument_group("what to do and where")
+    group.add_argument("--mode", choices=("train", "test"), default="train", help="train a decoder, or answer clicks")
+    group.add_argument("--name", help="of the mesh, in the default folders; default: the file's name")
+    group.add_argument("--encoder_f_path", type=Path, metavar="FILE", help="feature field; default: experiments/NAME/encoder/pred_f.pth")
+    group.add_argument("--decoder_data_dir", type=Path, help="click supervision; default: data/NAME/decoder_data")
+    group.add_argument("--save_dir", type=Path, help="of the checkpoint and of answers; default: experiments/NAME/decoder")
+    group.add_argument("--model_name", default="decoder_checkpoint.pth", help="file of the checkpoint in --save_dir")
+    group.add_argument("--renderer", choices=BACKENDS, default="auto", help="auto: kaolin with CUDA, else embree")
+    _add_training_options(parser)
+    _add_query_options(parser)
+    return parser
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--architecture", choices=ARCHITECTURES, default="geometric",
+                       help="published: the paper's; geometric: it also sees where the clicks are")
+    group.add_argument("--loss", choices=("lifted", "rendered"), default="lifted",
+                       help="lifted: all views of a click set at once, on the vertices; rendered: one view, as published")
+    group.add_argument("--use_positive_click", type=flag, default=True, metavar="0|1", help="train on second positive clicks")
+    group.add_argument("--use_negative_click", type=flag, default=True, metavar="0|1", help="train on second negative clicks")
+    group.add_argument("--steps", type=positive_int, default=LiftedSettings.steps, help="of the lifted training")
+    group.add_argument("--num_epochs", type=positive_int, default=RenderedSettings.num_epochs, help="of the rendered training")
+    group.add_argument("--batch_size", type=positive_int,
+                       help=f"rendered: samples in a step, default {RenderedSettings.batch_size}; "
+                            f"lifted: click sets, default {LiftedSettings.sets_per_step}")
+    group.add_argument("--learning_rate", type=float,
+                       help=f"of Adam; default: rendered {RenderedSettings.learning_rate:g}, lifted {LiftedSettings.learning_rate:g}")
+    group.add_argument("--views_per_vert", type=int, default=100, help="views of each click set to train on, 0 = all")
+    group.add_argument("--data_percentage", type=float, default=1.0, help="share of the samples to train on, 0 to 1")
+    group.add_argument("--save_interval", type=positive_int, default=100, help="steps between checkpoints")
+    group.add_argument("--continue_train", type=flag, default=True, metavar="0|1", help="0 starts over, as --overwrite 1 does")
+    group.add_argument("--overwrite", type=flag, default=False, metavar="0|1", help="start over instead of resuming")
+
+
+def _add_query_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("query")
+    group.add_argument("--select_vertices", nargs="+", default=[], metavar="ID",
+                       help="clicked vertices; a minus sign excludes, also for 0: -0")
+    group.add_argument("--positive_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to include")
+    group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
+    group.add_argument("--precision", choices=PRECISIONS, default="exact", help="auto: the fastest that the processor offers")
+    group.add_argument("--hard", type=flag, default=False, metavar="0|1",
+                       help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
+    group.add_argument("--threshold", type=float, help="probability that --hard selects from; default: Otsu's threshold")
+    group.add_argument("--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh")
+    group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="normalised; the object has radius 1")
+    group.add_argument("--show_seg", type=flag, default=True, metavar="0|1", help="colour the mesh by probability")
+    for name, color in (("base_color", BASE_COLOR), ("seg_color", SELECTION_COLOR), ("pos_color", POSITIVE_COLOR),
+                        ("neg_color", NEGATIVE_COLOR)):
+        group.add_argument(f"--{name}", type=float, nargs=3, default=color, metavar=("R", "G", "B"), help="0 to 1")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    _check(args)
+    name = args.name or args.obj_path.stem
+    args.encoder_f_path = args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth"
+    args.decoder_data_dir = args.decoder_data_dir or Path("data") / name / "decoder_data"
+    args.save_dir = args.save_dir or Path("experiments") / name / "decoder"
+    return train(args) if args.mode == "train" else answer(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """UserError for options that make no sense."""
+    if args.learning_rate is not None and not 0 < args.learning_rate < float("inf"):
+        raise UserError(f"--learning_rate {args.learning_rate:g} must be above 0")
+    if not 0 < args.data_percentage <= 1:
+        raise UserError(f"--data_percentage {args.data_percentage:g} is not a share of the samples: give 1 for all")
+    if args.views_per_vert < 0:
+        raise UserError("--views_per_vert must be 0 (all) or more")
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise UserError(f"--threshold {args.threshold:g} is not a probability: give a number from 0 to 1")
+    if not args.sphere_radius > 0:
+        raise UserError(f"--sphere_radius {args.sphere_radius:g} must be above 0")
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train a decoder, or finish an interrupted training."""
+    started = time.perf_counter()
+    device, mesh = choose_device(args.device), load_mesh(args.obj_path)
+    features, features_digest = load_features(args.encoder_f_path, mesh)
+    kinds = ("single", *(["positive"] if args.use_positive_click else []), *(["negative"] if args.use_negative_click else []))
+    samples = SupervisionSet.open(args.decoder_data_dir, mesh, kinds)
+    if len(samples) == 0:
+        raise UserError(f"{args.decoder_data_dir} holds no samples; run data_generation.py with more --n_views or --percentage")
+    settings = _settings(args)
+    path = args.save_dir / args.model_name
+    record = {"mesh_digest": mesh.digest, "features_digest": features_digest, "teacher": samples.teacher_name, "seed": args.seed,
+              "run": {"loss": args.loss, **asdict(settings), "kinds": list(kinds), "views_per_vert": args.views_per_vert,
+                      "data_percentage": args.data_percentage, "seed": args.seed, "samples": _samples_digest(samples)}}
+    record["run"] = {key: list(value) if isinstance(value, tuple) else value for key, value in record["run"].items()}
+    generator = torch.Generator().manual_seed(args.seed)
+    network = build_network(args.architecture, generator=generator)
+    if network.uses_geometry:
+        network.decoder.standardize(features)
+    record |= {"architecture": network.architecture, "config": network.config()}
+    held = _resumable(path, record, start_over=args.overwrite or not args.continue_train)
+    if held is not None and held.complete:
+        print(f"decoder: {path} is already trained ({len(held.losses)} steps); --overwrite 1 trains it again")
+        return 0
+    training = DecoderTraining(network.to(device), torch.optim.Adam(network.parameters(), lr=settings.learning_rate), generator)
+
+    def save(complete: bool) -> None:
+        save_decoder_checkpoint(path, training.checkpoint(complete=complete, **record))
+
+    def after_step() -> None:
+        if len(training.losses) % args.save_interval == 0:
+            save(complete=False)
+
+    rasterizer = Rasterizer(mesh, args.renderer, device)
+    chosen = choose_samples(samples, args.views_per_vert, args.data_percentage, torch.Generator().manual_seed(args.seed))
+    if held is not None:
+        print(f"decoder: {path} goes on after step {len(held.losses)}")
+    resumed_at = len(held.losses) if held is not None else 0
+    _run_training(training, features.to(device), mesh, samples, chosen, rasterizer, settings, held, after_step)
+    save(complete=True)
+    recent = training.losses[-50:]
+    print(f"decoder: {path} ({network.architecture}, {args.loss} loss {sum(recent) / max(1, len(recent)):.4f}, "
+          f"{len(training.losses) - resumed_at} steps, {time.perf_counter() - started:.1f} s)")
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> LiftedSettings | RenderedSettings:
+    if args.loss == "lifted":
+        return LiftedSettings(args.steps, args.batch_size or LiftedSettings.sets_per_step,
+                              learning_rate=args.learning_rate or LiftedSettings.learning_rate)
+    return RenderedSettings(args.num_epochs, args.batch_size or RenderedSettings.batch_size,
+                            args.learning_rate or RenderedSettings.learning_rate)
+
+
+def _samples_digest(samples: SupervisionSet) -> str:
+    """Identifies what was clicked, seen and scored; masks of equal scores are taken for equal."""
+    return digest(samples.vertices, samples.positive, samples.view, samples.score)
+
+
+def _resumable(path: Path, record: dict, start_over: bool) -> DecoderCheckpoint | None:
+    """The checkpoint that an earlier run of the same training left; UserError if it is of another one."""
+    if start_over or not path.is_file():
+        return None
+    held = load_decoder_checkpoint(path)
+    for key, what in (("mesh_digest", "mesh"), ("features_digest", "feature field"), ("architecture", "--architecture"),
+                      ("config", "decoder configuration"), ("run", "training settings or click supervision")):
+        if getattr(held, key) != record[key]:
+            raise UserError(f"{path} was trained with another {what}; add --overwrite 1 to train it again, or choose another "
+                            "--save_dir or --model_name")
+    return held
+
+
+def _run_training(training: DecoderTraining, features: torch.Tensor, mesh: Mesh, samples: SupervisionSet, chosen: torch.Tensor,
+                  rasterizer: Rasterizer, settings, held: DecoderCheckpoint | None, after_step) -> None:
+    """Prepare what the loss needs and train from where `held` stands."""
+    device = features.device
+    # What is prepared draws from a generator of its own, so that a resumed training continues the same sequence.
+    preparing = torch.Generator().manual_seed(int(torch.randint(1 << 31, (1,), generator=training.generator)))
+    geometry = ClickGeometry(mesh) if training.network.uses_geometry else None
+    if isinstance(settings, LiftedSettings):
+        targets = lift_masks(samples, chosen, rasterizer, preparing)
+        clicked, rows = targets.clicks.clicked, targets.rows
+    else:
+        clicked = samples.vertices[chosen].flatten().unique()
+        clicked, rows = clicked[clicked >= 0], torch.arange(mesh.num_vertices)
+    table = ClickGeometryTable(geometry, clicked, rows, device) if geometry is not None else None
+    if held is not None:
+        training.restore(held)
+    if isinstance(settings, LiftedSettings):
+        train_lifted(training, features, targets.to(device), table, settings, after_step)
+    else:
+        train_rendered(training, features, samples, chosen, ViewCache(samples, rasterizer), table, settings, after_step)
+
+
+# --- query --------------------------------------------------------------------------------------
+
+
+def answer(args: argparse.Namespace) -> int:
+    """Answer one set of clicks and write what it selects."""
+    mesh = load_mesh(args.obj_path)
+    clicks = clicks_of(args).validate(mesh.num_vertices)
+    segmenter = Segmenter.load(args.save_dir / args.model_name, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
+    started = time.perf_counter()
+    probability = segmenter.segment(clicks).numpy()
+    print(f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
+          f"{mesh.num_vertices} vertices ({str(segmenter.dtype).removeprefix('torch.')})")
+    for path in write_answer(args, mesh, clicks, probability):
+        print(f"written: {path}")
+    return 0
+
+
+def clicks_of(args: argparse.Namespace) -> Clicks:
+    """The clicks of all three options together."""
+    signed = Clicks.from_signed(args.select_vertices)
+    plain = Clicks.from_lists(args.positive_vertices, args.negative_vertices)
+    return Clicks(torch.cat([signed.vertices, plain.vertices]), torch.cat([signed.positive, plain.positive]))
+
+
+def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray) -> list[Path]:
+    """Write the published files of a query, with --hard also the selection; returns their paths."""
+    from utils.figures import Palette, save_render_views  # training needs no matplotlib
+
+    paths = QueryPaths.of(args.save_dir, clicks)
+    palette = Palette(tuple(args.base_color), tuple(args.seg_color), tuple(args.pos_color), tuple(args.neg_color))
+    shown = probability if args.show_seg else np.zeros_like(probability)
+    colors = probability_colors(shown, palette.base, palette.selected)
+    save_probability(paths.probability, probability)
+    save_colored_mesh(paths.colored_mesh, mesh, colors)
+    written = [paths.probability, paths.colored_mesh]
+    if args.show_spheres:
+        save_colored_mesh(paths.colored_mesh_with_clicks, mesh, colors, clicks, args.sphere_radius, palette.positive, palette.negative)
+        written.append(paths.colored_mesh_with_clicks)
+    save_render_views(paths.views, Rasterizer(mesh, args.renderer), shown, clicks, palette)
+    written.append(paths.views)
+    if args.hard:
+        threshold = otsu_threshold(probability) if args.threshold is None else args.threshold
+        written += save_parts(paths, mesh, probability > threshold)
+        print(f"selection: {int((probability > threshold).sum())} of {mesh.num_vertices} vertices above {threshold:.3f}")
+    return written
+
+
+if __name__ == "__main__":
+    run_cli(main)
