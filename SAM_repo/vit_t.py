@@ -1,0 +1,386 @@
+"""vit_t: a very small SAM made of the stock segment-anything classes.
+
+Only the image encoder is ours; `Sam`, `PromptEncoder`, `MaskDecoder` and `TwoWayTransformer` are the unmodified ones, so that
+`SamPredictor` and `SamAutomaticMaskGenerator` run it like any other SAM. `decode_prompts` evaluates the same decoder, with the same
+weights, for many prompts on many images at once, in the algebraically equal order that needs the fewest operations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class VitTConfig:
+    """Sizes of the model; plain numbers, so that it travels in a checkpoint.
+
+    image_size: side of the square the encoder sees, in pixels; the embedding has image_size / 8 cells a side, masks image_size / 2.
+    """
+
+    image_size: int = 224
+    stem_width: int = 64
+    stem_blocks: int = 2
+    mid_width: int = 128
+    mid_blocks: int = 3
+    dim: int = 320
+    depth: int = 5
+    head_dim: int = 64
+    mlp_ratio: int = 3
+    embed_dim: int = 256
+    fuse_blocks: int = 2
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp: int = 512
+    mask_in_chans: int = 16
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def to_pixels_last(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H, W, C); a view when the memory format is channels_last."""
+    return x.permute(0, 2, 3, 1)
+
+
+def to_channels_first(x: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, C, H, W) view, channels_last in memory."""
+    return x.permute(0, 3, 1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Residual pair of 3x3 convolutions with one layer norm over channels; (B, C, H, W) to the same shape."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.LayerNorm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.conv2.weight, std=0.2 / math.sqrt(9 * width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.norm(to_pixels_last(self.conv1(x))))
+        return x + self.conv2(to_channels_first(hidden))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm transformer block with global attention; (B, N, C) to the same shape."""
+
+    def __init__(self, dim: int, head_dim: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.heads = dim // head_dim
+        self.norm1 = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.lin1 = nn.Linear(dim, mlp_ratio * dim)
+        self.lin2 = nn.Linear(mlp_ratio * dim, dim)
+        for layer in (self.proj, self.lin2):
+            nn.init.normal_(layer.weight, std=0.2 / math.sqrt(layer.in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, count, dim = x.shape
+        qkv = self.qkv(self.norm1(x)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.unbind(0)
+        # Written out: for a few hundred tokens in bfloat16 two batched products beat the fused CPU kernel.
+        attention = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), dim=-1)
+        x = x + self.proj((attention @ value).transpose(1, 2).reshape(batch, count, dim))
+        return x + self.lin2(F.gelu(self.lin1(self.norm2(x))))
+
+
+class VitTEncoder(nn.Module):
+    """Image encoder: convolutions at strides 4 and 8, transformer blocks at stride 16, all fused at stride 8.
+
+    forward: (B, 3, S, S) float, normalised as `Sam.preprocess` does, S a multiple of 16 -> (B, 256, S / 8, S / 8) float32.
+    Nothing depends on S but the number of cells: positions enter as a function of coordinates in [-1, 1].
+    """
+
+    def __init__(self, config: VitTConfig) -> None:
+        super().__init__()
+        self.img_size = config.image_size
+        self.stem = nn.Conv2d(12, config.stem_width, 3, stride=2, padding=1)
+        self.stem_blocks = nn.Sequential(*[ConvBlock(config.stem_width) for _ in range(config.stem_blocks)])
+        self.to_mid = nn.Conv2d(config.stem_width, config.mid_width, 3, stride=2, padding=1)
+        self.mid_blocks = nn.Sequential(*[ConvBlock(config.mid_width) for _ in range(config.mid_blocks)])
+        self.to_coarse = nn.Conv2d(config.mid_width, config.dim, 3, stride=2, padding=1)
+        self.register_buffer("frequencies", torch.randn(2, 32))
+        self.position = nn.Linear(64, config.dim)
+        self.blocks = nn.Sequential(
+            *[TransformerBlock(config.dim, config.head_dim, config.mlp_ratio) for _ in range(config.depth)]
+        )
+        self.norm = nn.LayerNorm(config.dim)
+        self.from_coarse = nn.Linear(config.dim, config.embed_dim)
+        self.from_mid = nn.Linear(config.mid_width, config.embed_dim)
+        self.from_stem = nn.Conv2d(config.stem_width, config.embed_dim, 2, stride=2)
+        self.fuse_blocks = nn.Sequential(*[ConvBlock(config.embed_dim) for _ in range(config.fuse_blocks)])
+        self.out = nn.Linear(config.embed_dim, config.embed_dim)
+        self.out_norm = nn.LayerNorm(config.embed_dim)
+        # Values mostly inside [-1, 1]: the mesh feature field that imitates the embedding ends in a tanh.
+        nn.init.constant_(self.out_norm.weight, 0.3)
+
+    def _position(self, height: int, width: int, device: torch.device) -> Tensor:
+        y = (torch.arange(height, device=device) + 0.5) * (2.0 / height) - 1
+        x = (torch.arange(width, device=device) + 0.5) * (2.0 / width) - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 1, 2)
+        phase = math.pi * (grid[..., 0] * self.frequencies[0] + grid[..., 1] * self.frequencies[1])
+        return self.position(torch.cat([phase.sin(), phase.cos()], dim=-1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        stem = self.stem_blocks(self.stem(x))
+        mid = self.mid_blocks(self.to_mid(F.gelu(stem)))
+        coarse = self.to_coarse(F.gelu(mid))
+        batch, dim, height, width = coarse.shape
+        tokens = to_pixels_last(coarse).reshape(batch, height * width, dim)
+        tokens = self.blocks(tokens + self._position(height, width, x.device).to(tokens.dtype))
+        coarse = self.from_coarse(self.norm(tokens)).view(batch, height, width, -1)
+        coarse = coarse.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+        fused = coarse + self.from_mid(to_pixels_last(mid)) + to_pixels_last(self.from_stem(stem))
+        fused = to_pixels_last(self.fuse_blocks(to_channels_first(fused)))
+        return to_channels_first(self.out_norm(self.out(fused)).float())
+
+
+def build_vit_t(config: VitTConfig = VitTConfig()) -> Sam:
+    """A `Sam` with random weights (drawn from torch's global generator) in the given sizes, in eval mode."""
+    cells = config.image_size // 8
+    sam = Sam(
+        image_encoder=VitTEncoder(config),
+        prompt_encoder=PromptEncoder(
+            embed_dim=config.embed_dim,
+            image_embedding_size=(cells, cells),
+            input_image_size=(config.image_size, config.image_size),
+            mask_in_chans=config.mask_in_chans,
+            activation=nn.ReLU,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=config.decoder_depth,
+                embedding_dim=config.embed_dim,
+                mlp_dim=config.decoder_mlp,
+                num_heads=config.decoder_heads,
+            ),
+            transformer_dim=config.embed_dim,
+            activation=nn.ReLU,
+            iou_head_depth=3,
+            iou_head_hidden_dim=256,
+        ),
+    )
+    _initialise_locality(sam)
+    return sam.eval()
+
+
+def set_image_size(sam: Sam, image_size: int) -> None:
+    """Make the model work on images of another side (a multiple of 16): the weights do not depend on it."""
+    cells = image_size // 8
+    sam.image_encoder.img_size = image_size
+    sam.prompt_encoder.input_image_size = (image_size, image_size)
+    sam.prompt_encoder.image_embedding_size = (cells, cells)
+    sam.prompt_encoder.mask_input_size = (4 * cells, 4 * cells)
+
+
+@torch.no_grad()
+def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
+    """Start the attentions between tokens and image as a kernel of distance: a click then reads what is under it.
+
+    The positional code of two points has the dot product sum_k cos(2 pi b_k . (p - q)), which peaks at p = q. Queries and keys
+    therefore begin as the same selection of that code, each head at its own length scale.
+    """
+    encoder, transformer = sam.prompt_encoder, sam.mask_decoder.transformer
+    frequencies = encoder.pe_layer.positional_encoding_gaussian_matrix
+    half = frequencies.shape[1]
+    heads = transformer.num_heads
+    per_head = half // (2 * heads)
+    for head in range(heads):
+        scale = 0.5 * 5.0 ** (head / max(heads - 1, 1))  # standard deviation of the frequencies: 0.5 ... 2.5
+        for k in range(per_head):
+            angle = math.pi * (k + torch.rand(()).item()) / per_head
+            length = scale * math.sqrt(-2 * math.log(1 - (torch.randperm(per_head)[0].item() + 0.5) / per_head))
+            frequencies[:, head * per_head + k] = torch.tensor([math.cos(angle), math.sin(angle)]) * length
+    selection = torch.zeros(half, 2 * half)
+    for head in range(heads):
+        for k in range(per_head):
+            column, row = head * per_head + k, head * 2 * per_head + 2 * k
+            selection[row, column] = gain
+            selection[row + 1, half + column] = gain
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        attention.q_proj.weight.copy_(selection)
+        attention.k_proj.weight.copy_(selection)
+        attention.q_proj.bias.zero_()
+        attention.k_proj.bias.zero_()
+    # The first self-attention has no residual: begin it as an average of the tokens, so that all know where the clicks are.
+    first = transformer.layers[0].self_attn
+    for projection in (first.v_proj, first.out_proj):
+        projection.weight.copy_(torch.eye(2 * half))
+        projection.bias.zero_()
+    for embedding in (sam.mask_decoder.iou_token, sam.mask_decoder.mask_tokens):
+        embedding.weight.mul_(0.3)
+    for embedding in (*encoder.point_embeddings, encoder.not_a_point_embed, encoder.no_mask_embed):
+        embedding.weight.mul_(0.3)
+
+
+# ---- the stock decoder for many prompts on many images -------------------------------------------------------------------------
+
+
+def embed_points(encoder: PromptEncoder, points: Tensor, labels: Tensor) -> Tensor:
+    """Stock point embedding with the padding point SAM adds when there is no box. (..., K, 2), (..., K) -> (..., K + 1, C) float32."""
+    size = torch.tensor([encoder.input_image_size[1], encoder.input_image_size[0]], device=points.device)
+    matrix = encoder.pe_layer.positional_encoding_gaussian_matrix.float()
+    coordinates = 2 * ((points.float() + 0.5) / size) - 1
+    # Not a matrix product: autocast would round the phase to bfloat16.
+    phase = 2 * math.pi * (coordinates[..., :1] * matrix[0] + coordinates[..., 1:] * matrix[1])
+    code = torch.cat([phase.sin(), phase.cos()], dim=-1)
+    label = labels[..., None]
+    code = torch.where(label == -1, encoder.not_a_point_embed.weight[0].expand_as(code), code)
+    code = code + torch.where(label == 1, 1.0, 0.0) * encoder.point_embeddings[1].weight[0]
+    code = code + torch.where(label == 0, 1.0, 0.0) * encoder.point_embeddings[0].weight[0]
+    padding = encoder.not_a_point_embed.weight[0].expand(*code.shape[:-2], 1, -1)
+    return torch.cat([code, padding], dim=-2)
+
+
+def embed_previous(encoder: PromptEncoder, previous: Tensor) -> Tensor:
+    """Stock mask embedding. (N, 1, 4h, 4w) logits -> (N, h * w, C), computed pixels last."""
+    conv1, norm1, act1, conv2, norm2, act2, conv3 = encoder.mask_downscaling
+    x = _layer_norm(norm1, to_pixels_last(conv1(previous)))
+    x = _layer_norm(norm2, to_pixels_last(conv2(to_channels_first(act1(x)))))
+    x = act2(x)
+    return F.linear(x.flatten(1, 2), conv3.weight.flatten(1), conv3.bias)
+
+
+def _layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    """Stock LayerNorm2d (over channels) on a tensor with the channels last."""
+    return F.layer_norm(x, (x.shape[-1],), norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
+
+
+def _split(weight: Tensor, heads: int) -> Tensor:
+    """(heads * d, C) -> (heads, d, C)."""
+    return weight.reshape(heads, -1, weight.shape[-1])
+
+
+def _image_scores(projected: Tensor, weight: Tensor, image: Tensor, image_pe: Tensor, heads: int) -> Tensor:
+    """Scores <W (image + pe), projected> with W moved to the side of the few tokens. -> (..., heads * T, hw).
+
+    projected: (..., T, heads * d) tokens after their own projection, weight (heads * d, C) of the image's projection.
+    The bias of the image's projection is the caller's: it shifts the scores of one token alike.
+    """
+    tokens = projected.unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, T, d)
+    absorbed = (tokens @ _split(weight, heads)).flatten(-3, -2)  # (..., heads * T, C)
+    return _rows_times_image(absorbed, image, transpose=True) + absorbed @ image_pe.transpose(-1, -2)
+
+
+def _rows_times_image(rows: Tensor, image: Tensor, transpose: bool) -> Tensor:
+    """rows (B, P, R, hw) @ image (B, 1 or P, hw, C), or rows (B, P, R, C) @ its transpose: an image shared by P prompts is not repeated."""
+    batch, prompts, count, _ = rows.shape
+    matrix = image.flatten(0, 1)
+    left = rows.reshape(matrix.shape[0], -1, rows.shape[-1])
+    return torch.bmm(left, matrix.transpose(1, 2) if transpose else matrix).view(batch, prompts, count, -1)
+
+
+def _tokens_read_image(attention: nn.Module, query: Tensor, image: Tensor, image_pe: Tensor) -> Tensor:
+    """Stock Attention(q=query, k=image + image_pe, v=image) for few queries. query (..., T, C) -> (..., T, C)."""
+    heads = attention.num_heads
+    projected = attention.q_proj(query)
+    scores = _image_scores(projected, attention.k_proj.weight, image, image_pe, heads)
+    # k_proj.bias adds one number per query to all its scores, which the softmax does not see.
+    weights = torch.softmax(scores / math.sqrt(projected.shape[-1] // heads), dim=-1)
+    read = _rows_times_image(weights, image, transpose=False).unflatten(-2, (heads, -1))  # (..., heads, T, C)
+    value = read @ _split(attention.v_proj.weight, heads).transpose(-1, -2)
+    value = value.transpose(-2, -3).flatten(-2) + attention.v_proj.bias
+    return attention.out_proj(value)
+
+
+def _image_reads_tokens(attention: nn.Module, image: Tensor, image_pe: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Stock Attention(q=image + image_pe, k=key, v=value) for few keys. key, value (..., T, C) -> (..., hw, C)."""
+    heads = attention.num_heads
+    projected = attention.k_proj(key)
+    scores = _image_scores(projected, attention.q_proj.weight, image, image_pe, heads)  # (..., heads * T, hw)
+    per_head = projected.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    shift = (per_head @ attention.q_proj.bias.view(heads, -1, 1)).flatten(-3, -2)  # bias of the image's projection
+    scores = (scores + shift) / math.sqrt(per_head.shape[-1])
+    weights = torch.softmax(scores.unflatten(-2, (heads, -1)), dim=-2).flatten(-3, -2)
+    values = attention.v_proj(value).unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, T, d)
+    values = (values @ _split(attention.out_proj.weight.transpose(0, 1), heads)).flatten(-3, -2)  # (..., heads * T, C)
+    # Each pixel's weights sum to one within a head: the output bias enters through one head's values, not through every pixel.
+    values = values + F.pad(attention.out_proj.bias.expand(key.shape[-2], -1), (0, 0, 0, (heads - 1) * key.shape[-2])).to(values.dtype)
+    return torch.bmm(weights.flatten(0, 1).transpose(1, 2), values.flatten(0, 1)).unflatten(0, weights.shape[:2])
+
+
+def _transform(transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Stock TwoWayTransformer. image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens (B, P, T, C), image (B, P, hw, C)."""
+    tokens = points
+    for layer in transformer.layers:
+        if layer.skip_first_layer_pe:
+            tokens = layer.self_attn(*[tokens.flatten(0, 1)] * 3).view_as(tokens)
+        else:
+            query = (tokens + points).flatten(0, 1)
+            tokens = tokens + layer.self_attn(query, query, tokens.flatten(0, 1)).view_as(tokens)
+        tokens = layer.norm1(tokens)
+        tokens = layer.norm2(tokens + _tokens_read_image(layer.cross_attn_token_to_image, tokens + points, image, image_pe))
+        tokens = layer.norm3(tokens + layer.mlp(tokens))
+        read = _image_reads_tokens(layer.cross_attn_image_to_token, image, image_pe, tokens + points, tokens)
+        image = layer.norm4(image + read)
+    read = _tokens_read_image(transformer.final_attn_token_to_image, tokens + points, image, image_pe)
+    return transformer.norm_final_attn(tokens + read), image
+
+
+def _upscale(decoder: MaskDecoder, image: Tensor, hyper: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Stock output_upscaling and product with the hyper-vectors, without moving pixels until the end.
+
+    image (N, hw, C), hyper (N, M, C / 8) -> (N, M, 4h, 4w). A 2 x 2 transposed convolution of stride 2 is a linear map of each pixel.
+    """
+    conv1, norm, act1, conv2, act2 = decoder.output_upscaling
+    count, masks = hyper.shape[:2]
+    height, width = cells
+    x = F.linear(image, conv1.weight.permute(2, 3, 1, 0).flatten(0, 2), conv1.bias.repeat(4))
+    x = act1(_layer_norm(norm, x.view(count, height * width * 4, -1)))
+    x = act2(F.linear(x, conv2.weight.permute(2, 3, 1, 0).flatten(0, 2), conv2.bias.repeat(4)))
+    x = x.view(count, height * width * 16, -1) @ hyper.transpose(1, 2)
+    x = x.view(count, height, width, 2, 2, 2, 2, masks)
+    return x.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, masks, 4 * height, 4 * width)
+
+
+def decode_prompts(
+    sam: Sam, embeddings: Tensor, points: Tensor, labels: Tensor, previous: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """SAM's prompt encoder and mask decoder for P prompts on each of B images.
+
+    embeddings: (B, C, h, w) float32. points: (B, P, K, 2) xy in the encoder's input pixels. labels: (B, P, K) 1 include, 0 exclude,
+    -1 padding. previous: (B, P, 1, 4h, 4w) low-resolution logits or None.
+    Returns logits (B, P, 4, 4h, 4w) and predicted IoU (B, P, 4); index 0 is the single-mask output, 1 to 3 the three masks.
+    Equal to the stock forward up to rounding.
+    """
+    prompt_encoder, decoder = sam.prompt_encoder, sam.mask_decoder
+    batch, prompts = points.shape[:2]
+    cells = embeddings.shape[-2:]
+    image = embeddings.flatten(2).transpose(1, 2)[:, None]  # (B, 1, hw, C)
+    if previous is None:
+        image = image + prompt_encoder.no_mask_embed.weight[0]
+    else:
+        image = image + embed_previous(prompt_encoder, previous.flatten(0, 1)).unflatten(0, (batch, prompts))
+    with torch.autocast(embeddings.device.type, enabled=False):
+        image_pe = prompt_encoder.pe_layer(tuple(cells)).flatten(1).transpose(0, 1)  # (hw, C)
+        sparse = embed_points(prompt_encoder, points, labels)
+    dtype = _compute_dtype(embeddings)
+    image, image_pe = image.to(dtype), image_pe.to(dtype)
+    output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([output_tokens.expand(batch, prompts, -1, -1), sparse], dim=2).to(dtype)
+
+    tokens, image = _transform(decoder.transformer, image, image_pe, tokens)
+    mask_tokens = tokens[:, :, 1 : 1 + decoder.num_mask_tokens]
+    hyper = torch.stack([mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=2)
+    logits = _upscale(decoder, image.flatten(0, 1), hyper.flatten(0, 1), cells).float()
+    scores = decoder.iou_prediction_head(tokens[:, :, 0]).float()
+    return logits.unflatten(0, (batch, prompts)), scores
+
+
+def _compute_dtype(like: Tensor) -> torch.dtype:
+    device = like.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
