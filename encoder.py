@@ -7,16 +7,21 @@ import time
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from models.feature_field import FeatureField, FieldConfig
-from SAM_repo.teacher import load_teacher
+from SAM_repo.automatic_masks import automatic_masks
+from SAM_repo.teacher import SamTeacher, load_teacher
+from utils.cameras import orbit_cameras
 from utils.distillation import FieldTraining, collapse_views, distill_collapsed, distill_rendered
 from utils.errors import UserError, run_cli
+from utils.figures import save_mask_comparison
 from utils.files import digest, load_torch, save_json, save_torch
 from utils.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, add_render_options, add_teacher_options, choose_device, flag, positive_int
 from utils.rasterize import Rasterizer
-from utils.view_pool import SAMPLINGS, ViewPool, ViewSettings, build_view_pool, open_view_pool
+from utils.shading import interpolate
+from utils.view_pool import SAMPLINGS, ViewPool, ViewSettings, build_view_pool, open_view_pool, render_views
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,10 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         elevations, azimuths = torch.tensor(args.test_elev_deg), torch.tensor(args.test_azim_deg)
         if len(elevations) != len(azimuths):
             raise UserError("--test_elev_deg and --test_azim_deg need equally many angles")
-        from utils.automatic_masks import compare_automatic_masks  # matplotlib is needed for the test alone
-
         path = compare_automatic_masks(rasterizer, teacher, load_features(model_dir, mesh), settings,
-                                       elevations.deg2rad(), azimuths.deg2rad(), model_dir)
+                                       elevations.deg2rad(), azimuths.deg2rad(), model_dir / "automatic_masks.png")
         print(f"automatic masks: {path}")
     return 0
 
@@ -99,6 +102,27 @@ def load_features(model_dir: Path, mesh: Mesh) -> torch.Tensor:
         raise UserError(f"{model_dir / 'pred_f.pth'} has {len(features)} vertices but {mesh.path} has {mesh.num_vertices}; "
                         "train the field of this mesh first")
     return features
+
+
+def compare_automatic_masks(rasterizer: Rasterizer, teacher: SamTeacher, features: torch.Tensor, settings: ViewSettings,
+                            elevation: torch.Tensor, azimuth: torch.Tensor, path: Path) -> Path:
+    """Draw the automatic masks SAM makes from its own features beside those from the rendered field (the authors' figure).
+
+    features (V, 256); elevation, azimuth (N,) radians. The field is rendered at the embedding's resolution; off the
+    object, where it has no value, SAM's own features stay.
+    """
+    cameras = orbit_cameras(elevation, azimuth, settings.radius, size=(settings.render_res,) * 2)
+    images = render_views(rasterizer, cameras, settings)
+    embeddings = teacher.embed(images)
+    raster = rasterizer(cameras.resized(teacher.embedding_shape[1:]))
+    rendered = interpolate(rasterizer.mesh, raster, features.to(rasterizer.device)).permute(0, 3, 1, 2).to(embeddings)
+    rendered = torch.where(raster.covered[:, None].to(embeddings.device), rendered, embeddings)
+    masks = {"SAM's own features": [], "rendered feature field": []}
+    for image, own, field in zip(tqdm(images.cpu().numpy(), desc="automatic masks", unit="view", disable=None), embeddings, rendered):
+        for title, embedding in zip(masks, (own, field)):
+            masks[title].append(automatic_masks(teacher.sam, image, embedding))
+    save_mask_comparison(path, images.cpu().numpy(), masks)
+    return path
 
 
 def train(mesh: Mesh, rasterizer: Rasterizer, pool: ViewPool, model_dir: Path, args: argparse.Namespace) -> None:

@@ -145,3 +145,29 @@ def test_views_of_another_mesh_or_setting_are_refused(ball_file, tmp_path, teach
 def test_training_without_views_says_how_to_make_them(ball_file, tmp_path):
     with pytest.raises(UserError, match="--generate_random_views 1"):
         encoder.main(command(ball_file, tmp_path, "--generate_random_views", "0"))
+
+
+@pytest.mark.slow
+def test_automatic_masks_come_from_the_given_embedding(ball_file, tmp_path, monkeypatch):
+    """A field that repeats SAM's own features gives SAM's own masks, and another field gives others."""
+    from SAM_repo.automatic_masks import automatic_masks
+    from SAM_repo.teacher import load_teacher
+
+    teacher = load_teacher("vit_t")
+    rasterizer = Rasterizer(load_mesh(ball_file), "embree")
+    cameras = ViewSettings("uniform", 2, seed=1).cameras()
+    images = encoder.render_views(rasterizer, cameras, ViewSettings())
+    first, second = teacher.embed(images)
+    options = dict(points_per_side=6, min_score=0.0, min_stability=0.0)
+    own = automatic_masks(teacher.sam, images[0].numpy(), first, **options)
+    assert own.shape[1:] == (224, 224) and len(own) > 0
+    assert (own == automatic_masks(teacher.sam, images[0].numpy(), first, **options)).all()
+    other = automatic_masks(teacher.sam, images[0].numpy(), torch.zeros_like(second), **options)
+    assert other.shape != own.shape or (other != own).any()
+
+
+@pytest.mark.slow
+def test_encoder_draws_its_masks_beside_those_of_the_field(ball_file, tmp_path):
+    options = ["--SAM", "vit_t", "--test", "1", "--test_elev_deg", "10", "--test_azim_deg", "20"]
+    encoder.main(command(ball_file, tmp_path, *options))
+    assert (tmp_path / "field" / "automatic_masks.png").stat().st_size > 10_000
