@@ -34,6 +34,7 @@ CREASE = math.radians(40)  # faces that meet at a larger angle keep their edge i
 # Spherical harmonics (1, x, z, y, ...) as in utils.shading. The published lights leave half of a shape black.
 STUDIO_LIGHTS = (2.2, 0.4, 0.95, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0)
 DPI = 100
+MIN_LEGEND = 560  # pixels that the clicks and the note of a query need
 INK = "#222222"
 QUIET_INK = "#777777"
 
@@ -259,7 +260,7 @@ def save_render_views(path: str | Path, rasterizer: Rasterizer, probability: np.
 
 def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequence[QueryPicture], title: str = "",
                        views: int = 3, palette: Palette = Palette(), tile_area: int = 440 * 440) -> None:
-    """Write one picture of several queries of a mesh: a row a query, `views` well-chosen views each."""
+    """Write one picture of several queries of a mesh, `views` well-chosen views each, below or beside each other."""
     if not queries:
         raise ValueError("a contact sheet needs at least one query")
     painter = MeshPainter(rasterizer)
@@ -268,20 +269,32 @@ def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequen
     frame = Frame.around(rasterizer.mesh, torch.cat([a[0] for a in angles]), torch.cat([a[1] for a in angles]), tile_area)
     gap, head, pad = 28, 56, 28
     title_height = 60 if title else 8
-    row_height = frame.height + head + gap
-    canvas = _Canvas(max(2 * pad + views * frame.width + (views - 1) * gap, 640), title_height + len(queries) * row_height)
+    block_width = max(views * frame.width + (views - 1) * gap, MIN_LEGEND)
+    block_height = frame.height + head + gap
+    columns = _columns(len(queries), block_width + 2 * pad, block_height)
+    canvas = _Canvas(columns * (block_width + 2 * pad), title_height + -(-len(queries) // columns) * block_height)
     if title:
         canvas.text(pad, 0.5 * title_height + 2, title, size=24, align="left", weight="bold")
-    for row, query in enumerate(queries):
-        top = title_height + row * row_height
+    for index, query in enumerate(queries):
+        row, column = divmod(index, columns)
+        left, top = pad + column * (block_width + 2 * pad), title_height + row * block_height
         if row or title:
-            canvas.rule(pad, top, canvas.width - pad)
-        canvas.legend(pad, top + 8, query.clicks, palette, size=18, note=query.note)
-        part = frame[row * views:(row + 1) * views]
+            canvas.rule(left, top, left + block_width)
+        canvas.legend(left, top + 8, query.clicks, palette, size=18, note=query.note)
+        part = frame[index * views:(index + 1) * views]
         images = part.crop(painter.images(part.cameras, probability_colors(query.probability, palette.base, palette.selected)))
-        for column, (image, dots) in enumerate(zip(images, part.shift(painter.click_dots(part.cameras, query.clicks)))):
-            canvas.tile(pad + column * (frame.width + gap), top + head, image, dots, palette)
+        for place, (image, dots) in enumerate(zip(images, part.shift(painter.click_dots(part.cameras, query.clicks)))):
+            canvas.tile(left + place * (frame.width + gap), top + head, image, dots, palette)
     canvas.save(path)
+
+
+def _columns(count: int, width: int, height: int, aspect: float = 1.5) -> int:
+    """How many of `count` blocks go beside each other: a sheet about `aspect` times as wide as high, with few gaps."""
+    def flaw(columns: int) -> float:
+        rows = -(-count // columns)
+        return abs(math.log(columns * width / (rows * height) / aspect)) + 4 * (1 - count / (rows * columns))
+
+    return min(range(1, count + 1), key=flaw)
 
 
 def save_mask_comparison(path: str | Path, images: np.ndarray, masks: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> None:
