@@ -137,7 +137,7 @@ def hard_iou(logits: Tensor, target: Tensor) -> Tensor:
 # Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first, which is the level of
 # human labels; mask 1: the part of it that was clicked; mask 2: a second, more generous guess at the group.
 MASK_WEIGHT = (0.15, 1.0, 0.5, 0.35)
-SPILL = (0.5, 0.45, 0.5, 0.35)
+SPILL = (0.5, 0.45, 0.5, 0.25)
 
 
 def prompt_loss(logits: Tensor, scores: Tensor, target: Tensor, balance: float) -> tuple[Tensor, Tensor, Tensor]:

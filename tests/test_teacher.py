@@ -246,7 +246,7 @@ def _mallet_iou(teacher: SamTeacher, mallet_view, two_boxes, two_boxes_head, hea
 
 @pytest.mark.parametrize("head", [True, False], ids=["head", "handle"])
 def test_one_click_segments_the_part_of_a_mallet(embedded: SamTeacher, mallet_view, two_boxes, two_boxes_head, head: bool) -> None:
-    assert _mallet_iou(embedded, mallet_view, two_boxes, two_boxes_head, head) > 0.75
+    assert _mallet_iou(embedded, mallet_view, two_boxes, two_boxes_head, head) > 0.7
 
 
 def test_fast_arithmetic_changes_masks_little(embedded: SamTeacher, mallet_view) -> None:
