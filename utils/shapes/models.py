@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.living import SIDES, arc
-from utils.shapes.made import circle
-from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, rod, rotation_about,
-                                 rotation_to, unit)
+from utils.shapes.living import SIDES
+from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Tube, rod, rotation_about, rotation_to,
+                                 unit)
 
 
 def smooth_profile(points, count: int = 40) -> np.ndarray:
@@ -30,7 +29,7 @@ def curve(points, count: int = 20) -> np.ndarray:
 
 
 def hammer(b: Builder) -> None:
-    """Claw hammer, about 1.75 high: striking face, neck, cheek and a split claw; shaft, grip and its end."""
+    """Claw hammer, about 1.6 high: striking face, neck, cheek and a split claw; shaft, grip and its end."""
     y = 0.62
     claw = b.part("claw", "head")
     upper = smooth_profile([(0.0, 0.085), (-.12, .088), (-.24, .062), (-.345, -.004), (-.425, -.105)], 16)
@@ -44,11 +43,11 @@ def hammer(b: Builder) -> None:
     b.add(cheek, rod((0, y - .13, 0), (0, y - .02, 0), .058, .062, .2), softness=.3)
     b.add(b.part("neck", "head"), Lathe((.05, y, 0), [(0, 0), (.066, 0), (.056, .07), (.052, .11), (.054, .16), (0, .16)], rotation_to((1, 0, 0))), softness=.35)
     b.add(b.part("face", "head"), Lathe((.19, y, 0), [(0, 0), (.05, 0), (.074, .022), (.082, .035), (.082, .125), (.076, .136), (.05, .142), (0, .144)], rotation_to((1, 0, 0))), softness=.12)
-    shaft = [(0, -.4), *smooth_profile([(.048, -.4), (.043, -.1), (.041, .2), (.047, y - .08)], 14), (0, y - .08)]
+    shaft = [(0, -.3), *smooth_profile([(.048, -.3), (.043, -.05), (.041, .22), (.047, y - .08)], 14), (0, y - .08)]
     b.add(b.part("shaft", "handle"), Lathe((0, 0, 0), shaft, squash=.82), softness=.15)
-    grip = smooth_profile([(.066, -.98), (.071, -.93), (.060, -.78), (.063, -.6), (.068, -.45), (.062, -.32), (.055, -.29)], 30)
-    b.add(b.part("grip", "handle"), Lathe((0, 0, 0), [(0, -1.0), (.05, -1.0), *grip, (0, -.285)], squash=.82), softness=.1)
-    b.add(b.part("grip end", "handle"), Lathe((0, 0, 0), [(0, -1.06), (.055, -1.06), (.072, -1.05), (.08, -1.03), (.08, -.99), (.07, -.975), (0, -.97)], squash=.85), softness=.12)
+    grip = smooth_profile([(.066, -.84), (.071, -.79), (.060, -.66), (.063, -.5), (.069, -.35), (.062, -.22), (.055, -.19)], 30)
+    b.add(b.part("grip", "handle"), Lathe((0, 0, 0), [(0, -.86), (.05, -.86), *grip, (0, -.185)], squash=.82), softness=.1)
+    b.add(b.part("grip end", "handle"), Lathe((0, 0, 0), [(0, -.92), (.055, -.92), (.072, -.91), (.08, -.89), (.08, -.85), (.07, -.835), (0, -.83)], squash=.85), softness=.12)
 
 
 def chair(b: Builder) -> None:
@@ -180,7 +179,7 @@ def humanoid(b: Builder) -> None:
         group = f"{name} arm"
         shoulder, elbow, wrist = (np.array(p) * [1, 1, side] for p in ((-.005, .505, .21), (-.03, .265, .335), (.06, .04, .425)))
         upper = b.part(f"{name} upper arm", group)
-        b.add(upper, Ellipsoid(shoulder, (.072, .075, .072)), softness=.5)
+        b.add(upper, Ellipsoid(shoulder, (.066, .07, .064)), softness=.9)
         b.add(upper, RoundCone(shoulder, elbow, .06, .047), softness=.5)
         fore = b.part(f"{name} forearm", group)
         b.add(fore, RoundCone(elbow, elbow + (wrist - elbow) * .35, .047, .052), softness=.4)
@@ -190,11 +189,11 @@ def humanoid(b: Builder) -> None:
         out = np.cross(way, flat)
         frame = np.stack([flat, way, np.cross(flat, way)], 1)
         hand = b.part(f"{name} hand", group)
-        b.add(hand, Ellipsoid(wrist + way * .065, (.055, .066, .028), frame), softness=.5)
+        b.add(hand, Ellipsoid(wrist + way * .065, (.062, .068, .028), frame), softness=.4)
         for i, (length, off) in enumerate(((.085, 1.5), (.1, .5), (.092, -.5), (.07, -1.5))):
-            root = wrist + way * .10 + flat * off * .027
-            tip = root + (way + flat * off * .10) * length
-            b.add(b.part(f"{name} fingers", group), RoundCone(root, tip, .0155, .0135), softness=.15)
+            root = wrist + way * .105 + flat * off * .033
+            tip = root + (way + flat * off * .13) * length
+            b.add(b.part(f"{name} fingers", group), RoundCone(root, tip, .0150, .0130), softness=.1)
         root = wrist + way * .045 + flat * .045
         b.add(b.part(f"{name} thumb", group), RoundCone(root, root + unit(way * .8 + flat * .75) * .075, .0185, .0145), softness=.5)
         group = f"{name} leg"
@@ -252,12 +251,3 @@ def camel(b: Builder) -> None:
             b.add(b.part(f"{group} foot", group), Superquadric((x + .025, -.905, z), (.082, .042, .066), .6, .9), softness=.3)
 
 
-MODELS = {  # name -> (recipe, vertices)
-    "hammer": (hammer, 11000),
-    "chair": (chair, 8000),
-    "lamp": (lamp, 8000),
-    "goat": (goat, 10000),
-    "humanoid": (humanoid, 10000),
-    "camel": (camel, 3000),
-    "teapot": (teapot, 3000),
-}

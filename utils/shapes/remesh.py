@@ -154,8 +154,45 @@ def relax(vertices: Array, faces: Array, project: Callable[[Array], Array], roun
     return vertices, flip_edges(vertices, faces)
 
 
-def flip_edges(vertices: Array, faces: Array) -> Array:
-    """Flips edges of two nearly coplanar triangles whose opposite angles sum to more than pi (Delaunay), in one pass."""
+def face_pairs(faces: Array) -> tuple[Array, Array]:
+    """Undirected edges (E, 2) of a closed manifold and the two faces (E, 2) at each."""
+    edges = np.sort(edges_of(faces), axis=1)
+    order = np.lexsort(edges.T)
+    return edges[order[::2]], (order % len(faces)).reshape(-1, 2)
+
+
+def straighten_seams(vertices: Array, faces: Array, labels: Array, project: Callable[[Array], Array], rounds: int = 6) -> tuple[Array, Array]:
+    """Smooths the curves between differently labelled faces (F,), which otherwise zigzag along triangles.
+
+    Curves keep their size (Taubin's alternating steps); the other vertices follow, and edges within a part are flipped.
+    """
+    edges, pair = face_pairs(faces)
+    seam = edges[labels[pair[:, 0]] != labels[pair[:, 1]]]
+    count = np.bincount(seam.ravel(), minlength=len(vertices))
+    on_curve, corner = count == 2, count > 2  # corners: where three parts meet
+    directed = np.concatenate([seam, seam[:, ::-1]])
+
+    def to_mean(pairs: Array) -> Array:
+        number = np.bincount(pairs[:, 0], minlength=len(vertices))
+        total = [np.bincount(pairs[:, 0], vertices[pairs[:, 1], k], len(vertices)) for k in range(3)]
+        return np.stack(total, 1) / np.maximum(number, 1)[:, None] - vertices
+
+    for _ in range(rounds):
+        for share in (0.5, -0.52):
+            vertices = project(vertices + share * np.where(on_curve[:, None], to_mean(directed), 0.0))
+        for _ in range(2):
+            faces = flip_edges(vertices, faces, labels)
+            step = 0.5 * np.where((on_curve | corner)[:, None], 0.0, to_mean(edges_of(faces)))
+            normals = vertex_normals(vertices, faces)
+            vertices = project(vertices + step - normals * (step * normals).sum(1, keepdims=True))
+    return vertices, flip_edges(vertices, faces, labels)
+
+
+def flip_edges(vertices: Array, faces: Array, labels: Array | None = None) -> Array:
+    """Flips edges of two nearly coplanar triangles whose opposite angles sum to more than pi (Delaunay), in one pass.
+
+    With `labels` (F,), only between faces of the same label, so that they stay valid.
+    """
     faces = faces.copy()
     edges = edges_of(faces)
     count = len(vertices)
@@ -177,13 +214,15 @@ def flip_edges(vertices: Array, faces: Array) -> Array:
         return np.arccos(np.clip(cosine, -1, 1))
 
     excess = angle(apex, edges[:, 0], edges[:, 1]) + angle(opposite, edges[:, 0], edges[:, 1]) - np.pi
-    flat = (normals[face] * normals[other]).sum(1) > 0.8
+    allowed = (normals[face] * normals[other]).sum(1) > 0.8
+    if labels is not None:
+        allowed &= labels[face] == labels[other]
     for i in np.argsort(-excess, kind="stable"):
         if excess[i] <= 1e-6:
             break
         f, g = int(face[i]), int(other[i])
         a, b, c, d = int(edges[i, 0]), int(edges[i, 1]), int(apex[i]), int(opposite[i])
-        if touched[f] or touched[g] or not flat[i] or c == d or c * count + d in owner or d * count + c in owner:
+        if touched[f] or touched[g] or not allowed[i] or c == d or c * count + d in owner or d * count + c in owner:
             continue
         faces[f], faces[g] = (c, a, d), (d, b, c)
         touched[f] = touched[g] = True
@@ -193,14 +232,13 @@ def flip_edges(vertices: Array, faces: Array) -> Array:
 
 def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int = 3) -> Array:
     """Majority label among a face and its three neighbours, and no islands of fewer than `smallest` faces."""
-    edges = np.sort(edges_of(faces), axis=1)
-    order = np.lexsort(edges.T)
-    pair = (order % len(faces)).reshape(-1, 2)  # closed manifold: the two faces of each edge come together
+    _, pair = face_pairs(faces)
     graph = sp.coo_matrix((np.ones(2 * len(pair)), (np.r_[pair[:, 0], pair[:, 1]], np.r_[pair[:, 1], pair[:, 0]])),
                           (len(faces), len(faces))).tocsr()
     labels = labels.copy()
     for _ in range(rounds):
-        votes = graph @ sp.csr_matrix((np.ones(len(faces)), (np.arange(len(faces)), labels))) .toarray()
+        votes = graph @ sp.csr_matrix((np.ones(len(faces)), (np.arange(len(faces)), labels)))
+        votes = votes.toarray()
         votes[np.arange(len(faces)), labels] += 1.5
         labels = votes.argmax(1)
     for _ in range(8):
@@ -213,4 +251,8 @@ def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int =
         votes = graph @ np.where(small[:, None], 0, np.eye(labels.max() + 1)[labels])
         change = small & (votes.sum(1) > 0)
         labels[change] = votes[change].argmax(1)
+    for _ in range(rounds):  # teeth: a face with two sides on a seam would be squashed when the seam is straightened
+        votes = graph @ np.eye(labels.max() + 1)[labels]
+        tooth = (votes.max(1) >= 2) & (votes.argmax(1) != labels)
+        labels[tooth] = votes[tooth].argmax(1)
     return labels
