@@ -39,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--percentage", type=float, default=0.03, help="share of the vertices that are clicked, 0 to 1")
     group.add_argument("--max_clicks", type=int, default=0, help="click at most so many vertices; 0: no limit")
     group.add_argument("--n_views", type=positive_int, default=100, help="views of each clicked vertex, at most")
+    group.add_argument("--min_facing", type=float, default=0.0,
+                       help="click a vertex only in views its normal meets with at least this cosine; 0: wherever it is seen")
     group.add_argument("--pool_views", type=positive_int,
                        help=f"views drawn without --encoder_data_dir; default: {VIEWS_DRAWN_PER_VIEW_WANTED} x --n_views")
     group = parser.add_argument_group("second clicks")
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     _check(args, kinds)
     started = time.perf_counter()
     directory = args.decoder_data_dir or Path("data") / (args.name or args.obj_path.stem) / "decoder_data"
-    clicks = ClickSettings(args.percentage, args.max_clicks, args.n_views, args.render_res, args.seed)
+    clicks = ClickSettings(args.percentage, args.max_clicks, args.n_views, args.min_facing, args.render_res, args.seed)
     second = SecondClickSettings(max_pairs=args.max_pairs, refinements=args.refinements, min_score=args.min_score,
                                  pair_views=args.pair_views, share_pairs=args.share_pairs)
     device = choose_device(args.device)
@@ -89,6 +91,8 @@ def _check(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
         raise UserError("nothing to do: give at least one of --single_click 1, --second_positive 1, --second_negative 1")
     if not 0 < args.percentage <= 1:
         raise UserError(f"--percentage {args.percentage:g} is not a share of the vertices: give 0.03 for 3 %")
+    if not 0 <= args.min_facing < 1:
+        raise UserError(f"--min_facing {args.min_facing:g} is not a cosine: give at least 0 and less than 1")
     for name in ("max_clicks", "pair_views"):
         if getattr(args, name) < 0:
             raise UserError(f"--{name} must be 0 (no limit) or more")

@@ -51,7 +51,7 @@ def test_published_defaults():
     args = data_generation.build_parser().parse_args(["--obj_path", "hammer.obj"])
     published = dict(percentage=0.03, n_views=100, radius=2.0, render_res=224, seed=0, single_click=True, second_positive=False,
                      second_negative=False, overwrite=False, max_pairs=5, refinements=6, min_score=0.4, max_clicks=0, pair_views=0,
-                     share_pairs=False)
+                     share_pairs=False, min_facing=0.0)
     assert {name: getattr(args, name) for name in published} == published and tuple(args.background) == (1, 1, 1)
 
 
@@ -92,6 +92,7 @@ def test_preview_is_a_sheet_of_pictures(asked, obj_path, tmp_path):
     (["--percentage", 0], "0.03 for 3 %"),
     (["--percentage", "nan"], "0.03 for 3 %"),
     (["--pair_views", -1], "--pair_views"),
+    (["--min_facing", 1], "--min_facing"),
     (["--single_click", 0, "--second_positive", 1], "data_generation.py"),
     (["--encoder_data_dir", "nowhere"], "no views at nowhere"),
     (["--obj_path", "missing.obj"], "missing.obj"),

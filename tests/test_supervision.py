@@ -17,10 +17,12 @@ from utils.errors import UserError
 from utils.rasterize import Rasterizer
 from utils.sampling import farthest_point_sampling
 from utils.supervision import SupervisionSet, pack_masks, unpack_masks
-from utils.supervision_writer import ClickSettings, SecondClickSettings, choose_clicked_vertices, choose_views, write_supervision
+from utils.supervision_writer import (ClickSettings, SecondClickSettings, choose_clicked_vertices, choose_views, locate_clicks,
+                                      write_supervision)
 from utils.view_pool import ViewSettings, build_view_pool
 
 CLICKS = ClickSettings(percentage=0.25, n_views=6, render_res=90)  # 90 x 90 pixels do not fill whole bytes
+FEWER_VIEWS = ClickSettings(percentage=0.25, n_views=5, render_res=90)
 PAIRS = SecondClickSettings(max_pairs=3, refinements=2)
 SHARED_CLICKS = ClickSettings(percentage=0.25, n_views=14, render_res=90)
 SHARED = SecondClickSettings(max_pairs=2, refinements=1, pair_views=4, share_pairs=True)
@@ -130,6 +132,17 @@ def test_occluded_vertex_is_never_offered_as_click(two_boxes, made):
         assert _nearest_hit(two_boxes, origin, (target - origin) / distance) >= distance - 0.02
     hidden = {(view, v) for view in range(len(cameras)) for v in made.vertices[:, 0].unique().tolist()} - tried
     assert len(tried) > 50 and len(hidden) > 50
+
+
+def test_clicks_near_the_silhouette_can_be_left_out(two_boxes, rasterizer, made):
+    chosen = choose_clicked_vertices(two_boxes, CLICKS)
+    everywhere, facing = (locate_clicks(rasterizer, made.cameras, chosen, least).visible for least in (0.0, 0.5))
+    normals = two_boxes.vertex_normals[chosen].astype(np.float64)
+    for view, k in np.argwhere(everywhere.numpy()):
+        towards = made.cameras.positions[view].double().numpy() - two_boxes.normalized[chosen[k]]
+        cosine = abs(normals[k] @ towards) / np.linalg.norm(towards)
+        assert bool(facing[view, k]) == (cosine >= 0.5) or abs(cosine - 0.5) < 1e-5
+    assert not (facing & ~everywhere).any() and 0 < facing.sum() < everywhere.sum()
 
 
 def test_clicks_project_back_onto_their_vertex(two_boxes, made):
@@ -323,7 +336,7 @@ def test_set_is_a_few_files(made):
 def test_other_settings_are_refused_until_overwritten(rasterizer, pool, tmp_path):
     write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS)
     with pytest.raises(UserError, match="n_views.*--overwrite 1"):
-        write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), ClickSettings(0.25, 0, 5, 90), PAIRS)
+        write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), FEWER_VIEWS, PAIRS)
     with pytest.raises(UserError, match="refinements.*--overwrite 1"):
         write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, SecondClickSettings(max_pairs=3))
     singles = (tmp_path / "single_000.npz").stat().st_mtime_ns
@@ -331,7 +344,7 @@ def test_other_settings_are_refused_until_overwritten(rasterizer, pool, tmp_path
     changed = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, other, ("positive",), overwrite=True)
     assert (tmp_path / "single_000.npz").stat().st_mtime_ns == singles and (changed.kind < 2).all()
     assert changed.settings["second_clicks"]["max_pairs"] == 1
-    afresh = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), ClickSettings(0.25, 0, 5, 90), PAIRS, overwrite=True)
+    afresh = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), FEWER_VIEWS, PAIRS, overwrite=True)
     assert afresh.settings["clicks"]["n_views"] == 5
 
 

@@ -47,6 +47,8 @@ class ClickSettings:
     percentage  share of the vertices, by farthest-point sampling from the first (published 0.03)
     max_clicks  at most so many vertices, 0 = no limit (published: none)
     n_views     at most so many views of each (published 100)
+    min_facing  click a vertex only where its normal and the direction to the camera, either way round, have at least
+                this cosine (published: none); masks are worse near silhouettes
     render_res  side of the masks, pixels (published 224)
     seed        of everything drawn
     """
@@ -54,6 +56,7 @@ class ClickSettings:
     percentage: float = 0.03
     max_clicks: int = 0
     n_views: int = 100
+    min_facing: float = 0.0
     render_res: int = 224
     seed: int = 0
 
@@ -134,8 +137,8 @@ def choose_clicked_vertices(mesh: Mesh, settings: ClickSettings) -> np.ndarray:
     return used[farthest_point_sampling(mesh.normalized[used], count)]
 
 
-def locate_clicks(rasterizer: Rasterizer, cameras: Cameras, vertices: np.ndarray) -> ClickViews:
-    """Project the sampled vertices (C,) into every view and see which of them it shows."""
+def locate_clicks(rasterizer: Rasterizer, cameras: Cameras, vertices: np.ndarray, min_facing: float = 0.0) -> ClickViews:
+    """Project the sampled vertices (C,) into every view and see which of them it shows, facing it enough."""
     chosen = torch.from_numpy(vertices)
     positions = torch.from_numpy(rasterizer.mesh.normalized[vertices])
     projected, _ = cameras.project(positions)
@@ -146,6 +149,11 @@ def locate_clicks(rasterizer: Rasterizer, cameras: Cameras, vertices: np.ndarray
     for view in tqdm(range(len(cameras)), desc="find visible vertices", unit="view", disable=None):
         camera = cameras[view]
         visible[view] = visible_vertices(rasterizer.mesh, camera, rasterizer(camera))[0].cpu()[chosen]
+    if min_facing > 0:
+        normals = torch.from_numpy(rasterizer.mesh.vertex_normals[vertices])
+        towards = torch.nn.functional.normalize(cameras.positions[:, None] - positions, dim=-1)
+        # Either way round, for sheets and for files wound inside out.
+        visible &= (towards * normals).sum(dim=-1).abs() >= min_facing
     return ClickViews(chosen, positions, visible, pixels)
 
 
@@ -225,9 +233,10 @@ class SharedPairs:
 
     A loss that lifts masks to the mesh wants many views of the same clicks; drawing anew in each view makes nearly every
     pair unique. Here, a sampled vertex q is a candidate for a positive second click of v if most views that show
-    both have it outside v's single mask, for a negative one if most have it inside. Of the candidates of either sign nearer
-    than half (in squared distance) of the farthest, up to `max_pairs` are drawn; each is tried in up to `pair_views` of
-    the views in which it lies on its side of the mask, as published. Pairs with fewer than three such views are left out.
+    both have it outside v's single mask, for a negative one if most have it inside. Up to `max_pairs` of either sign are
+    drawn, positives as published from those nearer than half (in squared distance) of the farthest, negatives from all:
+    what is inside a small mask is near anyway. Each is tried in up to `pair_views` of the views in which it lies on its
+    side of the mask, as published. Pairs with fewer than three such views are left out.
     """
 
     def __init__(self, views: ClickViews, singles: SupervisionSet, settings: SecondClickSettings, seed: int) -> None:
@@ -269,8 +278,10 @@ class SharedPairs:
 
     def _choose_partners(self, kind: str, majority: Tensor, on_side: Tensor) -> Tensor:
         """(C, P) sampled vertices; a vertex itself stands where there are fewer than P."""
-        distance = (self.views.positions[self.near] - self.views.positions[:, None]).square().sum(dim=-1)
-        eligible = nearer_half(majority & (on_side >= SHARED_LEAST_VIEWS), distance)
+        eligible = majority & (on_side >= SHARED_LEAST_VIEWS)
+        if kind == "positive":
+            distance = (self.views.positions[self.near] - self.views.positions[:, None]).square().sum(dim=-1)
+            eligible = nearer_half(eligible, distance)
         rows, columns = draw_columns(eligible, self.settings.max_pairs, _generator("partners", kind, self.seed))
         slot = torch.arange(len(rows)) - torch.searchsorted(rows, rows)  # 0, 1, ... within each row
         partners = torch.arange(len(self.near))[:, None].repeat(1, max(1, self.settings.max_pairs))
@@ -433,7 +444,7 @@ def _click_views(directory: Path, rasterizer: Rasterizer, cameras: Cameras, sett
     """The sampled vertices and where they show; kept beside the shards."""
     path = directory / "clicks.npz"
     if not path.exists():
-        views = locate_clicks(rasterizer, cameras, choose_clicked_vertices(rasterizer.mesh, settings))
+        views = locate_clicks(rasterizer, cameras, choose_clicked_vertices(rasterizer.mesh, settings), settings.min_facing)
         save_npz(path, vertices=views.vertices.numpy(), visible=views.visible.numpy(),
                  pixels=views.pixels.numpy().astype(np.int16), **cameras_to_arrays(cameras))
     held = load_npz(path, "list of clicked vertices")
