@@ -190,7 +190,7 @@ main() {
     if [ -z "$reason" ]; then
         say 'NVIDIA GPU: installing torch 2.8 with the Kaolin renderer'
         if install_file requirements-kaolin.txt && smoke_test requirements-kaolin.txt; then
-            requirements=requirements-kaolin.txt
+            requirements="requirements-kaolin.txt"
         elif [ "${ISEG_KAOLIN:-auto}" = 1 ]; then
             fail 'ISEG_KAOLIN=1, but Kaolin could not be installed (see above). Leave ISEG_KAOLIN out to use the CPU (embree) renderer.' 1
         else
