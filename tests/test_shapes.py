@@ -301,14 +301,14 @@ def test_one_sample_has_the_size_of_the_papers_headline_and_all_are_small_files(
 
 
 def test_making_a_sample_again_gives_the_same_bytes(tmp_path):
-    small = Sample(teapot, 400)
+    small = Sample(teapot, 700)
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         save_sample(tmp_path / folder, "pot", make_sample(small, "pot", fineness=12))
     for name in ("pot.obj", "pot.seg", "pot.json"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     again = load_sample(tmp_path / "first" / "pot.obj")
-    assert len(again.vertices) == 400 and again.names["part"][0] == "body"
+    assert len(again.vertices) == 700 and again.names["part"][0] == "body"
 
 
 def test_labels_that_do_not_fit_are_refused_with_one_line(tmp_path):

@@ -78,7 +78,8 @@ def chair(b: Builder) -> None:
         part = b.part(f"{name} back post", "back")
         b.add(part, RoundCone(back(-.03, side * .385), back(.93, side * .413), .04, .03), softness=.4)
     for name, level, tall in (("lower rail", .3, .042), ("middle rail", .55, .042), ("top rail", .83, .085)):
-        z = np.linspace(-.405, .405, 25)
+        reach = .375 + .03 * level - .9 * tall  # the round ends stay inside the posts
+        z = np.linspace(-reach, reach, 25)
         points = np.stack([back(level, t, .05 * (1 - (t / .4) ** 2)) for t in z])
         way = unit(lean)
         # A rail is a strap: tall along the posts, thin across them.
@@ -101,7 +102,7 @@ def lamp(b: Builder) -> None:
         b.add(b.part(name, "arm"), rod(p - [0, 0, .06], p + [0, 0, .06], r, bevel=.25), softness=.15)
     way = unit([.42, -.9, 0])
     neck = third + way * .02
-    b.add(b.part("shade neck", "head"), Lathe(neck, [(0, 0), (.06, .0), (.072, .02), (.08, .13), (.07, .17), (0, .17)], rotation_to(way)), softness=.2)
+    b.add(b.part("shade neck", "head"), Lathe(neck, [(0, 0), (.06, .0), (.072, .02), (.08, .12), (.07, .14), (0, .14)], rotation_to(way)), softness=.2)
     outer = smooth_profile([(.05, .13), (.1, .155), (.155, .23), (.215, .35), (.27, .5)], 18)
     inner = outer[::-1] - [.026, 0]
     inner = inner[inner[:, 0] > .05] + [0, .012]

@@ -49,6 +49,14 @@ def is_closed_manifold(faces: Array) -> bool:
     return bool(np.all(np.diff(forward) > 0) and np.array_equal(forward, backward))
 
 
+def topology(faces: Array) -> tuple[int, int]:
+    """Number of connected components and Euler number of a closed manifold without stray vertices."""
+    edges = edges_of(faces)
+    count = int(faces.max()) + 1
+    pieces, _ = connected_components(sp.coo_matrix((np.ones(len(edges)), edges.T), (count, count)), directed=False)
+    return pieces, count - len(edges) // 2 + len(faces)
+
+
 def bending(vertices: Array, faces: Array, normals: Array) -> Array:
     """(V,) mean turn of the normal along the edges at a vertex, in radians per unit length."""
     edges = edges_of(faces)
@@ -75,7 +83,7 @@ def resample(vertices: Array, faces: Array, count: int, project: Callable[[Array
 
     vertices (V, 3), faces (F, 3): the fine mesh, some 15 vertices for each wanted one. `project` moves points (N, 3) onto the
     exact surface. `adaptivity` 0 gives even triangles, 1 strongly smaller ones where the surface bends.
-    ValueError if no attempt gives a closed manifold.
+    ValueError if no attempt gives a closed manifold of the fine mesh's topology.
     """
     normals = vertex_normals(vertices, faces)
     area = vertex_areas(vertices, faces)
@@ -86,7 +94,7 @@ def resample(vertices: Array, faces: Array, count: int, project: Callable[[Array
         cluster = lloyd(vertices, normals * edge * 0.7, weight, count, rounds, np.random.default_rng(attempt))
         cluster = make_connected(cluster, faces, count)
         dual = dual_triangles(cluster, faces)
-        if len(np.unique(dual)) == count and is_closed_manifold(dual):
+        if len(np.unique(dual)) == count and is_closed_manifold(dual) and topology(dual) == topology(faces):
             break
     else:
         raise ValueError(f"no closed mesh of {count} vertices; make the fine mesh finer or the count larger")
@@ -251,8 +259,14 @@ def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int =
         votes = graph @ np.where(small[:, None], 0, np.eye(labels.max() + 1)[labels])
         change = small & (votes.sum(1) > 0)
         labels[change] = votes[change].argmax(1)
-    for _ in range(rounds):  # teeth: a face with two sides on a seam would be squashed when the seam is straightened
-        votes = graph @ np.eye(labels.max() + 1)[labels]
-        tooth = (votes.max(1) >= 2) & (votes.argmax(1) != labels)
-        labels[tooth] = votes[tooth].argmax(1)
+    neighbors = graph.indices.reshape(len(faces), 3)
+    for _ in range(100):  # teeth: a face with two sides on a seam would be squashed when the seam is straightened
+        changed = False
+        for face in np.flatnonzero((labels[neighbors] != labels[:, None]).sum(1) >= 2):  # one by one: pairs would swap forever
+            around = labels[neighbors[face]]
+            values, counts = np.unique(around, return_counts=True)
+            if counts.max() >= 2 and values[counts.argmax()] != labels[face]:
+                labels[face], changed = values[counts.argmax()], True
+        if not changed:
+            break
     return labels
