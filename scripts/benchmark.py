@@ -36,7 +36,7 @@ from utils.presets import PRESETS, Run
 from utils.process_memory import peak_memory_gib
 from utils.sampling import farthest_point_sampling
 
-MESHES = (Path("meshes/lowpoly.obj"), Path("meshes/hammer.obj"))
+MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 CLICK_COUNTS = (1, 2, 5)
 TABLE_HEAD = ("mesh", "vertices", "stage", "seconds", "peak memory")
