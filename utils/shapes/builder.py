@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from skimage.measure import marching_cubes
 
+from utils.shapes.remesh import dual_triangles, lloyd, vertex_areas, vertex_normals
 from utils.shapes.solids import Solid, drop_degenerate
 
 Array = np.ndarray
@@ -106,17 +107,20 @@ class Builder:
         self.cluster += 1
 
 
-def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700_000) -> LabelledMesh:
+def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700_000, coarse_vertices: int | None = None) -> LabelledMesh:
     """Builds the mesh of all pieces. `resolution`: least number of cells along the longest side of a blended cluster; a
-    cluster with thin solids gets more, up to `max_cells` in all, and solids that are thinner still are placed sharply."""
+    cluster with thin solids gets more, up to `max_cells` in all, and solids that are thinner still are placed sharply.
+    `coarse_vertices`: irregular coarse triangles with about so many vertices a cluster, as far as its limbs allow."""
     place_thin_pieces(builder.pieces, resolution, max_cells)
     vertices, faces, part, offset = [], [], [], 0
     for cluster in sorted({piece.cluster for piece in builder.pieces}):
         pieces = [piece for piece in builder.pieces if piece.cluster == cluster]
         if cluster < 0:
-            surfaces = [(*piece.solid.mesh(piece.detail), piece.part) for piece in pieces]
+            surfaces = [(_apart(piece.solid.mesh(piece.detail), builder.rng), piece.part) for piece in pieces]
+            surfaces = [(v, f, label) for (v, f), label in surfaces]
         else:
-            surfaces = [blended_surface(pieces, grid_cell(pieces, resolution, max_cells))]
+            surface = blended_surface(pieces, grid_cell(pieces, resolution, max_cells))
+            surfaces = [surface if coarse_vertices is None else coarse_surface(pieces, surface, coarse_vertices, builder.rng)]
         for v, f, label in surfaces:
             vertices.append(v)
             faces.append(f + offset)
@@ -124,6 +128,13 @@ def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700
             offset += len(v)
     part = np.concatenate(part).astype(np.int64)
     return with_compact_labels(np.concatenate(vertices), np.concatenate(faces).astype(np.int64), part, builder, family)
+
+
+def _apart(surface: tuple[Array, Array], rng: np.random.Generator) -> tuple[Array, Array]:
+    """A hair larger or smaller, so that faces of two solids never coincide (which would mix their labels)."""
+    vertices, faces = surface
+    middle = (vertices.min(0) + vertices.max(0)) / 2
+    return middle + (vertices - middle) * (1 + rng.uniform(-0.004, 0.004)), faces
 
 
 def with_compact_labels(vertices: Array, faces: Array, part: Array, builder: Builder, family: str) -> LabelledMesh:
@@ -251,6 +262,24 @@ def blended_surface(pieces: Sequence[Piece], cell: float, project: bool = True) 
         vertices = vertices + step[:, None] * normals
     vertices, faces = drop_degenerate(vertices, faces.astype(np.int64))
     return vertices, faces, blend.labels(vertices[faces].mean(1))
+
+
+def coarse_surface(pieces: Sequence[Piece], surface: tuple[Array, Array, Array], count: int,
+                   rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Irregular coarse triangles for a blended surface; unchanged where its thin limbs leave no room for that."""
+    vertices, faces, _ = surface
+    area = vertex_areas(vertices, faces)
+    edge = 1.2 * min(piece.solid.size for piece in pieces if not piece.carve)
+    count = max(count, int(area.sum() / (0.87 * edge ** 2)))
+    if count > len(vertices) / 4:
+        return surface
+    spacing = np.sqrt(area.sum() / count)
+    cluster = lloyd(vertices, vertex_normals(vertices, faces) * spacing * 0.7, area, count, int(rng.integers(1, 6)), rng)
+    faces = dual_triangles(cluster, faces)
+    total = np.maximum(np.bincount(cluster, area, count), 1e-12)
+    points = np.stack([np.bincount(cluster, area * vertices[:, k], count) for k in range(3)], 1) / total[:, None]
+    points, faces = drop_degenerate(points, faces)
+    return points, faces, Field(pieces).labels(points[faces].mean(1))
 
 
 # ---------------------------------------------------------------------------------------------- loose pieces

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from utils.shapes import living, made
+from utils.shapes import living, made, things
 from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose
-from utils.shapes.solids import rotation_about, rotation_to
+from utils.shapes.solids import drop_degenerate, rotation_about, rotation_to
 
 # Family -> (recipe, how often its solids are blended smoothly rather than placed sharply, weight when families are drawn)
 RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
@@ -37,6 +37,13 @@ RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
     "glasses": (made.glasses, .2, .6),
     "instrument": (made.instrument, .15, .8),
     "soup": (made.soup, .45, 1.5),
+    "creature": (living.creature, .85, 1.6),
+    "robot": (things.robot, .1, .8),
+    "building": (things.building, .05, .7),
+    "device": (things.device, .12, 1.0),
+    "cycle": (things.cycle, .1, .7),
+    "turned": (things.turned, .35, .9),
+    "rack": (things.rack, .1, .7),
 }
 FAMILIES: tuple[str, ...] = tuple(RECIPES)
 
@@ -51,16 +58,22 @@ def random_shape(seed: int, families: Sequence[str] | None = None) -> LabelledMe
     unknown = [name for name in names if name not in RECIPES]
     if unknown:
         raise ValueError(f"unknown shape families {unknown}; known: {', '.join(FAMILIES)}")
+    shape = _shape_of(rng, names)
+    return assembly(shape, _shape_of(rng, names), rng) if rng.random() < .08 else shape
+
+
+def _shape_of(rng: np.random.Generator, names: Sequence[str]) -> LabelledMesh:
+    """A shape of one of the families, drawn by weight."""
     weights = np.array([RECIPES[name][2] for name in names])
-    for attempt in range(8):
+    for _ in range(8):
         family = names[rng.choice(len(names), p=weights / weights.sum())]
         try:
             shape = _one_shape(rng, family)
-        except ValueError:  # a blended cluster thinner than its grid: draw again
+        except ValueError:  # a blended cluster that vanished between the points of its grid: draw again
             continue
-        if len(shape.faces) and np.isfinite(shape.vertices).all():
+        if len(shape.faces) >= 50 and np.isfinite(shape.vertices).all():
             return shape
-    raise RuntimeError(f"no shape for seed {seed} and families {names}")
+    raise RuntimeError(f"no shape of the families {names}")
 
 
 def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
@@ -70,9 +83,49 @@ def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
     recipe(builder)
     attach_loose_pieces(builder.pieces)
     resolution = int(np.exp(rng.uniform(np.log(40), np.log(100))))
-    shape = compose(builder, resolution, family)
+    coarse = int(np.exp(rng.uniform(np.log(250), np.log(4000)))) if rng.random() < .4 else None
+    shape = compose(builder, resolution, family, coarse_vertices=coarse)
+    if rng.random() < .05:
+        shape = opened(shape, rng)
     warp(shape, rng)
     return shape
+
+
+def opened(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
+    """The shape without the faces beyond a plane near its boundary: an open surface, as scans and shells have."""
+    way = rng.normal(size=3)
+    height = shape.vertices[shape.faces].mean(1) @ way
+    keep = height < np.quantile(height, rng.uniform(.85, .98))
+    return sub_shape(shape, keep)
+
+
+def sub_shape(shape: LabelledMesh, keep: np.ndarray) -> LabelledMesh:
+    """The faces (F,) bool of a shape, with the labels that are left numbered from 0."""
+    vertices, faces = drop_degenerate(shape.vertices, shape.faces[keep])
+    parts, part = np.unique(shape.part[keep], return_inverse=True)
+    groups, group = np.unique(shape.group[keep], return_inverse=True)
+    names = {"part": [shape.names["part"][i] for i in parts], "group": [shape.names["group"][i] for i in groups]}
+    return LabelledMesh(vertices, faces, part.astype(np.int64), group.astype(np.int64), names, shape.family)
+
+
+def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
+    """Two shapes that touch: a smaller one on, beside or partly inside a larger one; half the time each is a group."""
+    scale = rng.uniform(.3, .8)
+    spot = first.vertices[rng.integers(len(first.vertices))]
+    way = spot / max(np.linalg.norm(spot), 1e-9)
+    moved = second.vertices * scale
+    moved = moved + spot - way * (moved @ way).min() - way * scale * rng.uniform(.02, .2)
+    names = {level: [f"{shape.family} {i} {name}" for i, shape in enumerate((first, second)) for name in shape.names[level]]
+             for level in ("part", "group")}
+    group = np.concatenate([first.group, second.group + len(first.names["group"])])
+    if rng.random() < .5:
+        group = np.repeat([0, 1], [len(first.faces), len(second.faces)])
+        names["group"] = [f"{shape.family} {i}" for i, shape in enumerate((first, second))]
+    vertices = np.concatenate([first.vertices, moved])
+    vertices -= (vertices.min(0) + vertices.max(0)) / 2
+    vertices /= np.linalg.norm(vertices, axis=1).max()
+    return LabelledMesh(vertices, np.concatenate([first.faces, second.faces + len(first.vertices)]),
+                        np.concatenate([first.part, second.part + len(first.names["part"])]), group.astype(np.int64), names, first.family)
 
 
 def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
@@ -91,7 +144,9 @@ def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
     if rng.random() < .15:
         bend(v, rng.uniform(-.8, .8), rng)
     if rng.random() < .2:
-        bump(v, rng)
+        bump(v, rng, (3.0, 6.0, 12.0), .03)
+    if rng.random() < .12:  # texture
+        bump(v, rng, (20.0, 35.0, 60.0), .015)
     turn = rotation_about("y", rng.uniform(0, 2 * np.pi))
     draw = rng.random()
     if draw < .2:
@@ -113,9 +168,9 @@ def bend(v: np.ndarray, curvature: float, rng: np.random.Generator) -> None:
     v[:, i], v[:, j] = np.sin(angle) * radius, 1 / curvature - np.cos(angle) * radius
 
 
-def bump(v: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds a smooth random displacement field (three sine waves), in place."""
+def bump(v: np.ndarray, rng: np.random.Generator, frequencies: Sequence[float], size: float) -> None:
+    """Adds a smooth random displacement field (three sine waves, about `size` high when slow), in place."""
     for _ in range(3):
-        wave = rng.normal(size=3) * rng.choice([3.0, 6.0, 12.0])
-        size = rng.uniform(.01, .05) / (1 + np.linalg.norm(wave) / 6)
-        v += np.sin(v @ wave + rng.uniform(0, 6.28))[:, None] * rng.normal(size=3) * size
+        wave = rng.normal(size=3) * rng.choice(frequencies)
+        height = size * rng.uniform(.3, 1.7) / (1 + np.linalg.norm(wave) / 6)
+        v += np.sin(v @ wave + rng.uniform(0, 6.28))[:, None] * rng.normal(size=3) * height

@@ -71,7 +71,7 @@ def quadruped(b: Builder) -> None:
     if b.chance(0.5):
         b.add(body, Ellipsoid((0, 0, 0), (0.55 * length, depth, girth)))
     else:
-        b.add(body, RoundCone(hip, shoulder, depth * b.u(0.75, 1.1), depth * b.u(0.8, 1.15), flat=girth / depth, spin=np.pi / 2 * 0))
+        b.add(body, RoundCone(hip, shoulder, depth * b.u(0.75, 1.1), depth * b.u(0.8, 1.15), flat=girth / depth))
     if b.chance(0.4):
         b.add(b.part("chest", "torso"), Ellipsoid(shoulder, (depth * 0.9, depth * 1.1, girth * 1.05)))
         b.add(b.part("rump", "torso"), Ellipsoid(hip, (depth * 0.95, depth * 1.05, girth * 1.08)))
@@ -109,8 +109,7 @@ def quadruped(b: Builder) -> None:
             at = skull + [-0.3 * hr, hr * 0.65, side * hr * 0.6]
             way = unit([-0.3, {"leaf": 1.0, "round": 0.6, "hanging": -0.9}[kind], side * (0.4 + up)])
             wide = ear * (0.42 if kind == "leaf" else 0.6 if kind == "round" else 0.4)
-            spin = rotation_to(way) if kind != "round" else rotation_to(way)
-            b.add(b.part(f"{name} ear", head_group), Ellipsoid(at + way * ear * 0.45, (wide, ear * 0.6, wide * 0.3), spin), softness=0.4)
+            b.add(b.part(f"{name} ear", head_group), Ellipsoid(at + way * ear * 0.45, (wide, ear * 0.6, wide * 0.3), rotation_to(way)), softness=0.4)
     if b.chance(0.4):
         horn_pair(b, skull + [0, hr * 0.75, hr * 0.3], hr * b.u(0.14, 0.26), hr * b.u(0.8, 3.0), head_group)
     if b.chance(0.5):
@@ -180,8 +179,7 @@ def humanoid(b: Builder) -> None:
     deep = broad * b.u(0.5, 0.85)
     chest, hips = np.array([0, 0.3, 0]), np.array([0, 0.0, 0])
     whole = b.chance(0.4)
-    b.add(b.part("torso" if whole else "chest", "torso"), RoundCone(chest - [0, .08, 0], chest, broad * b.u(.75, .95), broad, flat=deep / broad)
-          if False else Ellipsoid(chest - [0, .05, 0], (deep, b.u(.17, .24), broad)))
+    b.add(b.part("torso" if whole else "chest", "torso"), Ellipsoid(chest - [0, .05, 0], (deep, b.u(.17, .24), broad)))
     b.add(b.part("torso" if whole else "hips", "torso"), Ellipsoid(hips, (deep * b.u(.85, 1.1), .14, broad * b.u(.75, 1.05))))
     if not whole or b.chance(0.5):
         b.add(b.part("torso" if whole else "belly", "torso"), Ellipsoid((hips + chest) / 2 + [deep * .15, -.02, 0], (deep * b.u(.8, 1.3), .15, broad * b.u(.7, 1.1))))
@@ -283,7 +281,6 @@ def open_hand(b: Builder) -> None:
         total = (b.u(.38, .5) if thumb else b.u(.55, .75) * (1 - .18 * abs(s) - (.1 if i == count - 1 else 0)))
         radius = (wide * (.22 if thumb else .85 / count)) * b.u(.8, .98)
         curl = np.clip(curl_all + b.u(-.25, .35), -.1, 1.3) * (.6 if thumb else 1)
-        b.new_cluster() if False else None
         at, share = root - way * radius * .4, [1.0, .8, .65][:bones]
         for k in range(bones):
             step = total * share[k] / sum(share)
@@ -294,7 +291,7 @@ def open_hand(b: Builder) -> None:
             c, s_ = np.cos(curl * .8), np.sin(curl * .8)
             way = way * c + np.cross(axis, way) * s_ * -1 + axis * (axis @ way) * (1 - c)
         if nails:
-            b.add(b.part(f"{name} nail", name), Ellipsoid(at - way * 0 + np.array([0, 0, -radius * .55]), (radius * .5, radius * .6, radius * .2)), smooth=False)
+            b.add(b.part(f"{name} nail", name), Ellipsoid(at - [0, 0, radius * .55], (radius * .5, radius * .6, radius * .2)), smooth=False)
         if i == ring:
             b.add(b.part("ring", name), Torus(root + unit([s * spread, 1, 0]) * total * .22, radius * 1.02, radius * .22, rotation_to([s * spread, 1, 0])), smooth=False)
 
@@ -576,3 +573,120 @@ def plant(b: Builder) -> None:
                 a = 2 * np.pi * j / petals
                 way = unit([np.cos(a), .25, np.sin(a)])
                 b.add(b.part(f"petal {i}.{j}", group), Ellipsoid(end + way * r * 1.5, (r * .6, r * 1.1, .014), frame_along(way)), smooth=False)
+
+
+def creature(b: Builder) -> None:
+    """Any animal that never was: a curved spine, a head, any number of limbs, wings, fins, spikes, a shell."""
+    upright = b.chance(.3)
+    long = b.u(.5, 1.1)
+    points = np.stack([np.linspace(-.5, .5, 5) * long, b.rng.normal(0, .06, 5), np.zeros(5)], 1)
+    if upright:
+        points = points @ rotation_about("z", b.u(.9, 1.5)).T
+    spine = np.stack([np.interp(np.linspace(0, 4, 17), np.arange(5), points[:, k]) for k in range(3)], 1)
+    girth = b.u(.12, .28)
+    radius = girth * np.interp(np.linspace(0, 1, 17), np.linspace(0, 1, 5), np.append(b.rng.uniform(.6, 1.2, 4), b.u(.5, .9)))
+    sections = b.n(1, 3)
+    cuts = np.linspace(0, 16, sections + 1).astype(int)
+    for i, (p, q) in enumerate(zip(cuts[:-1], cuts[1:])):
+        b.add(b.part(f"body {i}", "torso"), Tube(spine[p:q + 1], radius[p:q + 1]))
+    ahead, behind = unit(spine[-1] - spine[-3]), unit(spine[0] - spine[2])
+    up = np.array([0, 1.0, 0])
+    heads = 2 if b.chance(.06) else 1
+    for h in range(heads):
+        group = "head" if heads == 1 else f"head {h}"
+        aim = unit(ahead + up * b.u(-.3, .8) + [0, 0, (h - (heads - 1) / 2) * 1.2])
+        neck = b.u(.0, .5) if heads == 1 else b.u(.25, .5)
+        base = spine[-1]
+        top = base + aim * (radius[-1] * .6 + neck)
+        size = girth * b.u(.5, 1.1)
+        if neck > .1:
+            b.add(b.part(f"{group} neck", group if heads > 1 else "neck"), RoundCone(base, top, radius[-1] * .8, size * .6))
+        look = unit(aim * [1, .3, 1] + [.8, b.u(-.3, .1), 0])
+        c = top + look * size * .5
+        b.add(b.part(f"{group} skull", group), Ellipsoid(c, (size * b.u(.9, 1.4), size * b.u(.8, 1.1), size * b.u(.7, 1.1)), rotation_about("z", float(np.arctan2(look[1], look[0])))))
+        snout = size * b.u(.2, 1.6)
+        if b.chance(.7):
+            b.add(b.part(f"{group} snout", group), RoundCone(c + look * size * .5, c + look * (size * .6 + snout), size * b.u(.4, .7), size * b.u(.2, .5)))
+        if b.chance(.4):
+            drop = unit(look - up * b.u(.2, .6))
+            b.add(b.part(f"{group} jaw", group), RoundCone(c - up * size * .3, c - up * size * .35 + drop * (size * .7 + snout), size * .4, size * .2))
+        if b.chance(.7):
+            eyes(b, c + look * size * .5 + up * size * .5, size * .5, size * b.u(.12, .3), look, group)
+        if b.chance(.45):
+            horn_pair(b, c + up * size * .7 + [0, 0, size * .35], size * b.u(.12, .25), size * b.u(.6, 2.2), group)
+        elif b.chance(.6):
+            ear = size * b.u(.4, 1.4)
+            for side, name in SIDES:
+                way = unit([-.3, b.u(.2, 1.2), side])
+                b.add(b.part(f"{group} {name} ear", group), Ellipsoid(c + [0, size * .5, side * size * .6] + way * ear * .5, (ear * .35, ear * .6, ear * .12), rotation_to(way)), softness=.4)
+    if b.chance(.8):
+        length, r = b.u(.2, 1.2), radius[0] * b.u(.3, .8)
+        tail = arc(spine[0], spine[0] + unit(behind + up * b.u(-.6, .5)) * length, up * length * b.u(-.25, .3), 13)
+        cut = b.pick([12, 12, 6])
+        width = np.linspace(r, r * b.u(.1, .6), 13)
+        b.add(b.part("tail", "tail"), Tube(tail[:cut + 1], width[:cut + 1]))
+        if cut < 12:
+            b.add(b.part("tail end", "tail"), Tube(tail[cut:], width[cut:]))
+        if b.chance(.25):
+            b.add(b.part("tail club", "tail"), Ellipsoid(tail[-1], r * b.u(.5, 1.2)), softness=.3)
+    pairs = b.n(0, 4)
+    for i in range(pairs):
+        k = int(np.clip(16 * (i + .5 + b.u(-.3, .3)) / pairs, 0, 16))
+        kind = b.pick(["leg", "leg", "leg", "arm", "fin"]) if not upright or i else b.pick(["leg", "leg", "fin"])
+        limb_pair(b, spine[k], radius[k], f"{kind} {i}", kind)
+    if b.chance(.2):
+        k = b.n(7, 13)
+        span, slant, chord = b.u(.4, .9), b.u(.1, 1.0), b.u(.12, .2)
+        for side, name in SIDES:
+            way = unit([-.4, slant, side])
+            root = spine[k] + [0, radius[k] * .6, side * radius[k] * .4]
+            b.add(b.part(f"{name} wing arm", f"{name} wing"), RoundCone(root, root + way * span, .035, .015), softness=.3)
+            b.add(b.part(f"{name} wing", f"{name} wing"), Ellipsoid(root + way * span * .5 - [chord * .8, 0, 0], (chord, span * .5, .014), frame_along(way)), softness=.2)
+    if b.chance(.3):
+        count, size = b.n(3, 9), girth * b.u(.2, .5)
+        for i in range(count):
+            k = int(1 + 14 * i / max(count - 1, 1))
+            root = spine[k] + up * radius[k] * .9
+            way = unit(up + behind * b.u(0, .6))
+            b.add(b.part(f"spike {i}", "spikes"), rod(root - way * size * .3, root + way * size, size * .4, size * .04), softness=.2)
+    elif b.chance(.2):
+        b.add(b.part("shell", "shell"), Ellipsoid(spine[8] + up * girth * .35, (long * .42, girth * 1.2, girth * 1.4)), softness=.1)
+    for i in range(b.n(2, 6) if b.chance(.15) else 0):
+        k = b.n(2, 14)
+        angle = b.u(.2, 2.9)
+        way = np.array([0, np.sin(angle), np.cos(angle)])
+        b.add(b.part(f"wart {i}", "warts"), Ellipsoid(spine[k] + way * radius[k] * .95, girth * b.u(.1, .25)), softness=.3)
+
+
+def limb_pair(b: Builder, root, radius: float, name: str, kind: str) -> None:
+    """Two mirrored limbs from a point of the spine: jointed legs or arms that end in a foot, claws or a ball; fins."""
+    out, forward, length = b.u(.15, .9), b.u(-.4, .4), b.u(.3, .85)
+    thick = radius * b.u(.2, .5)
+    joints = b.n(1, 3)
+    end = b.pick(["foot", "claws", "ball", "none", "hoof"])
+    way = unit([forward, -1.0 if kind == "leg" else b.u(-.5, .7), out if kind == "leg" else out + .5])
+    swing = np.array([b.u(-.5, .7) if kind == "leg" else b.u(.2, 1.0), -.3 if kind == "leg" else b.u(-.3, .4), -.25])
+    for side, which in SIDES:
+        group = f"{which} {name}"
+        at = np.asarray(root, float) + np.array([0, -.1, side * .75]) * radius
+        aim = way * [1, 1, side]
+        if kind == "fin":
+            b.add(b.part(group, group), Ellipsoid(at + aim * length * .35, (length * .16, length * .45, .02), frame_along(aim)), softness=.4)
+            continue
+        r = thick
+        for j in range(joints):
+            tip = at + aim * length / joints * (1.15 if j == 0 else .95)
+            b.add(b.part(f"{group} {j}", group), RoundCone(at, tip, r * (1.25 if j == 0 else 1), r * .78))
+            at, r = tip, r * .78
+            aim = unit(aim + swing * [1, 1, side] * .7)
+        if end == "foot":
+            b.add(b.part(f"{group} foot", group), Ellipsoid(at + [r * .8, -r * .3, 0], (r * 2.2, r * .8, r * 1.4)), softness=.3)
+        elif end == "ball":
+            b.add(b.part(f"{group} ball", group), Ellipsoid(at, r * 1.9), softness=.3)
+        elif end == "hoof":
+            b.add(b.part(f"{group} hoof", group), rod(at + [0, r, 0], at - [0, r, 0], r * 1.1, r * 1.6), softness=.2)
+        elif end == "claws":
+            for k in range(3):
+                a = (k - 1) * .6
+                toe = at + np.array([np.cos(a), -.25, np.sin(a)]) * r * 3
+                b.add(b.part(f"{group} claws", group), RoundCone(at, toe, r * .55, r * .2), softness=.2)

@@ -608,7 +608,7 @@ def mechanical(b: Builder) -> None:
         r, t, holes = b.u(.4, .6), b.u(.04, .1), b.n(3, 8)
         bore, bolt = r * b.u(.2, .35), r * b.u(.07, .11)
         drilled = b.chance(.6)
-        where = [circle(r * .78 * 0 + bolt, 10, (np.cos(a) * r * .78, np.sin(a) * r * .78)) for a in np.arange(holes) * 2 * np.pi / holes]
+        where = [circle(bolt, 10, (np.cos(a) * r * .78, np.sin(a) * r * .78)) for a in np.arange(holes) * 2 * np.pi / holes]
         b.add(b.part("disc", "flange"), Prism((0, 0, 0), circle(r, 40), t, flat, holes=([circle(bore, 20)] if b.chance(.5) else []) + (where if drilled else [])))
         if not drilled:
             for i, a in enumerate(np.arange(holes) * 2 * np.pi / holes):
@@ -697,7 +697,12 @@ def mechanical(b: Builder) -> None:
         b.add(b.part("end flange", "end"), rod(at, at + way * .1, r * 1.9))
     else:
         w = b.rng.uniform(.25, .6, 3)
-        b.add(b.part("block", "block"), Box((0, 0, 0), w, rounding=b.pick([0, .04])))
+        block = b.part("block", "block")
+        b.add(block, Box((0, 0, 0), w, rounding=b.pick([0, .04])))
+        for _ in range(b.n(1, 4) if b.smooth else 0):  # drilled and milled away
+            axis, at = b.n(0, 2), b.rng.uniform(-.7, .7, 3) * w
+            way, r = np.eye(3)[axis], b.u(.06, .2)
+            b.add(block, b.pick([rod(at - way * 2 * w[axis], at + way * b.pick([0, 2 * w[axis]]), r), Box(at + way * w[axis], b.rng.uniform(.1, .3, 3))]), softness=.05, carve=True)
         for i in range(b.n(2, 7)):
             axis = b.n(0, 2)
             s = b.pick([-1, 1])
@@ -1094,7 +1099,10 @@ def soup(b: Builder) -> None:
     """Primitives attached to each other in a random tree, with small parts on large ones; groups are subtrees."""
     count = b.n(3, 12)
     nodes = [(np.zeros(3), .5, "core")]
-    b.add(b.part("core", "core"), random_solid(b, (0, 0, 0), .5))
+    core = b.part("core", "core")
+    b.add(core, random_solid(b, (0, 0, 0), .5))
+    for _ in range(b.n(1, 3) if b.smooth and b.chance(.35) else 0):  # dents and holes
+        b.add(core, random_solid(b, unit(b.rng.normal(size=3)) * .45, b.u(.12, .35)), softness=.1, carve=True)
     symmetric = b.chance(.4)
     for i in range(count):
         at, size, group = nodes[b.n(0, len(nodes) - 1)]
