@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from utils.files import load_torch, save_torch
-from utils.lifting import CollapsedLoss, DistillationQuadratic, pixel_weights
+from utils.lifting import CollapsedLoss, DistillationQuadratic, pixel_weights, quiet_sparse
 from utils.precision import fast_autocast
 from utils.rasterize import Rasterizer
 from utils.view_pool import ViewPool
@@ -25,8 +25,9 @@ def collapse_views(pool: ViewPool, rasterizer: Rasterizer, cache: Path | None = 
         held = load_torch(cache, rasterizer.device, "collapsed distillation loss")
         if held.get("key") == key:
             a = held["a"]
-            return CollapsedLoss(torch.sparse_csr_tensor(a["crow"], a["col"], a["values"], a["size"], check_invariants=False),
-                                 held["b"], held["c"])
+            with quiet_sparse():
+                matrix = torch.sparse_csr_tensor(a["crow"], a["col"], a["values"], a["size"], check_invariants=False)
+            return CollapsedLoss(matrix, held["b"], held["c"])
     quadratic = DistillationQuadratic(rasterizer.mesh, pool.embedding_shape[0], rasterizer.device)
     cameras = pool.cameras.resized(pool.embedding_shape[1:])
     for view in tqdm(range(len(pool)), desc="collapse views", unit="view", disable=None):

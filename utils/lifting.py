@@ -7,7 +7,9 @@ three barycentric weights a row; its gradient is R_t^T. No differentiable raster
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Iterator
 
 import torch
 from torch import Tensor
@@ -97,10 +99,16 @@ class DistillationQuadratic:
         size = self.mesh.num_vertices
         a = torch.sparse_coo_tensor(torch.stack([rows, columns]), (self.face_blocks[used] / self.views).float().reshape(-1),
                                     (size, size), check_invariants=False).coalesce()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-            a = a.to_sparse_csr()
-        return CollapsedLoss(a, self.b / self.views, self.c / self.views)
+        with quiet_sparse():
+            return CollapsedLoss(a.to_sparse_csr(), self.b / self.views, self.c / self.views)
+
+
+@contextmanager
+def quiet_sparse() -> Iterator[None]:
+    """Without PyTorch's notice that its sparse CSR tensors are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        yield
 
 
 @dataclass(frozen=True, eq=False)
