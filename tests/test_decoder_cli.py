@@ -73,7 +73,7 @@ def test_finished_training_is_not_repeated(trained, work, capsys):
 
 
 @pytest.mark.parametrize("options", [("--architecture", "geometric", "--loss", "lifted"),
-                                     ("--architecture", "published", "--loss", "rendered", "--num_epochs", "1", "--data_percentage", "0.2")])
+                                     ("--architecture", "published", "--loss", "rendered", "--num_epochs", "1", "--data_percentage", "0.4")])
 def test_killed_training_goes_on_from_its_last_checkpoint(options, work, tmp_path, monkeypatch, capsys):
     class Killed(BaseException):
         pass
