@@ -18,8 +18,8 @@ _FIELD = {
     "paper": ["--distillation", "rendered", "--num_epochs", "3"],
 }
 _CLICKS = {
-    "fast": ["--percentage", "0.03", "--max_clicks", "250", "--n_views", "24", "--share_pairs", "1", "--pair_views", "6",
-             "--max_pairs", "3", "--refinements", "2"],
+    "fast": ["--percentage", "0.03", "--max_clicks", "250", "--n_views", "24", "--share_pairs", "1", "--pair_views", "4",
+             "--max_pairs", "3", "--refinements", "1"],
     "paper": ["--percentage", "0.03", "--n_views", "100"],
 }
 _DECODER = {
