@@ -142,7 +142,7 @@ class Trainer:
             for name, value in self.sam.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay) if value.is_floating_point() else self.average[name].copy_(value)
         self.step += 1
-        self.images += len(batch.images)
+        self.images += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         if dist.is_initialized() and self.step % config.sync_every == 0:
             self.average_processes()
         return dict(result.parts, norm=float(norm), lr=rate, size=batch.images.shape[1])
