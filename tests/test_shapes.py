@@ -13,8 +13,7 @@ from scripts import make_meshes
 from utils.errors import UserError
 from utils.shapes import FAMILIES, random_shape
 from utils.shapes.builder import Builder, Field, Piece, attach_loose_pieces, blended_surface, compose
-from utils.shapes.living import arc, spiral
-from utils.shapes.made import circle
+from utils.shapes.elements import arc, circle, spiral
 from utils.shapes.remesh import face_pairs, flip_edges, is_closed_manifold, resample, smooth_labels, straighten_seams
 from utils.shapes.samples import SAMPLES, Sample, load_sample, make_sample, save_sample
 from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, polygon_distance, rod,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.living import SIDES
+from utils.shapes.elements import SIDES
 from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Tube, rod, rotation_about, rotation_to,
                                  unit)
 
@@ -187,11 +187,10 @@ def humanoid(b: Builder) -> None:
         b.add(fore, RoundCone(elbow + (wrist - elbow) * .35, wrist, .052, .032), softness=.4)
         way = unit(wrist - elbow + np.array([.02, -.05, 0]))
         flat = unit(np.array([1.0, 0, 0]) - way * way[0])  # across the palm
-        out = np.cross(way, flat)
         frame = np.stack([flat, way, np.cross(flat, way)], 1)
         hand = b.part(f"{name} hand", group)
         b.add(hand, Ellipsoid(wrist + way * .065, (.062, .068, .028), frame), softness=.4)
-        for i, (length, off) in enumerate(((.085, 1.5), (.1, .5), (.092, -.5), (.07, -1.5))):
+        for length, off in ((.085, 1.5), (.1, .5), (.092, -.5), (.07, -1.5)):
             root = wrist + way * .105 + flat * off * .033
             tip = root + (way + flat * off * .13) * length
             b.add(b.part(f"{name} fingers", group), RoundCone(root, tip, .0150, .0130), softness=.1)

@@ -92,7 +92,7 @@ def resample(vertices: Array, faces: Array, count: int, project: Callable[[Array
     weight = area * (1 + 4 * adaptivity * np.minimum(bend, 2.0)) ** 2
     for attempt in range(attempts):
         cluster = lloyd(vertices, normals * edge * 0.7, weight, count, rounds, np.random.default_rng(attempt))
-        cluster = make_connected(cluster, faces, count)
+        cluster = make_connected(cluster, faces)
         dual = dual_triangles(cluster, faces)
         if len(np.unique(dual)) == count and is_closed_manifold(dual) and topology(dual) == topology(faces):
             break
@@ -119,7 +119,7 @@ def lloyd(points: Array, offsets: Array, weight: Array, count: int, rounds: int,
     return cKDTree(centers).query(features)[1]
 
 
-def make_connected(cluster: Array, faces: Array, count: int) -> Array:
+def make_connected(cluster: Array, faces: Array) -> Array:
     """Keeps the largest connected piece of each cluster and gives the other vertices to a neighbouring cluster."""
     edges = edges_of(faces)
     cluster = cluster.copy()
