@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 from scripts import make_meshes
 from utils.errors import UserError
 from utils.shapes import FAMILIES, random_shape
-from utils.shapes.builder import Builder, Field, Piece, attach_loose_pieces, blended_surface, compose
+from utils.shapes.builder import Builder, Field, Piece, attach_loose_pieces, blended_surface, coarse_surface, compose
 from utils.shapes.elements import arc, circle, spiral
+from utils.shapes.generate import assembly, opened
 from utils.shapes.remesh import face_pairs, flip_edges, is_closed_manifold, resample, smooth_labels, straighten_seams
 from utils.shapes.samples import SAMPLES, Sample, load_sample, make_sample, save_sample
 from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, polygon_distance, rod,
@@ -113,6 +114,35 @@ def test_a_limb_thinner_than_the_grid_stays_whole():
     assert np.ptp(limb.vertices[:, 0]) > 1.0
 
 
+def consistent(shape) -> None:
+    """Labels of a shape are numbered from 0, named, and nested."""
+    np.testing.assert_array_equal(np.unique(shape.part), np.arange(len(shape.names["part"])))
+    np.testing.assert_array_equal(np.unique(shape.group), np.arange(len(shape.names["group"])))
+    assert len(np.unique(np.stack([shape.part, shape.group], 1), axis=0)) == len(shape.names["part"])
+
+
+def test_an_opened_shape_loses_faces_on_one_side_and_keeps_consistent_labels():
+    shape = random_shape(3, ["chair"])
+    cut = opened(shape, np.random.default_rng(0))
+    assert 0.8 * len(shape.faces) < len(cut.faces) < len(shape.faces)
+    consistent(cut)
+    kept = {shape.names["part"][p] for p in np.unique(shape.part)} & set(cut.names["part"])
+    assert kept == set(cut.names["part"])
+
+
+def test_an_assembly_has_the_parts_of_both_shapes_and_they_touch():
+    first, second = random_shape(3, ["chair"]), random_shape(4, ["blob"])
+    for seed in range(4):
+        both = assembly(first, second, np.random.default_rng(seed))
+        consistent(both)
+        assert len(both.names["part"]) == len(first.names["part"]) + len(second.names["part"])
+        assert len(both.names["group"]) in (2, len(first.names["group"]) + len(second.names["group"]))
+        split = len(first.vertices)
+        gap = cKDTree(both.vertices[:split]).query(both.vertices[split:])[0].min()
+        assert gap < 0.15
+        np.testing.assert_allclose(np.linalg.norm(both.vertices, axis=1).max(), 1.0)
+
+
 # ---------------------------------------------------------------------------------------------- solids
 
 @pytest.mark.parametrize("name", SOLIDS)
@@ -186,13 +216,29 @@ def test_blended_surface_is_closed_lies_on_the_blend_and_seams_where_the_solids_
     np.testing.assert_array_equal(part, (vertices[faces].mean(1)[:, 0] > 0).astype(int))
 
 
+def test_a_coarse_surface_has_few_irregular_triangles_on_the_same_surface_unless_limbs_are_thin():
+    pieces = pair_of_balls(0.2)
+    fine = blended_surface(pieces, 0.03)
+    vertices, faces, part = coarse_surface(pieces, fine, 200, np.random.default_rng(0))
+    assert 100 < len(vertices) < 300 and is_closed_manifold(faces)
+    assert np.abs(Field(pieces).value(vertices)).max() < 0.05
+    assert (part == (vertices[faces].mean(1)[:, 0] > 0)).mean() > 0.95
+    thin = [*pieces, Piece(RoundCone((0.5, 0, 0), (1.5, 0, 0), 0.02), 2, 0.0, 0)]
+    surface = blended_surface(thin, 0.03)
+    assert coarse_surface(thin, surface, 200, np.random.default_rng(0)) is surface
+
+
 # ---------------------------------------------------------------------------------------------- remeshing
+
+def onto_ball(points):
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
 
 @pytest.fixture(scope="module")
 def ball():
     """A unit sphere of exactly 500 vertices resampled from a fine one."""
     fine = trimesh.creation.icosphere(subdivisions=5)
-    return resample(np.asarray(fine.vertices), np.asarray(fine.faces, np.int64), 500, lambda p: p / np.linalg.norm(p, axis=1, keepdims=True))
+    return resample(np.asarray(fine.vertices), np.asarray(fine.faces, np.int64), 500, onto_ball)
 
 
 def quality(vertices, faces):
@@ -231,7 +277,7 @@ def test_straightened_seams_are_shorter_and_keep_the_parts(ball):
         seam = edges[labels[pair[:, 0]] != labels[pair[:, 1]]]
         return np.linalg.norm(v[seam[:, 0]] - v[seam[:, 1]], axis=1).sum()
 
-    straight, new_faces = straighten_seams(vertices, faces, labels, lambda p: p / np.linalg.norm(p, axis=1, keepdims=True))
+    straight, new_faces = straighten_seams(vertices, faces, labels, onto_ball)
     circle_length = 2 * np.pi * np.sqrt(1 - 0.2 ** 2)
     assert seam_length(vertices, faces) > 1.1 * circle_length
     assert seam_length(straight, new_faces) == pytest.approx(circle_length, rel=0.04)

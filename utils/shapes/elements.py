@@ -35,7 +35,7 @@ def circle(radius: float, count: int = 24, center=(0, 0), start: float = 0.0) ->
 
 def rounded_rectangle(half_x: float, half_y: float, radius: float, count: int = 5) -> np.ndarray:
     """(4 * count, 2) outline, counter-clockwise."""
-    radius = min(radius, half_x * .99, half_y * .99)
+    radius = min(radius, half_x * 0.99, half_y * 0.99)
     corners = []
     for k, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
         a = np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count)
@@ -49,18 +49,20 @@ def star_outline(b: Builder) -> np.ndarray:
     n = b.n(3, 9)
     if kind == "star":
         a = np.arange(2 * n) * np.pi / n
-        return np.stack([np.cos(a), np.sin(a)], 1) * np.where(np.arange(2 * n) % 2, b.u(.3, .7), 1)[:, None] * .5
+        return np.stack([np.cos(a), np.sin(a)], 1) * np.where(np.arange(2 * n) % 2, b.u(0.3, 0.7), 1)[:, None] * 0.5
     if kind == "polygon":
-        return circle(.5, n)
+        return circle(0.5, n)
     a = np.arange(40) * np.pi / 20
-    r = 1 + (b.u(.1, .35) * np.cos(n * a) if kind == "wave" else sum(b.u(-.3, .3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4)))
-    return np.stack([np.cos(a), np.sin(a)], 1) * (r * .4)[:, None]
+    r = 1 + (
+        b.u(0.1, 0.35) * np.cos(n * a) if kind == "wave" else sum(b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4))
+    )
+    return np.stack([np.cos(a), np.sin(a)], 1) * (r * 0.4)[:, None]
 
 
 def random_profile(b: Builder, height: float, low: float, high: float, count: int = 12) -> np.ndarray:
     """(count, 2) smooth (radius, height) curve from bottom to top."""
     t = np.linspace(0, 1, count)
-    r = b.u(.4, 1) + sum(b.u(-.5, .5) / k * np.sin(k * np.pi * t + b.u(0, 6.28)) for k in (1, 2, 3))
+    r = b.u(0.4, 1) + sum(b.u(-0.5, 0.5) / k * np.sin(k * np.pi * t + b.u(0, 6.28)) for k in (1, 2, 3))
     r = (r - r.min()) / max(np.ptp(r), 1e-6) * (high - low) + low
     return np.stack([r, t * height], 1)
 
@@ -69,14 +71,14 @@ def gear_outline(radius: float, teeth: int, deep: float) -> np.ndarray:
     """(4 teeth, 2) outline of a toothed wheel."""
     a = np.arange(4 * teeth) * (2 * np.pi / (4 * teeth))
     r = np.where(np.arange(4 * teeth) % 4 < 2, radius, radius - deep)
-    a = a + np.tile([.15, -.15, -.0, .0], teeth) * (2 * np.pi / (4 * teeth))
+    a = a + np.tile([0.15, -0.15, -0.0, 0.0], teeth) * (2 * np.pi / (4 * teeth))
     return np.stack([np.cos(a), np.sin(a)], 1) * r[:, None]
 
 
 def frame_along(way) -> np.ndarray:
     """Rotation with local y along `way` and local z as vertical as possible: for flat wings and fins."""
     y = unit(way)
-    up = np.array([0.0, 1, 0]) if abs(y[1]) < .95 else np.array([1.0, 0, 0])
+    up = np.array([0.0, 1, 0]) if abs(y[1]) < 0.95 else np.array([1.0, 0, 0])
     z = unit(up - y * (y @ up))
     return np.stack([np.cross(y, z), y, z], 1)
 
@@ -85,48 +87,60 @@ def beam(a, c, thick: float, square: bool, tip: float | None = None) -> Solid:
     """A straight bar from a to c, square or round."""
     a, c = np.asarray(a, float), np.asarray(c, float)
     if not square:
-        return rod(a, c, thick, tip, bevel=.15)
+        return rod(a, c, thick, tip, bevel=0.15)
     axis = c - a
     h = np.linalg.norm(axis) / 2
-    return Box((a + c) / 2, (thick * .9, h, thick * .9), frame_along(axis), rounding=.15 * thick, taper=1 if tip is None else tip / thick)
+    return Box(
+        (a + c) / 2, (thick * 0.9, h, thick * 0.9), frame_along(axis), rounding=0.15 * thick, taper=1 if tip is None else tip / thick
+    )
 
 
 def slab(b: Builder, center, half, rotation=None) -> Solid:
     """A plate: box, rounded board or puffed cushion."""
     kind = b.pick(["box", "box", "rounded", "cushion"])
     if kind == "rounded":
-        return Box(center, half, rotation, rounding=b.u(.3, .9) * min(half))
+        return Box(center, half, rotation, rounding=b.u(0.3, 0.9) * min(half))
     if kind == "cushion":
-        return Superquadric(center, half, b.u(.3, .7), b.u(.15, .5), rotation)
+        return Superquadric(center, half, b.u(0.3, 0.7), b.u(0.15, 0.5), rotation)
     return Box(center, half, rotation)
 
 
 def random_solid(b: Builder, center, size: float) -> Solid:
     """Any primitive, at any angle."""
-    turn = rotation_to(b.rng.normal(size=3), b.u(0, 6.28)) if b.chance(.7) else np.eye(3)
-    r = size * b.rng.uniform(.35, 1.0, 3)
+    turn = rotation_to(b.rng.normal(size=3), b.u(0, 6.28)) if b.chance(0.7) else np.eye(3)
+    r = size * b.rng.uniform(0.35, 1.0, 3)
     center = np.asarray(center, float)
     way = turn[:, 1]
     kind = b.n(0, 9)
     if kind == 0:
-        return Box(center, r, turn, rounding=b.pick([0, 0, .3, .8]) * r.min(), taper=b.pick([1, 1, b.u(.3, 1)]))
+        return Box(center, r, turn, rounding=b.pick([0, 0, 0.3, 0.8]) * r.min(), taper=b.pick([1, 1, b.u(0.3, 1)]))
     if kind == 1:
-        return rod(center - way * r[0], center + way * r[0], r[1], r[1] * b.pick([1, 1, b.u(0, .9)]) + 1e-3, b.pick([0, .2]), segments=b.pick([4, 6, 8, 24, 36]))
+        return rod(
+            center - way * r[0],
+            center + way * r[0],
+            r[1],
+            r[1] * b.pick([1, 1, b.u(0, 0.9)]) + 1e-3,
+            b.pick([0, 0.2]),
+            segments=b.pick([4, 6, 8, 24, 36]),
+        )
     if kind == 2:
-        return RoundCone(center - way * r[0], center + way * r[0], r[1] * .5, r[2] * .5)
+        return RoundCone(center - way * r[0], center + way * r[0], r[1] * 0.5, r[2] * 0.5)
     if kind == 3:
-        return Torus(center, size * .7, size * b.u(.1, .35), turn)
+        return Torus(center, size * 0.7, size * b.u(0.1, 0.35), turn)
     if kind == 4:
-        return Superquadric(center, r, b.u(.2, 1.6), b.u(.2, 1.6), turn)
+        return Superquadric(center, r, b.u(0.2, 1.6), b.u(0.2, 1.6), turn)
     if kind == 5:
-        return Tube(arc(center - way * size, center + way * size, b.rng.normal(size=3) * size * .5, 11), np.linspace(b.u(.1, .3), b.u(.05, .3), 11) * size)
+        return Tube(
+            arc(center - way * size, center + way * size, b.rng.normal(size=3) * size * 0.5, 11),
+            np.linspace(b.u(0.1, 0.3), b.u(0.05, 0.3), 11) * size,
+        )
     if kind == 6:
-        profile = random_profile(b, size * 2, size * .2, size * .8, 10)
+        profile = random_profile(b, size * 2, size * 0.2, size * 0.8, 10)
         return Lathe(center - way * size, np.concatenate([[(0, 0)], profile, [(0, size * 2)]]), turn, segments=b.n(5, 32))
     if kind == 7:
-        return Prism(center, star_outline(b) * size * 2, size * b.u(.1, .6), turn, bevel=.05 * size)
+        return Prism(center, star_outline(b) * size * 2, size * b.u(0.1, 0.6), turn, bevel=0.05 * size)
     if kind == 8:
-        return Tube(spiral(center - way * size * .5, way, size * .4, b.u(.5, 2.5), size * 1.2, 24), size * b.u(.06, .15))
+        return Tube(spiral(center - way * size * 0.5, way, size * 0.4, b.u(0.5, 2.5), size * 1.2, 24), size * b.u(0.06, 0.15))
     return Ellipsoid(center, r, turn)
 
 
@@ -134,20 +148,20 @@ def wheel(b: Builder, at, radius: float, width: float, name: str, axis=(0, 0, 1)
     """Tyre, rim and hub about `axis`; sometimes one part, sometimes spoked."""
     at, axis = np.asarray(at, float), unit(axis)
     group = name
-    if b.chance(.45):
-        b.add(b.part(f"{name} tyre", group), Torus(at, radius * .8, radius * .24, rotation_to(axis), section=b.u(.8, 1.3)))
-        if b.chance(.5):
+    if b.chance(0.45):
+        b.add(b.part(f"{name} tyre", group), Torus(at, radius * 0.8, radius * 0.24, rotation_to(axis), section=b.u(0.8, 1.3)))
+        if b.chance(0.5):
             for i in range(5):
                 a = i * 2 * np.pi / 5
-                p = rotation_to(axis) @ np.array([np.cos(a), 0, np.sin(a)]) * radius * .75
-                b.add(b.part(f"{name} spokes", group), rod(at, at + p, radius * .07))
+                p = rotation_to(axis) @ np.array([np.cos(a), 0, np.sin(a)]) * radius * 0.75
+                b.add(b.part(f"{name} spokes", group), rod(at, at + p, radius * 0.07))
         else:
-            b.add(b.part(f"{name} rim", group), rod(at - axis * width * .35, at + axis * width * .35, radius * .68))
+            b.add(b.part(f"{name} rim", group), rod(at - axis * width * 0.35, at + axis * width * 0.35, radius * 0.68))
     else:
-        b.add(b.part(f"{name} tyre", group), rod(at - axis * width / 2, at + axis * width / 2, radius, bevel=.12))
-        b.add(b.part(f"{name} rim", group), rod(at - axis * width * .54, at + axis * width * .54, radius * .6))
-    if b.chance(.6):
-        b.add(b.part(f"{name} hub", group), rod(at - axis * width * .62, at + axis * width * .62, radius * .2))
+        b.add(b.part(f"{name} tyre", group), rod(at - axis * width / 2, at + axis * width / 2, radius, bevel=0.12))
+        b.add(b.part(f"{name} rim", group), rod(at - axis * width * 0.54, at + axis * width * 0.54, radius * 0.6))
+    if b.chance(0.6):
+        b.add(b.part(f"{name} hub", group), rod(at - axis * width * 0.62, at + axis * width * 0.62, radius * 0.2))
 
 
 def eyes(b: Builder, center, spread: float, radius: float, ahead, group: str) -> None:

@@ -169,7 +169,8 @@ def face_pairs(faces: Array) -> tuple[Array, Array]:
     return edges[order[::2]], (order % len(faces)).reshape(-1, 2)
 
 
-def straighten_seams(vertices: Array, faces: Array, labels: Array, project: Callable[[Array], Array], rounds: int = 6) -> tuple[Array, Array]:
+def straighten_seams(vertices: Array, faces: Array, labels: Array, project: Callable[[Array], Array],
+                     rounds: int = 6) -> tuple[Array, Array]:
     """Smooths the curves between differently labelled faces (F,), which otherwise zigzag along triangles.
 
     Curves keep their size (Taubin's alternating steps); the other vertices follow, and edges within a part are flipped.

@@ -11,171 +11,205 @@ from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Superqu
 
 def hammer_like(b: Builder) -> None:
     """Hammer, axe, mallet, pick: a handle with grip and pommel, a head with face, cheek, claw or blade."""
-    r = b.u(.035, .07)
-    grip = b.u(.3, .5)
-    flat = b.u(.6, 1)
+    r = b.u(0.035, 0.07)
+    grip = b.u(0.3, 0.5)
+    flat = b.u(0.6, 1)
     handle = b.part("handle", "handle")
-    b.add(handle, Lathe((0, -.6, 0), [(0, 0), (r, 0), (r * .85, .6), (r * .8, 1.25), (0, 1.25)], squash=flat, segments=20))
-    if b.chance(.75):
-        b.add(b.part("grip", "handle"), Lathe((0, -.66, 0), [(0, 0), (r * 1.3, .02), (r * 1.5, .1), (r * 1.25, grip * .5), (r * 1.4, grip), (0, grip)], squash=flat, segments=20))
-    if b.chance(.4):
-        b.add(b.part("pommel", "handle"), Ellipsoid((0, -.66, 0), (r * 1.7, r * 1.1, r * 1.7 * flat)))
-    if b.chance(.4):
-        b.add(b.part("ferrule", "handle"), rod((0, .42, 0), (0, .5, 0), r * 1.15))
-    y = .58
-    hr = b.u(.07, .13)
-    b.add(b.part("cheek", "head"), Box((0, y, 0), (.11, hr, hr * .8), rounding=hr * .25))
+    b.add(handle, Lathe((0, -0.6, 0), [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)], squash=flat, segments=20))
+    if b.chance(0.75):
+        b.add(
+            b.part("grip", "handle"),
+            Lathe(
+                (0, -0.66, 0),
+                [(0, 0), (r * 1.3, 0.02), (r * 1.5, 0.1), (r * 1.25, grip * 0.5), (r * 1.4, grip), (0, grip)],
+                squash=flat,
+                segments=20,
+            ),
+        )
+    if b.chance(0.4):
+        b.add(b.part("pommel", "handle"), Ellipsoid((0, -0.66, 0), (r * 1.7, r * 1.1, r * 1.7 * flat)))
+    if b.chance(0.4):
+        b.add(b.part("ferrule", "handle"), rod((0, 0.42, 0), (0, 0.5, 0), r * 1.15))
+    y = 0.58
+    hr = b.u(0.07, 0.13)
+    b.add(b.part("cheek", "head"), Box((0, y, 0), (0.11, hr, hr * 0.8), rounding=hr * 0.25))
     for s, end in ((1, b.pick(["face", "face", "blade", "pick"])), (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"]))):
         if end == "face":
-            b.add(b.part(f"neck {s}", "head"), rod((s * .08, y, 0), (s * .22, y, 0), hr * .75, hr * .65))
-            b.add(b.part(f"face {s}", "head"), rod((s * .2, y, 0), (s * b.u(.3, .4), y, 0), hr * 1.0, hr * 1.05, .12))
+            b.add(b.part(f"neck {s}", "head"), rod((s * 0.08, y, 0), (s * 0.22, y, 0), hr * 0.75, hr * 0.65))
+            b.add(b.part(f"face {s}", "head"), rod((s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12))
         elif end == "ball":
-            b.add(b.part("ball", "head"), Ellipsoid((s * .2, y, 0), hr * 1.1))
+            b.add(b.part("ball", "head"), Ellipsoid((s * 0.2, y, 0), hr * 1.1))
         elif end == "pick":
-            b.add(b.part(f"pick {s}", "head"), Tube(arc((s * .08, y, 0), (s * .6, y - .12, 0), (0, .07, 0)), np.linspace(hr * .8, .012, 7)))
+            b.add(
+                b.part(f"pick {s}", "head"),
+                Tube(arc((s * 0.08, y, 0), (s * 0.6, y - 0.12, 0), (0, 0.07, 0)), np.linspace(hr * 0.8, 0.012, 7)),
+            )
         elif end == "blade":
-            outline = np.array([(.05, -hr * .6), (.25, -hr * 1.6), (.38, -hr * 2.3), (.43, 0), (.38, hr * 2), (.2, hr * 1.1), (.05, hr * .6)]) * [s, 1]
-            b.add(b.part(f"blade {s}", "head"), Prism((0, y, 0), outline, hr * .3))
+            outline = np.array(
+                [(0.05, -hr * 0.6), (0.25, -hr * 1.6), (0.38, -hr * 2.3), (0.43, 0), (0.38, hr * 2), (0.2, hr * 1.1), (0.05, hr * 0.6)]
+            ) * [s, 1]
+            b.add(b.part(f"blade {s}", "head"), Prism((0, y, 0), outline, hr * 0.3))
         elif end == "claw":
             for side, name in SIDES:
-                points = arc((s * .07, y + .01, side * hr * .35), (s * .38, y - .1, side * hr * .75), (0, .06, 0), 9)
-                b.add(b.part(f"{name} prong", "claw"), Tube(points, np.linspace(hr * .5, hr * .22, 9), flat=.7, normal=(0, 0, 1)))
+                points = arc((s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75), (0, 0.06, 0), 9)
+                b.add(b.part(f"{name} prong", "claw"), Tube(points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1)))
 
 
 def pivot_tool(b: Builder) -> None:
     """Scissors, pliers, compasses, clippers: two crossing levers, a pivot, handles or finger rings."""
-    opening = b.u(.05, .5)
+    opening = b.u(0.05, 0.5)
     kind = b.pick(["scissors", "pliers", "compass"])
-    thick = b.u(.025, .05)
+    thick = b.u(0.025, 0.05)
     for side, name in SIDES:
         spin = rotation_about("z", side * opening / 2)
         group = f"{name} lever"
-        z = side * thick * (.8 if kind == "scissors" else .3)
+        z = side * thick * (0.8 if kind == "scissors" else 0.3)
 
-        def at(x, y):
+        def at(x, y, spin=spin, z=z):
             return spin @ np.array([x, y, z])
 
         if kind == "scissors":
-            blade = np.array([(-.06, 0), (.05, -.02), (.075, .3), (.01, b.u(.7, 1.0)), (-.02, .6)]) * [side, 1]
-            b.add(b.part(f"{name} blade", group), Prism((0, 0, z), blade @ spin[:2, :2].T, thick * .7))
-            b.add(b.part(f"{name} shank", group), Tube(np.stack([at(0, .05), at(-side * .05, -.2), at(-side * .14, -.42)]), [.05, .04, .035], flat=.7, normal=(0, 0, 1)))
-            r = b.u(.11, .17)
-            b.add(b.part(f"{name} finger ring", group), Torus(at(-side * .16, -.42 - r), r, b.u(.025, .045), spin @ rotation_about("x", np.pi / 2)))
+            blade = np.array([(-0.06, 0), (0.05, -0.02), (0.075, 0.3), (0.01, b.u(0.7, 1.0)), (-0.02, 0.6)]) * [side, 1]
+            b.add(b.part(f"{name} blade", group), Prism((0, 0, z), blade @ spin[:2, :2].T, thick * 0.7))
+            b.add(
+                b.part(f"{name} shank", group),
+                Tube(
+                    np.stack([at(0, 0.05), at(-side * 0.05, -0.2), at(-side * 0.14, -0.42)]),
+                    [0.05, 0.04, 0.035],
+                    flat=0.7,
+                    normal=(0, 0, 1),
+                ),
+            )
+            r = b.u(0.11, 0.17)
+            b.add(
+                b.part(f"{name} finger ring", group),
+                Torus(at(-side * 0.16, -0.42 - r), r, b.u(0.025, 0.045), spin @ rotation_about("x", np.pi / 2)),
+            )
         elif kind == "pliers":
-            b.add(b.part(f"{name} jaw", "jaws"), Tube(np.stack([at(side * .01, .0), at(side * .1, .14), at(side * .05, .32), at(side * .015, b.u(.45, .6))]), [.07, .07, .05, .03], flat=.7, normal=(0, 0, 1)))
-            curve = arc(at(0, -.05), at(-side * .12, -.95), spin @ np.array([-side * b.u(.03, .12), 0, 0]), 9)
-            b.add(b.part(f"{name} shank", f"{name} handle"), Tube(curve[:4], .04))
-            b.add(b.part(f"{name} grip", f"{name} handle"), Tube(curve[3:], b.u(.05, .065)))
+            b.add(
+                b.part(f"{name} jaw", "jaws"),
+                Tube(
+                    np.stack([at(side * 0.01, 0.0), at(side * 0.1, 0.14), at(side * 0.05, 0.32), at(side * 0.015, b.u(0.45, 0.6))]),
+                    [0.07, 0.07, 0.05, 0.03],
+                    flat=0.7,
+                    normal=(0, 0, 1),
+                ),
+            )
+            curve = arc(at(0, -0.05), at(-side * 0.12, -0.95), spin @ np.array([-side * b.u(0.03, 0.12), 0, 0]), 9)
+            b.add(b.part(f"{name} shank", f"{name} handle"), Tube(curve[:4], 0.04))
+            b.add(b.part(f"{name} grip", f"{name} handle"), Tube(curve[3:], b.u(0.05, 0.065)))
         else:
-            b.add(b.part(f"{name} leg", group), beam(at(0, 0), at(0, -.8), .04, b.chance(.5), .04))
-            b.add(b.part(f"{name} point", group), rod(at(0, -.75), at(0, -1.0), .03, .004))
-    b.add(b.part("pivot", "pivot"), rod((0, 0, -thick * 2.4), (0, 0, thick * 2.4), b.u(.04, .075), bevel=.2))
+            b.add(b.part(f"{name} leg", group), beam(at(0, 0), at(0, -0.8), 0.04, b.chance(0.5), 0.04))
+            b.add(b.part(f"{name} point", group), rod(at(0, -0.75), at(0, -1.0), 0.03, 0.004))
+    b.add(b.part("pivot", "pivot"), rod((0, 0, -thick * 2.4), (0, 0, thick * 2.4), b.u(0.04, 0.075), bevel=0.2))
     if kind == "compass":
-        b.add(b.part("grip", "pivot"), rod((0, 0, 0), (0, .25, 0), .035, .045))
-    if b.chance(.3):
-        b.add(b.part("screw", "pivot"), Ellipsoid((0, 0, thick * 2.4), (.035, .035, .02)))
+        b.add(b.part("grip", "pivot"), rod((0, 0, 0), (0, 0.25, 0), 0.035, 0.045))
+    if b.chance(0.3):
+        b.add(b.part("screw", "pivot"), Ellipsoid((0, 0, thick * 2.4), (0.035, 0.035, 0.02)))
 
 
 def hand_tool(b: Builder) -> None:
     """Screwdriver, wrench, saw, shovel, brush, knife, spoon: a handle and a working end."""
     kind = b.pick(["screwdriver", "wrench", "saw", "shovel", "brush", "knife", "spoon", "drill"])
-    r = b.u(.045, .075)
+    r = b.u(0.045, 0.075)
     if kind == "wrench":
         return _wrench(b)
     if kind == "drill":
         return _drill(b)
-    squash = b.u(.6, 1)
-    waves = b.u(0, .2)
+    squash = b.u(0.6, 1)
+    waves = b.u(0, 0.2)
     t = np.linspace(0, 1, 9)
     radius = r * (1 + waves * np.sin(t * b.u(4, 12) + b.u(0, 6)))
-    b.add(b.part("handle", "handle"), Lathe((0, -.6, 0), [(0, 0), *zip(radius, .55 * t), (0, .55)], squash=squash, segments=20))
-    if b.chance(.5):
-        b.add(b.part("end cap", "handle"), Ellipsoid((0, -.6, 0), (r * 1.1, r * .7, r * 1.1 * squash)))
-    if b.chance(.6):
-        b.add(b.part("collar", "handle"), rod((0, -.07, 0), (0, .03, 0), r * 1.0, r * .6))
+    b.add(b.part("handle", "handle"), Lathe((0, -0.6, 0), [(0, 0), *zip(radius, 0.55 * t), (0, 0.55)], squash=squash, segments=20))
+    if b.chance(0.5):
+        b.add(b.part("end cap", "handle"), Ellipsoid((0, -0.6, 0), (r * 1.1, r * 0.7, r * 1.1 * squash)))
+    if b.chance(0.6):
+        b.add(b.part("collar", "handle"), rod((0, -0.07, 0), (0, 0.03, 0), r * 1.0, r * 0.6))
     if kind == "screwdriver":
-        b.add(b.part("shaft", "blade"), rod((0, -.05, 0), (0, .6, 0), .022, .022))
-        b.add(b.part("tip", "blade"), Box((0, .63, 0), (.035, .06, .012)))
+        b.add(b.part("shaft", "blade"), rod((0, -0.05, 0), (0, 0.6, 0), 0.022, 0.022))
+        b.add(b.part("tip", "blade"), Box((0, 0.63, 0), (0.035, 0.06, 0.012)))
     elif kind == "saw":
         teeth = b.n(8, 16)
-        x = np.linspace(.0, .95, 2 * teeth + 1)
-        low = np.stack([np.where(np.arange(2 * teeth + 1) % 2, -.0, -.04) - .08, x], 1)
-        b.add(b.part("blade", "blade"), Prism((0, 0, 0), np.concatenate([low, [(.05, .95), (.13, 0)]]), .012))
-        b.add(b.part("spine", "blade"), Tube(np.array([(.13, 0, 0), (.05, .95, 0)]), .022))
+        x = np.linspace(0.0, 0.95, 2 * teeth + 1)
+        low = np.stack([np.where(np.arange(2 * teeth + 1) % 2, -0.0, -0.04) - 0.08, x], 1)
+        b.add(b.part("blade", "blade"), Prism((0, 0, 0), np.concatenate([low, [(0.05, 0.95), (0.13, 0)]]), 0.012))
+        b.add(b.part("spine", "blade"), Tube(np.array([(0.13, 0, 0), (0.05, 0.95, 0)]), 0.022))
     elif kind == "shovel":
-        b.add(b.part("shaft", "handle"), rod((0, -.1, 0), (0, .5, 0), r * .6))
-        scale = b.u(.16, .26)
-        b.add(b.part("blade", "blade"), Superquadric((0, .72, 0), (scale, .28, .03), .8, .6))
-        b.add(b.part("socket", "blade"), rod((0, .4, 0), (0, .55, 0), r * .8, r * .5))
+        b.add(b.part("shaft", "handle"), rod((0, -0.1, 0), (0, 0.5, 0), r * 0.6))
+        scale = b.u(0.16, 0.26)
+        b.add(b.part("blade", "blade"), Superquadric((0, 0.72, 0), (scale, 0.28, 0.03), 0.8, 0.6))
+        b.add(b.part("socket", "blade"), rod((0, 0.4, 0), (0, 0.55, 0), r * 0.8, r * 0.5))
     elif kind == "brush":
-        w = b.u(.1, .2)
-        b.add(b.part("ferrule", "head"), Box((0, .1, 0), (w, .1, .05)))
-        b.add(b.part("bristles", "head"), Box((0, .35, 0), (w * .95, .17, .045), taper=b.u(.7, 1.1)))
+        w = b.u(0.1, 0.2)
+        b.add(b.part("ferrule", "head"), Box((0, 0.1, 0), (w, 0.1, 0.05)))
+        b.add(b.part("bristles", "head"), Box((0, 0.35, 0), (w * 0.95, 0.17, 0.045), taper=b.u(0.7, 1.1)))
     elif kind == "knife":
-        blade = np.array([(-.06, 0), (.05, 0), (.06, .5), (.02, .8), (-.05, .95)])
-        b.add(b.part("blade", "blade"), Prism((0, 0, 0), blade, .012))
-        b.add(b.part("guard", "handle"), Box((0, 0, 0), (b.u(.08, .2), .02, .05), rounding=.01))
+        blade = np.array([(-0.06, 0), (0.05, 0), (0.06, 0.5), (0.02, 0.8), (-0.05, 0.95)])
+        b.add(b.part("blade", "blade"), Prism((0, 0, 0), blade, 0.012))
+        b.add(b.part("guard", "handle"), Box((0, 0, 0), (b.u(0.08, 0.2), 0.02, 0.05), rounding=0.01))
         for i in range(b.n(0, 3)):
-            b.add(b.part(f"rivet {i}", "handle"), rod((0, -.5 + .15 * i, -r * squash * 1.2), (0, -.5 + .15 * i, r * squash * 1.2), .016))
+            b.add(
+                b.part(f"rivet {i}", "handle"), rod((0, -0.5 + 0.15 * i, -r * squash * 1.2), (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016)
+            )
     else:
-        b.add(b.part("stem", "bowl"), RoundCone((0, -.1, 0), (0, .4, 0), .025, .02))
-        if b.chance(.6):
-            b.add(b.part("bowl", "bowl"), Ellipsoid((0, .55, 0), (b.u(.1, .16), .2, .035)))
+        b.add(b.part("stem", "bowl"), RoundCone((0, -0.1, 0), (0, 0.4, 0), 0.025, 0.02))
+        if b.chance(0.6):
+            b.add(b.part("bowl", "bowl"), Ellipsoid((0, 0.55, 0), (b.u(0.1, 0.16), 0.2, 0.035)))
         else:
-            b.add(b.part("root", "bowl"), Superquadric((0, .46, 0), (.09, .1, .02), .6, .6))
+            b.add(b.part("root", "bowl"), Superquadric((0, 0.46, 0), (0.09, 0.1, 0.02), 0.6, 0.6))
             for i in range(4):
-                b.add(b.part(f"tine {i}", "tines"), RoundCone(((i - 1.5) * .045, .5, 0), ((i - 1.5) * .045, .82, 0.02), .014, .008))
+                b.add(b.part(f"tine {i}", "tines"), RoundCone(((i - 1.5) * 0.045, 0.5, 0), ((i - 1.5) * 0.045, 0.82, 0.02), 0.014, 0.008))
 
 
 def _wrench(b: Builder) -> None:
     """Shank with an open jaw and a ring."""
-    w, t = b.u(.05, .08), b.u(.03, .05)
-    b.add(b.part("shank", "shank"), Box((0, 0, 0), (w, .6, t * .7), rounding=t * .3))
-    jaw = circle(b.u(.15, .2), 22, start=np.pi / 2 + .45)[:-3]
-    mouth = np.array([(jaw[-1] * .25), jaw[0] * .25])
-    b.add(b.part("open jaw", "open end"), Prism((0, .7, 0), np.concatenate([jaw, mouth]), t))
-    if b.chance(.7):
-        b.add(b.part("ring jaw", "ring end"), Prism((0, -.68, 0), circle(.15), t, holes=[circle(.085, 6)]))
-    if b.chance(.3):
-        b.add(b.part("worm", "open end"), rod((w * 1.2, .5, 0), (w * 1.2, .62, 0), .05))
+    w, t = b.u(0.05, 0.08), b.u(0.03, 0.05)
+    b.add(b.part("shank", "shank"), Box((0, 0, 0), (w, 0.6, t * 0.7), rounding=t * 0.3))
+    jaw = circle(b.u(0.15, 0.2), 22, start=np.pi / 2 + 0.45)[:-3]
+    mouth = np.array([(jaw[-1] * 0.25), jaw[0] * 0.25])
+    b.add(b.part("open jaw", "open end"), Prism((0, 0.7, 0), np.concatenate([jaw, mouth]), t))
+    if b.chance(0.7):
+        b.add(b.part("ring jaw", "ring end"), Prism((0, -0.68, 0), circle(0.15), t, holes=[circle(0.085, 6)]))
+    if b.chance(0.3):
+        b.add(b.part("worm", "open end"), rod((w * 1.2, 0.5, 0), (w * 1.2, 0.62, 0), 0.05))
 
 
 def _drill(b: Builder) -> None:
     """Motor, gear case, chuck, bit, grip, trigger, battery."""
-    b.add(b.part("motor", "body"), rod((-.35, .2, 0), (.2, .2, 0), .16, .15, .15))
-    b.add(b.part("gear case", "body"), rod((.18, .2, 0), (.36, .2, 0), .13, .08, .1))
-    b.add(b.part("chuck", "bit"), rod((.34, .2, 0), (.48, .2, 0), .065, .045))
-    b.add(b.part("bit", "bit"), rod((.46, .2, 0), (.85, .2, 0), .018, .015))
-    b.add(b.part("grip", "handle"), Superquadric((-.15, -.15, 0), (.1, .3, .075), .5, .6, rotation_about("z", -.15)))
-    b.add(b.part("trigger", "handle"), Box((-.02, 0.0, 0), (.04, .07, .03), rounding=.02))
-    if b.chance(.7):
-        b.add(b.part("battery", "battery"), Box((-.17, -.47, 0), (.17, .07, .1), rounding=.02))
+    b.add(b.part("motor", "body"), rod((-0.35, 0.2, 0), (0.2, 0.2, 0), 0.16, 0.15, 0.15))
+    b.add(b.part("gear case", "body"), rod((0.18, 0.2, 0), (0.36, 0.2, 0), 0.13, 0.08, 0.1))
+    b.add(b.part("chuck", "bit"), rod((0.34, 0.2, 0), (0.48, 0.2, 0), 0.065, 0.045))
+    b.add(b.part("bit", "bit"), rod((0.46, 0.2, 0), (0.85, 0.2, 0), 0.018, 0.015))
+    b.add(b.part("grip", "handle"), Superquadric((-0.15, -0.15, 0), (0.1, 0.3, 0.075), 0.5, 0.6, rotation_about("z", -0.15)))
+    b.add(b.part("trigger", "handle"), Box((-0.02, 0.0, 0), (0.04, 0.07, 0.03), rounding=0.02))
+    if b.chance(0.7):
+        b.add(b.part("battery", "battery"), Box((-0.17, -0.47, 0), (0.17, 0.07, 0.1), rounding=0.02))
 
 
 def glasses(b: Builder) -> None:
     """Spectacles: rims, lenses, bridge, temples with hinges and tips, nose pads."""
-    r, gap, wire = b.u(.2, .3), b.u(.06, .12), b.u(.015, .045)
-    square = b.chance(.5)
-    lens = b.chance(.5)
-    bow = b.u(.6, 1.0)
+    r, gap, wire = b.u(0.2, 0.3), b.u(0.06, 0.12), b.u(0.015, 0.045)
+    square = b.chance(0.5)
+    lens = b.chance(0.5)
+    bow = b.u(0.6, 1.0)
     for side, name in SIDES:
         c = np.array([0, 0, side * (r + gap)])
-        outline = rounded_rectangle(r, r * bow * .8, r * b.u(.2, .6), 5) if square else circle(r, 24) * [1, bow]
+        outline = rounded_rectangle(r, r * bow * 0.8, r * b.u(0.2, 0.6), 5) if square else circle(r, 24) * [1, bow]
         loop = np.stack([np.zeros(len(outline) + 1), np.r_[outline[:, 1], outline[0, 1]], np.r_[outline[:, 0], outline[0, 0]]], 1) + c
         b.add(b.part(f"{name} rim", "front"), Tube(loop, wire, sides=8))
         if lens:
-            b.add(b.part(f"{name} lens", "front"), Prism(c, outline, wire * .3, rotation_about("y", -np.pi / 2)))
-        hinge = c + [0, r * bow * .3, side * r]
+            b.add(b.part(f"{name} lens", "front"), Prism(c, outline, wire * 0.3, rotation_about("y", -np.pi / 2)))
+        hinge = c + [0, r * bow * 0.3, side * r]
         group = f"{name} temple"
-        back = hinge + [-b.u(.7, .95), -.02, b.u(-.08, .05) * side]
+        back = hinge + [-b.u(0.7, 0.95), -0.02, b.u(-0.08, 0.05) * side]
         b.add(b.part(f"{name} hinge", group), Box(hinge, (wire * 1.8, wire * 1.6, wire * 1.6)))
-        b.add(b.part(f"{name} arm", group), Tube(np.stack([hinge, (hinge + back) / 2, back]), wire * .9, flat=.6, normal=(0, 0, 1)))
-        b.add(b.part(f"{name} tip", group), Tube(arc(back, back + [-.2, -.18, -.03 * side], (0, .05, 0)), wire * b.u(1, 1.4)))
-        if b.chance(.4):
-            b.add(b.part(f"{name} nose pad", "front"), Ellipsoid((-.05, -.05, side * gap * .7), (.02, .05, .015)))
-    b.add(b.part("bridge", "front"), Tube(arc((0, r * .2, -gap * 1.1), (0, r * .2, gap * 1.1), (0, b.u(0, .08), 0)), wire))
-    if b.chance(.2):
-        b.add(b.part("brow bar", "front"), rod((0, r * .6, -gap - r * .4), (0, r * .6, gap + r * .4), wire * .8))
+        b.add(b.part(f"{name} arm", group), Tube(np.stack([hinge, (hinge + back) / 2, back]), wire * 0.9, flat=0.6, normal=(0, 0, 1)))
+        b.add(b.part(f"{name} tip", group), Tube(arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4)))
+        if b.chance(0.4):
+            b.add(b.part(f"{name} nose pad", "front"), Ellipsoid((-0.05, -0.05, side * gap * 0.7), (0.02, 0.05, 0.015)))
+    b.add(b.part("bridge", "front"), Tube(arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire))
+    if b.chance(0.2):
+        b.add(b.part("brow bar", "front"), rod((0, r * 0.6, -gap - r * 0.4), (0, r * 0.6, gap + r * 0.4), wire * 0.8))
 
 
 def instrument(b: Builder) -> None:
@@ -185,107 +219,116 @@ def instrument(b: Builder) -> None:
 
 def _guitar(b: Builder) -> None:
     """Body with sound ring and bridge, neck, pegs."""
-    w, t = b.u(.25, .36), b.u(.05, .1)
+    w, t = b.u(0.25, 0.36), b.u(0.05, 0.1)
     a = np.linspace(0, 2 * np.pi, 41)[:-1]
-    waist = 1 - b.u(.15, .35) * np.exp(-((np.sin(a)) / .4) ** 2) * 1.0
-    outline = np.stack([np.cos(a) * w * waist, np.sin(a) * .42 - .1], 1)
-    b.add(b.part("body", "body"), Prism((0, -.35, 0), outline, t, bevel=.02))
-    b.add(b.part("neck", "neck"), Box((0, .4, t * .5), (.04, .5, .025)))
-    b.add(b.part("head", "neck"), Box((0, .98, t * .4), (.07, .12, .02), rounding=.01))
-    b.add(b.part("bridge", "body"), Box((0, -.6, t), (.12, .025, .02)))
-    b.add(b.part("sound ring", "body"), Torus((0, -.3, t), .09, .015, rotation_to((0, 0, 1))))
+    waist = 1 - b.u(0.15, 0.35) * np.exp(-(((np.sin(a)) / 0.4) ** 2)) * 1.0
+    outline = np.stack([np.cos(a) * w * waist, np.sin(a) * 0.42 - 0.1], 1)
+    b.add(b.part("body", "body"), Prism((0, -0.35, 0), outline, t, bevel=0.02))
+    b.add(b.part("neck", "neck"), Box((0, 0.4, t * 0.5), (0.04, 0.5, 0.025)))
+    b.add(b.part("head", "neck"), Box((0, 0.98, t * 0.4), (0.07, 0.12, 0.02), rounding=0.01))
+    b.add(b.part("bridge", "body"), Box((0, -0.6, t), (0.12, 0.025, 0.02)))
+    b.add(b.part("sound ring", "body"), Torus((0, -0.3, t), 0.09, 0.015, rotation_to((0, 0, 1))))
     for i in range(6):
         s = -1 if i < 3 else 1
-        y = .91 + .07 * (i % 3)
-        b.add(b.part(f"peg {i}", "pegs"), rod((s * .05, y, t * .4), (s * .13, y, t * .4), .012))
-        b.add(b.part(f"peg {i} knob", "pegs"), Ellipsoid((s * .14, y, t * .4), (.022, .026, .012)))
+        y = 0.91 + 0.07 * (i % 3)
+        b.add(b.part(f"peg {i}", "pegs"), rod((s * 0.05, y, t * 0.4), (s * 0.13, y, t * 0.4), 0.012))
+        b.add(b.part(f"peg {i} knob", "pegs"), Ellipsoid((s * 0.14, y, t * 0.4), (0.022, 0.026, 0.012)))
 
 
 def _candelabrum(b: Builder) -> None:
     """Foot, column, arms with candles."""
-    b.add(b.part("foot", "stand"), Lathe((0, -.7, 0), [(0, 0), (.3, 0), (.28, .05), (.06, .12), (0, .14)]))
-    profile = random_profile(b, .9, .03, .1, 15)
-    b.add(b.part("column", "stand"), Lathe((0, -.62, 0), np.concatenate([[(0, 0)], profile, [(0, .9)]]), segments=20))
+    b.add(b.part("foot", "stand"), Lathe((0, -0.7, 0), [(0, 0), (0.3, 0), (0.28, 0.05), (0.06, 0.12), (0, 0.14)]))
+    profile = random_profile(b, 0.9, 0.03, 0.1, 15)
+    b.add(b.part("column", "stand"), Lathe((0, -0.62, 0), np.concatenate([[(0, 0)], profile, [(0, 0.9)]]), segments=20))
     arms = b.n(2, 6)
-    tops = [np.array([0, .28, 0])]
+    tops = [np.array([0, 0.28, 0])]
     for i in range(arms):
         a = i * 2 * np.pi / arms
-        end = np.array([np.cos(a) * .45, .25, np.sin(a) * .45])
-        b.add(b.part(f"arm {i}", f"branch {i}"), Tube(arc((0, .05, 0), end, (0, -.2, 0), 9), .028))
+        end = np.array([np.cos(a) * 0.45, 0.25, np.sin(a) * 0.45])
+        b.add(b.part(f"arm {i}", f"branch {i}"), Tube(arc((0, 0.05, 0), end, (0, -0.2, 0), 9), 0.028))
         tops.append(end)
     for i, p in enumerate(tops):
         g = f"branch {i - 1}" if i else "centre"
-        b.add(b.part(f"cup {i}", g), Lathe(p, [(0, 0), (.04, 0), (.08, .06), (.07, .08), (0, .08)], segments=16))
-        b.add(b.part(f"candle {i}", g), rod(p + [0, .05, 0], p + [0, b.u(.25, .4), 0], .032))
-        b.add(b.part(f"flame {i}", g), Ellipsoid(p + [0, .42, 0], (.02, .05, .02)))
+        b.add(b.part(f"cup {i}", g), Lathe(p, [(0, 0), (0.04, 0), (0.08, 0.06), (0.07, 0.08), (0, 0.08)], segments=16))
+        b.add(b.part(f"candle {i}", g), rod(p + [0, 0.05, 0], p + [0, b.u(0.25, 0.4), 0], 0.032))
+        b.add(b.part(f"flame {i}", g), Ellipsoid(p + [0, 0.42, 0], (0.02, 0.05, 0.02)))
 
 
 def _key(b: Builder) -> None:
     """Shaft with bits and a ring."""
-    b.add(b.part("shaft", "shaft"), rod((0, -.6, 0), (0, .4, 0), b.u(.035, .06)))
-    r = b.u(.16, .26)
-    b.add(b.part("bow", "bow"), Torus((0, .4 + r, 0), r, b.u(.03, .06), rotation_to((0, 0, 1))))
-    if b.chance(.5):
-        b.add(b.part("collar", "shaft"), Torus((0, .33, 0), .06, .03))
+    b.add(b.part("shaft", "shaft"), rod((0, -0.6, 0), (0, 0.4, 0), b.u(0.035, 0.06)))
+    r = b.u(0.16, 0.26)
+    b.add(b.part("bow", "bow"), Torus((0, 0.4 + r, 0), r, b.u(0.03, 0.06), rotation_to((0, 0, 1))))
+    if b.chance(0.5):
+        b.add(b.part("collar", "shaft"), Torus((0, 0.33, 0), 0.06, 0.03))
     for i in range(b.n(1, 4)):
-        b.add(b.part(f"bit {i}", "bit"), Box((.1, -.55 + .11 * i, 0), (b.u(.06, .13), .035, .02)))
+        b.add(b.part(f"bit {i}", "bit"), Box((0.1, -0.55 + 0.11 * i, 0), (b.u(0.06, 0.13), 0.035, 0.02)))
 
 
 def _umbrella(b: Builder) -> None:
     """Canopy on a stick with a crook."""
-    r, h = b.u(.6, .85), b.u(.25, .45)
+    r, h = b.u(0.6, 0.85), b.u(0.25, 0.45)
     n = b.n(6, 10)
     a = np.linspace(0, np.pi / 2, 8)
-    outer = np.stack([r * np.sin(a), .5 + h * np.cos(a) - h], 1)[::-1]
-    b.add(b.part("canopy", "canopy"), Lathe((0, .2, 0), np.concatenate([outer, (outer - [.02, .025])[:-1][::-1].clip(0)]), segments=n))
-    b.add(b.part("ferrule", "canopy"), rod((0, .68, 0), (0, .82, 0), .02, .012))
-    b.add(b.part("pole", "stick"), rod((0, -.75, 0), (0, .7, 0), .018))
-    b.add(b.part("handle", "stick"), Tube(np.stack([[.1 - .1 * np.cos(t), -.75 - .12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)]), .032))
-    b.add(b.part("runner", "stick"), rod((0, .15, 0), (0, .22, 0), .035))
+    outer = np.stack([r * np.sin(a), 0.5 + h * np.cos(a) - h], 1)[::-1]
+    b.add(b.part("canopy", "canopy"), Lathe((0, 0.2, 0), np.concatenate([outer, (outer - [0.02, 0.025])[:-1][::-1].clip(0)]), segments=n))
+    b.add(b.part("ferrule", "canopy"), rod((0, 0.68, 0), (0, 0.82, 0), 0.02, 0.012))
+    b.add(b.part("pole", "stick"), rod((0, -0.75, 0), (0, 0.7, 0), 0.018))
+    b.add(
+        b.part("handle", "stick"),
+        Tube(np.stack([[0.1 - 0.1 * np.cos(t), -0.75 - 0.12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)]), 0.032),
+    )
+    b.add(b.part("runner", "stick"), rod((0, 0.15, 0), (0, 0.22, 0), 0.035))
 
 
 def _telescope(b: Builder) -> None:
     """Tubes and rings on a tripod."""
-    at, r = -.7, b.u(.09, .12)
+    at, r = -0.7, b.u(0.09, 0.12)
     for i in range(b.n(2, 4)):
-        l = b.u(.3, .5)
-        b.add(b.part(f"tube {i}", "tube"), rod((at, .2, 0), (at + l, .2, 0), r))
-        b.add(b.part(f"ring {i}", "tube"), rod((at + l - .04, .2, 0), (at + l + .02, .2, 0), r * 1.25))
-        at, r = at + l, r * 1.2
-    b.add(b.part("eyepiece", "tube"), rod((-.8, .2, 0), (-.68, .2, 0), .06, .05))
-    b.add(b.part("mount", "tripod"), Ellipsoid((0, .05, 0), .09))
+        reach = b.u(0.3, 0.5)
+        b.add(b.part(f"tube {i}", "tube"), rod((at, 0.2, 0), (at + reach, 0.2, 0), r))
+        b.add(b.part(f"ring {i}", "tube"), rod((at + reach - 0.04, 0.2, 0), (at + reach + 0.02, 0.2, 0), r * 1.25))
+        at, r = at + reach, r * 1.2
+    b.add(b.part("eyepiece", "tube"), rod((-0.8, 0.2, 0), (-0.68, 0.2, 0), 0.06, 0.05))
+    b.add(b.part("mount", "tripod"), Ellipsoid((0, 0.05, 0), 0.09))
     for i in range(3):
-        a = i * 2 * np.pi / 3 + .4
-        foot = np.array([np.cos(a) * .4, -.8, np.sin(a) * .4])
-        b.add(b.part(f"leg {i}", "tripod"), rod((0, .03, 0), foot, .03, .022))
-        if b.chance(.6):
-            b.add(b.part(f"foot {i}", "tripod"), Ellipsoid(foot, .04))
+        a = i * 2 * np.pi / 3 + 0.4
+        foot = np.array([np.cos(a) * 0.4, -0.8, np.sin(a) * 0.4])
+        b.add(b.part(f"leg {i}", "tripod"), rod((0, 0.03, 0), foot, 0.03, 0.022))
+        if b.chance(0.6):
+            b.add(b.part(f"foot {i}", "tripod"), Ellipsoid(foot, 0.04))
 
 
 def _robot_arm(b: Builder) -> None:
     """Links and joints with a gripper."""
-    b.add(b.part("base", "base"), rod((0, -.7, 0), (0, -.55, 0), .28, .22))
-    b.add(b.part("turret", "base"), rod((0, -.56, 0), (0, -.4, 0), .16))
-    at, angle = np.array([0, -.35, 0.0]), b.u(1.2, 2.0)
+    b.add(b.part("base", "base"), rod((0, -0.7, 0), (0, -0.55, 0), 0.28, 0.22))
+    b.add(b.part("turret", "base"), rod((0, -0.56, 0), (0, -0.4, 0), 0.16))
+    at, angle = np.array([0, -0.35, 0.0]), b.u(1.2, 2.0)
     for i in range(b.n(2, 4)):
-        b.add(b.part(f"joint {i}", f"link {i}"), rod(at - [0, 0, .12], at + [0, 0, .12], .11 - .015 * i, bevel=.15))
-        end = at + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(.3, .5)
-        b.add(b.part(f"link {i}", f"link {i}"), beam(at, end, .07 - .01 * i, b.chance(.5)))
-        at, angle = end, angle - b.u(.4, 1.2)
-    b.add(b.part("wrist", "gripper"), Ellipsoid(at, .07))
+        b.add(b.part(f"joint {i}", f"link {i}"), rod(at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15))
+        end = at + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(0.3, 0.5)
+        b.add(b.part(f"link {i}", f"link {i}"), beam(at, end, 0.07 - 0.01 * i, b.chance(0.5)))
+        at, angle = end, angle - b.u(0.4, 1.2)
+    b.add(b.part("wrist", "gripper"), Ellipsoid(at, 0.07))
     way = np.array([np.cos(angle), np.sin(angle), 0])
     for side, name in SIDES:
-        b.add(b.part(f"{name} finger", "gripper"), Tube(np.stack([at, at + way * .12 + [0, 0, side * .1], at + way * .28 + [0, 0, side * .05]]), [.03, .028, .015]))
+        b.add(
+            b.part(f"{name} finger", "gripper"),
+            Tube(np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]]), [0.03, 0.028, 0.015]),
+        )
 
 
 def _dumbbell(b: Builder) -> None:
     """Bar with weights and collars."""
-    l = b.u(.3, .6)
-    b.add(b.part("bar", "bar"), rod((-l - .1, 0, 0), (l + .1, 0, 0), b.u(.03, .06)))
-    if b.chance(.6):
-        b.add(b.part("grip", "bar"), rod((-l * .5, 0, 0), (l * .5, 0, 0), b.u(.065, .08)))
+    reach = b.u(0.3, 0.6)
+    b.add(b.part("bar", "bar"), rod((-reach - 0.1, 0, 0), (reach + 0.1, 0, 0), b.u(0.03, 0.06)))
+    if b.chance(0.6):
+        b.add(b.part("grip", "bar"), rod((-reach * 0.5, 0, 0), (reach * 0.5, 0, 0), b.u(0.065, 0.08)))
     for s, name in SIDES:
         for i in range(b.n(1, 3)):
-            x, r = s * (l + .08 * i), b.u(.18, .35)
-            b.add(b.part(f"{name} weight {i}", f"{name} weights"), rod((x, 0, 0), (x + s * .075, 0, 0), r, bevel=.08, segments=b.pick([6, 28])))
-        b.add(b.part(f"{name} collar", f"{name} weights"), rod((s * (l + .25), 0, 0), (s * (l + .32), 0, 0), .07))
+            x, r = s * (reach + 0.08 * i), b.u(0.18, 0.35)
+            b.add(
+                b.part(f"{name} weight {i}", f"{name} weights"),
+                rod((x, 0, 0), (x + s * 0.075, 0, 0), r, bevel=0.08, segments=b.pick([6, 28])),
+            )
+        b.add(b.part(f"{name} collar", f"{name} weights"), rod((s * (reach + 0.25), 0, 0), (s * (reach + 0.32), 0, 0), 0.07))

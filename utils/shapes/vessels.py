@@ -16,150 +16,196 @@ def vessel(b: Builder) -> None:
         return _bottle(b)
     if kind == "goblet":
         return _goblet(b)
-    h = b.u(.5, 1.1) if kind in ("vase", "jug") else b.u(.35, .65)
-    low, high = {"vase": (.1, .4), "cup": (.26, .34), "jug": (.16, .34), "teapot": (.2, .42), "pot": (.34, .45)}[kind]
+    h = b.u(0.5, 1.1) if kind in ("vase", "jug") else b.u(0.35, 0.65)
+    low, high = {"vase": (0.1, 0.4), "cup": (0.26, 0.34), "jug": (0.16, 0.34), "teapot": (0.2, 0.42), "pot": (0.34, 0.45)}[kind]
     outer = random_profile(b, h, low, high, 14)
     if kind == "teapot":
         t = np.linspace(0, 1, 14)
-        outer = np.stack([low + (high - low) * np.sin(np.pi * (.12 + .76 * t)), t * h], 1)
-    wall = b.u(.02, .05)
-    inner = np.clip(outer[::-1] - [wall, 0], .02, None)
+        outer = np.stack([low + (high - low) * np.sin(np.pi * (0.12 + 0.76 * t)), t * h], 1)
+    wall = b.u(0.02, 0.05)
+    inner = np.clip(outer[::-1] - [wall, 0], 0.02, None)
     inner = inner[inner[:, 1] > wall]
-    opened = kind != "teapot" and b.chance(.8)
+    opened = kind != "teapot" and b.chance(0.8)
     profile = np.concatenate([[(0, 0)], outer, inner, [(0, wall)]]) if opened else np.concatenate([[(0, 0)], outer, [(0, h)]])
     b.add(b.part("body", "container"), Lathe((0, 0, 0), profile, segments=b.n(20, 44)))
 
     def radius(t):
         return float(np.interp(t * h, outer[:, 1], outer[:, 0]))
 
-    if b.chance(.5):
-        b.add(b.part("foot", "container"), rod((0, -b.u(.03, .1), 0), (0, .02, 0), radius(0) * b.u(.8, 1.2), radius(0) * .95), smooth=False)
-    if b.chance(.45):
-        b.add(b.part("lip", "container"), Torus((0, h, 0), radius(1) - wall / 2, wall * b.u(.8, 1.3)))
+    if b.chance(0.5):
+        b.add(
+            b.part("foot", "container"),
+            rod((0, -b.u(0.03, 0.1), 0), (0, 0.02, 0), radius(0) * b.u(0.8, 1.2), radius(0) * 0.95),
+            smooth=False,
+        )
+    if b.chance(0.45):
+        b.add(b.part("lip", "container"), Torus((0, h, 0), radius(1) - wall / 2, wall * b.u(0.8, 1.3)))
     for _ in range(b.n(0, 2)):
-        level = b.u(.1, .9)
-        b.add(b.part(f"band {_}", "container"), Torus((0, level * h, 0), radius(level), b.u(.012, .035), section=b.u(.6, 1.6)))
+        level = b.u(0.1, 0.9)
+        b.add(b.part(f"band {_}", "container"), Torus((0, level * h, 0), radius(level), b.u(0.012, 0.035), section=b.u(0.6, 1.6)))
     handles = {"cup": 1, "jug": 1, "teapot": 1, "pot": 2, "vase": b.pick([0, 0, 1, 2])}[kind]
-    thick = b.u(.025, .05)
-    if kind == "pot" and b.chance(.4):
-        b.add(b.part("handle", "handle"), beam((0, h * .8, radius(.8) * .9), (0, h * .9, radius(.8) + b.u(.4, .8)), thick * 1.2, b.chance(.4)))
+    thick = b.u(0.025, 0.05)
+    if kind == "pot" and b.chance(0.4):
+        b.add(
+            b.part("handle", "handle"),
+            beam((0, h * 0.8, radius(0.8) * 0.9), (0, h * 0.9, radius(0.8) + b.u(0.4, 0.8)), thick * 1.2, b.chance(0.4)),
+        )
         handles = 0
     for i in range(handles):
         side = 1 if i == 0 else -1
-        low_t, high_t = (b.u(.1, .35), b.u(.65, .92)) if kind != "pot" else (b.u(.6, .7), b.u(.72, .85))
-        p = np.array([0, low_t * h, side * radius(low_t) * .97])
-        q = np.array([0, high_t * h, side * radius(high_t) * .97])
+        low_t, high_t = (b.u(0.1, 0.35), b.u(0.65, 0.92)) if kind != "pot" else (b.u(0.6, 0.7), b.u(0.72, 0.85))
+        p = np.array([0, low_t * h, side * radius(low_t) * 0.97])
+        q = np.array([0, high_t * h, side * radius(high_t) * 0.97])
         a = np.linspace(0, np.pi, 11)[:, None]
-        bulge = b.u(.15, .35) if kind != "pot" else b.u(.07, .15)
-        points = p * (1 + np.cos(a)) / 2 + q * (1 - np.cos(a)) / 2 + np.sin(a) ** .7 * [0, b.u(-.05, .1), side * bulge]
+        bulge = b.u(0.15, 0.35) if kind != "pot" else b.u(0.07, 0.15)
+        points = p * (1 + np.cos(a)) / 2 + q * (1 - np.cos(a)) / 2 + np.sin(a) ** 0.7 * [0, b.u(-0.05, 0.1), side * bulge]
         if kind == "pot":
-            points = np.stack([np.array([np.cos(t) * .16, h * .75, side * (radius(.75) * .95 + np.sin(t) * bulge)]) for t in a[:, 0]])
-        b.add(b.part(f"handle {i}", f"handle {i}"), Tube(points, thick, flat=b.u(.5, 1), normal=(1, 0, 0)), softness=.5)
-        if b.chance(.2):
+            points = np.stack([np.array([np.cos(t) * 0.16, h * 0.75, side * (radius(0.75) * 0.95 + np.sin(t) * bulge)]) for t in a[:, 0]])
+        b.add(b.part(f"handle {i}", f"handle {i}"), Tube(points, thick, flat=b.u(0.5, 1), normal=(1, 0, 0)), softness=0.5)
+        if b.chance(0.2):
             b.add(b.part(f"thumb rest {i}", f"handle {i}"), Ellipsoid(points[7], thick * 1.5))
-    if kind in ("teapot", "jug") or b.chance(.1):
-        level = b.u(.2, .5)
-        start = np.array([0, level * h, -radius(level) * .8])
-        end = np.array([0, h * b.u(.85, 1.1), -radius(level) - b.u(.25, .45)])
+    if kind in ("teapot", "jug") or b.chance(0.1):
+        level = b.u(0.2, 0.5)
+        start = np.array([0, level * h, -radius(level) * 0.8])
+        end = np.array([0, h * b.u(0.85, 1.1), -radius(level) - b.u(0.25, 0.45)])
         if kind == "jug":
-            b.add(b.part("beak", "container"), RoundCone((0, h * .9, -radius(.9) * .8), (0, h * 1.02, -radius(1) - .1), .09, .05))
+            b.add(b.part("beak", "container"), RoundCone((0, h * 0.9, -radius(0.9) * 0.8), (0, h * 1.02, -radius(1) - 0.1), 0.09, 0.05))
         else:
-            b.add(b.part("spout", "spout"), Tube(arc(start, end, (0, -b.u(0, .08), -b.u(0, .08)), 9), np.linspace(b.u(.09, .13), b.u(.04, .06), 9)), softness=.8)
-            if b.chance(.3):
-                b.add(b.part("spout tip", "spout"), Torus(end, .05, .018, rotation_to(end - start)))
-    if kind in ("teapot", "pot") and b.chance(.85) or b.chance(.12):
+            b.add(
+                b.part("spout", "spout"),
+                Tube(arc(start, end, (0, -b.u(0, 0.08), -b.u(0, 0.08)), 9), np.linspace(b.u(0.09, 0.13), b.u(0.04, 0.06), 9)),
+                softness=0.8,
+            )
+            if b.chance(0.3):
+                b.add(b.part("spout tip", "spout"), Torus(end, 0.05, 0.018, rotation_to(end - start)))
+    if kind in ("teapot", "pot") and b.chance(0.85) or b.chance(0.12):
         r = radius(1)
-        dome = b.u(.03, .14)
-        b.add(b.part("lid", "lid"), Lathe((0, h - .01, 0), [(0, 0), (r * 1.03, 0), (r * 1.03, .03), (r * .6, .03 + dome * .7), (0, .03 + dome)], segments=32), smooth=False)
-        b.add(b.part("knob", "lid"), Ellipsoid((0, h + dome + .06, 0), b.rng.uniform(.03, .07, 3)) if b.chance(.7) else Torus((0, h + dome + .07, 0), .05, .02, rotation_to((1, 0, 0))), smooth=False)
+        dome = b.u(0.03, 0.14)
+        b.add(
+            b.part("lid", "lid"),
+            Lathe((0, h - 0.01, 0), [(0, 0), (r * 1.03, 0), (r * 1.03, 0.03), (r * 0.6, 0.03 + dome * 0.7), (0, 0.03 + dome)], segments=32),
+            smooth=False,
+        )
+        b.add(
+            b.part("knob", "lid"),
+            Ellipsoid((0, h + dome + 0.06, 0), b.rng.uniform(0.03, 0.07, 3))
+            if b.chance(0.7)
+            else Torus((0, h + dome + 0.07, 0), 0.05, 0.02, rotation_to((1, 0, 0))),
+            smooth=False,
+        )
 
 
 def _bottle(b: Builder) -> None:
     """Body with shoulder, neck, label, cap, collar, pump."""
-    r, h = b.u(.16, .3), b.u(.4, .8)
-    nr, nh = r * b.u(.25, .55), b.u(.15, .4)
-    shoulder = b.u(.05, .2)
-    squash = 1 if b.chance(.75) else b.u(.45, .8)
-    b.add(b.part("body", "container"), Lathe((0, 0, 0), [(0, 0), (r * .92, 0), (r, .04), (r, h), (r * .8 + nr * .2, h + shoulder * .6), (nr, h + shoulder), (0, h + shoulder)], squash=squash))
-    b.add(b.part("neck", "container"), rod((0, h, 0), (0, h + shoulder + nh, 0), nr), )
-    if b.chance(.6):
-        b.add(b.part("label", "container"), Lathe((0, 0, 0), [(0, h * .3), (r * 1.02, h * .3), (r * 1.02, h * b.u(.6, .9)), (0, h * .9)], squash=squash))
+    r, h = b.u(0.16, 0.3), b.u(0.4, 0.8)
+    nr, nh = r * b.u(0.25, 0.55), b.u(0.15, 0.4)
+    shoulder = b.u(0.05, 0.2)
+    squash = 1 if b.chance(0.75) else b.u(0.45, 0.8)
+    b.add(
+        b.part("body", "container"),
+        Lathe(
+            (0, 0, 0),
+            [(0, 0), (r * 0.92, 0), (r, 0.04), (r, h), (r * 0.8 + nr * 0.2, h + shoulder * 0.6), (nr, h + shoulder), (0, h + shoulder)],
+            squash=squash,
+        ),
+    )
+    b.add(
+        b.part("neck", "container"),
+        rod((0, h, 0), (0, h + shoulder + nh, 0), nr),
+    )
+    if b.chance(0.6):
+        b.add(
+            b.part("label", "container"),
+            Lathe((0, 0, 0), [(0, h * 0.3), (r * 1.02, h * 0.3), (r * 1.02, h * b.u(0.6, 0.9)), (0, h * 0.9)], squash=squash),
+        )
     top = h + shoulder + nh
-    if b.chance(.85):
-        b.add(b.part("cap", "closure"), rod((0, top - .03, 0), (0, top + b.u(.05, .12), 0), nr * b.u(1.1, 1.5), nr * b.u(.9, 1.4), .1))
-    if b.chance(.5):
-        b.add(b.part("collar", "closure"), Torus((0, top - nh * .5, 0), nr, nr * .2))
-    if b.chance(.2):
-        b.add(b.part("pump", "closure"), rod((0, top, 0), (0, top + .2, 0), nr * .3))
-        b.add(b.part("nozzle", "closure"), RoundCone((0, top + .2, 0), (nr * 2, top + .17, 0), nr * .4, nr * .3))
+    if b.chance(0.85):
+        b.add(b.part("cap", "closure"), rod((0, top - 0.03, 0), (0, top + b.u(0.05, 0.12), 0), nr * b.u(1.1, 1.5), nr * b.u(0.9, 1.4), 0.1))
+    if b.chance(0.5):
+        b.add(b.part("collar", "closure"), Torus((0, top - nh * 0.5, 0), nr, nr * 0.2))
+    if b.chance(0.2):
+        b.add(b.part("pump", "closure"), rod((0, top, 0), (0, top + 0.2, 0), nr * 0.3))
+        b.add(b.part("nozzle", "closure"), RoundCone((0, top + 0.2, 0), (nr * 2, top + 0.17, 0), nr * 0.4, nr * 0.3))
 
 
 def _goblet(b: Builder) -> None:
     """Foot, stem, knop, bowl."""
-    r = b.u(.2, .34)
-    b.add(b.part("foot", "stand"), Lathe((0, 0, 0), [(0, 0), (r, 0), (r, .02), (r * .15, .08), (0, .09)]))
-    b.add(b.part("stem", "stand"), rod((0, .02, 0), (0, .42, 0), r * .12))
-    if b.chance(.6):
-        b.add(b.part("knop", "stand"), Ellipsoid((0, b.u(.15, .35), 0), (r * .25, r * .2, r * .25)))
-    outer = np.array([(.04, 0), (r * .8, .1), (r, .25), (r * b.u(.75, 1), b.u(.35, .6))])
-    b.add(b.part("bowl", "bowl"), Lathe((0, .4, 0), np.concatenate([[(0, 0)], outer, outer[:0:-1] - [.03, 0], [(0, .05)]])))
+    r = b.u(0.2, 0.34)
+    b.add(b.part("foot", "stand"), Lathe((0, 0, 0), [(0, 0), (r, 0), (r, 0.02), (r * 0.15, 0.08), (0, 0.09)]))
+    b.add(b.part("stem", "stand"), rod((0, 0.02, 0), (0, 0.42, 0), r * 0.12))
+    if b.chance(0.6):
+        b.add(b.part("knop", "stand"), Ellipsoid((0, b.u(0.15, 0.35), 0), (r * 0.25, r * 0.2, r * 0.25)))
+    outer = np.array([(0.04, 0), (r * 0.8, 0.1), (r, 0.25), (r * b.u(0.75, 1), b.u(0.35, 0.6))])
+    b.add(b.part("bowl", "bowl"), Lathe((0, 0.4, 0), np.concatenate([[(0, 0)], outer, outer[:0:-1] - [0.03, 0], [(0, 0.05)]])))
 
 
 def turned(b: Builder) -> None:
     """Turned on a lathe in bands: chessmen, balusters, finials, spinning tops, rockets, bells; round, oval or faceted."""
     count = b.n(3, 7)
     segments = b.pick([32, 32, 32, 6, 8, 4])
-    squash = b.pick([1, 1, 1, b.u(.5, .8)])
-    y, r = 0.0, b.u(.15, .35)
-    slim = b.u(.3, 1)
+    squash = b.pick([1, 1, 1, b.u(0.5, 0.8)])
+    y, r = 0.0, b.u(0.15, 0.35)
+    slim = b.u(0.3, 1)
     half = count // 2
     for i in range(count):
-        h = b.u(.08, .35)
+        h = b.u(0.08, 0.35)
         group = "lower half" if i <= half else "upper half"
         form = b.pick(["drum", "ball", "waist", "curve", "cone", "disc"])
-        end = float(np.clip(r * b.u(.5, 1.4), .06, .4))
+        end = float(np.clip(r * b.u(0.5, 1.4), 0.06, 0.4))
         name = f"band {i} {form}"
         if form == "ball":
-            b.add(b.part(name, group), Ellipsoid((0, y + h * .5, 0), (r, h * .6, r * squash)))
-            end = r * b.u(.4, .8)
+            b.add(b.part(name, group), Ellipsoid((0, y + h * 0.5, 0), (r, h * 0.6, r * squash)))
+            end = r * b.u(0.4, 0.8)
         elif form == "disc":
-            h = b.u(.03, .07)
-            b.add(b.part(name, group), Lathe((0, y - .005, 0), [(0, 0), (r * 1.25, 0), (r * 1.25, h), (0, h)], squash=squash, segments=segments))
+            h = b.u(0.03, 0.07)
+            b.add(
+                b.part(name, group),
+                Lathe((0, y - 0.005, 0), [(0, 0), (r * 1.25, 0), (r * 1.25, h), (0, h)], squash=squash, segments=segments),
+            )
         else:
             t = np.linspace(0, 1, 9)
             line = r + (end - r) * t
             if form == "waist":
-                line = line * (1 - .45 * slim * np.sin(np.pi * t))
+                line = line * (1 - 0.45 * slim * np.sin(np.pi * t))
             elif form == "curve":
-                line = line * (1 + .35 * slim * np.sin(np.pi * t))
-            b.add(b.part(name, group), Lathe((0, y - .005, 0), [(0, 0), *zip(line, t * (h + .01)), (0, h + .01)], squash=squash, segments=segments))
-        if b.chance(.3):
-            b.add(b.part(f"ring {i}", group), Torus((0, y + h, 0), max(end, .05), b.u(.012, .035), section=b.u(.6, 1.4)))
-        y, r = y + h * (1 if form != "ball" else 1.0), max(end, .05)
+                line = line * (1 + 0.35 * slim * np.sin(np.pi * t))
+            b.add(
+                b.part(name, group),
+                Lathe((0, y - 0.005, 0), [(0, 0), *zip(line, t * (h + 0.01)), (0, h + 0.01)], squash=squash, segments=segments),
+            )
+        if b.chance(0.3):
+            b.add(b.part(f"ring {i}", group), Torus((0, y + h, 0), max(end, 0.05), b.u(0.012, 0.035), section=b.u(0.6, 1.4)))
+        y, r = y + h * (1 if form != "ball" else 1.0), max(end, 0.05)
     finish = b.pick(["ball", "cross", "crown", "point", "ring", "none", "horse"])
     top = np.array([0, y, 0])
     if finish == "ball":
-        b.add(b.part("finial", "top"), Ellipsoid(top + [0, .04, 0], b.u(.04, .12)))
+        b.add(b.part("finial", "top"), Ellipsoid(top + [0, 0.04, 0], b.u(0.04, 0.12)))
     elif finish == "cross":
-        b.add(b.part("cross post", "top"), Box(top + [0, .09, 0], (.025, .12, .025)))
-        b.add(b.part("cross bar", "top"), Box(top + [0, .12, 0], (.025, .025, .09)))
+        b.add(b.part("cross post", "top"), Box(top + [0, 0.09, 0], (0.025, 0.12, 0.025)))
+        b.add(b.part("cross bar", "top"), Box(top + [0, 0.12, 0], (0.025, 0.025, 0.09)))
     elif finish == "crown":
         n = b.n(4, 7)
         for k in range(n):
             a = 2 * np.pi * k / n
-            p = top + np.array([np.cos(a), 0, np.sin(a)]) * r * .85
-            b.add(b.part(f"spike {k}", "top"), rod(p - [0, .03, 0], p + [0, b.u(.06, .14), 0], .035, .008))
+            p = top + np.array([np.cos(a), 0, np.sin(a)]) * r * 0.85
+            b.add(b.part(f"spike {k}", "top"), rod(p - [0, 0.03, 0], p + [0, b.u(0.06, 0.14), 0], 0.035, 0.008))
     elif finish == "point":
-        b.add(b.part("spire", "top"), rod(top, top + [0, b.u(.15, .5), 0], r, .01, segments=segments))
+        b.add(b.part("spire", "top"), rod(top, top + [0, b.u(0.15, 0.5), 0], r, 0.01, segments=segments))
     elif finish == "ring":
-        b.add(b.part("eye ring", "top"), Torus(top + [0, .1, 0], .09, .025, rotation_to((0, 0, 1))))
+        b.add(b.part("eye ring", "top"), Torus(top + [0, 0.1, 0], 0.09, 0.025, rotation_to((0, 0, 1))))
     elif finish == "horse":
-        b.add(b.part("neck", "top"), Tube(arc(top - [0, .05, 0], top + [.05, .35, 0], (-.1, 0, 0)), np.linspace(.13, .09, 7)))
-        b.add(b.part("muzzle", "top"), RoundCone(top + [.05, .35, 0], top + [.24, .26, 0], .09, .055))
+        b.add(b.part("neck", "top"), Tube(arc(top - [0, 0.05, 0], top + [0.05, 0.35, 0], (-0.1, 0, 0)), np.linspace(0.13, 0.09, 7)))
+        b.add(b.part("muzzle", "top"), RoundCone(top + [0.05, 0.35, 0], top + [0.24, 0.26, 0], 0.09, 0.055))
         for side, name in SIDES:
-            b.add(b.part(f"{name} ear", "top"), rod(top + [0, .4, side * .04], top + [-.02, .5, side * .05], .03, .005))
-    if b.chance(.25):
+            b.add(b.part(f"{name} ear", "top"), rod(top + [0, 0.4, side * 0.04], top + [-0.02, 0.5, side * 0.05], 0.03, 0.005))
+    if b.chance(0.25):
         for k in range(b.n(1, 3)):
             side = -1 if k else 1
-            height = y * b.u(.3, .8)
-            b.add(b.part(f"handle {k}", f"handle {k}"), Tube(arc((0, height - .12, side * r * .6), (0, height + .12, side * r * .6), (0, 0, side * b.u(.15, .35)), 9), b.u(.02, .035)))
+            height = y * b.u(0.3, 0.8)
+            b.add(
+                b.part(f"handle {k}", f"handle {k}"),
+                Tube(
+                    arc((0, height - 0.12, side * r * 0.6), (0, height + 0.12, side * r * 0.6), (0, 0, side * b.u(0.15, 0.35)), 9),
+                    b.u(0.02, 0.035),
+                ),
+            )
