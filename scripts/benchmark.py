@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--random_weights", type=flag, default=False, metavar="0|1",
                         help="give --SAM random weights, for timing without its checkpoint")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--work_dir", type=Path, help="where the stages write, and resume from; default: a temporary folder")
+    parser.add_argument("--work_dir", type=Path, help="where the stages write, starting over; default: a temporary folder")
     parser.add_argument("--repeats", type=positive_int, default=21, help="of each query")
     parser.add_argument("--out", type=Path, metavar="JSON", help="also write the numbers here")
     parser.add_argument("--seed", type=int, default=0)
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as stack:
         root = args.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="iseg-benchmark-")))
         for path, mesh in meshes:
-            run = Run(path, root / path.stem, path.stem, args.preset, args.SAM, str(device), seed=args.seed)
+            run = Run(path, root / path.stem, path.stem, args.preset, args.SAM, str(device), seed=args.seed, overwrite=True)
             stages = [run_stage(*stage, args.random_weights) for stage in stages_of(run)]
             queries = query_costs(run, mesh, device, args.repeats)
             results["meshes"].append({"mesh": path.stem, "vertices": mesh.num_vertices,

@@ -76,7 +76,8 @@ def test_user_errors_end_in_one_line_and_exit_code_2(tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit) as end:
         run_cli(pipeline.main)
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith("error: ") and "none.obj" in str(end.value.__context__ or "none.obj")
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and "none.obj" in message and message.count("\n") == 1
 
 
 def test_example_queries_are_one_click_two_and_a_negative(two_boxes, tetrahedron):
