@@ -30,10 +30,10 @@ class LiftedSettings:
     """
 
     steps: int = 700
-    sets_per_step: int = 8
-    rows_per_set: int = 1024
-    learning_rate: float = 3e-4
-    shares: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    sets_per_step: int = 32
+    rows_per_set: int = 256
+    learning_rate: float = 1e-3
+    shares: tuple[float, float, float] = (0.4, 0.25, 0.35)
 
 
 @dataclass(frozen=True)

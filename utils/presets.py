@@ -23,7 +23,7 @@ _CLICKS = {
     "paper": ["--percentage", "0.03", "--n_views", "100"],
 }
 _DECODER = {
-    "fast": ["--architecture", "geometric", "--loss", "lifted", "--steps", "600"],
+    "fast": ["--architecture", "geometric", "--loss", "lifted", "--steps", "700"],
     "paper": ["--architecture", "published", "--loss", "rendered", "--num_epochs", "5"],
 }
 
