@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,19 @@ SHARED_CLICKS = ClickSettings(percentage=0.25, n_views=14, render_res=90)
 SHARED = SecondClickSettings(max_pairs=2, refinements=1, pair_views=4, share_pairs=True)
 
 
+class TopHeavy(FakeTeacher):
+    """Clicks in the upper half of the image get large masks, the others small ones: a click can be inside the mask of
+    another without the reverse."""
+
+    def segment(self, embedding, points, labels, image_size, previous=None):
+        small = super().segment(embedding, points, labels, image_size, previous)
+        self.RADII = (0.4, 0.5, 0.6)
+        large = super().segment(embedding, points, labels, image_size, previous)
+        del self.RADII
+        top = points[:, 0, 1] < image_size[0] / 2
+        return replace(small, logits=torch.where(top[:, None, None, None], large.logits, small.logits))
+
+
 @pytest.fixture(scope="module")
 def rasterizer(two_boxes):
     return Rasterizer(two_boxes, "embree")
@@ -47,7 +61,7 @@ def made(rasterizer, pool, tmp_path_factory):
 @pytest.fixture(scope="module")
 def shared(rasterizer, pool, tmp_path_factory):
     """A set with second clicks shared between views."""
-    return write_supervision(tmp_path_factory.mktemp("shared"), rasterizer, pool, FakeTeacher(), SHARED_CLICKS, SHARED)
+    return write_supervision(tmp_path_factory.mktemp("shared"), rasterizer, pool, TopHeavy(), SHARED_CLICKS, SHARED)
 
 
 @pytest.fixture
@@ -259,6 +273,26 @@ def test_shared_pairs_are_seen_from_many_views_with_one_sign(shared, made):
         return np.mean([len(members) for clicks, members in samples.click_sets() if len(clicks) == 2])
 
     assert views_of_a_pair(shared) > 1.5 * views_of_a_pair(made)
+
+
+def test_shared_negative_is_inside_the_first_mask_but_not_the_reverse(two_boxes, shared):
+    with np.load(shared.directory / "clicks.npz") as held:
+        place = {vertex: k for k, vertex in enumerate(held["vertices"].tolist())}
+        visible, pixels = held["visible"], held["pixels"]
+    first = _first_masks(shared)
+
+    def sides(v, q):  # of q's pixel and v's mask, in the views that show both
+        k = place[q]
+        return [bool(mask[pixels[view, k, 1], pixels[view, k, 0]]) for (vertex, view), mask in first.items()
+                if vertex == v and visible[view, k]]
+
+    pairs = {(bool(shared.positive[i, 1]), *shared.vertices[i].tolist()) for i in (shared.kind > 0).nonzero()[:, 0].tolist()}
+    for include, v, q in pairs:
+        if include:
+            assert np.mean(sides(v, q)) < 0.5
+        else:
+            assert np.mean(sides(v, q)) > 0.5 > np.mean(sides(q, v))
+    assert len({include for include, *_ in pairs}) == 2
 
 
 def test_packed_masks_come_back(generator):
