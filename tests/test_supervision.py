@@ -295,6 +295,13 @@ def test_shared_negative_is_inside_the_first_mask_but_not_the_reverse(two_boxes,
     assert len({include for include, *_ in pairs}) == 2
 
 
+@pytest.mark.parametrize("second", [PAIRS, SHARED], ids=["published", "shared"])
+def test_one_clicked_vertex_has_single_clicks_only(rasterizer, pool, tmp_path, second):
+    alone = ClickSettings(max_clicks=1, n_views=14, render_res=90)
+    samples = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), alone, second)
+    assert (samples.kind == 0).all() and len(samples.click_sets()) == 1
+
+
 def test_packed_masks_come_back(generator):
     masks = torch.rand(7, 9, 11, generator=generator) < 0.4
     assert torch.equal(unpack_masks(pack_masks(masks), (9, 11)), masks)

@@ -74,6 +74,8 @@ def nearer_half(eligible: Tensor, squared_distance: Tensor) -> Tensor:
 
     eligible (n, C) bool; squared_distance (n, C) from the first click to every sampled vertex.
     """
+    if eligible.shape[1] == 0:
+        return eligible
     farthest = torch.where(eligible, squared_distance, squared_distance.new_zeros(())).amax(dim=1, keepdim=True)
     return eligible & (squared_distance < 0.5 * farthest)
 
