@@ -26,7 +26,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models.click_network import build_network
 from models.segmenter import Segmenter
+from utils.checkpoint import load_features
 from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
 from utils.files import save_json
@@ -40,7 +42,7 @@ MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 CLICK_COUNTS = (1, 2, 5)
 TABLE_HEAD = ("mesh", "vertices", "stage", "seconds", "peak memory")
-QUERY_HEAD = ("mesh", "vertices", "clicks", "number format", "ms", "GFLOP", "ms at the rate", "x limit")
+QUERY_HEAD = ("mesh", "vertices", "decoder", "clicks", "number format", "ms", "GFLOP", "ms at the rate", "x limit")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class StageCost:
 class QueryCost:
     """What a query took: median milliseconds, and the floating-point operations of its matrix products."""
 
+    architecture: str
     clicks: int
     precision: str
     milliseconds: float
@@ -191,14 +194,24 @@ def _stage_process(sender, script: str, arguments: list[str], random_weights: bo
 
 
 def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> list[QueryCost]:
-    """Queries of several numbers of clicks, alternately positive and negative, in float32 and in the fastest format."""
+    """Queries of several numbers of clicks, alternately positive and negative, in float32 and in the fastest format.
+
+    Of the decoder that was trained and, if that is another, of the published one with random weights: the time does not
+    depend on them.
+    """
     vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS)).tolist()
     costs = []
     for precision in ("float32", "auto"):
-        segmenter = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
-        for count in CLICK_COUNTS:
-            clicks = Clicks.from_lists(vertices[0:count:2], vertices[1:count:2])
-            costs.append(query_cost(segmenter, clicks, device, repeats))
+        trained = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
+        segmenters = [trained]
+        if trained.network.architecture != "published":
+            network = build_network("published", generator=torch.Generator().manual_seed(run.seed))
+            features, _ = load_features(run.features, mesh)
+            segmenters.append(Segmenter(network.to(device), features, precision=precision))
+        for segmenter in segmenters:
+            for count in CLICK_COUNTS:
+                clicks = Clicks.from_lists(vertices[0:count:2], vertices[1:count:2])
+                costs.append(query_cost(segmenter, clicks, device, repeats))
     return costs
 
 
@@ -208,7 +221,7 @@ def query_cost(segmenter: Segmenter, clicks: Clicks, device: torch.device, repea
         segmenter.segment(clicks)
     times = [_timed(device, lambda: segmenter.segment(clicks)) for _ in range(repeats)]
     name = str(segmenter.dtype).removeprefix("torch.")
-    return QueryCost(len(clicks), name, 1000 * statistics.median(times), matrix_flops(segmenter, clicks))
+    return QueryCost(segmenter.network.architecture, len(clicks), name, 1000 * statistics.median(times), matrix_flops(segmenter, clicks))
 
 
 def matrix_flops(segmenter: Segmenter, clicks: Clicks) -> int:
@@ -251,7 +264,7 @@ def report(results: dict) -> str:
     for entry in results["meshes"]:
         for query in entry["queries"]:
             limit = 1000 * query["flops"] / (mean[query["precision"]] * 1e12)
-            rows.append((entry["mesh"], f"{entry['vertices']:,}", str(query["clicks"]), query["precision"],
+            rows.append((entry["mesh"], f"{entry['vertices']:,}", query["architecture"], str(query["clicks"]), query["precision"],
                          f"{query['milliseconds']:.1f}", f"{query['flops'] / 1e9:.2f}", f"{limit:.1f}",
                          f"{query['milliseconds'] / limit:.2f}"))
     return "\n".join([*lines, "", *_table(QUERY_HEAD, rows), ""])

@@ -45,12 +45,12 @@ def test_peak_memory_sees_an_allocation_of_its_process_and_nothing_of_its_parent
 
 
 def test_report_divides_query_time_by_the_time_at_the_measured_rate():
-    query = {"clicks": 2, "precision": "bfloat16", "milliseconds": 30.0, "flops": 20_000_000_000}
+    query = {"architecture": "published", "clicks": 2, "precision": "bfloat16", "milliseconds": 30.0, "flops": 20_000_000_000}
     stage = {"stage": "views", "seconds": 12.0, "memory_gib": 1.5, "gpu_memory_gib": 0.0}
     text = report({"machine": {"processor": "P", "gpu": "", "cores": 2, "torch": "2"}, "preset": "fast",
                    "matrix_rates_tflops": {"float32": [0.1, 0.1], "bfloat16": [0.9, 1.1]},
                    "meshes": [{"mesh": "m", "vertices": 3000, "stages": [stage, stage], "queries": [query]}]})
-    assert "| m | 3,000 | 2 | bfloat16 | 30.0 | 20.00 | 20.0 | 1.50 |" in text
+    assert "| m | 3,000 | published | 2 | bfloat16 | 30.0 | 20.00 | 20.0 | 1.50 |" in text
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text
 
 
