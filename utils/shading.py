@@ -46,27 +46,34 @@ def shade(mesh: Mesh, cameras: Cameras, raster: Rasterization, *, vertex_colors:
     inconsistently or inside out are lit the same.
     """
     device = raster.face_ids.device
-    face_index = raster.face_ids.clamp_min(0)
-    normals = face_normals = torch.from_numpy(mesh.face_normals).to(device)[face_index]
-    if smooth:
-        normals = torch.nn.functional.normalize(
-            interpolate(mesh, raster, torch.from_numpy(mesh.vertex_normals).to(device)), dim=-1)
-    if vertex_colors is not None:
-        colors = interpolate(mesh, raster, vertex_colors.to(device).float())
-    elif face_colors is not None:
-        colors = face_colors.to(device).float()[face_index]
-    else:
-        colors = torch.tensor(base_color, device=device).expand(*face_index.shape, 3)
+    view, row, column = torch.nonzero(raster.covered, as_tuple=True)  # most pixels are background: leave them out
+    seen = raster.face_ids[view, row, column]
+    corners = torch.from_numpy(mesh.faces).to(device)[seen]
+    weights = raster.barycentric[view, row, column]
 
-    rotation = cameras.world_to_camera[:, :3, :3].to(device)
-    origins, directions = Cameras(cameras.world_to_camera.to(device), cameras.fov_y, cameras.size).rays()
+    def at_pixels(vertex_values: Tensor) -> Tensor:
+        return torch.einsum("pk,pkd->pd", weights, vertex_values.to(device).float()[corners])
+
+    normals = face_normals = torch.from_numpy(mesh.face_normals).to(device)[seen]
+    if smooth:
+        normals = torch.nn.functional.normalize(at_pixels(torch.from_numpy(mesh.vertex_normals)), dim=-1)
+    if vertex_colors is not None:
+        colors = at_pixels(vertex_colors)
+    elif face_colors is not None:
+        colors = face_colors.to(device).float()[seen]
+    else:
+        colors = torch.tensor(base_color, device=device)
+
     # The face decides, not the smooth normal: near a silhouette that may look away from a face that does not.
-    away = (face_normals * directions).sum(-1, keepdim=True) > 0
+    from_camera = at_pixels(torch.from_numpy(mesh.normalized)) - cameras.positions.to(device)[view]
+    away = (face_normals * from_camera).sum(-1, keepdim=True) > 0
     normals = torch.where(away, -normals, normals)
-    in_camera = torch.einsum("bhwi,bji->bhwj", normals, rotation) * normals.new_tensor([1.0, -1.0, -1.0])
+    rotation = cameras.world_to_camera[:, :3, :3].to(device)[view]
+    in_camera = torch.einsum("pij,pj->pi", rotation, normals) * normals.new_tensor([1.0, -1.0, -1.0])
     light = spherical_harmonic_light(in_camera, torch.as_tensor(lights, dtype=torch.float32))
-    image = (colors * light[..., None]).clamp(0, 1)
-    return torch.where(raster.covered[..., None], image, torch.tensor(background, device=device))
+    image = torch.tensor(background, dtype=torch.float32, device=device).repeat(*raster.face_ids.shape, 1)
+    image[view, row, column] = (colors * light[:, None]).clamp(0, 1)
+    return image
 
 
 def to_uint8(images: Tensor) -> Tensor:
