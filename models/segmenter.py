@@ -73,7 +73,8 @@ class Segmenter:
         geometry = self.geometry.of_clicks(clicks).to(self.device, self.dtype) if self.geometry else None
         keys, shares = self._click_terms(clicks.to(self.device))
         size = CHUNK_ROWS[self.device.type]
-        parts = [self._probability(slice(start, start + size), keys, shares, geometry)
+        inputs, weight = self._click_inputs(len(keys), shares, geometry)
+        parts = [self._probability(slice(start, start + size), keys, inputs, weight)
                  for start in range(0, self.num_vertices, size)]
         return torch.cat(parts).cpu()
 
@@ -100,12 +101,18 @@ class Segmenter:
         keys, values = self.network.attention.keys_values(self._features[clicks.vertices], clicks.positive)
         return keys.to(self.dtype), linear(values, self._conditioned_weight).to(self.dtype)
 
-    def _probability(self, rows: slice, keys: Tensor, shares: Tensor, geometry: Tensor | None) -> Tensor:
-        weights = self.network.attention.weights(self._queries[rows], keys)
-        hidden = torch.addmm(self._constant[rows], weights.to(self.dtype), shares)
-        if geometry is not None:
-            hidden.addmm_(geometry[rows], self._geometry_weight.T)
-        logits = run_layers(hidden.relu_(), self._layers)
+    def _click_inputs(self, clicks: int, shares: Tensor, geometry: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What varies with the clicks enters the first layer in one product: inputs (V, C + G), of which the attention's
+        weights are still to be filled in, and their weights (C + G, width)."""
+        if geometry is None:
+            return shares.new_empty(self.num_vertices, clicks), shares
+        inputs = torch.cat([geometry.new_empty(self.num_vertices, clicks), geometry], dim=1)
+        return inputs, torch.cat([shares, self._geometry_weight.T])
+
+    def _probability(self, rows: slice, keys: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+        inputs = inputs[rows]
+        inputs[:, :len(keys)] = self.network.attention.weights(self._queries[rows], keys)
+        logits = run_layers(torch.addmm(self._constant[rows], inputs, weight).relu_(), self._layers)
         return (logits[:, 1] - logits[:, 0]).to(torch.promote_types(logits.dtype, torch.float32)).sigmoid().float()
 
 

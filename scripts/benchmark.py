@@ -41,6 +41,7 @@ from utils.sampling import farthest_point_sampling
 MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 CLICK_COUNTS = (1, 2, 5)
+WARM_UP = 3  # queries
 TABLE_HEAD = ("mesh", "vertices", "stage", "seconds", "peak memory")
 QUERY_HEAD = ("mesh", "vertices", "decoder", "clicks", "number format", "ms", "GFLOP", "ms at the rate", "x limit")
 
@@ -196,10 +197,10 @@ def _stage_process(sender, script: str, arguments: list[str], random_weights: bo
 def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> list[QueryCost]:
     """Queries of several numbers of clicks, alternately positive and negative, in float32 and in the fastest format.
 
-    Of the decoder that was trained and, if that is another, of the published one with random weights: the time does not
+    As in use, the last click is a new one in every query and the earlier ones stay. Of the decoder that was trained and, if that is another, of the published one with random weights: the time does not
     depend on them.
     """
-    vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS)).tolist()
+    vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + WARM_UP + repeats).tolist()
     costs = []
     for precision in ("float32", "auto"):
         trained = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
@@ -210,17 +211,18 @@ def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> lis
             segmenters.append(Segmenter(network.to(device), features, precision=precision))
         for segmenter in segmenters:
             for count in CLICK_COUNTS:
-                clicks = Clicks.from_lists(vertices[0:count:2], vertices[1:count:2])
-                costs.append(query_cost(segmenter, clicks, device, repeats))
+                earlier = vertices[:count - 1]
+                queries = [[*earlier, new] for new in vertices[max(CLICK_COUNTS):]]
+                if segmenter.geometry is not None:
+                    segmenter.geometry.distances.forget()
+                costs.append(query_cost(segmenter, [Clicks.from_lists(ids[0::2], ids[1::2]) for ids in queries], device))
     return costs
 
 
-def query_cost(segmenter: Segmenter, clicks: Clicks, device: torch.device, repeats: int) -> QueryCost:
-    """Median time of a query, from clicks to probabilities on the CPU."""
-    for _ in range(3):
-        segmenter.segment(clicks)
-    times = [_timed(device, lambda: segmenter.segment(clicks)) for _ in range(repeats)]
-    name = str(segmenter.dtype).removeprefix("torch.")
+def query_cost(segmenter: Segmenter, queries: list[Clicks], device: torch.device) -> QueryCost:
+    """Median time of a query, from clicks to probabilities on the CPU; the first `WARM_UP` do not count."""
+    times = [_timed(device, lambda: segmenter.segment(clicks)) for clicks in queries][WARM_UP:]
+    name, clicks = str(segmenter.dtype).removeprefix("torch."), queries[0]
     return QueryCost(segmenter.network.architecture, len(clicks), name, 1000 * statistics.median(times), matrix_flops(segmenter, clicks))
 
 

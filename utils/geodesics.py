@@ -7,6 +7,7 @@ Components that do not touch are joined by straight bridges, so that every dista
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +22,7 @@ CREASE_LENGTH = 1.0  # added to the concave distance for each radian of concave 
 CONVEX_SHARE = 0.1  # ... and this share of it for each radian of convex turn
 BRIDGE_TURN = np.pi / 2  # a bridge between components counts as a concave crease of this angle
 BRIDGE_NEIGHBORS = 8
+HELD_BYTES = 64 << 20  # of distances from vertices that were asked about before
 LONE_COMPONENTS = 256  # beyond so many components without a near neighbour, the smallest stay unreachable
 
 
@@ -37,6 +39,7 @@ class SurfaceDistances:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self._held: OrderedDict[int, np.ndarray] = OrderedDict()
 
     @cached_property
     def graphs(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
@@ -59,10 +62,28 @@ class SurfaceDistances:
         return np.minimum(result, np.float32(UNREACHABLE), out=result)
 
     def from_nearest(self, vertices: np.ndarray) -> np.ndarray:
-        """(V, 2) float32: both distances from the nearest of K >= 1 vertices; one search whatever K is."""
-        vertices = np.asarray(vertices, dtype=np.int64).reshape(-1)
-        result = [dijkstra(graph, indices=vertices, min_only=True) for graph in self.graphs]
-        return np.minimum(np.stack(result, axis=-1), UNREACHABLE).astype(np.float32)
+        """(V, 2) float32: both distances from the nearest of K >= 1 vertices.
+
+        Clicks come one after another, so what was computed for the earlier ones is held (up to `HELD_BYTES`) and only
+        the new ones are searched from.
+        """
+        vertices = np.unique(np.asarray(vertices, dtype=np.int64))
+        rows = [self._from_one(int(vertex)) for vertex in vertices]
+        return rows[0].copy() if len(rows) == 1 else np.minimum.reduce(rows)
+
+    def forget(self) -> None:
+        """Drop what is held."""
+        self._held.clear()
+
+    def _from_one(self, vertex: int) -> np.ndarray:
+        """(V, 2) float32 from one vertex; not to be written to."""
+        held = self._held.pop(vertex, None)
+        if held is None:
+            held = self.from_each([vertex])[0]
+            while self._held and (len(self._held) + 1) * held.nbytes > HELD_BYTES:
+                self._held.popitem(last=False)
+        self._held[vertex] = held  # the most recent last
+        return held
 
 
 def crease_angles(mesh: Mesh, pairs: np.ndarray) -> np.ndarray:
