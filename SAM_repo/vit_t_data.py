@@ -7,19 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from utils.cameras import Cameras, orbit_cameras
+from utils.errors import UserError
 from utils.files import atomic_path
 from utils.mesh import Mesh
 from utils.rasterize import Rasterization, Rasterizer
 from utils.shading import MESH_COLOR, PUBLISHED_LIGHTS, interpolate, spherical_harmonic_light
+from utils.shapes import FAMILIES, random_shape
+
+if TYPE_CHECKING:
+    from SAM_repo.vit_t_training import TrainConfig
 
 VIEW_SIZE = 224
+FRESH_SEEDS = 1_000_000_000  # shapes of training have seeds below
 CHANNELS = 5  # normal x, y, z as int8 / 127 (camera frame x right, y up, z to the viewer), part, group (0 = background)
 
 
@@ -91,28 +99,68 @@ class Batch:
     group_id: Tensor
 
 
-class ViewFiles:
-    """The training views in a directory, which may still be growing; batches are a function of (seed, step, files present)."""
+class TrainingViews(Dataset):
+    """The batch of every training step: a function of (seed, step) alone, however the views are stored or loaded.
 
-    def __init__(self, directory: Path, seed: int, shapes: int, views: int, prompts: int, size: int) -> None:
-        self.directory, self.seed = Path(directory), seed
-        self.shapes, self.views, self.prompts, self.size = shapes, views, prompts, size
-        self.files: list[Path] = []
+    Step s draws `config.small_shapes` shapes at `small_size` pixels before the fraction `small_until` of the run, else `large_shapes` at
+    `large_size`. Shapes come from a pool of `config.shapes` seeds whose rasterised views are kept in `directory` and made where they are
+    missing; with `config.shapes` 0 every step has new ones, and nothing is kept.
+    """
 
-    def refresh(self) -> int:
-        self.files = sorted(p for p in self.directory.glob("*.npy") if p.stem.isdigit())
-        return len(self.files)
+    def __init__(self, config: TrainConfig, large_size: int, directory: Path | None, rank: int = 0) -> None:
+        if config.shapes and directory is None:
+            raise ValueError("a pool of shapes needs a folder")
+        self.config, self.large_size, self.directory, self.rank = config, large_size, directory, rank
+        self.families = families_without(config.left_out())
 
-    def batch(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.seed, step])
-        if not self.files or step % 50 == 0:
-            self.refresh()
-        views = []
-        for index in rng.choice(len(self.files), self.shapes, replace=len(self.files) < self.shapes):
-            stored = np.load(self.files[index], mmap_mode="r")
-            chosen = rng.choice(len(stored), self.views, replace=len(stored) < self.views)
+    def __len__(self) -> int:
+        return self.config.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        config = self.config
+        small = step < config.small_until * config.steps
+        # The first process draws from (seed, step) whether or not there are others.
+        rng = np.random.default_rng([config.seed, step, self.rank] if self.rank else [config.seed, step])
+        count, views = config.small_shapes if small else config.large_shapes, []
+        if config.shapes:
+            seeds = rng.choice(config.shapes, count, replace=config.shapes < count)
+        else:
+            seeds = rng.integers(0, FRESH_SEEDS, count)
+        for seed in seeds.tolist():
+            if config.shapes:
+                stored = stored_views(self.directory, seed, config.stored_views, self.families)
+                chosen = rng.choice(len(stored), config.views, replace=len(stored) < config.views)
+            else:
+                stored, chosen = views_of_seed(seed, config.views, self.families), range(config.views)
             views += [mirror(stored[i]) if rng.random() < 0.5 else np.array(stored[i]) for i in chosen]
-        return make_batch(np.stack(views), self.prompts, self.size, rng)
+        return make_batch(np.stack(views), config.prompts, config.small_size if small else self.large_size, rng)
+
+
+def families_without(left_out: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The families that are left, None for all of them. ValueError if one is not known or none is left."""
+    unknown = sorted(set(left_out) - set(FAMILIES))
+    if unknown:
+        raise ValueError(f"unknown shape families {', '.join(unknown)}; known: {', '.join(FAMILIES)}")
+    if len(set(left_out)) == len(FAMILIES):
+        raise ValueError("no shape family is left")
+    return tuple(name for name in FAMILIES if name not in left_out) if left_out else None
+
+
+def views_of_seed(seed: int, count: int, families: tuple[str, ...] | None = None) -> np.ndarray:
+    """Views (count, 224, 224, 5) of the shape of a seed, from random cameras that the seed fixes too."""
+    shape = random_shape(seed, families)
+    return shape_views(Mesh(shape.vertices, shape.faces), shape.part, shape.group, count, np.random.default_rng([7, seed]))
+
+
+def stored_views(directory: Path, seed: int, count: int, families: tuple[str, ...] | None = None) -> np.ndarray:
+    """The views of a seed from its file in the folder, which is written where it is missing."""
+    path = directory / f"{seed:010d}.npy"
+    if not path.exists():
+        write_shape(directory, seed, views_of_seed(seed, count, families))
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} is not a readable file of views: {error}; delete it, and it is made again") from error
 
 
 def mirror(view: np.ndarray) -> np.ndarray:

@@ -16,10 +16,13 @@ from SAM_repo.vit_t_data import Batch, soft_masks
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that shapes a run besides the model's sizes and the data."""
+    """Everything that shapes a run besides the model's sizes; with a seed it fixes every step."""
 
-    minutes: float = 90.0
+    steps: int = 4000
     seed: int = 0
+    shapes: int = 4000  # in the pool that steps draw from; 0: new ones in every step
+    stored_views: int = 8  # of each shape of the pool
+    leave_out: str = ""  # shape families never shown, separated by commas
     small_size: int = 112  # images start at this side ...
     small_until: float = 0.5  # ... until this fraction of the run
     small_shapes: int = 12
@@ -34,8 +37,11 @@ class TrainConfig:
     ema: float = 0.998
     sync_every: int = 4  # steps between averagings of the weights of several processes
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | str]:
         return asdict(self)
+
+    def left_out(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.leave_out.split(",") if name.strip())
 
 
 # ---- model with training-only heads --------------------------------------------------------------------------------------------
@@ -272,6 +278,6 @@ def build_optimisers(sam: Sam, heads: AuxiliaryHeads, config: TrainConfig) -> li
 
 
 def learning_rate(config: TrainConfig, step: int, fraction: float) -> float:
-    """Linear warm-up by steps, then a cosine over the run's time to 1 % of the peak."""
+    """Linear warm-up, then a cosine over the run to 1 % of the peak."""
     warm = min(1.0, (step + 1) / config.warmup)
     return config.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0))))

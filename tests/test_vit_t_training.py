@@ -9,13 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from SAM_repo.vit_t_data import VIEW_SIZE, draw_clicks, light_view, make_batch, mirror, shape_views, soft_masks, write_shape
-from SAM_repo.vit_t_training import corrective_clicks, hard_iou, mask_loss, orthogonalise, part_boundaries
+from SAM_repo.teacher import SamTeacher
+from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
+from SAM_repo.vit_t_data import (VIEW_SIZE, TrainingViews, draw_clicks, light_view, make_batch, mirror, shape_views, soft_masks, stored_views,
+                                 write_shape)
+from SAM_repo.vit_t_plot import plot_curve
+from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data, score_errors
+from SAM_repo.vit_t_training import TrainConfig, corrective_clicks, hard_iou, mask_loss, orthogonalise, part_boundaries
 from scripts import train_vit_t
 from utils.cameras import orbit_cameras
+from utils.errors import UserError
+from utils.files import save_torch
+from utils.mesh import Mesh
 from utils.rasterize import rasterize
 from utils.shading import shade
+from utils.shapes import FAMILIES, random_shape
 
 
 @pytest.fixture(scope="module")
@@ -118,44 +128,207 @@ def test_orthogonalised_updates_have_singular_values_near_one(shape: tuple[int, 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------------------
 
+TINY = VitTConfig(image_size=112, stem_width=16, stem_blocks=1, mid_width=16, mid_blocks=1, dim=32, depth=1, head_dim=16,
+                  embed_dim=32, fuse_blocks=1, decoder_heads=2, decoder_mlp=32, mask_in_chans=8)
+SMALL = ["--device", "cpu", "--prompts", "2", "--corrected", "1", "--small_shapes", "1", "--large_shapes", "1", "--threads", "1", "--shapes", "2",
+         "--stored_views", "2"]
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, mallet_views) -> Path:
+    """A pool of two shapes that both are the mallet."""
     folder = tmp_path_factory.mktemp("views")
     for seed in range(2):
         write_shape(folder, seed, mallet_views)
     return folder
 
 
-def _train(data: Path, run: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Losses of a run of a few steps on single images, without measurements."""
-    losses: list[str] = []
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every digit of the loss of every step; models are tiny and measured by nothing."""
+    recorded: list[str] = []
     original = train_vit_t.Trainer.train_step
 
-    def record(self, files, fraction):
-        values = original(self, files, 0.5)
-        losses.append(repr(values["loss"]))
+    def record(self, batch):
+        values = original(self, batch)
+        recorded.append(repr(values["loss"]))
         return values
 
     monkeypatch.setattr(train_vit_t.Trainer, "train_step", record)
+    monkeypatch.setattr(train_vit_t, "VitTConfig", lambda **sizes: VitTConfig(**sizes) if sizes else TINY)
     monkeypatch.setattr(train_vit_t, "held_out_set", lambda *_: None)
     monkeypatch.setattr(train_vit_t, "measure_run", lambda *_: None)
-    train_vit_t.main(["train", "--data", str(data), "--run", str(run), "--steps", str(steps), "--device", "cpu", "--prompts", "2", "--corrected", "1",
-                      "--small_shapes", "1", "--large_shapes", "1", "--small_until", "1", "--threads", "1"])
-    monkeypatch.undo()
-    return losses
+    return recorded
+
+
+def _train(losses: list[str], run: Path, steps: int, *options: str) -> list[str]:
+    losses.clear()
+    train_vit_t.main(["train", "--run", str(run), "--steps", str(steps), *SMALL, *options])
+    return list(losses)
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_one_others(data: Path, tmp_path: Path, losses: list[str]) -> None:
+    first = _train(losses, tmp_path / "a", 2, "--data", str(data))
+    assert len(first) == 2 and first == _train(losses, tmp_path / "b", 2, "--data", str(data))
+    assert first != _train(losses, tmp_path / "c", 2, "--data", str(data), "--seed", "1")
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_losses(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _train(data, tmp_path / "a", 2, monkeypatch) == _train(data, tmp_path / "b", 2, monkeypatch)
+def test_the_same_seed_gives_the_same_first_hundred_losses_from_nothing(tmp_path: Path, losses: list[str]) -> None:
+    first = _train(losses, tmp_path / "a", 100, "--data", str(tmp_path / "views a"), "--shapes", "8")
+    assert len(first) == 100 and first == _train(losses, tmp_path / "b", 100, "--data", str(tmp_path / "views b"), "--shapes", "8")
+
+
+def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path, losses: list[str]) -> None:
+    options = ("--data", str(data), "--save_every", "0")
+    whole = _train(losses, tmp_path / "a", 3, *options)
+    assert _train(losses, tmp_path / "b", 3, *options, "--stop_after", "0") == whole[:1]
+    assert _train(losses, tmp_path / "b", 3, *options) == whole[1:]
+
+
+def test_an_interrupted_runs_log_has_every_step_once(tmp_path: Path) -> None:
+    for step in (25, 50, 75):
+        train_vit_t.append_row(tmp_path / "log.csv", dict(step=step, loss=2.0))
+    train_vit_t.drop_rows_after(tmp_path / "log.csv", 60)  # the checkpoint is of step 60
+    train_vit_t.append_row(tmp_path / "log.csv", dict(step=75, loss=1.5))
+    with open(tmp_path / "log.csv") as file:
+        assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [("25", "2.0"), ("50", "2.0"), ("75", "1.5")]
 
 
 @pytest.mark.slow
-def test_a_resumed_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = _train(data, tmp_path / "a", 3, monkeypatch)
-    _train(data, tmp_path / "b", 2, monkeypatch)
-    assert _train(data, tmp_path / "b", 3, monkeypatch) == whole[2:]
+def test_worker_processes_do_not_change_the_losses(tmp_path: Path, losses: list[str]) -> None:
+    alone = _train(losses, tmp_path / "a", 3, "--shapes", "0")
+    assert alone == _train(losses, tmp_path / "b", 3, "--shapes", "0", "--workers", "2")
+
+
+def test_fresh_data_never_shows_a_shape_twice_and_stored_data_is_made_where_missing(monkeypatch, tmp_path: Path, mallet_views) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("SAM_repo.vit_t_data.views_of_seed", lambda seed, *_: made.append(seed) or mallet_views)
+    fresh = TrainingViews(TrainConfig(steps=10, shapes=0), 224, None)
+    assert torch.equal(fresh[3].images, fresh[3].images)
+    made.clear()
+    for step in range(10):
+        fresh[step]
+    assert len(made) == len(set(made)) == 5 * 12 + 5 * 6
+    made.clear()
+    pool = TrainingViews(TrainConfig(steps=10, shapes=4), 224, tmp_path)
+    for step in range(10):
+        pool[step]
+    assert sorted(made) == [0, 1, 2, 3] == sorted(int(p.stem) for p in tmp_path.glob("*.npy"))
+
+
+def test_families_left_out_are_never_drawn() -> None:
+    views = TrainingViews(TrainConfig(leave_out="chair, quadruped", shapes=0), 224, None)
+    assert len(views.families) == len(FAMILIES) - 2 and not {"chair", "quadruped"} & set(views.families)
+    assert {random_shape(seed, views.families).family for seed in range(4)} <= set(views.families)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--leave_out", "unicorn"], "unknown shape families unicorn"),
+    (["--leave_out", ",".join(FAMILIES)], "no shape family is left"),
+    (["--shapes", "3"], "--data DIR"),
+    (["--small_size", "100", "--shapes", "0"], "a multiple of 16"),
+], ids=["unknown family", "no family", "no folder", "size"])
+def test_settings_that_make_no_sense_are_named(tmp_path: Path, options: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        train_vit_t.main(["train", "--run", str(tmp_path), *options])
+
+
+def test_views_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
+    train_vit_t.claim_views(tmp_path, 8, ())
+    train_vit_t.claim_views(tmp_path, 8, ())
+    with pytest.raises(UserError, match="other weights or settings"):
+        train_vit_t.claim_views(tmp_path, 8, ("chair",))
+
+
+def test_a_damaged_file_of_views_is_named(tmp_path: Path) -> None:
+    (tmp_path / "0000000003.npy").write_bytes(b"not an array")
+    with pytest.raises(UserError, match="0000000003.npy is not a readable file of views"):
+        stored_views(tmp_path, 3, 2)
+
+
+def test_the_curve_is_drawn_from_the_tables(tmp_path: Path) -> None:
+    for step in (25, 50):
+        train_vit_t.append_row(tmp_path / "log.csv", dict(step=step, images=24 * step, loss=3 - step / 50, iou0=step / 100, size=112.0 if step < 50 else 224.0))
+    plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "early.png")
+    train_vit_t.append_row(tmp_path / "measure.csv", dict(step=50, images=1200, set="held_out", mask0=0.4))
+    plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "later.png")
+    early, later = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("early.png", "later.png"))
+    red = [((x[..., 0] > 150) & (x[..., 1] < 90) & (x[..., 2] < 80)).sum() for x in (early, later)]
+    assert red[0] == 0 and red[1] > 20  # the measured point
+
+
+# ---- predicted IoU -------------------------------------------------------------------------------------------------------------
+
+
+def _score_rows(count: int, generator: torch.Generator, slope: float = 0.2) -> ScoreData:
+    tokens = torch.randn(count, 32, generator=generator)
+    ious = (0.5 + slope * tokens[:, :4]).clamp(0, 1)
+    return ScoreData(tokens, ious, torch.arange(count) % 3 + 1, torch.arange(count))
+
+
+def test_the_fitted_head_predicts_the_iou_of_shapes_it_has_not_seen(generator: torch.Generator) -> None:
+    head = build_vit_t(TINY).mask_decoder.iou_prediction_head
+    rows = _score_rows(3000, generator)
+    before = score_errors(head, rows)["one_click"]
+    fitted, errors = fit_head(head, rows, ScoreConfig(epochs=8, batch=64, lr=3e-3))
+    assert before > 0.15 and errors["one_click"] < 0.05 and score_errors(fitted, _score_rows(500, generator))["one_click"] < 0.05
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    sam = build_vit_t(TINY)
+    save_torch(tmp_path / "before.pth", dict(kind="vit_t", model_config=TINY.to_dict(), train_config=dict(seed=0), trained=dict(images=1),
+                                             weights={k: v.half() for k, v in sam.state_dict().items()}))
+    return tmp_path / "before.pth"
+
+
+def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(monkeypatch, tmp_path: Path, weights: Path) -> None:
+    monkeypatch.setattr(train_vit_t, "score_data", lambda sam, seed, *_: _one_shape_rows(seed))
+    options = ["score", "--data", str(tmp_path / "data"), "--weights", str(weights), "--shapes", "40", "--first_shape", "80", "--epochs", "3"]
+    train_vit_t.main([*options, "--output", str(tmp_path / "after.pth")])
+    before, after = (torch.load(path, weights_only=True) for path in (weights, tmp_path / "after.pth"))
+    assert after["score_config"]["shapes"] == 40 and after["score_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
+    answers = []
+    for stored in (before, after):
+        sam = build_vit_t(TINY)
+        sam.load_state_dict({k: v.float() for k, v in stored["weights"].items()})
+        with torch.no_grad():
+            embedding = sam.image_encoder(torch.ones(1, 3, 112, 112))
+            answers.append((embedding, *decode_prompts(sam, embedding, torch.full((1, 2, 1, 2), 40.0), torch.ones(1, 2, 1))))
+    assert torch.equal(answers[0][0], answers[1][0]) and torch.equal(answers[0][1], answers[1][1])
+    assert not torch.equal(answers[0][2], answers[1][2])
+    with pytest.raises(UserError, match="other weights or settings"):
+        train_vit_t.main([*options, "--views", "5", "--output", str(tmp_path / "other.pth")])
+    assert not (tmp_path / "other.pth").exists()
+
+
+def _one_shape_rows(seed: int) -> ScoreData:
+    rows = _score_rows(12, torch.Generator().manual_seed(seed))
+    return ScoreData(rows.tokens, rows.ious, rows.clicks, torch.full((12,), seed))
+
+
+def test_calibration_data_are_the_ious_of_the_masks_the_tokens_came_with(weights: Path) -> None:
+    sam = build_vit_t(VitTConfig(**{**TINY.to_dict(), "image_size": 224}))
+    config = ScoreConfig(views=1, prompts=2, published=1.0)
+    rows = score_data(sam, 5, config, torch.device("cpu"))
+    assert rows.clicks.tolist() == [1, 1, 2, 2, 3, 3] and rows.tokens.shape == (6, 32)
+    again = score_data(sam, 5, config, torch.device("cpu"))
+    assert torch.equal(rows.tokens, again.tokens) and torch.equal(rows.ious, again.ious)
+    # An independent look at the single click: same view, same click, counted pixel by pixel.
+    shape, rng = random_shape(5), np.random.default_rng([11, 5])
+    rng.random()
+    views = shape_views(Mesh(shape.vertices, shape.faces), shape.part, shape.group, 1, rng, published=True)
+    batch = make_batch(views, 2, 224, rng, published=True)
+    with torch.no_grad():
+        teacher = SamTeacher(sam, "test", fast=True)
+        masks = teacher.segment(teacher.embed(batch.images)[0], batch.points[0][:, None] + 0.5, torch.ones(2, 1), (224, 224)).masks()
+    for click in range(2):
+        x, y = batch.points[0, click].long().tolist()
+        for index, labels in ((0, batch.group[0]), (1, batch.part[0]), (2, batch.group[0])):
+            mask, truth = masks[click, index].numpy(), (labels == labels[y, x]).numpy()
+            assert rows.ious[click, 1 + index].item() == pytest.approx((mask & truth).sum() / max((mask | truth).sum(), 1), abs=0.01)
 
 
 def test_measurements_are_written_as_a_table(tmp_path: Path) -> None:
