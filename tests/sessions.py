@@ -1,0 +1,42 @@
+"""Segmenters without weights, for tests of sessions and of the page."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from utils.clicks import Clicks
+from utils.mesh import Mesh
+
+
+class BallSegmenter:
+    """Selects what is near a positive click and nearer to it than to a negative one; 0.5 at distance `radius`."""
+
+    def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
+        self.points, self.radius, self.calls = torch.from_numpy(mesh.normalized), radius, 0
+
+    def segment(self, clicks: Clicks) -> torch.Tensor:
+        self.calls += 1
+        return self._probability(clicks.validate(len(self.points)), self.radius)
+
+    def _probability(self, clicks: Clicks, radius: float) -> torch.Tensor:
+        near = torch.cdist(self.points, self.points[clicks.positives]).amin(1)
+        limit = torch.full_like(near, radius)
+        if len(clicks.negatives):
+            limit = torch.minimum(limit, torch.cdist(self.points, self.points[clicks.negatives]).amin(1))
+        return limit / (near + limit).clamp_min(1e-9)
+
+
+class CandidateSegmenter(BallSegmenter):
+    """Also gives three nested candidates, as `models.prior_segmenter.PriorSegmenter` does."""
+
+    def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+        self.calls += 1
+        granularity = 0.5 if granularity is None else granularity
+        return self._probability(clicks.validate(len(self.points)), self.radius * 2 ** (2 * granularity - 1)).numpy()
+
+    def candidates(self, clicks: Clicks) -> SimpleNamespace:
+        answers = np.stack([self.segment(clicks, stop) for stop in (0.0, 0.5, 1.0)])
+        return SimpleNamespace(probability=answers, quality=np.array([0.5, 0.8, 0.6], dtype=np.float32))

@@ -1,0 +1,1 @@
+"""The state behind the interactive tool, without a browser: clicks, parts, edits, undo, session files."""

@@ -1,0 +1,88 @@
+"""Answers of a segmenter as a session needs them: remembered, and in finer and coarser versions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from utils.clicks import Clicks
+from utils.selection import otsu_threshold
+from utils.session.state import DEFAULT_GRANULARITY
+
+REMEMBERED = 64  # answers; 100,000 vertices each are 26 MB together
+STOPS = (0.0, DEFAULT_GRANULARITY, 1.0)  # granularity of the finer, the default and the coarser candidate
+CALIBRATED_THRESHOLD = 0.5
+FINEST_SHIFT, COARSEST_SHIFT = 0.6, 0.75  # how far from the threshold towards 1 and towards 0 the ends of the slider lie
+
+
+class ClickSegmenter(Protocol):
+    """Anything that answers clicks, such as `models.segmenter.Segmenter`."""
+
+    def segment(self, clicks: Clicks) -> Tensor | np.ndarray: ...  # (V,) float32 probability
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """probability  (V,) float32, read-only
+    quality      expected IoU of the finer, the default and the coarser candidate, where the segmenter tells"""
+
+    probability: np.ndarray
+    quality: tuple[float, float, float] | None = None
+
+
+class Answers:
+    """The answers of one segmenter on one mesh.
+
+    A segmenter that has a method `candidates` (`models.prior_segmenter`) gives three nested answers, between which the
+    granularity moves. One that has not, such as a decoder trained on the mesh, gives one probability for all; finer and
+    coarser selections then are higher and lower thresholds on it (`by_threshold`).
+    """
+
+    def __init__(self, segmenter: ClickSegmenter) -> None:
+        self.segmenter = segmenter
+        self.by_threshold = not callable(getattr(segmenter, "candidates", None))
+        self.default_threshold = None if self.by_threshold else CALIBRATED_THRESHOLD
+        self._held: OrderedDict[tuple, Answer] = OrderedDict()
+
+    def ask(self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY) -> Answer:
+        """UserError if the clicks cannot be asked."""
+        key = (clicks.key, None if self.by_threshold else granularity)
+        if key not in self._held:
+            for place, answer in self._fresh(clicks, granularity):
+                self._held[(clicks.key, place)] = answer
+        self._held.move_to_end(key)
+        found = self._held[key]
+        while len(self._held) > REMEMBERED:
+            self._held.popitem(last=False)
+        return found
+
+    def _fresh(self, clicks: Clicks, granularity: float) -> list[tuple[float | None, Answer]]:
+        if self.by_threshold:
+            return [(None, Answer(_frozen(self.segmenter.segment(clicks))))]
+        if granularity not in STOPS:
+            return [(granularity, Answer(_frozen(self.segmenter.segment(clicks, granularity=granularity))))]
+        found = self.segmenter.candidates(clicks)
+        quality = tuple(float(value) for value in found.quality)
+        answers = [(stop, Answer(_frozen(probability), quality)) for stop, probability in zip(STOPS, found.probability)]
+        return sorted(answers, key=lambda pair: pair[0] == granularity)  # the wanted one last: it is forgotten last
+
+    def threshold(self, probability: np.ndarray, chosen: float | None, granularity: float) -> float:
+        """The value to select from: `chosen`, or Otsu's if that is None, moved by the granularity where it works so."""
+        base = otsu_threshold(probability) if chosen is None else chosen
+        return shifted_threshold(base, granularity) if self.by_threshold else base
+
+
+def shifted_threshold(base: float, granularity: float) -> float:
+    """`base` at granularity 0.5, towards 1 for finer and towards 0 for coarser selections, which therefore are nested."""
+    turn = 2 * (granularity - DEFAULT_GRANULARITY)  # -1 finest, 1 coarsest
+    return base + (1 - base) * FINEST_SHIFT * -turn if turn < 0 else base * (1 - COARSEST_SHIFT * turn)
+
+
+def _frozen(values: Tensor | np.ndarray) -> np.ndarray:
+    held = np.array(values.numpy() if isinstance(values, Tensor) else values, dtype=np.float32)
+    held.setflags(write=False)
+    return held

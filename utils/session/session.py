@@ -1,0 +1,426 @@
+"""One person's work on one mesh: every operation of the tool, with undo, and a log that repeats it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.mesh import Mesh
+from utils.session.answers import Answer, Answers
+from utils.session.edits import EditedShape, apply_edits, check_edit
+from utils.session.history import History
+from utils.session.state import (DEFAULT_GRANULARITY, MAX_PARTS, NO_PART, Click, FaceSet, Part, ShapeEdit, State, Touch, clean_name,
+                                 frozen_labels, part_color, unique_name)
+from utils.session.surface import Surface
+
+_OPERATIONS: dict[str, Callable] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is selected at the moment.
+
+    faces        (F,) bool
+    probability  (V,) float32 of the clicks, None without a positive one
+    threshold    that the clicks' selection starts from
+    quality      expected IoU of the finer, default and coarser candidates, if known
+    """
+
+    faces: np.ndarray
+    probability: np.ndarray | None = None
+    threshold: float | None = None
+    quality: tuple[float, float, float] | None = None
+
+
+def operation(merge: str | None = None) -> Callable:
+    """Marks a method that returns the next state from JSON values: it becomes one undoable, logged step.
+
+    merge: steps of this kind that follow each other are undone together. A method that returns None changed nothing
+    and leaves no trace.
+    """
+
+    def decorate(method: Callable) -> Callable:
+        signature = inspect.signature(method)
+
+        def perform(self: Session, *args: Any, **kwargs: Any) -> bool:
+            values = {key: value.item() if isinstance(value, np.generic) else value
+                      for key, value in list(signature.bind(self, *args, **kwargs).arguments.items())[1:]}
+            state = method(self, **values)
+            if state is None:
+                return False
+            self._history.push(state, merge)
+            self.log.append({"op": method.__name__, **values})
+            return True
+
+        perform.__name__, perform.__doc__, perform.__wrapped__ = method.__name__, method.__doc__, method
+        _OPERATIONS[method.__name__] = perform
+        return perform
+
+    return decorate
+
+
+class Session:
+    """Clicks, corrections, parts and edits on one mesh.
+
+    Every operation returns whether it changed anything, and raises UserError, changing nothing, for what cannot be done.
+    `log` lists the operations as plain values; `replay` repeats them to the same result.
+    """
+
+    def __init__(self, mesh: Mesh, answers: Answers, surface: Surface | None = None) -> None:
+        self.mesh, self.answers = mesh, answers
+        self.surface = surface or Surface(mesh)
+        self.log: list[dict[str, Any]] = []
+        self._history = History(replace(State.empty(mesh.num_faces), threshold=answers.default_threshold))
+        self._selection: tuple[State, Selection] | None = None
+        self._shape: tuple[tuple[ShapeEdit, ...], EditedShape] | None = None
+        self._next_part = 1
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self._history.current
+
+    @property
+    def can_undo(self) -> bool:
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        return self._history.can_redo
+
+    @property
+    def shape(self) -> EditedShape:
+        """The mesh after the edits."""
+        edits = self.state.edits
+        if self._shape is None or self._shape[0] is not edits:
+            self._shape = (edits, apply_edits(self.mesh, edits))
+        return self._shape[1]
+
+    @property
+    def selection(self) -> Selection:
+        """What the clicks select, corrected by hand; never a face that is locked or deleted."""
+        state = self.state
+        if self._selection is None or self._selection[0] is not state:
+            self._selection = (state, self._select(state))
+        return self._selection[1]
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(F,) bool, the faces to draw and to click on."""
+        state = self.state
+        shown = self.shape.alive.copy()
+        if state.only_free:
+            shown &= state.labels == NO_PART
+        hidden = [part.id for part in state.parts if not part.visible]
+        return shown & ~np.isin(state.labels, hidden) if hidden else shown
+
+    def _answer(self, state: State) -> Answer | None:
+        if not any(click.positive for click in state.clicks):
+            return None
+        return self.answers.ask(state.query(), state.granularity)
+
+    def _select(self, state: State) -> Selection:
+        answer, threshold = self._answer(state), None
+        faces = np.zeros(self.mesh.num_faces, dtype=bool)
+        if answer is not None:
+            threshold = self.answers.threshold(answer.probability, state.threshold, state.granularity)
+            faces = self.surface.of_vertices(answer.probability > threshold)
+        free = self._free(state)
+        for touch in state.touches:
+            faces = self._touched(faces & free, touch)
+        faces &= free
+        return Selection(faces, answer.probability if answer else None, threshold, answer.quality if answer else None)
+
+    def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
+        if touch.kind == "paint":
+            return faces | touch.faces.mask
+        if touch.kind == "erase":
+            return faces & ~touch.faces.mask
+        return getattr(self.surface, touch.kind)(faces)
+
+    def _free(self, state: State) -> np.ndarray:
+        """(F,) bool, faces that may be selected."""
+        locked = [part.id for part in state.parts if part.locked]
+        return self.shape.alive & ~np.isin(state.labels, locked) if locked else self.shape.alive.copy()
+
+    def part_faces(self, part_id: int) -> np.ndarray:
+        """(F,) bool, the faces of a part that are not deleted."""
+        self.state.part(part_id)
+        return (self.state.labels == part_id) & self.shape.alive
+
+    # --- undo ------------------------------------------------------------------------------------
+
+    def undo(self) -> bool:
+        """Take back the last step; nothing happens if there is none."""
+        return self._travel("undo")
+
+    def redo(self) -> bool:
+        """Do again what was undone last; nothing happens if there is nothing."""
+        return self._travel("redo")
+
+    def _travel(self, direction: str) -> bool:
+        moved = getattr(self._history, direction)()
+        if moved:
+            self.log.append({"op": direction})
+        return moved
+
+    # --- clicks ----------------------------------------------------------------------------------
+
+    @operation()
+    def click(self, vertex: int, positive: bool = True, alone: bool = False) -> State | None:
+        """Click a vertex; one clicked before takes the new sign. `alone` (single-click mode) starts over with this click."""
+        click = Click(self._vertex(vertex), bool(positive))
+        state = self.state
+        if alone:
+            return replace(state, clicks=(click,), touches=()) if state.clicks != (click,) or state.touches else None
+        if click in state.clicks:
+            return None
+        return replace(state, clicks=tuple(old for old in state.clicks if old.vertex != click.vertex) + (click,))
+
+    @operation()
+    def remove_click(self, vertex: int) -> State | None:
+        """Take a click away."""
+        left = tuple(click for click in self.state.clicks if click.vertex != vertex)
+        return replace(self.state, clicks=left) if len(left) < len(self.state.clicks) else None
+
+    @operation()
+    def reset(self) -> State | None:
+        """Take all clicks and corrections away; parts and edits stay."""
+        if not (self.state.clicks or self.state.touches):
+            return None
+        return replace(self.state, clicks=(), touches=())
+
+    @operation(merge="granularity")
+    def set_granularity(self, value: float) -> State | None:
+        """0 the finest part under the clicks, 0.5 default, 1 the coarsest."""
+        value = _share(value, "granularity")
+        return replace(self.state, granularity=value) if value != self.state.granularity else None
+
+    @operation(merge="threshold")
+    def set_threshold(self, value: float | None) -> State | None:
+        """The probability to select from; None for Otsu's threshold."""
+        value = None if value is None else _share(value, "threshold")
+        return replace(self.state, threshold=value) if value != self.state.threshold else None
+
+    # --- corrections by hand ---------------------------------------------------------------------
+
+    def paint(self, faces: np.ndarray, add: bool = True, stroke: int | None = None) -> bool:
+        """Brush the faces (F,) bool in (or out). Calls of one `stroke` are one step."""
+        return self._paint("paint" if add else "erase", FaceSet(faces).to_text(), stroke)
+
+    def _paint(self, kind: str, text: str, stroke: int | None) -> bool:
+        faces = self._face_set(text)
+        mask, selected = faces.mask, self.selection.faces
+        if not (mask & (~selected & self._free(self.state) if kind == "paint" else selected)).any():
+            return False
+        touches, merge = self.state.touches, None
+        if stroke is not None:
+            merge = ("stroke", stroke)
+            if touches and touches[-1].kind == kind and self._history.merges_with(merge):
+                faces = FaceSet(mask | touches[-1].faces.mask)
+                touches = touches[:-1]
+        self._history.push(replace(self.state, touches=(*touches, Touch(kind, faces))), merge)
+        self.log.append({"op": "paint", "kind": kind, "faces": text, "stroke": stroke})
+        return True
+
+    @operation()
+    def grow(self) -> State | None:
+        """Add the ring of faces around the selection."""
+        return self._touch("grow")
+
+    @operation()
+    def shrink(self) -> State | None:
+        """Take the outermost ring of faces away."""
+        return self._touch("shrink")
+
+    @operation()
+    def fill(self) -> State | None:
+        """Select the small holes in the selection."""
+        return self._touch("fill")
+
+    @operation()
+    def largest(self) -> State | None:
+        """Keep only the largest connected piece of the selection."""
+        return self._touch("largest")
+
+    def _touch(self, kind: str) -> State | None:
+        before = self.selection.faces
+        after = self._touched(before, Touch(kind)) & self._free(self.state)
+        return replace(self.state, touches=(*self.state.touches, Touch(kind))) if (before != after).any() else None
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    @operation()
+    def keep_part(self, name: str = "") -> State:
+        """Make the selection a part and start the next one; faces that were in another part change over."""
+        faces, state = self.selection.faces, self.state
+        if not faces.any():
+            raise UserError("nothing is selected: click on the mesh first")
+        if len(state.parts) >= MAX_PARTS:
+            raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
+        part_id = self._next_part
+        label = unique_name(clean_name(name, f"part {part_id}"), {part.name for part in state.parts})
+        self._next_part += 1
+        labels = state.labels.copy()
+        labels[faces] = part_id
+        part = Part(part_id, label, part_color(part_id - 1), state.clicks)
+        return replace(state, labels=frozen_labels(labels), parts=(*state.parts, part), clicks=(), touches=())
+
+    @operation()
+    def rename_part(self, part_id: int, name: str) -> State | None:
+        """Give a part another name."""
+        part = self.state.part(part_id)
+        others = {other.name for other in self.state.parts if other.id != part_id}
+        label = unique_name(clean_name(name, part.name), others)
+        return self.state.with_part(replace(part, name=label)) if label != part.name else None
+
+    @operation()
+    def set_visible(self, part_id: int, visible: bool) -> State | None:
+        """Show or hide a part."""
+        part = self.state.part(part_id)
+        return self.state.with_part(replace(part, visible=bool(visible))) if part.visible != visible else None
+
+    @operation()
+    def set_locked(self, part_id: int, locked: bool) -> State | None:
+        """A locked part keeps its faces: they cannot be selected or brushed."""
+        part = self.state.part(part_id)
+        return self.state.with_part(replace(part, locked=bool(locked))) if part.locked != locked else None
+
+    @operation()
+    def select_part(self, part_id: int) -> State:
+        """Select the faces of a part."""
+        if self.state.part(part_id).locked:
+            raise UserError(f"'{self.state.part(part_id).name}' is locked: unlock it to select it")
+        faces = FaceSet(self.part_faces(part_id))
+        return replace(self.state, clicks=(), touches=(Touch("paint", faces),))
+
+    @operation()
+    def add_to_part(self, part_id: int) -> State:
+        """Give the selection to a part that is there."""
+        faces, part = self.selection.faces, self.state.part(part_id)
+        if not faces.any():
+            raise UserError("nothing is selected: click on the mesh first")
+        if part.locked:
+            raise UserError(f"'{part.name}' is locked: unlock it to add to it")
+        labels = self.state.labels.copy()
+        labels[faces] = part_id
+        grown = self.state.with_part(replace(part, clicks=_joined(part.clicks, self.state.clicks)))
+        return replace(grown, labels=frozen_labels(labels), clicks=(), touches=())
+
+    @operation()
+    def merge_parts(self, part_id: int, other_id: int) -> State:
+        """Put all faces of the second part into the first."""
+        part, other = self.state.part(part_id), self.state.part(other_id)
+        if part_id == other_id:
+            raise UserError("choose two different parts to merge")
+        labels = np.where(self.state.labels == other_id, np.uint16(part_id), self.state.labels)
+        merged = self.state.with_part(replace(part, clicks=_joined(part.clicks, other.clicks)))
+        return replace(merged, labels=frozen_labels(labels), parts=tuple(p for p in merged.parts if p.id != other_id))
+
+    @operation()
+    def delete_part(self, part_id: int) -> State:
+        """Forget a part; its faces stay on the mesh, in no part."""
+        self.state.part(part_id)
+        labels = np.where(self.state.labels == part_id, np.uint16(NO_PART), self.state.labels)
+        return replace(self.state, labels=frozen_labels(labels), parts=tuple(p for p in self.state.parts if p.id != part_id))
+
+    @operation()
+    def set_exclusive(self, exclusive: bool) -> State | None:
+        """Shall the clicks of other parts count as negative ones?"""
+        return replace(self.state, exclusive=bool(exclusive)) if exclusive != self.state.exclusive else None
+
+    @operation()
+    def show_only_free(self, only_free: bool) -> State | None:
+        """Show only what is in no part."""
+        return replace(self.state, only_free=bool(only_free)) if only_free != self.state.only_free else None
+
+    # --- shape edits -----------------------------------------------------------------------------
+
+    @operation()
+    def edit(self, kind: str, amount: float = 0.0) -> State:
+        """Change the shape where it is selected: "delete", "keep" (only), "shrink" to a size, "extrude" by a distance."""
+        faces = self.selection.faces
+        step = check_edit(ShapeEdit(str(kind), FaceSet(faces), float(amount)))
+        if not faces.any():
+            raise UserError("nothing is selected: click on the mesh first")
+        if kind == "delete" and not (self.shape.alive & ~faces).any():
+            raise UserError("this would delete the whole mesh: keep at least a face")
+        state = replace(self.state, edits=(*self.state.edits, step))
+        return replace(state, clicks=(), touches=()) if kind in ("delete", "keep") else state
+
+    # --- log -------------------------------------------------------------------------------------
+
+    def perform(self, entry: dict[str, Any]) -> bool:
+        """Do what one entry of a log says; UserError if it is not such an entry."""
+        if not isinstance(entry, dict) or not isinstance(entry.get("op"), str):
+            raise UserError("the log has an entry that is no operation")
+        name, values = entry["op"], {key: value for key, value in entry.items() if key != "op"}
+        try:
+            if name in ("undo", "redo"):
+                return self._travel(name, **values)
+            if name == "reopened":
+                self._history.pause()
+                return False
+            if name == "paint":
+                return self._paint_entry(**values)
+            if name not in _OPERATIONS:
+                raise UserError(f"the log has an unknown operation '{name[:40]}'")
+            return _OPERATIONS[name](self, **values)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the log has a damaged '{name[:40]}' entry: {error}") from error
+
+    def _paint_entry(self, kind: str, faces: str, stroke: int | None = None) -> bool:
+        if kind not in ("paint", "erase"):
+            raise UserError("the log has a damaged 'paint' entry")
+        return self._paint(kind, faces, stroke)
+
+    @classmethod
+    def reopened(cls, mesh: Mesh, answers: Answers, state: State, log: list[dict[str, Any]], next_part: int,
+                 surface: Surface | None = None) -> Session:
+        """A session that goes on from a saved state; what was done before it was saved is not undone any more."""
+        session = cls(mesh, answers, surface)
+        session._history = History(state)
+        session.log = [*log, {"op": "reopened"}]
+        session._next_part = next_part
+        return session
+
+    @property
+    def next_part(self) -> int:
+        """Id of the next part that is made."""
+        return self._next_part
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _vertex(self, vertex: int) -> int:
+        if isinstance(vertex, bool) or not isinstance(vertex, (int, np.integer)) or not 0 <= vertex < self.mesh.num_vertices:
+            raise UserError(f"vertex {vertex} is not on this mesh: give ids from 0 to {self.mesh.num_vertices - 1}")
+        return int(vertex)
+
+    def _face_set(self, text: str) -> FaceSet:
+        return FaceSet.from_text(text, self.mesh.num_faces)
+
+
+def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]]) -> Session:
+    """A session in which everything in `log` was done; with the same segmenter, the same result bit for bit."""
+    session = Session(mesh, answers)
+    for entry in log:
+        session.perform(entry)
+    return session
+
+
+def _joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click, ...]:
+    known = {click.vertex for click in first}
+    return first + tuple(click for click in second if click.vertex not in known)
+
+
+def _share(value: float, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1:
+        raise UserError(f"{what} {value} is not a number from 0 to 1")
+    return float(value)

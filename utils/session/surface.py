@@ -1,0 +1,121 @@
+"""Operations on sets of triangles: grow, shrink, fill holes, keep the largest component, and the brush."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from utils.export import face_selection
+from utils.face_graph import FaceGraph
+from utils.mesh import Mesh
+
+HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
+BRUSH_TURN = 0.0  # cosine: the brush stays on faces that look the same way as the one under it
+
+
+class Surface:
+    """Sets of triangles of one mesh, (F,) bool each. Polygons of the file are never divided.
+
+    Vertices at the same place (texture seams, triangle soup) count as one, so that sets grow over seams.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+
+    @cached_property
+    def _corners(self) -> np.ndarray:
+        """(F, 3) ids of the triangles' corners, equal for vertices at the same place."""
+        _, welded = np.unique(self.mesh.vertices, axis=0, return_inverse=True)
+        return welded.ravel()[self.mesh.faces]
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
+        """(E, 2) triangles that share an edge."""
+        return FaceGraph(self.mesh).pairs
+
+    @cached_property
+    def _centroids(self) -> np.ndarray:
+        return self.mesh.normalized.astype(np.float64)[self.mesh.faces].mean(axis=1)
+
+    @cached_property
+    def _centroid_tree(self) -> cKDTree:
+        return cKDTree(self._centroids)
+
+    @cached_property
+    def _has_polygons(self) -> bool:
+        return int(self.mesh.face_polygon.max()) + 1 != self.mesh.num_faces
+
+    @cached_property
+    def _reach(self) -> float:
+        """Largest distance of a triangle's corner from its centroid."""
+        corners = self.mesh.normalized.astype(np.float64)[self.mesh.faces]
+        return float(np.linalg.norm(corners - self._centroids[:, None], axis=2).max())
+
+    def prepare(self) -> None:
+        """Compute what the first use would wait for."""
+        self._corners, self._pairs, self._centroid_tree, self._reach
+
+    def of_vertices(self, selected: np.ndarray) -> np.ndarray:
+        """(F,) bool: the triangles of polygons that have more than half of their corners among `selected` (V,) bool."""
+        return face_selection(self.mesh, selected)[self.mesh.face_polygon]
+
+    def whole_polygons(self, faces: np.ndarray) -> np.ndarray:
+        """With all the triangles of every polygon that one triangle of `faces` belongs to."""
+        if not self._has_polygons:
+            return faces
+        touched = np.zeros(int(self.mesh.face_polygon.max()) + 1, dtype=bool)
+        touched[self.mesh.face_polygon[faces]] = True
+        return touched[self.mesh.face_polygon]
+
+    def grow(self, faces: np.ndarray) -> np.ndarray:
+        """With the ring of triangles that touch `faces`."""
+        used = np.zeros(int(self._corners.max()) + 1, dtype=bool)
+        used[self._corners[faces].ravel()] = True
+        return self.whole_polygons(used[self._corners].any(axis=1))
+
+    def shrink(self, faces: np.ndarray) -> np.ndarray:
+        """Without the triangles that touch others."""
+        return ~self.grow(~faces)
+
+    def components(self, faces: np.ndarray) -> np.ndarray:
+        """(F,) int32: which connected piece of `faces` a triangle belongs to, numbered from 0; -1 outside."""
+        inside = self._pairs[faces[self._pairs].all(axis=1)]
+        graph = sp.coo_matrix((np.ones(len(inside), dtype=bool), tuple(inside.T)), shape=(len(faces),) * 2)
+        _, label = connected_components(graph, directed=False)
+        result = np.full(len(faces), -1, dtype=np.int32)
+        result[faces] = np.unique(label[faces], return_inverse=True)[1].ravel()
+        return result
+
+    def largest(self, faces: np.ndarray) -> np.ndarray:
+        """Only the connected piece of the largest area."""
+        label = self.components(faces)
+        if not faces.any():
+            return faces
+        area = np.bincount(label[faces], weights=self.mesh.face_areas[faces])
+        return self.whole_polygons(label == int(area.argmax()))
+
+    def fill(self, faces: np.ndarray) -> np.ndarray:
+        """With its holes: unselected islands that are surrounded by it and at most `HOLE_SHARE` of its area."""
+        if not faces.any() or faces.all():
+            return faces
+        areas, label = self.mesh.face_areas, self.components(~faces)
+        area = np.bincount(label[~faces], weights=areas[~faces])
+        borders = np.zeros(len(area), dtype=bool)  # an island of another component of the mesh is no hole
+        crossing = self._pairs[faces[self._pairs[:, 0]] != faces[self._pairs[:, 1]]]
+        borders[label[crossing[~faces[crossing]]]] = True
+        hole = borders & (area <= HOLE_SHARE * areas[faces].sum())
+        hole[area.argmax()] = False  # what is left over is not a hole in what is small
+        return self.whole_polygons(faces | (hole[label] & ~faces))
+
+    def brush(self, face: int, point: np.ndarray, radius: float) -> np.ndarray:
+        """The triangles within `radius` of `point` (3,), normalised units, that look the same way as `face`."""
+        near = np.asarray(self._centroid_tree.query_ball_point(np.asarray(point, dtype=np.float64), radius), dtype=np.int64)
+        chosen = np.zeros(self.mesh.num_faces, dtype=bool)
+        normals = self.mesh.face_normals
+        chosen[near[normals[near] @ normals[face] > BRUSH_TURN]] = True
+        chosen[face] = True
+        return self.whole_polygons(chosen)
