@@ -76,7 +76,8 @@ class Session:
         self.mesh, self.answers = mesh, answers
         self.surface = surface or Surface(mesh)
         self.log: list[dict[str, Any]] = []
-        self._history = History(replace(State.empty(mesh.num_faces), threshold=answers.default_threshold))
+        start = replace(State.empty(mesh.num_faces), threshold=answers.default_threshold)
+        self._history = History(start)
         self._selection: tuple[State, Selection] | None = None
         self._shape: tuple[tuple[ShapeEdit, ...], EditedShape] | None = None
         self._next_part = 1
@@ -390,6 +391,10 @@ class Session:
         session.log = [*log, {"op": "reopened"}]
         session._next_part = next_part
         return session
+
+    def use(self, answers: Answers) -> None:
+        """Ask another segmenter from now on: what is selected by clicks changes, parts stay."""
+        self.answers, self._selection = answers, None
 
     @property
     def next_part(self) -> int:

@@ -1,0 +1,142 @@
+"""Click on the mesh in the browser: select parts, correct, name, edit and export them (paper Sec. 3.3, Fig. 11)."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+
+from models.prior_segmenter import PriorSegmenter
+from models.segmenter import PRECISIONS, Segmenter
+from SAM_repo.teacher import load_teacher
+from utils.errors import UserError, run_cli
+from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS
+from utils.files import digest
+from utils.mesh import Mesh
+from utils.options import add_mesh_options, add_teacher_options, choose_device, flag
+from utils.session.files import SegmenterNote
+from utils.viewer.folder import OutputFolder
+
+LOCAL = "127.0.0.1"
+ROOT = Path(__file__).resolve().parent
+SEGMENTERS = ("auto", "trained", "prior")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add_mesh_options(parser)
+    group = parser.add_argument_group("segmenter")
+    group.add_argument("--segmenter", choices=SEGMENTERS, default="auto",
+                       help="trained: a decoder trained on this mesh; prior: one for all meshes; auto: trained if there is one")
+    group.add_argument("--name", help="of the mesh, in the default folders; default: the file's name")
+    group.add_argument("--encoder_f_path", type=Path, metavar="FILE", help="feature field; default: experiments/NAME/encoder/pred_f.pth")
+    group.add_argument("--save_dir", type=Path, help="of the decoder checkpoint; default: experiments/NAME/decoder")
+    group.add_argument("--model_name", default="decoder_checkpoint.pth", help="file of the checkpoint in --save_dir")
+    group.add_argument("--precision", choices=PRECISIONS, default="exact", help="of a trained decoder; auto: the fastest")
+    add_teacher_options(parser)
+    group = parser.add_argument_group("page")
+    group.add_argument("--host", default=LOCAL, help=f"address to listen on; {LOCAL} is this machine only, 0.0.0.0 everyone who can reach it")
+    group.add_argument("--port", type=int, default=8080, help="the next free one is taken if it is in use")
+    group.add_argument("--out_dir", type=Path, default=Path("experiments/interactive"), help="the only folder that is written to")
+    group.add_argument("--single_click", type=flag, default=False, metavar="0|1", help="every click starts a new selection")
+    group.add_argument("--otsu", type=flag, metavar="0|1", help="start with Otsu's threshold; default: as the segmenter needs it")
+    group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="of the click balls; the object has radius 1")
+    for name, color in (("base_color", BASE_COLOR), ("seg_color", SELECTION_COLOR), ("pos_color", POSITIVE_COLOR),
+                        ("neg_color", NEGATIVE_COLOR)):
+        group.add_argument(f"--{name}", type=float, nargs=3, default=color, metavar=("R", "G", "B"), help="0 to 1")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    studio = start(args)
+    address = "127.0.0.1" if args.host in ("0.0.0.0", "") else args.host
+    who = "only this machine can open it" if args.host in (LOCAL, "localhost", "::1") else "EVERYONE who can reach this machine can open it"
+    print(f"open http://{address}:{studio.port} in a browser ({who}; Ctrl-C stops)", flush=True)
+    print(f"files go to {studio.settings.output.root}", flush=True)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        stopped.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        studio.stop()
+    return 0
+
+
+def start(args: argparse.Namespace):
+    """A running `Studio`; UserError for what cannot be opened."""
+    try:
+        from utils.viewer.studio import Settings, Studio
+    except ImportError as error:
+        raise UserError(f"the page needs viser ({error}); run: bash install_environment.sh") from error
+    palette = {"base": args.base_color, "selected": args.seg_color, "positive": args.pos_color, "negative": args.neg_color}
+    for name, color in palette.items():
+        if not all(0 <= channel <= 1 for channel in color):
+            raise UserError(f"the {name} colour must be three numbers from 0 to 1")
+    if not 0 < args.sphere_radius <= 0.5:
+        raise UserError(f"--sphere_radius {args.sphere_radius:g} must be above 0 and at most 0.5; the object has radius 1")
+    if not 0 <= args.port <= 65535:
+        raise UserError(f"--port {args.port} is not a port: give a number from 0 to 65535")
+    settings = Settings(ROOT, args.obj_path, OutputFolder(args.out_dir), {name: tuple(color) for name, color in palette.items()},
+                        args.sphere_radius, args.single_click, args.otsu, args.device)
+    segmenters = Segmenters(args, settings.output)
+    return Studio(settings, segmenters.open, segmenters.open_refined, args.host, args.port)
+
+
+class Segmenters:
+    """Finds or makes the segmenter of a mesh."""
+
+    def __init__(self, args: argparse.Namespace, output: OutputFolder) -> None:
+        self.args, self.output, self.device = args, output, choose_device(args.device)
+        self._teacher = None
+
+    def open(self, mesh: Mesh):
+        """A decoder that was trained on the mesh, if there is one that fits, else the prior one."""
+        args, first = self.args, Path(mesh.path).resolve() == Path(self.args.obj_path).resolve()
+        named = first and (args.encoder_f_path is not None or args.save_dir is not None)
+        if args.segmenter != "prior":
+            name = (args.name if first else None) or Path(mesh.path).stem
+            places = [(args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth",
+                       args.save_dir or Path("experiments") / name / "decoder")] if first else [
+                           (Path("experiments") / name / "encoder" / "pred_f.pth", Path("experiments") / name / "decoder")]
+            refined = self.output.path(Path(mesh.path).stem, "refined")
+            places.insert(0 if not named else 1, (refined / "encoder" / "pred_f.pth", refined / "decoder"))
+            required = named or (args.segmenter == "trained" and first)
+            for features, directory in places:
+                checkpoint = directory / args.model_name
+                if not required and not (features.is_file() and checkpoint.is_file()):
+                    continue
+                try:
+                    return self._trained(mesh, features, checkpoint)
+                except UserError as error:
+                    if required and (named or (features, directory) == places[-1]):
+                        raise
+                    print(f"note: {error}", flush=True)
+        return self._prior(mesh)
+
+    def open_refined(self, mesh: Mesh, directory: Path):
+        """The decoder that a refinement wrote into `directory`."""
+        return self._trained(mesh, directory / "encoder" / "pred_f.pth", directory / "decoder" / "decoder_checkpoint.pth")
+
+    def _trained(self, mesh: Mesh, features: Path, checkpoint: Path):
+        from utils.viewer.studio import Opened
+
+        segmenter = Segmenter.load(checkpoint, features, mesh, self.device, self.args.precision)
+        identity = digest(checkpoint.read_bytes(), features.read_bytes(), self.args.precision)
+        note = SegmenterNote("trained", identity, str(checkpoint), str(features), self.args.precision)
+        return Opened(segmenter, note, "decoder trained on this mesh")
+
+    def _prior(self, mesh: Mesh):
+        from utils.viewer.studio import Opened
+
+        if self._teacher is None:
+            self._teacher = load_teacher(self.args.SAM, device=self.device)
+        segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"))
+        return Opened(segmenter, SegmenterNote("prior", digest("prior", self._teacher.name)), "prior decoder")
+
+
+if __name__ == "__main__":
+    run_cli(main)

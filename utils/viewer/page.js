@@ -1,0 +1,242 @@
+// Runs in the page beside viser's client: draws per-face colours without sending the geometry again, shows the vertex under
+// the cursor, and sends brush strokes. Python calls the functions of window.iseg; answers go to a hidden text field.
+(() => {
+  const HIDDEN = 255, REST = 0, SELECTED = 1;
+  const page = (window.iseg = window.iseg || {});
+  const viser = () => window.__viserMutable;
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const linear = Float32Array.from({ length: 256 }, (_, i) => {
+    const c = i / 255;
+    return 255 * (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  });
+  let sent = 0;
+
+  page.send = (value) => {
+    value.n = ++sent;
+    viser().sendMessage({ type: "GuiUpdateMessage", uuid: page.field, updates: { value: JSON.stringify(value) } });
+  };
+
+  // Called once for each connection. The token in this tab's storage leads back to its session after a reload.
+  page.hello = (field, token) => {
+    page.field = field;
+    page.shape = null;
+    page.wanted = null;
+    page.brush = null;
+    let own = token;
+    try {
+      own = sessionStorage.getItem("iseg") || token;
+    } catch (_) {}
+    page.send({ type: "hello", token: own });
+  };
+  page.keepToken = (token) => {
+    try {
+      sessionStorage.setItem("iseg", token);
+    } catch (_) {}
+  };
+
+  // --- drawing -------------------------------------------------------------------------------------
+
+  function findMesh(name) {
+    const node = viser() && viser().nodeRefFromName[name];
+    let found = null;
+    if (node) node.traverse((object) => { if (!found && object.isMesh && object.geometry.index) found = object; });
+    return found;
+  }
+
+  // The mesh node `name` has been sent: give each of its triangles corners of its own.
+  page.setShape = (name, corners, normals, tries = 0) => {
+    if (tries === 0) page.wanted = name;
+    if (page.wanted !== name) return;
+    const mesh = findMesh(name);
+    if (!mesh || mesh.geometry.index.count !== corners) {
+      if (tries < 600) requestAnimationFrame(() => page.setShape(name, corners, normals, tries + 1));
+      return;
+    }
+    const geometry = mesh.geometry, ids = Uint32Array.from(geometry.index.array);
+    const shared = geometry.attributes.position.array, Attribute = geometry.attributes.position.constructor;
+    const places = new Float32Array(3 * corners);
+    for (let c = 0; c < corners; c++) for (let k = 0; k < 3; k++) places[3 * c + k] = shared[3 * ids[c] + k];
+    geometry.dispose();
+    geometry.setAttribute("position", new Attribute(places, 3));
+    geometry.setAttribute("normal", new Attribute(new Int8Array(bytes(normals).buffer), 3, true));
+    geometry.setAttribute("color", new Attribute(new Uint8Array(3 * corners).fill(170), 3, true));
+    geometry.setIndex(new Attribute(Uint32Array.from({ length: corners }, (_, c) => c), 1));
+    geometry.computeBoundingSphere();
+    mesh.material.vertexColors = true;
+    mesh.material.roughness = 0.75;
+    mesh.material.needsUpdate = true;
+    page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "" };
+    if (page.pending && page.pending.name === name) page.setColors(page.pending);
+    page.listen();
+  };
+
+  // labels: a palette index for each triangle; soft: for each vertex how much of the selection's colour, or null.
+  page.setColors = (update) => {
+    const shape = page.shape;
+    page.pending = update;
+    if (!shape || shape.name !== update.name) return;
+    const labels = bytes(update.labels), soft = update.soft === null ? null : bytes(update.soft);
+    const color = shape.mesh.geometry.attributes.color, array = color.array, palette = update.palette;
+    const low = palette[REST], high = palette[SELECTED];
+    for (let f = 0, c = 0; f < labels.length; f++) {
+      const label = labels[f], plain = label === HIDDEN ? low : palette[label];
+      const blended = soft !== null && label <= SELECTED;
+      for (let k = 0; k < 3; k++, c++) {
+        const share = blended ? soft[shape.ids[c]] / 255 : 0;
+        for (let i = 0; i < 3; i++) {
+          array[3 * c + i] = linear[Math.round(blended ? low[i] + share * (high[i] - low[i]) : plain[i])];
+        }
+      }
+    }
+    color.needsUpdate = true;
+    shape.labels = labels;
+    page.names = update.names;
+    if (update.hidden !== shape.hidden) {
+      const shown = [];
+      for (let f = 0; f < labels.length; f++) if (labels[f] !== HIDDEN) shown.push(3 * f, 3 * f + 1, 3 * f + 2);
+      const geometry = shape.mesh.geometry;
+      geometry.dispose();
+      geometry.setIndex(new shape.Attribute(Uint32Array.from(shown), 1));
+      shape.hidden = update.hidden;
+    }
+    viser().requestRender();
+    requestAnimationFrame(() => { page.painted = { count: update.count, time: performance.now() }; });
+    if (page.stroke) page.stroke.waiting = false;
+  };
+
+  // --- what is under the cursor --------------------------------------------------------------------
+
+  // The ray of a mouse event in the frame of the mesh: origin and direction.
+  function ray(event) {
+    const { camera, canvas } = viser(), mesh = page.shape.mesh, box = canvas.getBoundingClientRect();
+    const Vector = mesh.position.constructor;
+    const x = (2 * (event.clientX - box.left)) / box.width - 1, y = 1 - (2 * (event.clientY - box.top)) / box.height;
+    camera.updateMatrixWorld();
+    mesh.updateWorldMatrix(true, false);
+    const start = mesh.worldToLocal(new Vector().setFromMatrixPosition(camera.matrixWorld));
+    const end = mesh.worldToLocal(new Vector(x, y, 0.5).unproject(camera));
+    return [start.x, start.y, start.z, end.x - start.x, end.y - start.y, end.z - start.z];
+  }
+
+  // First triangle that a ray hits, and its corner nearest to that point (Moeller-Trumbore over all triangles).
+  function pick([ox, oy, oz, dx, dy, dz]) {
+    const { places, labels, ids } = page.shape;
+    let best = -1, nearest = Infinity;
+    for (let f = 0, p = 0; f < labels.length; f++, p += 9) {
+      if (labels[f] === HIDDEN) continue;
+      const ax = places[p], ay = places[p + 1], az = places[p + 2];
+      const ux = places[p + 3] - ax, uy = places[p + 4] - ay, uz = places[p + 5] - az;
+      const vx = places[p + 6] - ax, vy = places[p + 7] - ay, vz = places[p + 8] - az;
+      const px = dy * vz - dz * vy, py = dz * vx - dx * vz, pz = dx * vy - dy * vx;
+      const det = ux * px + uy * py + uz * pz;
+      if (det > -1e-14 && det < 1e-14) continue;
+      const sx = ox - ax, sy = oy - ay, sz = oz - az;
+      const u = (sx * px + sy * py + sz * pz) / det;
+      if (u < 0 || u > 1) continue;
+      const qx = sy * uz - sz * uy, qy = sz * ux - sx * uz, qz = sx * uy - sy * ux;
+      const v = (dx * qx + dy * qy + dz * qz) / det;
+      if (v < 0 || u + v > 1) continue;
+      const t = (vx * qx + vy * qy + vz * qz) / det;
+      if (t > 0 && t < nearest) { nearest = t; best = f; }
+    }
+    if (best < 0) return null;
+    const at = [ox + nearest * dx, oy + nearest * dy, oz + nearest * dz];
+    let corner = 0, gap = Infinity;
+    for (let c = 3 * best; c < 3 * best + 3; c++) {
+      const d = (places[3 * c] - at[0]) ** 2 + (places[3 * c + 1] - at[1]) ** 2 + (places[3 * c + 2] - at[2]) ** 2;
+      if (d < gap) { gap = d; corner = c; }
+    }
+    return { face: best, vertex: ids[corner] };
+  }
+
+  // Where a vertex is on the screen, in pixels of the window.
+  page.where = (vertex) => {
+    const { camera, canvas } = viser(), { mesh, ids, places } = page.shape, box = canvas.getBoundingClientRect();
+    const c = 3 * ids.indexOf(vertex);
+    camera.updateMatrixWorld();
+    const at = mesh.localToWorld(new mesh.position.constructor(places[c], places[c + 1], places[c + 2])).project(camera);
+    return [box.left + ((at.x + 1) / 2) * box.width, box.top + ((1 - at.y) / 2) * box.height];
+  };
+
+  function label() {
+    let box = document.getElementById("iseg-hover");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "iseg-hover";
+      box.style.cssText = "position:fixed;pointer-events:none;z-index:50;padding:1px 7px;border-radius:4px;display:none;" +
+        "font:12px/1.5 system-ui,sans-serif;background:rgba(30,34,42,.82);color:#fff;white-space:nowrap";
+      document.body.appendChild(box);
+    }
+    return box;
+  }
+
+  let moved = null, scheduled = false;
+  function hover() {
+    scheduled = false;
+    const box = label(), shape = page.shape, viewer = viser();
+    if (!shape || !shape.labels || !viewer || moved.target !== viewer.canvas || moved.buttons) {
+      box.style.display = "none";
+      return;
+    }
+    const hit = pick(ray(moved));
+    page.hovered = hit;
+    if (!hit) { box.style.display = "none"; return; }
+    const name = (page.names || [])[shape.labels[hit.face]];
+    box.textContent = "vertex " + hit.vertex + (name ? " · " + name : "");
+    box.style.left = moved.clientX + 14 + "px";
+    box.style.top = moved.clientY + 12 + "px";
+    box.style.display = "block";
+  }
+
+  // --- brush ---------------------------------------------------------------------------------------
+
+  page.setBrush = (mode) => {
+    page.brush = mode;
+    if (viser() && viser().canvas) viser().canvas.style.cursor = mode ? "crosshair" : "";
+  };
+
+  // While `page.brush` is "add" or "erase", dragging on the mesh paints instead of turning the view.
+  function sendStroke(last) {
+    const stroke = page.stroke;
+    if (!stroke || (stroke.waiting && !last) || (!stroke.rays.length && !last)) return;
+    stroke.waiting = true;
+    page.send({ type: "brush", stroke: stroke.id, mode: stroke.mode, rays: stroke.rays.splice(0, 64), last });
+  }
+  function onDown(event) {
+    if (!page.brush || !page.shape || event.button !== 0 || !viser() || event.target !== viser().canvas) return;
+    const start = ray(event);
+    if (!pick(start)) return;  // beside the mesh a drag turns the view as ever
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    const flipped = event.shiftKey || event.ctrlKey || event.metaKey;
+    const mode = flipped ? (page.brush === "add" ? "erase" : "add") : page.brush;
+    page.strokes = (page.strokes || 0) + 1;
+    page.stroke = { id: page.strokes, mode, rays: [start], waiting: false };
+    sendStroke(false);
+  }
+  function onMove(event) {
+    moved = event;
+    if (page.stroke) {
+      event.stopImmediatePropagation();
+      page.stroke.rays.push(ray(event));
+      sendStroke(false);
+    } else if (!scheduled) {
+      scheduled = true;
+      requestAnimationFrame(hover);
+    }
+  }
+  function onUp(event) {
+    if (!page.stroke) return;
+    event.stopImmediatePropagation();
+    sendStroke(true);
+    page.stroke = null;
+  }
+  page.listen = () => {
+    if (page.listening) return;
+    page.listening = true;
+    window.addEventListener("pointerdown", onDown, true);
+    window.addEventListener("pointermove", onMove, true);
+    window.addEventListener("pointerup", onUp, true);
+    window.addEventListener("pointercancel", onUp, true);
+  };
+})();

@@ -1,0 +1,275 @@
+"""One browser tab: what the person does goes to the session, and what the session holds is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import queue
+import secrets
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import viser
+
+from utils.errors import UserError
+from utils.session.picking import Hit, Picker, first_ball
+from utils.session.session import Session
+from utils.session.state import NO_PART
+from utils.viewer.panels import Panels
+from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
+from utils.viewer.studio import LoadedMesh, Studio, Workspace
+
+SCRIPT_WAIT = 6.0  # seconds for the page's script to answer before the mesh is shown without it
+MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
+NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
+
+
+class Page:
+    """One client. Everything that changes state runs on one thread, in the order in which the person did it."""
+
+    def __init__(self, studio: Studio, client: viser.ClientHandle) -> None:
+        self.studio, self.client = studio, client
+        self.scene = Scene(client, studio.settings.palette, studio.settings.ball_radius)
+        self.workspace: Workspace | None = None
+        self.exclude, self.single = False, studio.settings.single_click
+        self.soft, self.brush, self.brush_radius = False, "", 0.06
+        self.milliseconds: deque[float] = deque(maxlen=200)  # from a click's arrival to its colours on the way to the page
+        self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
+        self._latest: dict[str, Callable[[], None]] = {}
+        self._picker: tuple[Any, Picker] | None = None
+        self._shape_shown: Any = None
+        self._stroke, self._last_hit = 0, None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    @property
+    def session(self) -> Session:
+        return self.workspace.session
+
+    @property
+    def loaded(self) -> LoadedMesh:
+        return self.workspace.loaded
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Called on the server's event loop: nothing here may take long."""
+        self._thread.start()
+        self.post(self._build)
+
+    def close(self) -> None:
+        """The tab is gone; its workspace stays for a reload."""
+        self._tasks.put(None)
+        if self.workspace is not None and self.workspace.shown_by == self.client.client_id:
+            self.workspace.shown_by = None
+
+    def post(self, task: Callable[[], None], key: str = "") -> None:
+        """Do this after everything before it; of tasks with the same key that wait, only the last is done."""
+        if key:
+            self._latest[key] = task
+        self._tasks.put((key, task))
+
+    def _work(self) -> None:
+        while (item := self._tasks.get()) is not None:
+            key, task = item
+            if key and self._latest.get(key) is not task:
+                continue
+            try:
+                task()
+            except UserError as error:
+                self.say(str(error), error=True)
+            except Exception as error:  # a person's work must not end with a fault of ours: say it and go on
+                if self.client.client_id not in self.studio.pages:
+                    return
+                traceback.print_exc(file=sys.stderr)
+                self.say(f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.", error=True)
+
+    def say(self, text: str, error: bool = False, seconds: float = 8.0) -> None:
+        """A message in the corner of the page."""
+        self.client.add_notification("Not done" if error else "Done", text, auto_close_seconds=seconds, color="red" if error else "green")
+
+    def _build(self) -> None:
+        """The panels first; the mesh when the page's script has answered, or after a while without it."""
+        self.panels = Panels(self)
+        field = self.client.gui.add_text("", "", visible=False)
+
+        async def from_script(event: viser.GuiEvent) -> None:
+            if event.client is not None:
+                value = str(event.target.value)
+                self.post(lambda: self._hear(value))
+
+        field.on_update(from_script)
+        for modifier in (None, *NEGATIVE_KEYS):
+            self.client.scene.on_click(modifier=modifier)(self._forward_click)
+        self._field = field._impl.uuid
+        self.scene.install(self._field, secrets.token_hex(16))
+        timer = threading.Timer(SCRIPT_WAIT, lambda: self.post(self._begin_without_script))
+        timer.daemon = True
+        timer.start()
+
+    def _begin_without_script(self) -> None:
+        if self.workspace is None:
+            self._begin("", scripted=False)
+            self.say("This browser does not run the page's script: no brush, no vertex ids under the cursor, slower colours.", error=True)
+
+    def _begin(self, token: str, scripted: bool) -> None:
+        self.scene.scripted = scripted
+        self.workspace = self.studio.workspace(token, self.client.client_id)
+        if scripted:
+            self.scene.run("keepToken", self.workspace.token)
+        self.scene.look()
+        self.show_mesh()
+
+    def _hear(self, text: str) -> None:
+        """A message of page.js, which anyone may have written."""
+        try:
+            message = json.loads(text) if len(text) <= MAX_MESSAGE else None
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(message, dict):
+            return
+        if message.get("type") == "hello" and self.workspace is None:
+            self._begin(str(message.get("token", "")), scripted=True)
+        elif message.get("type") == "brush" and self.workspace is not None:
+            self._paint(message)
+
+    # --- showing ---------------------------------------------------------------------------------
+
+    def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
+        """Show another mesh, or another session of this one."""
+        self.workspace.loaded = loaded
+        self.workspace.session = session or self.studio.new_session(loaded)
+        self.show_mesh()
+
+    def show_mesh(self) -> None:
+        """Everything anew."""
+        self._picker = self._shape_shown = None
+        if self.session.answers is not self.loaded.answers:  # refined while no tab showed it
+            self.session.use(self.loaded.answers)
+        self.panels.mesh_changed()
+        self.refresh()
+
+    def places(self) -> np.ndarray:
+        """(V, 3) float32, the edited shape in the frame of the scene: the original's normalised one."""
+        mesh = self.loaded.mesh
+        if np.array_equal(self.session.shape.vertices, mesh.vertices):
+            return mesh.normalized
+        return ((self.session.shape.vertices - mesh.center) / mesh.scale).astype(np.float32)
+
+    def refresh(self) -> None:
+        """Show the session as it is now: colours always, the shape only when it changed."""
+        session, state = self.session, self.session.state
+        selection, shape = session.selection, session.shape
+        parts = state.parts
+        labels = np.full(self.loaded.mesh.num_faces, REST, dtype=np.uint8)
+        if parts:
+            index = np.zeros(max(part.id for part in parts) + 1, dtype=np.uint8)
+            index[[part.id for part in parts]] = FIRST_PART + np.arange(len(parts))
+            labels[:] = np.where(state.labels != NO_PART, index[np.minimum(state.labels, len(index) - 1)], REST)
+        labels[selection.faces] = SELECTED
+        shown = session.shown
+        labels[~shown] = HIDDEN
+        soft = selection.probability if self.soft and selection.probability is not None else None
+        with self.client.atomic():
+            if self._shape_shown is not shape.vertices:
+                self._show_shape()
+            self.scene.show_colors(labels, [(part.name, part.color) for part in parts], soft)
+            self.scene.show_clicks(state.clicks, self._places)
+        self._shown_mask = shown
+        self.client.flush()
+        self.panels.refresh()
+        self.client.flush()
+
+    def _show_shape(self) -> None:
+        session, mesh = self.session, self.loaded.mesh
+        self._places = self.places()
+        normals = self.loaded.normals
+        if self._places is not mesh.normalized:
+            from utils.viewer.scene import corner_normals
+
+            normals = corner_normals(session.shape.mesh(mesh))
+        self.scene.show_shape(self._places, mesh.faces, normals)
+        self._shape_shown = session.shape.vertices
+
+    # --- clicks ----------------------------------------------------------------------------------
+
+    async def _forward_click(self, event: viser.SceneClickEvent) -> None:
+        arrived = time.perf_counter()
+        self.post(lambda: self.click(event.ray_origin, event.ray_direction, event.modifier in NEGATIVE_KEYS, arrived))
+
+    def pick(self, origin: Any, direction: Any) -> Hit | None:
+        """What a ray hits of the faces that are shown."""
+        shown = self.session.shown
+        key = (self._shape_shown, shown.tobytes())
+        if self._picker is None or self._picker[0][0] is not key[0] or self._picker[0][1] != key[1]:
+            self._picker = (key, Picker(self._places, self.loaded.mesh.faces, shown))
+        return self._picker[1](np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64))
+
+    def click(self, origin: Any, direction: Any, flipped: bool = False, arrived: float | None = None) -> None:
+        """A click on the canvas: on a ball it takes that click away, on the mesh it adds one, beside it nothing happens."""
+        arrived = time.perf_counter() if arrived is None else arrived
+        if self.workspace is None:
+            return
+        hit = self.pick(origin, direction)
+        clicks = self.session.state.clicks
+        centers = self._places[[click.vertex for click in clicks]] if clicks else np.zeros((0, 3))
+        ball = first_ball(np.asarray(origin), np.asarray(direction), centers, 1.15 * self.scene.ball_radius)
+        # The front half of a ball stands out of the surface that it marks.
+        if ball is not None and (hit is None or ball[1] <= hit.distance):
+            changed = self.session.remove_click(clicks[ball[0]].vertex)
+        elif hit is not None:
+            self._last_hit = hit.vertex
+            changed = self.session.click(hit.vertex, self.exclude == flipped, alone=self.single and self.exclude == flipped)
+        else:
+            return
+        if changed:
+            try:
+                self.refresh()
+            except UserError:
+                self.session.undo()
+                raise
+        self.milliseconds.append(1000 * (time.perf_counter() - arrived))
+
+    # --- brush -----------------------------------------------------------------------------------
+
+    def _paint(self, message: dict[str, Any]) -> None:
+        """A piece of a brush stroke: rays in the frame of the mesh. Anything else in the message is ignored."""
+        rays = message.get("rays")
+        if message.get("mode") not in ("add", "erase") or not isinstance(rays, list):
+            return
+        faces = np.zeros(self.loaded.mesh.num_faces, dtype=bool)
+        for ray in rays[:64]:
+            if not (isinstance(ray, list) and len(ray) == 6 and all(isinstance(x, (int, float)) and math.isfinite(x) for x in ray)):
+                continue
+            hit = self.pick(ray[:3], ray[3:])
+            if hit is not None:
+                faces |= self.loaded.surface.brush(hit.face, hit.point, self.brush_radius)
+        stroke = message.get("stroke")
+        if isinstance(stroke, int) and not isinstance(stroke, bool):
+            self.session.paint(faces & self.session.shown, message["mode"] == "add", stroke=stroke)
+        self.refresh()  # also when nothing changed: the page waits for it before it sends more
+
+    def set_brush(self, mode: str) -> None:
+        """"add", "erase", or "" for none."""
+        self.brush = mode
+        self.scene.run("setBrush", mode)
+        self.panels.refresh()
+
+    def refinement_changed(self, loaded: LoadedMesh, state: str, message: str) -> None:
+        """News of the training for a mesh, whether or not this tab shows it."""
+        if self.workspace is not None and self.loaded is loaded:
+            self.panels.files.refinement_changed(state, message)
+
+    # --- doing -----------------------------------------------------------------------------------
+
+    def do(self, operation: Callable[[Session], Any]) -> None:
+        """Change the session and show it."""
+        if self.workspace is None:
+            return
+        if operation(self.session) is not False:
+            self.refresh()

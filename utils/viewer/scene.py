@@ -1,0 +1,142 @@
+"""Puts a session's shape, colours and clicks into one client's scene."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import viser
+from viser._messages import RunJavascriptMessage
+
+from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color
+from utils.mesh import Mesh
+from utils.session.state import Click
+
+HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
+SCRIPT = Path(__file__).with_name("page.js")
+EYE = np.array([1.5, 0.85, 1.9])  # where the camera stands at first; the object has radius 1
+FIELD_OF_VIEW = 0.8  # vertical, radians
+
+
+class Scene:
+    """One client's view of a mesh.
+
+    With `scripted`, geometry is sent once and then only a byte for each face: page.js does the drawing. Without, as in a
+    client that runs no scripts of ours, the mesh is sent anew with vertex colours.
+    """
+
+    def __init__(self, client: viser.ClientHandle, palette: dict[str, Color] | None = None, ball_radius: float = 0.02) -> None:
+        palette = palette or {}
+        self.client, self.ball_radius, self.scripted = client, ball_radius, False
+        self.base, self.selected = palette.get("base", BASE_COLOR), palette.get("selected", SELECTION_COLOR)
+        self.positive, self.negative = palette.get("positive", POSITIVE_COLOR), palette.get("negative", NEGATIVE_COLOR)
+        self._name, self._count, self._updates = "", 0, 0
+        self._node = None
+        self._faces = self._vertices = np.zeros((0, 3))
+        self._balls: dict[Click, viser.SceneNodeHandle] = {}
+        client.scene.set_up_direction("+y")
+        client.scene.configure_default_lights(cast_shadow=False)
+        client.scene.set_background_image(_backdrop(), format="png")
+
+    def run(self, function: str, *values: object) -> None:
+        """Call a function of window.iseg in the page."""
+        self.client._websock_connection.queue_message(
+            RunJavascriptMessage(f"window.iseg.{function}({','.join(json.dumps(value) for value in values)})"))
+
+    def install(self, field: str, token: str) -> None:
+        """Send our script; the page answers through the text field of that id with "hello"."""
+        self.client._websock_connection.queue_message(RunJavascriptMessage(SCRIPT.read_text(encoding="utf-8")))
+        self.run("hello", field, token)
+
+    def look(self) -> None:
+        """Put the camera where it shows the whole object."""
+        self.client.camera.fov = FIELD_OF_VIEW
+        self.client.camera.up_direction = np.array([0.0, 1.0, 0.0])
+        self.client.camera.position = EYE
+        self.client.camera.look_at = np.zeros(3)
+
+    def show_shape(self, places: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> None:
+        """Show a mesh: places (V, 3) in the normalised frame, faces (F, 3), a unit normal for each corner (F, 3, 3)."""
+        self._count += 1
+        if self._node is not None:
+            self._node.remove()
+        self._name = f"/shape_{self._count}"
+        self._vertices, self._faces, self._balls_at = places, faces, None
+        if self.scripted:
+            self._node = self.client.scene.add_mesh_simple(self._name, places.astype(np.float32), faces.astype(np.uint32),
+                                                           color=(255, 255, 255), side="double", cast_shadow=False, receive_shadow=False)
+            quantized = np.clip(np.rint(127 * normals), -127, 127).astype(np.int8)
+            self.run("setShape", self._name, 3 * len(faces), _text(quantized))
+        else:
+            self._node = None
+
+    def show_colors(self, labels: np.ndarray, parts: list[tuple[str, Color]], soft: np.ndarray | None) -> None:
+        """Colour the faces.
+
+        labels  (F,) uint8: `HIDDEN`, `REST`, `SELECTED`, or `FIRST_PART` + index into parts
+        parts   name and colour
+        soft    (V,) in [0, 1], share of the selection's colour on what is in no part; None: as the labels say
+        """
+        self._updates += 1
+        palette = [self.base, self.selected, *(color for _, color in parts)]
+        if not self.scripted:
+            self._show_vertex_colors(labels, palette, soft)
+            return
+        hidden = labels == HIDDEN
+        self.run("setColors", {
+            "name": self._name, "count": self._updates, "labels": _text(labels.astype(np.uint8)),
+            "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
+            "palette": [[round(255 * channel) for channel in color] for color in palette],
+            "names": ["", "selected", *(name for name, _ in parts)],
+            "hidden": _text(np.packbits(hidden))[:2000] + str(hash(hidden.tobytes())) if hidden.any() else "",
+        })
+        self.client.flush()
+
+    def _show_vertex_colors(self, labels: np.ndarray, palette: list[Color], soft: np.ndarray | None) -> None:
+        import trimesh
+
+        colors = np.tile(np.asarray(palette[REST]), (len(self._vertices), 1))
+        if soft is not None:
+            colors += soft[:, None] * (np.asarray(palette[SELECTED]) - colors)
+        for label in np.unique(labels):
+            if label != HIDDEN and (soft is None or label > SELECTED):
+                colors[self._faces[labels == label].ravel()] = palette[label]
+        shown = self._faces[labels != HIDDEN]
+        rgba = np.concatenate([np.rint(255 * colors), np.full((len(colors), 1), 255)], axis=1).astype(np.uint8)
+        piece = trimesh.Trimesh(self._vertices, shown, vertex_colors=rgba, process=False)
+        self._node = self.client.scene.add_mesh_trimesh(self._name, piece, cast_shadow=False, receive_shadow=False)
+
+    def show_clicks(self, clicks: Iterable[Click], places: np.ndarray) -> None:
+        """A green or red ball on every clicked vertex; places (V, 3) normalised."""
+        wanted = set(clicks)
+        for click in set(self._balls) - wanted:
+            self._balls.pop(click).remove()
+        for click, ball in self._balls.items():
+            ball.position = places[click.vertex]
+        for click in wanted - set(self._balls):
+            color = self.positive if click.positive else self.negative
+            self._balls[click] = self.client.scene.add_icosphere(
+                f"/click_{click.vertex}_{int(click.positive)}", self.ball_radius, tuple(round(255 * channel) for channel in color),
+                position=places[click.vertex], cast_shadow=False, receive_shadow=False)
+
+
+def corner_normals(mesh: Mesh) -> np.ndarray:
+    """(F, 3, 3) unit normals of the triangles' corners: smooth over soft edges, sharp over hard ones."""
+    from utils.figures import split_at_creases
+
+    split, _ = split_at_creases(mesh)
+    return split.vertex_normals[split.faces]
+
+
+def _backdrop() -> np.ndarray:
+    """(H, W, 3) uint8: a quiet gradient, on which grey, white and coloured shapes stand out alike."""
+    height = np.linspace(0, 1, 256)[:, None, None]
+    top, bottom = np.array([246.0, 248.0, 251.0]), np.array([211.0, 218.0, 228.0])
+    return np.rint(top + height * (bottom - top)).astype(np.uint8).repeat(2, axis=1)
+
+
+def _text(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
