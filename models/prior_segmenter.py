@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from models.prior_network import PriorConfig, PriorNetwork
 from utils.clicks import Clicks
-from utils.geodesics import SurfaceDistances
+from utils.errors import UserError
+from utils.files import digest, load_npz, load_torch, save_npz
 from utils.mesh import Mesh
+from utils.prior_borders import Borders
+from utils.prior_graph import NODES, Patches
+from utils.prior_inputs import NodeTensors
+from utils.prior_views import IMAGE_SIZE, VIEWS, NodeViews
 from utils.teacher import Teacher
+
+WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
+HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,33 +40,174 @@ class PriorSegmenter:
     """The prior decoder made ready for one mesh.
 
     mesh       any triangle mesh
-    teacher    the 2D model that embeds and segments its views
-    cache_dir  folder where what does not depend on clicks is kept between runs; None: nothing is kept
+    teacher    the 2D model that embeds and segments its views; the weights belong to one teacher
+    cache_dir  folder where the embedded views are kept between runs; None: nothing is kept
+    weights    file written by `scripts/train_prior.py export`
+    without    inputs to leave out, of `utils.prior_inputs.INPUTS` (to measure what they are worth)
+
+    Raises UserError if the weights are missing, damaged, or of another teacher.
     """
 
-    def __init__(self, mesh: Mesh, teacher: Teacher, cache_dir: str | Path | None = None) -> None:
-        self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
-        self._distances = SurfaceDistances(mesh)
+    def __init__(self, mesh: Mesh, teacher: Teacher, cache_dir: str | Path | None = None, weights: str | Path = WEIGHTS,
+                 without: tuple[str, ...] = (), views: int = VIEWS) -> None:
+        self.mesh, self.teacher, self.num_vertices, self.without = mesh, teacher, mesh.num_vertices, tuple(without)
+        self.network, held = load_prior(weights)
+        if held["teacher"] != teacher.name:
+            raise UserError(f"the prior at {weights} was trained with the teacher {held['teacher']}, not {teacher.name}; "
+                            "use --SAM vit_t, or train a prior for this teacher with scripts/train_prior.py")
+        self.patches = Patches(mesh)
+        self.views = _views(self.patches, teacher, views, cache_dir)
+        features = self.views.features(held["field_components"].float(), held["field_mean"].float())
+        self.nodes = NodeTensors.of(self.patches.graph, features, self.views.seen)
+        self.borders = Borders(self.patches)
+        with torch.inference_mode():
+            self.encoded = self.network.encode(self.nodes, self.without)
+        self._held: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._answers: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._face_of_vertex = np.full(mesh.num_vertices, -1, dtype=np.int64)
+        order = np.argsort(self.patches.areas)  # the largest face at a vertex is written last
+        corners = self.patches.fine.faces[order]
+        for corner in range(3):
+            on_mesh = corners[:, corner] < mesh.num_vertices
+            self._face_of_vertex[corners[on_mesh, corner]] = order[on_mesh]
+
+    # --- vertices --------------------------------------------------------------------------------
 
     def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         """(V,) float32 probability of being selected, in the mesh's vertex order; above 0.5 is selected.
 
         granularity: 0 finer, 0.5 (or None) default, 1 coarser, continuous between. Raises UserError for clicks that
-        cannot be asked of this mesh (`Clicks.validate`).
+        cannot be asked of this mesh (`Clicks.validate`, and clicks on vertices that no face uses).
         """
-        candidates = self.candidates(clicks).probability
-        place = 1.0 if granularity is None else 2.0 * min(max(granularity, 0.0), 1.0)
-        low = min(int(place), 1)
-        return (candidates[low] + (place - low) * (candidates[low + 1] - candidates[low])).astype(np.float32)
+        faces, positive = self._faces_of(clicks)
+        logits, _ = self._node_answer(faces, positive)
+        blended = blend(logits, granularity)[None]
+        return self._on_vertices(self._on_fine_faces(blended, faces, positive), clicks)[0]
 
     def candidates(self, clicks: Clicks) -> Candidates:
         """The three nested answers; see `segment` for errors."""
+        faces, positive = self._faces_of(clicks)
+        logits, quality = self._node_answer(faces, positive)
+        return Candidates(self._on_vertices(self._on_fine_faces(logits, faces, positive), clicks), quality)
+
+    def _faces_of(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray]:
         clicks = clicks.validate(self.num_vertices).canonical()
-        near = self._distances.from_nearest(clicks.positives.numpy())[:, 1]
-        answers = []
-        for radius in (0.5, 1.0, 2.0):
-            limit = np.full_like(near, radius)
-            if len(clicks.negatives):
-                limit = np.minimum(limit, self._distances.from_nearest(clicks.negatives.numpy())[:, 1])
-            answers.append(limit / np.maximum(near + limit, 1e-9))
-        return Candidates(np.stack(answers).astype(np.float32), np.full(3, 0.5, dtype=np.float32))
+        faces = self._face_of_vertex[clicks.vertices.numpy()]
+        if (faces < 0).any():
+            lone = int(clicks.vertices[int(np.argmin(faces))])
+            raise UserError(f"vertex {lone} belongs to no face of the mesh: click another")
+        return faces, clicks.positive.numpy()
+
+    def _on_vertices(self, fine: np.ndarray, clicks: Clicks) -> np.ndarray:
+        """(K, V) float32 means over the faces at each vertex, by area; clicked vertices on their side of 1/2."""
+        corners, areas = self.patches.fine.faces, self.patches.areas
+        total = np.bincount(corners.ravel(), np.repeat(areas, 3), self.patches.fine.num_vertices)[:self.num_vertices]
+        rows = [np.bincount(corners.ravel(), np.repeat(areas * row, 3), self.patches.fine.num_vertices)[:self.num_vertices] for row in fine]
+        result = np.stack(rows) / np.maximum(total, 1e-12)
+        result[:, clicks.positives.numpy()] = np.maximum(result[:, clicks.positives.numpy()], 0.51)
+        result[:, clicks.negatives.numpy()] = np.minimum(result[:, clicks.negatives.numpy()], 0.49)
+        return result.astype(np.float32)
+
+    # --- faces -----------------------------------------------------------------------------------
+
+    def segment_faces(self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None) -> np.ndarray:
+        """(F,) float32 probability for clicks on faces (C,) int64, positive (C,) bool."""
+        fine, positive = self._fine_of(faces), np.asarray(positive, dtype=bool)
+        logits, _ = self._node_answer(fine, positive)
+        return self._on_faces(self._on_fine_faces(blend(logits, granularity)[None], fine, positive))[0]
+
+    def candidate_faces(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        """As `candidates`, on faces: probability (3, F)."""
+        fine, positive = self._fine_of(faces), np.asarray(positive, dtype=bool)
+        logits, quality = self._node_answer(fine, positive)
+        return Candidates(self._on_faces(self._on_fine_faces(logits, fine, positive)), quality)
+
+    def _fine_of(self, faces: np.ndarray) -> np.ndarray:
+        """For each face of the mesh the fine face nearest its middle."""
+        if self.patches.fine is self.mesh:
+            return np.asarray(faces, dtype=np.int64)
+        middle = self.mesh.vertices[self.mesh.faces[faces]].mean(axis=1)
+        result = []
+        for face, point in zip(faces, (middle - self.mesh.center) / self.mesh.scale):
+            pieces = np.flatnonzero(self.patches.parent == face)
+            corners = self.patches.fine.vertices[self.patches.fine.faces[pieces]].mean(axis=1)
+            result.append(pieces[((corners - point) ** 2).sum(axis=1).argmin()])
+        return np.array(result, dtype=np.int64)
+
+    def _on_faces(self, fine: np.ndarray) -> np.ndarray:
+        parent, areas = self.patches.parent, self.patches.areas
+        if self.patches.fine is self.mesh:
+            return fine.astype(np.float32)
+        total = np.bincount(parent, areas, self.mesh.num_faces)
+        return (np.stack([np.bincount(parent, areas * row, self.mesh.num_faces) for row in fine]) / total).astype(np.float32)
+
+    # --- what both share -------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _node_answer(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (3, N) and quality (3,) float32 for clicks on fine faces."""
+        order = np.lexsort((faces, ~positive))
+        faces, positive = faces[order], positive[order]
+        key = (tuple(faces.tolist()), tuple(positive.tolist()))
+        if key not in self._answers:
+            self._know(faces)
+            distances, masks = (torch.from_numpy(np.stack([self._held[int(face)][k] for face in faces])).float() for k in range(2))
+            nodes, sign = torch.from_numpy(self.patches.node[faces]), torch.from_numpy(positive)
+            channels = self.nodes.click_channels(nodes, sign, distances, masks, self.without)
+            logits, quality = self.network(self.nodes, self.encoded, nodes[None], sign[None], torch.ones_like(sign)[None], channels[None])
+            self._answers[key] = (logits[0].float().numpy(), quality[0].float().sigmoid().numpy())
+            while len(self._answers) > 16:
+                self._answers.popitem(last=False)
+        return self._answers[key]
+
+    def _know(self, faces: np.ndarray) -> None:
+        """Distances and the teacher's masks of clicks that are new."""
+        new = np.array([face for face in dict.fromkeys(faces.tolist()) if face not in self._held], dtype=np.int64)
+        if len(new):
+            distances = self.patches.graph.distances_from(self.patches.node[new])
+            masks = np.zeros((len(new), len(self.nodes), 4), np.float32) if "masks" in self.without else self.views.click_masks(new)
+            self._held |= {int(face): (distances[k].astype(np.float16), masks[k].astype(np.float16)) for k, face in enumerate(new)}
+        for face in faces.tolist():
+            self._held.move_to_end(face)
+        while len(self._held) > max(HELD_CLICKS, len(faces)):
+            self._held.popitem(last=False)
+
+    def _on_fine_faces(self, logits: np.ndarray, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """(K, E): borders drawn, then each row tidied; ascending along K if the logits are."""
+        rows = [self.borders.tidy(row, faces[positive], faces[~positive]) for row in self.borders.on_faces(logits)]
+        return np.maximum.accumulate(np.stack(rows), axis=0)
+
+
+def blend(logits: np.ndarray, granularity: float | None) -> np.ndarray:
+    """(N,) between the three candidates (3, N): 0 finer, 0.5 default, 1 coarser."""
+    place = 1.0 if granularity is None else 2.0 * min(max(float(granularity), 0.0), 1.0)
+    low = min(int(place), 1)
+    return logits[low] + (place - low) * (logits[low + 1] - logits[low])
+
+
+def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict]:
+    """The network at `path` in float32, and everything recorded with it; UserError if it cannot be used."""
+    held = load_torch(path, what="prior decoder")
+    try:
+        network = PriorNetwork(PriorConfig(**held["config"]))
+        network.load_state_dict({key: value.float() for key, value in held["weights"].items()})
+        held["field_components"], held["field_mean"], held["teacher"]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold a prior decoder of this version; restore it with: git checkout {Path(path).name}") from error
+    return network.eval().requires_grad_(False), held
+
+
+def _views(patches: Patches, teacher: Teacher, views: int, cache_dir: str | Path | None) -> NodeViews:
+    """Embedded views, from the cache if it holds them."""
+    if cache_dir is None:
+        return NodeViews.render(patches, teacher, views)
+    identity = digest(patches.mesh.digest, teacher.name, views, NODES, IMAGE_SIZE, patches.node)
+    path = Path(cache_dir) / f"prior_views_{identity}.npz"
+    if path.is_file():
+        try:
+            return NodeViews.from_arrays(patches, teacher, load_npz(path, "cache of views"))
+        except (UserError, KeyError):
+            path.unlink()  # damaged: make it again
+    made = NodeViews.render(patches, teacher, views)
+    save_npz(path, compressed=False, **made.to_arrays())
+    return made

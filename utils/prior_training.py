@@ -1,0 +1,309 @@
+"""Training of the prior: a simulated person clicks on parts of synthetic shapes and corrects what the network answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from utils.prior_data import depth_inside
+from utils.prior_graph import NodeGraph
+from utils.prior_inputs import INPUTS, NodeTensors
+
+LARGEST, SMALLEST = 0.8, 0.006  # share of the area of what is asked for
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """Settings.
+
+    sets             click sets of each shape in a step; shapes: how many in a step
+    rounds           most corrections in a row; each round is a step
+    dropout          share of the shapes for which one kind of input is left out
+    group_share      of the targets that are groups; union_share: that are several adjacent parts; the others are parts
+    """
+
+    sets: int = 6
+    shapes: int = 3
+    rounds: int = 7
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.12
+    group_share: float = 0.5
+    union_share: float = 0.12
+    nested_weight: float = 0.25
+    best_weight: float = 0.5
+    quality_weight: float = 0.2
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class TrainingShape:
+    """One shape of the training data, with what clicks on it have needed so far."""
+
+    def __init__(self, example: dict[str, np.ndarray]) -> None:
+        self.family = str(example["family"])
+        float32 = {key: np.asarray(example[key], dtype=np.float32) for key in
+                   ("position", "normal", "area", "curvature", "thickness", "length", "conductance", "modes", "rates")}
+        self.graph = NodeGraph(**float32, pairs=example["pairs"].astype(np.int64))
+        self.example = example
+        self.seen = np.asarray(example["seen"], dtype=np.float32)
+        weight = self.graph.area * (self.seen > 0)
+        self.weight = torch.from_numpy(weight / max(weight.sum(), 1e-9))
+        self.candidates = example["clicks"].astype(np.int64)
+        self.place = {int(node): k for k, node in enumerate(self.candidates)}
+        self._distances: dict[int, np.ndarray] = {}
+
+    @cached_property
+    def nodes(self) -> NodeTensors:
+        return NodeTensors.of(self.graph, self.example["features"], self.seen)
+
+    @cached_property
+    def targets(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(T, N) bool, what may be asked for; (T,) shares of the visible area; (T,) 0 part, 1 group, 2 union."""
+        part, group = self.example["part"].astype(np.int64), self.example["group"].astype(np.int64)
+        masks, kinds = [], []
+        for kind, labels in enumerate((part, group)):
+            for label in np.unique(labels):
+                masks.append(labels == label)
+                kinds.append(kind)
+        ends = part[self.graph.pairs]
+        touching = np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0)
+        for first, second in touching:
+            masks.append((part == first) | (part == second))
+            kinds.append(2)
+        masks, kinds = np.stack(masks), np.array(kinds)
+        share = masks @ self.weight.numpy()
+        _, first = np.unique(masks, axis=0, return_index=True)  # a group of one part is that part
+        duplicate = np.ones(len(masks), dtype=bool)
+        duplicate[first] = False
+        kept = (share > SMALLEST) & (share < LARGEST) & ~(duplicate & (kinds == 2))
+        return masks[kept], share[kept], kinds[kept]
+
+    def release(self) -> None:
+        """Forget what was computed from the example."""
+        for name in ("nodes", "targets"):
+            self.__dict__.pop(name, None)
+        self._distances.clear()
+
+    def distances(self, nodes: list[int]) -> Tensor:
+        """(C, N, 2)."""
+        missing = [node for node in dict.fromkeys(nodes) if node not in self._distances]
+        if missing:
+            self._distances |= dict(zip(missing, self.graph.distances_from(np.array(missing)).astype(np.float16)))
+        found = torch.from_numpy(np.stack([self._distances[node] for node in nodes])).float()
+        return found
+
+    def masks(self, nodes: list[int]) -> Tensor:
+        """(C, N, 4); zeros for nodes that were not prompted."""
+        result = torch.zeros(len(nodes), len(self.graph), 4)
+        for row, node in enumerate(nodes):
+            if node in self.place:
+                result[row] = torch.from_numpy(self.example["masks"][self.place[node]]).float() / 255
+        return result
+
+
+@dataclass
+class ClickSet:
+    """A person's wish on a shape, and the clicks so far."""
+
+    target: np.ndarray
+    smaller: np.ndarray
+    larger: np.ndarray
+    nodes: list[int]
+    positive: list[bool]
+    done: bool = False
+
+
+def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Generator) -> ClickSet | None:
+    """A wish with its first click; None if the shape has nothing to ask for."""
+    masks, share, kinds = shape.targets
+    if len(masks) == 0:
+        return None
+    draw = rng.random()
+    kind = 1 if draw < settings.group_share else 2 if draw < settings.group_share + settings.union_share else 0
+    pool = np.flatnonzero(kinds == kind)
+    if len(pool) == 0:
+        pool = np.arange(len(masks))
+    weight = np.sqrt(share[pool])
+    chosen = int(rng.choice(pool, p=weight / weight.sum()))
+    target = masks[chosen]
+    start, several = [first_click(shape, target, rng)], [True]
+    if rng.random() < 0.2:  # some clicks at once, anywhere
+        for _ in range(int(rng.integers(1, 5))):
+            positive = bool(rng.random() < 0.5)
+            region = np.flatnonzero((target if positive else ~target) & (shape.seen > 0))
+            if len(region):
+                start.append(int(rng.choice(region)))
+                several.append(positive)
+    click_set = ClickSet(target, target, target, start, several)
+    nest(shape, click_set)
+    return click_set
+
+
+def first_click(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> int:
+    """Most often innermost, else anywhere; on a node with the teacher's masks where one serves."""
+    inside = shape.candidates[target[shape.candidates]]
+    depth = depth_inside(target & (shape.seen > 0), shape.graph)
+    if len(inside) and rng.random() < 0.9:
+        central = inside[depth[inside].argmax()]
+        return int(central if rng.random() < 0.6 else rng.choice(inside))
+    return int(depth.argmax())
+
+
+def nest(shape: TrainingShape, click_set: ClickSet) -> None:
+    """What a finer and a coarser answer should be: the smallest and the largest wish that these clicks allow."""
+    masks, share, _ = shape.targets
+    at = masks[:, click_set.nodes]
+    allowed = np.flatnonzero((at == np.array(click_set.positive)).all(axis=1))
+    target = click_set.target
+    below = [k for k in allowed if not (masks[k] & ~target).any()]
+    above = [k for k in allowed if not (target & ~masks[k]).any()]
+    click_set.smaller = masks[min(below, key=lambda k: share[k])] if below else target
+    click_set.larger = masks[max(above, key=lambda k: share[k])] if above else target
+
+
+def correct(shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator) -> None:
+    """Click in the larger of the missed and the wrong region: innermost, or on a prompted node nearly as deep, or anywhere."""
+    visible = shape.seen > 0
+    missed, wrong = click_set.target & ~selected & visible, selected & ~click_set.target & visible
+    area = shape.graph.area
+    positive = bool(area[missed].sum() >= area[wrong].sum())
+    region = missed if positive else wrong
+    if not region.any():
+        click_set.done = True
+        return
+    depth = depth_inside(region, shape.graph)
+    node = int(depth.argmax())
+    prompted = shape.candidates[region[shape.candidates]]
+    if rng.random() < 0.25:
+        node = int(rng.choice(np.flatnonzero(region)))
+    elif len(prompted) and depth[prompted].max() >= 0.4 * depth[node]:
+        node = int(prompted[depth[prompted].argmax()])
+    if node in click_set.nodes:
+        click_set.done = True
+        return
+    click_set.nodes.append(node)
+    click_set.positive.append(positive)
+    nest(shape, click_set)
+
+
+def batch_of(shape: TrainingShape, sets: list[ClickSet], without: tuple[str, ...] = ()) -> tuple[Tensor, ...]:
+    """clicks (B, C), positive, present (B, C), channels (B, N, CLICK_CHANNELS)."""
+    width = max(len(s.nodes) for s in sets)
+    clicks = torch.zeros(len(sets), width, dtype=torch.int64)
+    positive, present = torch.zeros(len(sets), width, dtype=torch.bool), torch.zeros(len(sets), width, dtype=torch.bool)
+    channels = []
+    for row, click_set in enumerate(sets):
+        count = len(click_set.nodes)
+        clicks[row, :count], positive[row, :count] = torch.tensor(click_set.nodes), torch.tensor(click_set.positive)
+        present[row, :count] = True
+        channels.append(shape.nodes.click_channels(clicks[row, :count], positive[row, :count], shape.distances(click_set.nodes),
+                                                   shape.masks(click_set.nodes), without))
+    return clicks, positive, present, torch.stack(channels)
+
+
+def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """(...) over nodes: half cross-entropy with both sides weighing nearly alike, and 1 - soft IoU; targets (..., N) in {0, 1}."""
+    inside = (weight * target).sum(dim=-1, keepdim=True).clamp(1e-4, 1 - 1e-4)
+    # the square root between plain and fully balanced: a few wrong nodes beside a small part matter, not equally
+    balance = torch.where(target > 0.5, inside.rsqrt(), (1 - inside).rsqrt())
+    balance = weight * balance
+    cross = (bce(logits, target, reduction="none") * balance).sum(dim=-1) / balance.sum(dim=-1)
+    probability = logits.sigmoid()
+    both = (weight * probability * target).sum(dim=-1)
+    either = (weight * (probability + target - probability * target)).sum(dim=-1)
+    return cross + (1 - both / either.clamp(min=1e-5))
+
+
+def set_losses(logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Tensor, settings: PriorTraining) -> tuple[Tensor, dict]:
+    """Loss of B sets, and what is worth logging; logits (B, 3, N), quality (B, 3)."""
+    wanted = torch.from_numpy(np.stack([s.target for s in sets])).float()
+    smaller = torch.from_numpy(np.stack([s.smaller for s in sets])).float()
+    larger = torch.from_numpy(np.stack([s.larger for s in sets])).float()
+    for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), weight)
+    nested = segmentation_loss(logits[:, 0], smaller, weight) + segmentation_loss(logits[:, 2], larger, weight)
+    with torch.no_grad():
+        iou = hard_iou(logits, wanted[:, None], weight)
+    rated = (quality.sigmoid() - iou).square().mean(dim=1)
+    loss = for_each[:, 1] + settings.best_weight * for_each.amin(dim=1) + settings.nested_weight * nested + settings.quality_weight * rated
+    return loss.mean(), {"iou": iou[:, 1], "oracle": iou.amax(dim=1), "quality_error": (quality.sigmoid() - iou).abs().mean(dim=1)}
+
+
+def hard_iou(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """(...) area-weighted IoU of what is above 0 with targets (..., N)."""
+    selected = (logits > 0).float()
+    both = (weight * selected * target).sum(dim=-1)
+    return both / (weight * (selected + target - selected * target)).sum(dim=-1).clamp(min=1e-9)
+
+
+def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: PriorTraining, rng: np.random.Generator,
+                 amp: bool = False) -> list[dict]:
+    """Ask, answer, learn, correct, and again: one step a round. Returns what was measured in each round."""
+    live, records = [], []
+    for shape in shapes:
+        sets = [s for s in (draw_set(shape, settings, rng) for _ in range(settings.sets)) if s is not None]
+        without = (INPUTS[rng.integers(len(INPUTS))],) if rng.random() < settings.dropout else ()
+        if sets:
+            live.append((shape, sets, without))
+    rounds = int(rng.integers(1, settings.rounds + 1))
+    for round_index in range(rounds):
+        optimizer.zero_grad(set_to_none=True)
+        values, loss_sum = [], 0.0
+        total = sum(len(sets) for _, sets, _ in live)
+        if total == 0:
+            break
+        following = []
+        for shape, sets, without in live:
+            batch = batch_of(shape, sets, without)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=amp):
+                logits, quality = network(shape.nodes, network.encode(shape.nodes, without), *batch)
+            logits, quality = logits.float(), quality.float()
+            loss, measured = set_losses(logits, quality, sets, shape.weight, settings)
+            (loss * len(sets) / total).backward()
+            loss_sum += float(loss.detach()) * len(sets) / total
+            values.append(measured)
+            if round_index + 1 < rounds:
+                selected = (logits[:, 1].detach() > 0).numpy()
+                for row, click_set in enumerate(sets):
+                    correct(shape, click_set, selected[row], rng)
+                following.append((shape, [s for s in sets if not s.done], without))
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        live = [entry for entry in following if entry[1]]
+        records.append({"round": round_index, "loss": loss_sum, "sets": total, **{key: float(torch.cat([v[key] for v in values]).detach().mean()) for key in values[0]}})
+    return records
+
+
+@torch.no_grad()
+def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clicks: int = 5, sets: int = 4, seed: int = 0) -> dict:
+    """Means over wishes on shapes that were not trained on: IoU after each click, the best of three at the first, quality error."""
+    rng = np.random.default_rng(seed)
+    ious, oracle, error = [[] for _ in range(clicks)], [], []
+    for shape in shapes:
+        live = [s for s in (draw_set(shape, settings, rng) for _ in range(sets)) if s is not None]
+        for click_set in live:
+            click_set.nodes, click_set.positive = click_set.nodes[:1], click_set.positive[:1]
+        last = np.zeros(len(live))
+        encoded = network.encode(shape.nodes)
+        for round_index in range(clicks):
+            going = [k for k, s in enumerate(live) if not s.done]
+            if going:
+                logits, quality = network(shape.nodes, encoded, *batch_of(shape, [live[k] for k in going]))
+                wanted = torch.from_numpy(np.stack([live[k].target for k in going])).float()
+                iou = hard_iou(logits, wanted[:, None], shape.weight)
+                last[going] = iou[:, 1].numpy()
+                if round_index == 0:
+                    oracle += iou.amax(dim=1).tolist()
+                    error += (quality.sigmoid() - iou).abs().mean(dim=1).tolist()
+                for row, k in enumerate(going):
+                    correct(shape, live[k], (logits[row, 1] > 0).numpy(), rng)
+            ious[round_index] += last.tolist()
+        shape.release()
+    return {**{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)}, "oracle@1": float(np.mean(oracle)),
+            "quality_error": float(np.mean(error)), "sets": len(oracle)}
