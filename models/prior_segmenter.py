@@ -52,9 +52,10 @@ class PriorSegmenter:
                  without: tuple[str, ...] = (), views: int = VIEWS) -> None:
         self.mesh, self.teacher, self.num_vertices, self.without = mesh, teacher, mesh.num_vertices, tuple(without)
         self.network, held = load_prior(weights)
-        if held["teacher"] != teacher.name:
-            raise UserError(f"the prior at {weights} was trained with the teacher {held['teacher']}, not {teacher.name}; "
-                            "use --SAM vit_t, or train a prior for this teacher with scripts/train_prior.py")
+        kind = held["teacher"].split("-")[0]
+        if kind != teacher.name.split("-")[0]:
+            raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
+                            "or train a prior for this teacher with scripts/train_prior.py")
         self.patches = Patches(mesh)
         self.views = _views(self.patches, teacher, views, cache_dir)
         features = self.views.features(held["field_components"].float(), held["field_mean"].float())
