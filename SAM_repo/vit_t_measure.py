@@ -18,6 +18,7 @@ from utils.precision import fast_autocast
 from utils.shapes import random_shape
 
 SMALL_AREA = 500  # pixels of 224 x 224
+HELD_OUT_SEED = 2_000_000_000  # shapes from here on are never trained on
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
 from SAM_repo.vit_t_data import Batch, TrainingViews, families_without, stored_views
-from SAM_repo.vit_t_measure import format_measure, held_out_set, labelled_mesh_set, measure
+from SAM_repo.vit_t_measure import HELD_OUT_SEED, format_measure, held_out_set, labelled_mesh_set, measure
 from SAM_repo.vit_t_plot import plot_curve
 from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data
 from SAM_repo.vit_t_training import AuxiliaryHeads, TrainConfig, build_optimisers, learning_rate, training_loss
@@ -39,7 +39,6 @@ from utils.shapes import FAMILIES
 
 SCORE_HEAD = "mask_decoder.iou_prediction_head."
 WEIGHTS = Path(__file__).resolve().parents[1] / "SAM_repo" / "model_checkpoints" / "vit_t.pth"
-HELD_OUT_SEED = 2_000_000_000  # shapes from here on are never trained on
 
 
 def build_parser() -> argparse.ArgumentParser:

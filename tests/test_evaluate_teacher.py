@@ -1,0 +1,279 @@
+"""Measuring a teacher: clicks lie in visible parts, numbers agree with slow references, runs go on, sheets show what was asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from SAM_repo.image_baselines import BASELINES, ViewImage, disc, flood_fill, occlusions, watershed_of_distance
+from SAM_repo.teacher_evaluation import (MIN_PIXELS, ShapeViews, affinity, ask, auc_and_margin, best_baselines, click_rows, clicks_on_every_part,
+                                         iou, mask_levels, nesting, other_people, render_labelled, score_errors, summarise)
+from SAM_repo.teacher_overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
+from scripts import evaluate_teacher
+from tests.fakes import FakeTeacher
+from utils.errors import UserError
+from utils.teacher import TeacherMasks
+
+
+class Oracle(FakeTeacher):
+    """Answers every prompt with given masks, shifted by the click's sign; records what it is asked."""
+
+    def __init__(self, masks: np.ndarray) -> None:
+        super().__init__(image_size=224, side=56)
+        self.given, self.asked = masks, []
+
+    def segment(self, embedding, points, labels, image_size, previous=None):
+        self.asked.append((points.clone(), labels.clone(), previous))
+        low = torch.nn.functional.interpolate(torch.from_numpy(self.given).float()[None], (224, 224), mode="nearest") * 16 - 8
+        return TeacherMasks(low.expand(len(points), -1, -1, -1).clone(), torch.tensor([[0.9, 0.2, 0.4]]).expand(len(points), -1), image_size)
+
+
+@pytest.fixture(scope="module")
+def labels(two_boxes, two_boxes_head) -> np.ndarray:
+    """(2, F): the mallet's head and handle; a second person also halves the head."""
+    head = two_boxes_head[two_boxes.faces[:, 0]].astype(np.int64)
+    right = two_boxes.vertices[two_boxes.faces].mean(1)[:, 0] > 0
+    return np.stack([head, head + (head * right)])
+
+
+@pytest.fixture(scope="module")
+def views(two_boxes, labels) -> ShapeViews:
+    return render_labelled(two_boxes, labels, 2, np.random.default_rng(5))
+
+
+def test_every_visible_part_is_clicked_once_inside(views: ShapeViews) -> None:
+    seen = set()
+    for seed in range(4):
+        for of_view in views.labels[1]:
+            clicks = clicks_on_every_part(of_view, np.random.default_rng(seed))
+            found = of_view[clicks[:, 1], clicks[:, 0]].tolist()
+            assert sorted(found) == [v for v in np.unique(of_view) if v >= 0 and (of_view == v).sum() >= MIN_PIXELS]
+            seen.add(clicks.tobytes())
+    assert len(seen) == 8  # other clicks for other seeds
+    almost = np.full((20, 20), -1)
+    almost[0, :MIN_PIXELS - 1] = 3
+    assert len(clicks_on_every_part(almost, np.random.default_rng(0))) == 0
+
+
+def test_rows_hold_ious_counted_pixel_by_pixel(views: ShapeViews) -> None:
+    rng = np.random.default_rng(1)
+    masks = np.stack([views.labels[0, 0] == 1, views.labels[1, 0] == 2, rng.random((224, 224)) < 0.5])
+    teacher = Oracle(masks)
+    y, x = np.argwhere(views.labels[1, 0] == 2)[7]
+    row, = click_rows(teacher, views, [np.array([[x, y]]), np.zeros((0, 2), int)], 0, baselines=True)
+
+    def slow(first: np.ndarray, second: np.ndarray) -> float:
+        pairs = list(zip(first.ravel().tolist(), second.ravel().tolist()))
+        return sum(a and b for a, b in pairs) / sum(a or b for a, b in pairs)
+
+    head, half = views.labels[0, 0] == 1, views.labels[1, 0] == 2
+    assert row["ious"] == [[pytest.approx(slow(mask, truth)) for truth in (head, half)] for mask in masks]
+    assert row["area"] == head.sum() and row["sizes"] == [int(mask.sum()) for mask in masks] and row["others"] == [pytest.approx(slow(head, half))]
+    assert row["inside"] == [1.0, pytest.approx((head & masks[2]).sum() / head.sum())]
+    assert row["second"] == row["third"] == pytest.approx(1.0)
+    assert {name: len(values) for name, values in row["baselines"].items()} == {name: len(values) for name, (_, values) in BASELINES.items()}
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_corrective_clicks_lie_in_the_error_and_show_the_teacher_its_mask(views: ShapeViews) -> None:
+    truth = views.labels[0, 0] >= 0
+    given = np.stack([truth & (views.labels[0, 0] == 0)] * 3)
+    teacher = Oracle(given)
+    y, x = np.argwhere(given[0])[30]
+    answers = ask(teacher, torch.zeros(teacher.embedding_shape), np.array([[x, y]]), truth[None], torch.Generator().manual_seed(0))
+    assert [points.shape[1] for points, _, _ in teacher.asked] == [1, 2, 3] and teacher.asked[0][0].tolist() == [[[x + 0.5, y + 0.5]]]
+    for points, signs, previous in teacher.asked[1:]:
+        column, row = points[0, -1].long().tolist()
+        assert signs[0, -1] == 1 and truth[row, column] and not given[0, row, column]  # the missed part
+        assert previous.shape[1] == 1 and np.array_equal(previous[0, 0].numpy() > 0, given[0])
+    assert answers.masks.shape == (1, 3, 224, 224) and len(answers.more) == 2
+
+
+# ---- classical methods ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dumbbell() -> ViewImage:
+    """Two bright discs joined by a neck, before a background."""
+    y, x = np.mgrid[:80, :120]
+    left, right = (x - 30) ** 2 + (y - 40) ** 2 < 20**2, (x - 90) ** 2 + (y - 40) ** 2 < 20**2
+    neck = (abs(y - 40) < 5) & (x > 30) & (x < 90)
+    covered = left | right | neck
+    image = np.where(right, 180, 100).astype(np.uint8)
+    return ViewImage(np.where(covered[..., None], image[..., None], 255).repeat(3, 2).astype(np.uint8), np.where(covered, 2.0, np.inf))
+
+
+def test_watershed_cuts_a_dumbbell_at_its_neck(dumbbell: ViewImage) -> None:
+    mask = watershed_of_distance(dumbbell, 25, 40, 2.0)
+    assert mask[40, 30] and not mask[40, 90] and mask.sum() > 0.9 * np.pi * 20**2
+
+
+def test_disc_and_flood_are_what_they_say(dumbbell: ViewImage) -> None:
+    expected = np.zeros((80, 120), bool)
+    for y in range(80):
+        for x in range(120):
+            expected[y, x] = (x - 30) ** 2 + (y - 40) ** 2 <= 12**2
+    assert np.array_equal(disc(dumbbell, 30, 40, 12), expected)
+    flooded = flood_fill(dumbbell, 90, 40, 0.1)
+    assert np.array_equal(flooded, (dumbbell.image[..., 0] == 180) & dumbbell.covered)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_holds_its_click_and_nothing_but_the_object(name: str, dumbbell: ViewImage) -> None:
+    method, parameters = BASELINES[name]
+    for value in parameters:
+        mask = method(dumbbell, 32, 45, value)
+        assert mask[45, 32] and not (mask & ~dumbbell.covered).any()
+
+
+def test_occlusions_are_on_the_nearer_side() -> None:
+    depth = np.full((6, 6), 2.0)
+    depth[:, 3:] = 1.5
+    depth[0] = np.inf
+    edge = occlusions(depth)
+    assert edge[0].all() and edge[3].tolist() == [False, False, False, True, False, False]
+
+
+# ---- embedding -----------------------------------------------------------------------------------------------------------------
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(0)
+    values, same = rng.integers(0, 8, 60) / 8, rng.random(60) < 0.4
+    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in values[same] for b in values[~same]]
+    assert auc_and_margin(values, same) == pytest.approx([np.mean(wins), values[same].mean() - values[~same].mean()])
+    assert auc_and_margin(values, np.ones(60, bool)) is None
+
+
+def test_affinity_is_one_for_an_embedding_of_the_parts_and_a_half_for_noise(views: ShapeViews) -> None:
+    class Parts(FakeTeacher):
+        noise = 0.0
+
+        def embed(self, images):
+            at = torch.from_numpy(views.labels[0][:, 4::8, 4::8].copy())
+            clean = torch.stack([(at == k).float() for k in (-1, 0, 1)], 1)
+            return (1 - self.noise) * clean + self.noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+
+    teacher = Parts()
+    result = affinity(teacher, views, np.random.default_rng(0))
+    assert result["within"] == result["across"] == [1.0, 1.0] and 0.5 < result["nearness_within"][0] < 1
+    teacher.noise = 1.0
+    assert abs(affinity(teacher, views, np.random.default_rng(0))["across"][0] - 0.5) < 0.05
+
+
+# ---- summary -------------------------------------------------------------------------------------------------------------------
+
+
+def _row(ious: list[float], area: int = 1000, score: int = 0, **more) -> dict:
+    scores = [0.1, 0.1, 0.1]
+    scores[score] = 0.8
+    return dict(ious=[[v, v / 2] for v in ious], scores=scores, area=area, areas=[area, area // 2], second=0.9, third=1.0, sizes=[10, 5, 20],
+                inside=[1.0, 0.8], others=[0.7, 0.5], baselines={name: [0.1] * (len(p) - 1) + [0.3] for name, (_, p) in BASELINES.items()}) | more
+
+
+def test_the_summary_is_means_over_clicks() -> None:
+    groups = [[_row([0.2, 0.4, 0.6], score=1), _row([0.8, 0.1, 0.1], area=100)], [_row([0.5, 0.5, 0.5])]]
+    result = summarise(groups)
+    assert result["one_click"] == pytest.approx(dict(mask0=0.5, mask1=1 / 3, mask2=0.4, best=1.7 / 3, oracle=1.9 / 3))
+    assert result["small_parts"] == 0.8 and result["small_clicks"] == 1 and result["two_clicks"] == pytest.approx(0.9)
+    assert result["oracle_minus_mask0"] == pytest.approx(0.4 / 3)
+    assert result["intervals"]["mask0"] == [0.5, 0.5] and result["intervals"]["small_parts"] == [0.8, 0.8]
+    assert result["by_size"]["0-200"]["clicks"] == 1 and result["by_size"]["500-2000"]["mask0"] == pytest.approx(0.35)
+    assert best_baselines(groups)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(groups)["disc"]["iou"] == pytest.approx(0.3)
+    assert other_people(groups)["iou"] == pytest.approx(0.6) and other_people([[_row([1, 1, 1], others=[])]]) is None
+
+
+def test_levels_errors_and_nesting_read_the_right_columns() -> None:
+    rows = [_row([0.8, 0.4, 0.6]), _row([0.8, 0.4, 0.6], areas=[1000, 990])]
+    levels = mask_levels(rows, ("group", "part"))
+    assert levels["clicks"] == 1 and levels["mask1"] == pytest.approx(dict(group=0.4, part=0.2))
+    errors = score_errors(rows, (0, 1, 0))
+    assert errors == pytest.approx(dict(mask0=0.0, mask0_bias=0.0, all_masks=(0.0 + 0.1 + 0.5) / 3))
+    assert nesting(rows) == pytest.approx(dict(share_of_1_in_0=1, share_of_0_in_2=0.8, often_1_in_0=1, often_0_in_2=0, often_both=0, size_of_1=0.5,
+                                               size_of_2=2))
+
+
+def test_iou_of_nothing_is_zero() -> None:
+    assert iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0
+
+
+# ---- command line --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path, two_boxes, labels) -> Path:
+    """Two meshes, the second without human labels."""
+    for number in (1, 2):
+        path = tmp_path / "psb" / "off" / f"{number}.off"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        vertices = "\n".join(" ".join(map(str, v)) for v in two_boxes.vertices)
+        faces = "\n".join("3 " + " ".join(map(str, f)) for f in two_boxes.faces)
+        path.write_text(f"OFF\n{two_boxes.num_vertices} {two_boxes.num_faces} 0\n{vertices}\n{faces}\n")
+    for person, of_face in enumerate(labels):
+        path = tmp_path / "psb" / "seg" / "Benchmark" / "1" / f"1_{person}.seg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(map(str, of_face)) + "\n")
+    (tmp_path / "psb" / "split.json").write_text('{"Mallet": [1, 2]}')
+    return tmp_path / "psb"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTeacher:
+    teacher = FakeTeacher(image_size=224, side=28)
+    monkeypatch.setattr(evaluate_teacher, "load_teacher", lambda *_, **__: teacher)
+    return teacher
+
+
+def test_the_report_has_every_key_and_a_second_run_only_reads(benchmark: Path, tmp_path: Path, fake: FakeTeacher, capsys) -> None:
+    options = ["--psb_dir", str(benchmark), "--out", str(tmp_path / "teacher.json"), "--views", "1", "--held_out", "1"]
+    assert evaluate_teacher.main(options) == 0
+    report = json.loads((tmp_path / "teacher.json").read_text())
+    assert set(report["one_click"]) == {"mask0", "mask1", "mask2", "best", "oracle"}
+    assert {"two_clicks", "small_parts", "baselines", "by_category", "by_size", "intervals", "embedding", "held_out"} <= set(report)
+    assert set(report["baselines"]) == {*BASELINES, "another_person"} and report["baselines"]["another_person"]["iou"] > 0.5
+    assert report["meshes"] == [1] and "no human segmentation" in report["skipped"]["2"]
+    assert 0 < report["one_click"]["mask0"] <= report["one_click"]["oracle"] <= 1
+    calls = fake.segment_calls
+    assert evaluate_teacher.main(options) == 0 and fake.segment_calls == calls
+    assert json.loads((tmp_path / "teacher.json").read_text()) == report
+    assert "| mask0 |" in capsys.readouterr().out
+
+
+def test_sheets_are_drawn_of_labelled_and_other_meshes(benchmark: Path, tmp_path: Path, fake: FakeTeacher) -> None:
+    evaluate_teacher.main(["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--views", "1", "--held_out", "0", "--random_encoder", "0",
+                           "--overlays", str(tmp_path / "sheets"), "--overlay_meshes", str(benchmark / "off" / "2.off")])
+    assert {path.name for path in (tmp_path / "sheets").iterdir()} == {"worst_1.png", "unlabelled_1.png"}
+
+
+def test_an_overlay_outlines_the_wanted_part_and_colours_the_masks(views: ShapeViews, tmp_path: Path) -> None:
+    head = views.labels[0, 0] == 1
+    teacher = Oracle(np.stack([head, np.zeros_like(head), np.ones_like(head)]))
+    y, x = np.argwhere(head)[40]
+    overlay, = overlays_of(teacher, views, 0, np.array([[x, y]]), "mallet")
+    captions = list(overlay.tiles)
+    assert captions == ["click, wanted part", "mask 0: IoU 1.00, predicted 0.90", "mask 1: IoU 0.00, predicted 0.20",
+                        f"mask 2: IoU {head.mean():.2f}, predicted 0.40", "two clicks: IoU 1.00"]
+    reddish = [(np.abs(tile.astype(int) - TRUTH_COLOR).sum(2) < 60).sum() for tile in overlay.tiles.values()]
+    assert min(reddish) > 50 and all(tile.shape == (SIDE, SIDE, 3) for tile in overlay.tiles.values())
+    assert len(save_sheets(tmp_path, {"some": [overlay] * 9})) == 2
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--ids", "7"], "no shape 7"),
+    (["--ids", "2"], "no usable shape"),
+    (["--annotator", "9"], "no annotator 9"),
+    (["--overlay_meshes", "missing.obj"], "missing.obj"),
+], ids=["unknown mesh", "no labels", "annotator", "overlay mesh"])
+def test_mistakes_are_named_and_nothing_is_written(benchmark: Path, tmp_path: Path, fake: FakeTeacher, options: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate_teacher.main(["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--held_out", "0", *options])
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_a_folder_that_is_no_benchmark_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder 'off'"):
+        evaluate_teacher.main(["--psb_dir", str(tmp_path), "--out", str(tmp_path / "t.json")])
