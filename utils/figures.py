@@ -1,6 +1,6 @@
 """Pictures of results: a query from all sides, several queries on one sheet, masks side by side.
 
-The only module that imports matplotlib. Meshes are drawn by our own renderer at twice the size of the picture and
+This and `utils.benchmark_figures` alone import matplotlib. Meshes are drawn by our own renderer at twice the size of the picture and
 averaged down, so edges are smooth; clicks and words are drawn on top.
 """
 
@@ -72,16 +72,18 @@ class MeshPainter:
         self._split, origin = split_at_creases(self.mesh)
         self._origin = torch.from_numpy(origin)
 
-    def images(self, cameras: Cameras, colors: np.ndarray) -> np.ndarray:
-        """Anti-aliased images (B, H, W, 3) float32 at `cameras.size` of the mesh in vertex colours (V, 3)."""
+    def images(self, cameras: Cameras, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None) -> np.ndarray:
+        """Anti-aliased images (B, H, W, 3) float32 at `cameras.size` of the mesh in vertex colours (V, 3) or face colours (F, 3)."""
         height, width = cameras.size
         large = cameras.resized((SUPERSAMPLING * height, SUPERSAMPLING * width))
-        colors = torch.as_tensor(colors, dtype=torch.float32)[self._origin]
+        vertex_colors = None if colors is None else torch.as_tensor(colors, dtype=torch.float32)[self._origin]
+        face_colors = None if face_colors is None else torch.as_tensor(face_colors, dtype=torch.float32)
         images = []
         for view in range(len(cameras)):
             raster = self.rasterizer(large[view])
             # The split copy has the same triangles in the same order; only its normals differ.
-            image = shade(self._split, large[view], raster, vertex_colors=colors, smooth=True, lights=STUDIO_LIGHTS)
+            image = shade(self._split, large[view], raster, vertex_colors=vertex_colors, face_colors=face_colors, smooth=True,
+                          lights=STUDIO_LIGHTS)
             images.append(image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean((1, 3)).cpu().numpy())
         return np.stack(images)
 
@@ -245,7 +247,7 @@ def save_render_views(path: str | Path, rasterizer: Rasterizer, probability: np.
     rows, columns = len(GRID_ELEVATIONS), len(GRID_AZIMUTHS)
     left, top, gap = 40, 74, 14
     step_x, step_y = frame.width + gap, frame.height + gap
-    canvas = _Canvas(left + columns * step_x, top + rows * step_y)
+    canvas = Canvas(left + columns * step_x, top + rows * step_y)
     canvas.legend(left, 4, clicks, palette, size=17)
     for column, degrees in enumerate(GRID_AZIMUTHS):
         canvas.text(left + column * step_x + 0.5 * frame.width, top - 18, f"azimuth {degrees}°", color=QUIET_INK, size=12)
@@ -272,7 +274,7 @@ def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequen
     block_width = max(views * frame.width + (views - 1) * gap, MIN_LEGEND)
     block_height = frame.height + head + gap
     columns = _columns(len(queries), block_width + 2 * pad, block_height)
-    canvas = _Canvas(columns * (block_width + 2 * pad), title_height + -(-len(queries) // columns) * block_height)
+    canvas = Canvas(columns * (block_width + 2 * pad), title_height + -(-len(queries) // columns) * block_height)
     if title:
         canvas.text(pad, 0.5 * title_height + 2, title, size=24, align="left", weight="bold")
     for index, query in enumerate(queries):
@@ -312,7 +314,7 @@ def save_mask_comparison(path: str | Path, images: np.ndarray, masks: Mapping[st
     height, width = scale * height, scale * width
     gap, head = 12, 40
     titles = ["image", *masks]
-    canvas = _Canvas(len(titles) * (width + gap) + gap, head + count * (height + gap))
+    canvas = Canvas(len(titles) * (width + gap) + gap, head + count * (height + gap))
     for column, title in enumerate(titles):
         canvas.text(gap + column * (width + gap) + 0.5 * width, 0.5 * head, title, size=14)
         for row in range(count):
@@ -351,7 +353,7 @@ def _eroded(mask: np.ndarray) -> np.ndarray:
     return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
-class _Canvas:
+class Canvas:
     """A white picture in pixel coordinates, origin at the top left, on which tiles, dots and words are put."""
 
     def __init__(self, width: int, height: int) -> None:

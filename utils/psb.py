@@ -33,13 +33,39 @@ class LabelledShape:
     mesh: Mesh
     segmentations: np.ndarray
 
-    def reference(self, annotator: int | None = None) -> np.ndarray:
-        """(F,) labels of one annotator; by default of the one who agrees best with the others."""
+    def choose(self, annotator: int | None = None) -> int:
+        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
         if annotator is None:
             annotator = int(np.argmax(self.agreement()))
         if not 0 <= annotator < len(self.segmentations):
             raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
-        return self.segmentations[annotator]
+        return annotator
+
+    def choose(self, annotator: int | None = None) -> int:
+        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
+        if annotator is None:
+            annotator = int(np.argmax(self.agreement()))
+        if not 0 <= annotator < len(self.segmentations):
+            raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
+        return annotator
+
+    def choose(self, annotator: int | None = None) -> int:
+        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
+        if annotator is None:
+            annotator = int(np.argmax(self.agreement()))
+        if not 0 <= annotator < len(self.segmentations):
+            raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
+        return annotator
+
+    def reference(self, annotator: int | None = None) -> np.ndarray:
+        """(F,) labels of `choose(annotator)`."""
+        return self.segmentations[self.choose(annotator)]
+
+    def human_level(self, annotator: int) -> dict[int, float]:
+        """For each part of one annotator: the others' best-matching part, mean IoU over them; empty without others."""
+        others = [best_match(self.segmentations[annotator], labels, self.mesh.face_areas)
+                  for index, labels in enumerate(self.segmentations) if index != annotator]
+        return {label: float(np.mean([match[label] for match in others])) for label in others[0]} if others else {}
 
     def agreement(self) -> np.ndarray:
         """(A,) mean best-matching IoU of each annotator's parts in the others' segmentations."""
@@ -52,10 +78,78 @@ class LabelledShape:
         return scores
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part somebody wants: its label, mask (F,) bool, and share of the mesh's area."""
+
+    label: int
+    mask: np.ndarray
+    share: float
+
+
+def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> tuple[list[Part], dict[int, str]]:
+    """The parts of a segmentation (F,) that hold at least `min_share` of the area, and why each other one is left out.
+
+    A label that is missing between the smallest and the largest is an empty part.
+    """
+    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
+    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
+                if part.share < min_share}
+    used = {part.label for part in parts}
+    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
+    left_out |= {label: "no faces" for label in gaps if label not in used}
+    return [part for part in parts if part.share >= min_share], left_out
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part somebody wants: its label, mask (F,) bool, and share of the mesh's area."""
+
+    label: int
+    mask: np.ndarray
+    share: float
+
+
+def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> tuple[list[Part], dict[int, str]]:
+    """The parts of a segmentation (F,) that hold at least `min_share` of the area, and why each other one is left out.
+
+    A label that is missing between the smallest and the largest is an empty part.
+    """
+    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
+    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
+                if part.share < min_share}
+    used = {part.label for part in parts}
+    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
+    left_out |= {label: "no faces" for label in gaps if label not in used}
+    return [part for part in parts if part.share >= min_share], left_out
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part somebody wants: its label, mask (F,) bool, and share of the mesh's area."""
+
+    label: int
+    mask: np.ndarray
+    share: float
+
+
+def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> tuple[list[Part], dict[int, str]]:
+    """The parts of a segmentation (F,) that hold at least `min_share` of the area, and why each other one is left out.
+
+    A label that is missing between the smallest and the largest is an empty part.
+    """
+    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
+    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
+                if part.share < min_share}
+    used = {part.label for part in parts}
+    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
+    left_out |= {label: "no faces" for label in gaps if label not in used}
+    return [part for part in parts if part.share >= min_share], left_out
+
+
 def parts_of(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> list[np.ndarray]:
-    """The parts (F,) bool of a segmentation that hold at least `min_share` of the area."""
-    masks = [labels == value for value in np.unique(labels)]
-    return [mask for mask in masks if areas[mask].sum() >= min_share * areas.sum()]
+    """The masks (F,) bool of `wanted_parts`."""
+    return [part.mask for part in wanted_parts(labels, areas, min_share)[0]]
 
 
 def area_iou(first: np.ndarray, second: np.ndarray, areas: np.ndarray) -> float:
