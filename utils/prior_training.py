@@ -25,6 +25,8 @@ class PriorTraining:
     rounds           most corrections in a row; each round is a step
     dropout          share of the shapes for which one kind of input is left out
     group_share      of the targets that are groups; union_share: that are several adjacent parts; the others are parts
+    border_noise     share of the targets with a border elsewhere than at the crease: people cut where they like, and a click beside
+                     a border then means a small correction
     """
 
     sets: int = 6
@@ -35,6 +37,7 @@ class PriorTraining:
     dropout: float = 0.12
     group_share: float = 0.5
     union_share: float = 0.12
+    border_noise: float = 0.4
     nested_weight: float = 0.25
     best_weight: float = 0.5
     quality_weight: float = 0.2
@@ -133,6 +136,8 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
     weight = np.sqrt(share[pool])
     chosen = int(rng.choice(pool, p=weight / weight.sum()))
     target = masks[chosen]
+    if rng.random() < settings.border_noise:
+        target = with_moved_border(shape, target, rng)
     start, several = [first_click(shape, target, rng)], [True]
     if rng.random() < 0.2:  # some clicks at once, anywhere
         for _ in range(int(rng.integers(1, 5))):
@@ -144,6 +149,23 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
     click_set = ClickSet(target, target, target, start, several)
     nest(shape, click_set)
     return click_set
+
+
+def with_moved_border(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) the target grown or shrunk by up to a third of its inner radius, all around or near one place of its border."""
+    inner, outer = depth_inside(target, shape.graph), depth_inside(~target, shape.graph)
+    width = rng.uniform(0.05, 0.35) * inner.max()
+    if rng.random() < 0.5:
+        changed = (outer > 0) & (outer <= width)
+    else:
+        changed = (inner > 0) & (inner <= width)
+    if changed.any() and rng.random() < 0.6:
+        position = shape.graph.position
+        place = position[rng.choice(np.flatnonzero(changed))]
+        changed &= np.linalg.norm(position - place, axis=1) < rng.uniform(1.0, 3.0) * inner.max()
+    moved = target ^ changed
+    share = float(shape.weight.numpy()[moved].sum())
+    return moved if SMALLEST < share < LARGEST else target
 
 
 def first_click(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> int:
@@ -306,4 +328,4 @@ def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clic
             ious[round_index] += last.tolist()
         shape.release()
     return {**{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)}, "oracle@1": float(np.mean(oracle)),
-            "quality_error": float(np.mean(error)), "sets": len(oracle)}
+            "quality_error": float(np.mean(error)), "held_out_sets": len(oracle)}

@@ -6,6 +6,8 @@ on a node is the average of the mask's probability over the prompted views that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -102,15 +104,9 @@ class NodeViews:
         chosen, pixels = self._best_views(faces, most)
         total = torch.zeros((len(faces), self.num_nodes, 3))
         count = torch.zeros((len(faces), self.num_nodes))
-        views, clicks = np.nonzero(chosen)
-        prompts = torch.bincount(torch.from_numpy(clicks), minlength=len(faces))
-        for view in np.unique(views):
-            here = torch.from_numpy(clicks[views == view])
-            result = self.teacher.segment(self.embeddings[view].float(), pixels[view, here][:, None], torch.ones((len(here), 1), dtype=torch.long),
-                                          (IMAGE_SIZE, IMAGE_SIZE))
-            probability = result.logits.cpu().float().sigmoid()
-            if probability.shape[-1] != SIGHT:
-                probability = interpolate(probability, (SIGHT, SIGHT), mode="bilinear", align_corners=False)
+        views, clicks = (torch.from_numpy(x) for x in np.nonzero(chosen))
+        prompts = torch.bincount(clicks, minlength=len(faces))
+        for view, here, probability in self._prompted(views, clicks, pixels):
             nodes = self.sight[view].flatten()
             shown = torch.nonzero(nodes >= 0)[:, 0]
             gather = node_average(nodes[shown], self.num_nodes)
@@ -121,6 +117,25 @@ class NodeViews:
             count[here] += visible
         result = torch.cat([total / count.clamp(min=1)[..., None], (count / prompts.clamp(min=1)[:, None])[..., None]], dim=-1)
         return result.numpy()
+
+    def _prompted(self, views: Tensor, clicks: Tensor, pixels: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """For each of some views: its number, its clicks (P,) and their masks' probabilities (P, 3, SIGHT, SIGHT).
+
+        views, clicks (K,) int64 pairs, in the order of the views; pixels (T, C, 2).
+        """
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        together = getattr(self.teacher, "segment_each", None)
+        if together is not None and len(views) and len(views) <= 2 * len(views.unique()):  # few clicks: all views at once
+            ones = torch.ones((len(views), 1), dtype=torch.long)
+            result = together(self.embeddings[views].float(), pixels[views, clicks][:, None], ones, size)
+            for row, probability in enumerate(_probabilities(result.logits)):
+                yield int(views[row]), clicks[row:row + 1], probability[None]
+            return
+        for view in views.unique().tolist():
+            here = clicks[views == view]
+            ones = torch.ones((len(here), 1), dtype=torch.long)
+            result = self.teacher.segment(self.embeddings[view].float(), pixels[view, here][:, None], ones, size)
+            yield view, here, _probabilities(result.logits)
 
     def _best_views(self, faces: np.ndarray, most: int) -> tuple[np.ndarray, Tensor]:
         """(T, C) bool, the views that show the clicks most frontally, and where, (T, C, 2) pixels."""
@@ -138,6 +153,14 @@ class NodeViews:
         order = score.argsort(dim=0, descending=True)
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order))[:, None].expand_as(order))
         return ((rank < most) & (score > FACING)).numpy(), pixels
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """(P, 3, SIGHT, SIGHT) of low-resolution logits."""
+    probability = logits.cpu().float().sigmoid()
+    if probability.shape[-1] != SIGHT:
+        probability = interpolate(probability, (SIGHT, SIGHT), mode="bilinear", align_corners=False)
+    return probability
 
 
 def node_average(nodes: Tensor, num_nodes: int) -> sp.csr_matrix:
