@@ -118,33 +118,34 @@ class PartPictures:
 
 def save_gallery(path: str | Path, rows: Sequence[PartPictures], side: int = 300) -> None:
     """Write one sheet: a row a part; the human's part first, then what each method selected, with the clicks, all from
-    the one view that shows the part and the clicks best. Missed faces are left in a pale tone of the part's colour, wrongly
-    included ones are drawn darker."""
-    gap, head, label = 16, 30, 26
+    the one view that shows the part and the clicks best. Colours: `selection_colors`. side: of a picture, pixels."""
+    views = [_telling_frame(row, side) for row in rows]
+    gap, head, label = 16, 30, 24
     columns = 1 + max(len(row.columns) for row in rows)
-    canvas = Canvas(gap + columns * (side + gap), gap + len(rows) * (side + head + label + gap))
+    canvas = Canvas(gap + columns * (side + gap), gap + sum(frame.height + head + label + gap for _, frame in views))
     top = gap
-    for row in rows:
-        rasterizer = Rasterizer(row.mesh, "embree")
-        painter = MeshPainter(rasterizer)
-        vertices = np.zeros(row.mesh.num_vertices)
-        vertices[row.mesh.faces[row.part]] = 1
-        every = [(int(v), bool(s)) for _, _, clicks, _ in row.columns for v, s in zip(clicks.vertices, clicks.positive)]
-        signs = dict(every)
-        seen = Clicks(list(signs), list(signs.values()))
-        elevation, azimuth = telling_angles(rasterizer, seen, vertices, 1)
-        frame = Frame.around(row.mesh, elevation, azimuth, area=side * side)
+    for row, (painter, frame) in zip(rows, views):
         canvas.text(gap, top + 0.5 * head, row.title, size=17, align="left", weight="bold")
-        pictures = [("human", row.part, Clicks.from_lists(), ""), *row.columns]
-        for index, (name, selected, clicks, note) in enumerate(pictures):
+        for index, (name, selected, clicks, note) in enumerate([("human", row.part, Clicks.from_lists(), ""), *row.columns]):
             left = gap + index * (side + gap)
-            canvas.text(left, top + head + 0.5 * label - 4, f"{name}   {note}", size=14, align="left", color=QUIET_INK if index else INK)
+            canvas.text(left, top + head + 0.5 * label - 3, f"{name}   {note}", size=14, align="left", color=QUIET_INK if index else INK)
             image = frame.crop(painter.images(frame.cameras, face_colors=selection_colors(row.part, selected)))[0]
             dots = frame.shift(painter.click_dots(frame.cameras, clicks))[0] if len(clicks) else []
-            image, scale, shift = _fit(image, side)
-            canvas.tile(left, top + head + label, image, [(x * scale + shift[0], y * scale + shift[1], s) for x, y, s in dots], Palette())
-        top += side + head + label + gap
+            canvas.tile(left + (side - frame.width) // 2, top + head + label, image, dots, Palette())
+        top += frame.height + head + label + gap
     canvas.save(path)
+
+
+def _telling_frame(row: PartPictures, side: int) -> tuple[MeshPainter, Frame]:
+    """The view that shows the part and all methods' clicks best, at most `side` pixels wide and high."""
+    rasterizer = Rasterizer(row.mesh, "embree")
+    vertices = np.zeros(row.mesh.num_vertices)
+    vertices[row.mesh.faces[row.part]] = 1
+    signs = {int(vertex): bool(sign) for _, _, clicks, _ in row.columns for vertex, sign in zip(clicks.vertices, clicks.positive)}
+    angles = telling_angles(rasterizer, Clicks(list(signs), list(signs.values())), vertices, 1)
+    frame = Frame.around(row.mesh, *angles, area=side * side)
+    shrink = side / (1 + max(frame.width, frame.height))
+    return MeshPainter(rasterizer), Frame.around(row.mesh, *angles, area=side * side * shrink**2)
 
 
 def selection_colors(part: np.ndarray, selected: np.ndarray) -> np.ndarray:
@@ -155,14 +156,3 @@ def selection_colors(part: np.ndarray, selected: np.ndarray) -> np.ndarray:
     colors[part & ~selected] = 0.6 * base + 0.4 * chosen
     colors[selected & ~part] = (0.62, 0.18, 0.16)
     return colors
-
-
-def _fit(image: np.ndarray, side: int) -> tuple[np.ndarray, float, tuple[float, float]]:
-    """The image (H, W, 3) shrunk by whole pixels to fit a white square, its scale, and where its corner lies (x, y)."""
-    step = -(-max(image.shape[:2]) // side)
-    height, width = (length // step for length in image.shape[:2])
-    small = image[:height * step, :width * step].reshape(height, step, width, step, 3).mean((1, 3))
-    square = np.ones((side, side, 3), dtype=np.float32)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top:top + height, left:left + width] = small
-    return square, 1 / step, (left, top)
