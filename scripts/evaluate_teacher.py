@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from SAM_repo.teacher import SamTeacher, load_teacher
 from SAM_repo.teacher_evaluation import (ShapeViews, affinity, best_baselines, by_category, click_rows, clicks_on_every_part,
-                                         clicks_on_some_parts, mask_levels, mean_affinity, nesting, other_people, render_labelled,
-                                         score_errors, summarise)
+                                         clicks_on_some_parts, mask_levels, mean_affinity, other_people, render_labelled, score_errors,
+                                         summarise)
 from SAM_repo.teacher_overlays import Overlay, overlays_of, save_sheets
 from SAM_repo.vit_t_measure import HELD_OUT_SEED
 from utils.errors import UserError, run_cli
@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.held_out:
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + args.held_out)
         synthetic = [runs.synthetic(seed) for seed in tqdm(seeds, desc="synthetic shapes", unit="shape", disable=None)]
-        report["held_out"] = held_out_report([result for result in synthetic if result["rows"]], args.seed)
+        families = [random_shape(seed).family for seed in seeds]
+        report["held_out"] = held_out_report(synthetic, families, args.seed)
         report["embedding"]["held_out"] = embedding_report(synthetic)
     save_json(args.out, report)
     print(table(report))
@@ -181,11 +182,11 @@ def benchmark_report(measured: dict[int, dict], categories: list[str], seed: int
             "embedding": {"labelled": embedding_report(list(measured.values()))}}
 
 
-def held_out_report(results: list[dict], seed: int) -> dict:
+def held_out_report(results: list[dict], families: list[str], seed: int) -> dict:
     """The same on synthetic shapes, and which level each mask shows."""
     groups = [result["rows"] for result in results]
     rows = [row for group in groups for row in group]
-    return {"shapes": len(results), **summarise(groups, seed), "levels": mask_levels(rows, LEVELS), "nesting": nesting(rows),
+    return {"shapes": len(results), **summarise(groups, seed), "by_family": by_category(groups, families), "levels": mask_levels(rows, LEVELS),
             "predicted_iou_error": score_errors(rows, TARGETS)}
 
 
