@@ -67,15 +67,6 @@ class SamTeacher:
 
     @torch.no_grad()
     def segment_each(self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]) -> TeacherMasks:
-        """One click set on each of P embeddings (P, D, h, w), in one pass; otherwise as `segment`."""
-        scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
-        indices = points.to(self.device) * scale.to(self.device) - 0.5
-        with fast_autocast(self.device, self.fast):
-            logits, scores = decode_prompts(self.sam, embeddings.to(self.device).float(), indices[:, None], labels[:, None].to(self.device))
-        return TeacherMasks(logits[:, 0, 1:].float(), scores[:, 0, 1:].float(), image_size)
-
-    @torch.no_grad()
-    def segment_each(self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]) -> TeacherMasks:
         """Prompt each of B embeddings (B, D, h, w) with one click set of its own, all at once: points (B, K, 2), labels (B, K)."""
         scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
         indices = points.to(self.device) * scale.to(self.device) - 0.5
