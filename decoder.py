@@ -73,6 +73,9 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
                        help="clicked vertices; a minus sign excludes, also for 0: -0")
     group.add_argument("--positive_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to include")
     group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
+    group.add_argument("--segmenter", choices=("auto", "trained", "prior"), default="auto",
+                       help="trained: this mesh's own decoder; prior: the one shipped for all meshes; auto: its own if it has one")
+    group.add_argument("--granularity", type=float, help="prior: 0 a finer part, 0.5 as expected, 1 a coarser one")
     group.add_argument("--precision", choices=PRECISIONS, default="exact", help="auto: the fastest that the processor offers")
     group.add_argument("--hard", type=flag, default=False, metavar="0|1",
                        help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
@@ -89,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     _check(args)
     name = args.name or args.obj_path.stem
+    args.named_field = args.encoder_f_path is not None
     args.encoder_f_path = args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth"
     args.decoder_data_dir = args.decoder_data_dir or Path("data") / name / "decoder_data"
     args.save_dir = args.save_dir or Path("experiments") / name / "decoder"
@@ -105,6 +109,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--views_per_vert must be 0 (all) or more")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise UserError(f"--threshold {args.threshold:g} is not a probability: give a number from 0 to 1")
+    if args.granularity is not None and not 0 <= args.granularity <= 1:
+        raise UserError(f"--granularity {args.granularity:g} must be from 0 (finer) to 1 (coarser)")
     if not args.sphere_radius > 0:
         raise UserError(f"--sphere_radius {args.sphere_radius:g} must be above 0")
 
@@ -213,14 +219,39 @@ def answer(args: argparse.Namespace) -> int:
     """Answer one set of clicks and write what it selects."""
     mesh = load_mesh(args.obj_path)
     clicks = clicks_of(args).validate(mesh.num_vertices)
-    segmenter = Segmenter.load(args.save_dir / args.model_name, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
-    started = time.perf_counter()
-    probability = segmenter.segment(clicks).numpy()
-    print(f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
-          f"{mesh.num_vertices} vertices ({str(segmenter.dtype).removeprefix('torch.')})")
+    if uses_prior(args):
+        probability = ask_prior(args, mesh, clicks)
+    else:
+        if args.granularity is not None:
+            raise UserError("--granularity needs the prior decoder: add --segmenter prior")
+        segmenter = Segmenter.load(args.save_dir / args.model_name, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
+        started = time.perf_counter()
+        probability = segmenter.segment(clicks).numpy()
+        print(f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
+              f"{mesh.num_vertices} vertices ({str(segmenter.dtype).removeprefix('torch.')})")
     for path in write_answer(args, mesh, clicks, probability):
         print(f"written: {path}")
     return 0
+
+
+def uses_prior(args: argparse.Namespace) -> bool:
+    """Whether the shipped decoder answers: if asked for, or if the mesh has none of its own and none was meant."""
+    missing = not (args.save_dir / args.model_name).is_file()
+    return args.segmenter == "prior" or (args.segmenter == "auto" and missing and not args.named_field)
+
+
+def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks) -> np.ndarray:
+    """(V,) from the shipped decoder; what it needs of the mesh is made on the spot and kept in `prior` under --save_dir."""
+    from models.prior_segmenter import PriorSegmenter
+    from SAM_repo.teacher import load_teacher
+
+    started = time.perf_counter()
+    segmenter = PriorSegmenter(mesh, load_teacher("vit_t", device=choose_device(args.device)), args.save_dir / "prior")
+    ready = time.perf_counter()
+    probability = segmenter.segment(clicks, args.granularity)
+    print(f"query: {1000 * (time.perf_counter() - ready):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on {mesh.num_vertices} "
+          f"vertices (prior decoder, ready after {ready - started:.1f} s)")
+    return probability
 
 
 def clicks_of(args: argparse.Namespace) -> Clicks:
