@@ -44,7 +44,7 @@ def save_click_plot(path: str | Path, results: dict) -> None:
     axes.set(xlabel="clicks", ylabel="IoU, mean over parts", xlim=(0.7, 10.1), xticks=range(1, 11))
     axes.set_title(_title(results), fontsize=10, color=INK, loc="left")
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    _save(figure, path, right=0.78)
+    _save(figure, path)
 
 
 def save_category_plot(path: str | Path, results: dict) -> None:
@@ -91,10 +91,9 @@ def _axes(width: float, height: float):
     return figure, axes
 
 
-def _save(figure: Figure, path: str | Path, right: float | None = None) -> None:
-    figure.tight_layout(rect=(0, 0, right or 1, 1))
+def _save(figure: Figure, path: str | Path) -> None:
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", bbox_inches="tight")
 
 
 # --- gallery --------------------------------------------------------------------------------------
