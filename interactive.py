@@ -7,7 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
-from models.prior_segmenter import PriorSegmenter
+from models.prior_segmenter import WEIGHTS, PriorSegmenter
 from models.segmenter import PRECISIONS, Segmenter
 from SAM_repo.teacher import load_teacher
 from utils.errors import UserError, run_cli
@@ -81,7 +81,7 @@ def start(args: argparse.Namespace):
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port {args.port} is not a port: give a number from 0 to 65535")
     settings = Settings(ROOT, args.obj_path, OutputFolder(args.out_dir), {name: tuple(color) for name, color in palette.items()},
-                        args.sphere_radius, args.single_click, args.otsu, args.device)
+                        args.sphere_radius, args.single_click, args.otsu, ("--device", args.device, "--SAM", args.SAM))
     segmenters = Segmenters(args, settings.output)
     return Studio(settings, segmenters.open, segmenters.open_refined, args.host, args.port)
 
@@ -132,10 +132,11 @@ class Segmenters:
     def _prior(self, mesh: Mesh):
         from utils.viewer.studio import Opened
 
-        if self._teacher is None:
-            self._teacher = load_teacher(self.args.SAM, device=self.device)
+        if self._teacher is None:  # the prior belongs to the embedded teacher, whatever larger one there may be
+            self._teacher = load_teacher("vit_t" if self.args.SAM == "auto" else self.args.SAM, device=self.device)
         segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"))
-        return Opened(segmenter, SegmenterNote("prior", digest("prior", self._teacher.name)), "prior decoder")
+        identity = digest(WEIGHTS.read_bytes(), self._teacher.name)
+        return Opened(segmenter, SegmenterNote("prior", identity), "prior decoder")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,18 +48,19 @@ class Answers:
         self.by_threshold = not callable(getattr(segmenter, "candidates", None))
         self.default_threshold = None if self.by_threshold else CALIBRATED_THRESHOLD
         self._held: OrderedDict[tuple, Answer] = OrderedDict()
+        self._lock = threading.Lock()  # several tabs may ask at once
 
     def ask(self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY) -> Answer:
         """UserError if the clicks cannot be asked."""
         key = (clicks.key, None if self.by_threshold else granularity)
-        if key not in self._held:
-            for place, answer in self._fresh(clicks, granularity):
-                self._held[(clicks.key, place)] = answer
-        self._held.move_to_end(key)
-        found = self._held[key]
-        while len(self._held) > REMEMBERED:
-            self._held.popitem(last=False)
-        return found
+        with self._lock:
+            if key not in self._held:
+                for place, answer in self._fresh(clicks, granularity):
+                    self._held[(clicks.key, place)] = answer
+            self._held.move_to_end(key)
+            while len(self._held) > REMEMBERED:
+                self._held.popitem(last=False)
+            return self._held[key]
 
     def _fresh(self, clicks: Clicks, granularity: float) -> list[tuple[float | None, Answer]]:
         if self.by_threshold:

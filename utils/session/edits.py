@@ -76,7 +76,7 @@ def _apply(mesh: Mesh, shape: EditedShape, edit: ShapeEdit) -> EditedShape:
 def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far each vertex takes part in a move of the faces `chosen` (V,), and the point that stays (3,).
 
-    0 where the part meets the rest, rising over `HELD_RINGS` rings to 1; the point is the middle of that border, or of the
+    0 where the part meets the rest, rising over `HELD_RINGS` rings (or what there is of them) to 1; the point is the middle of that border, or of the
     part where it is attached nowhere.
     """
     # Vertices at the same place move together, or the surface would tear at texture seams.
@@ -90,13 +90,14 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
     sides = welded[mesh.faces[chosen]][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     ones = np.ones(2 * len(sides), dtype=bool)
     graph = sp.csr_matrix((ones, (np.r_[sides[:, 0], sides[:, 1]], np.r_[sides[:, 1], sides[:, 0]])), shape=(count, count))
-    weight, reached = own.astype(np.float64), border
-    weight[border] = 0.0
-    for ring in range(1, HELD_RINGS):
-        nearer = reached
-        reached = reached | (graph @ reached)
-        step = ring / HELD_RINGS
-        weight[reached & ~nearer & own] = step * step * (3 - 2 * step)
+    ring, reached = np.where(border, 0, HELD_RINGS), border
+    for number in range(1, HELD_RINGS):
+        nearer, reached = reached, reached | (graph @ reached)
+        ring[reached & ~nearer] = number
+    deepest = int(ring[own].max()) if own.any() else 0
+    # A part of a few large triangles may have no vertex of its own: then its border moves too.
+    step = ring / deepest if deepest else np.ones(count)
+    weight = np.where(own, step * step * (3 - 2 * step), 0.0)
     place = np.zeros((count, 3))
     place[welded] = shape.vertices
     held = border if border.any() else own

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from utils.viewer.panels import Panels
 
 NOTHING = "nothing yet"
-PICTURE_SIZE = (900, 1200)
+PICTURE_SIZE = (720, 960)
 REFINED = "refined"  # folder of a refinement, below the mesh's own
 EXPORTS = {"GLB": (output.save_glb, ".glb"), "OBJ": (output.save_obj, ".obj"), "PLY": (output.save_ply, ".ply")}
 
@@ -175,7 +175,8 @@ class FilesPanel:
         if page.studio.refinement_of(loaded) is not None:
             raise UserError("this mesh is being refined already")
         query = next((str(click.vertex) for click in page.session.state.clicks if click.positive), str(int(loaded.mesh.faces[0, 0])))
-        command = pipeline_command(page.studio.settings.root, loaded.mesh.path, self._out_dir(), query, page.studio.settings.device)
+        command = pipeline_command(page.studio.settings.root, loaded.mesh.path, self._out_dir(), query,
+                                   page.studio.settings.refine_options)
         page.studio.refine(loaded, command, self._out_dir())
 
     def _cancel(self) -> None:

@@ -25,7 +25,7 @@ from utils.viewer.panels import Panels
 from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
 from utils.viewer.studio import LoadedMesh, Studio, Workspace
 
-SCRIPT_WAIT = 6.0  # seconds for the page's script to answer before the mesh is shown without it
+SCRIPT_WAIT = 15.0  # seconds for the page's script to answer before the mesh is shown without it
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
 NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 
@@ -119,7 +119,10 @@ class Page:
 
     def _begin(self, token: str, scripted: bool) -> None:
         self.scene.scripted = scripted
-        self.workspace = self.studio.workspace(token, self.client.client_id)
+        if self.workspace is None or not self.session.log:  # a script that answers late must not undo work
+            late, self.workspace = self.workspace, self.studio.workspace(token, self.client.client_id)
+            if late is not None:
+                late.shown_by = None
         if scripted:
             self.scene.run("keepToken", self.workspace.token)
         self.scene.look()
@@ -133,7 +136,7 @@ class Page:
             return
         if not isinstance(message, dict):
             return
-        if message.get("type") == "hello" and self.workspace is None:
+        if message.get("type") == "hello" and not self.scene.scripted:
             self._begin(str(message.get("token", "")), scripted=True)
         elif message.get("type") == "brush" and self.workspace is not None:
             self._paint(message)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from utils.viewer.page import Page
 
 ADD, REMOVE = "Include", "Exclude"
-NO_CLICKS, NO_PARTS = "no clicks yet", "no parts yet"
+NO_CLICKS, NO_PARTS, NO_OTHER = "no clicks yet", "no parts yet", "no other part"
 FINER, DEFAULT, COARSER = "Finer", "Default", "Coarser"
 LEVELS = {FINER: 0.0, DEFAULT: 0.5, COARSER: 1.0}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
@@ -104,7 +104,7 @@ class Panels:
             self.remove = gui.add_button("Remove this click", icon=viser.Icon.TRASH)
             self.press(self.remove, self._remove_click)
         with gui.add_folder("How much"):
-            self.level = gui.add_button_group("Part", list(LEVELS), hint="Keys 1, 2 and 3")
+            self.level = gui.add_button_group("Part size", list(LEVELS), hint="Keys 1, 2 and 3")
             self.on(self.level, self._level)
             self.granularity = gui.add_slider("Granularity", 0.0, 1.0, 0.01, 0.5, hint="0 finest, 1 coarsest")
             self.on(self.granularity, lambda value: page.do(lambda s: s.set_granularity(float(value))), last_only=True)
@@ -179,7 +179,7 @@ class Panels:
         self.on(look, self._toggle)
         edit = gui.add_button_group("Faces", ["Select them", "Add selection"])
         self.on(edit, self._edit_part)
-        self.other = gui.add_dropdown("Merge with", [NO_PARTS])
+        self.other = gui.add_dropdown("Merge with", [NO_OTHER])
         self.press(gui.add_button("Merge", icon=viser.Icon.ARROWS_JOIN), self._merge)
         self.press(gui.add_button("Delete part", icon=viser.Icon.TRASH, hint="Its faces stay on the model"),
                    lambda: do(lambda s: s.delete_part(self._part().id)))
@@ -258,7 +258,7 @@ class Panels:
             hint = "<b>Click the next part.</b> Kept parts are in the Parts tab, export is in Files."
         last = f" · last vertex {page._last_hit}" if page._last_hit is not None else ""
         head = f"<b>{html.escape(page.loaded.name)}</b> <span style='opacity:.6'>{html.escape(page.loaded.opened.label)}{last}</span>"
-        _set(self.header, "content", _paragraph(f"{head}<br>{hint}"))
+        _set(self.header, "content", _paragraph(f"<div style='min-height:5.8em'>{head}<br>{hint}</div>"))
         self.keep.disabled = count == 0
         _set(self.mode_note, "content", _note(f"Now: <b style='color:{'#d22' if page.exclude else '#292'}'>"
                                               f"{'a click excludes' if page.exclude else 'a click includes'}</b>"
@@ -284,7 +284,7 @@ class Panels:
         _options(self.part, names, NO_PARTS)
         if names and len(names) > len(before):
             self.part.value = names[-1]
-        _options(self.other, [name for name in names if name != self.part.value], NO_PARTS)
+        _options(self.other, [name for name in names if name != self.part.value], NO_OTHER)
         rows = []
         for part in parts:
             color = ",".join(str(round(255 * channel)) for channel in part.color)

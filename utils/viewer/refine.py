@@ -100,10 +100,10 @@ class Refinement:
         return last[:300]
 
 
-def pipeline_command(root: Path, mesh_path: Path, out_dir: Path, query: str, device: str = "auto") -> list[str]:
+def pipeline_command(root: Path, mesh_path: Path, out_dir: Path, query: str, options: tuple[str, ...] = ()) -> list[str]:
     """The command that trains a decoder for one mesh."""
     return [sys.executable, str(root / "scripts" / "pipeline.py"), "--obj_path", str(mesh_path), "--out_dir", str(out_dir),
-            "--device", device, "--queries", query]
+            *options, "--queries", query]
 
 
 def _terminal() -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import secrets
 import threading
 import time
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 import viser
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
 MAX_UPLOAD = 512 << 20
 RELEASE_WAIT = 1.5  # seconds
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +101,7 @@ class Settings:
     palette      "base", "selected", "positive", "negative"
     ball_radius  of clicks, normalised units
     single_click, otsu   what new tabs begin with; otsu None: as the segmenter needs it
-    device       of the refinement
+    refine_options   for scripts/pipeline.py
     """
 
     root: Path
@@ -107,7 +111,7 @@ class Settings:
     ball_radius: float = 0.02
     single_click: bool = False
     otsu: bool | None = None
-    device: str = "auto"
+    refine_options: tuple[str, ...] = ()
 
 
 class Studio:
@@ -126,7 +130,9 @@ class Studio:
         self.pages: dict[int, Page] = {}
         self._refinements: dict[LoadedMesh, Refinement] = {}
         self.load(settings.mesh_path)  # what cannot be opened is refused before there is a server
-        self.server = viser.ViserServer(host=host, port=port, label="iSeg", verbose=False)
+        self.local = host in LOCAL_HOSTS
+        with contextlib.redirect_stdout(io.StringIO()):  # it draws a box about itself
+            self.server = viser.ViserServer(host=host, port=port, label="iSeg", verbose=False)
         self._refuse_sharing()
         self.server.gui.configure_theme(control_width="medium", show_share_button=False, show_logo=False, brand_color=(41, 102, 219))
         self.server.on_client_connect(self._connect)
@@ -154,9 +160,20 @@ class Studio:
     async def _connect(self, client: viser.ClientHandle) -> None:
         from utils.viewer.page import Page
 
+        if self._is_foreign(client):
+            await self.server._websock_server._live_connections[client.client_id].close(1008, "open the page itself")
+            return
         page = Page(self, client)
         self.pages[client.client_id] = page
         page.start()
+
+    def _is_foreign(self, client: viser.ClientHandle) -> bool:
+        """Is it a script of another web page, in a browser that can reach this server?"""
+        headers = self.server._websock_server._live_connections[client.client_id].request.headers
+        origin, host = headers.get("Origin"), headers.get("Host", "")
+        if origin is None:  # not a browser
+            return False
+        return urlsplit(origin).netloc != host or (self.local and urlsplit(f"//{host}").hostname not in LOCAL_HOSTS)
 
     async def _disconnect(self, client: viser.ClientHandle) -> None:
         page = self.pages.pop(client.client_id, None)

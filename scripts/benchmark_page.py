@@ -1,0 +1,110 @@
+"""Time of interactive.py from a click to the colours on their way back, for meshes of several sizes.
+
+The client is `tests/viser_client.py`: the page's messages without a browser, over a real connection. The decoder has random weights,
+which take the same time as trained ones; every click is at a new vertex, so no answer is remembered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from models.click_network import build_network
+from models.segmenter import PRECISIONS, Segmenter
+from tests.viser_client import Tab
+from utils.click_geometry import ClickGeometry
+from utils.export import save_colored_mesh
+from utils.mesh import Mesh
+from utils.options import positive_int
+from utils.session.files import SegmenterNote
+from utils.viewer.folder import OutputFolder
+from utils.viewer.studio import Opened, Settings, Studio
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--vertices", type=positive_int, nargs="+", default=[1500, 3000, 11000, 25000, 100000], help="of the meshes; twice as many faces")
+    parser.add_argument("--clicks", type=positive_int, default=15, help="on each mesh")
+    parser.add_argument("--precision", choices=PRECISIONS, default="exact", help="of the decoder")
+    return parser
+
+
+def torus(vertices: int) -> Mesh:
+    """A torus of about so many vertices."""
+    minor = max(8, round((vertices / 3) ** 0.5))
+    shape = trimesh.creation.torus(1.0, 0.4, major_sections=round(vertices / minor), minor_sections=minor)
+    return Mesh(np.asarray(shape.vertices), np.asarray(shape.faces))
+
+
+def decoder(mesh: Mesh, precision: str) -> Segmenter:
+    """The default decoder with random weights."""
+    generator = torch.Generator().manual_seed(0)
+    network = build_network("geometric", generator=generator)
+    features = torch.tanh(torch.randn(mesh.num_vertices, 256, generator=generator))
+    network.decoder.standardize(features)
+    return Segmenter(network, features, ClickGeometry(mesh), precision)
+
+
+def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, float]:
+    """Milliseconds from sending a click to holding the colours, of that inside the server, and of the decoder alone."""
+    save_colored_mesh(folder / "mesh.ply", mesh, np.full((mesh.num_vertices, 3), 0.5))
+    studio = Studio(Settings(folder, folder / "mesh.ply", OutputFolder(folder / "out")),
+                    lambda loaded: Opened(decoder(loaded, precision), SegmenterNote("trained", "0"), "random weights"), None, port=0)
+    tab = Tab(studio.port)
+    started = time.perf_counter()
+    tab.painted(1)
+    first = time.perf_counter() - started
+    page = next(iter(studio.pages.values()))
+    places, normals = page.loaded.mesh.normalized, page.loaded.mesh.vertex_normals * page.loaded.mesh.winding
+    outward = np.flatnonzero(places[:, 2] > 0.05)
+    chosen = np.random.default_rng(0).choice(outward, clicks + 2, replace=False)
+    total = []
+    for number, vertex in enumerate(chosen):
+        tab.set("History", "Reset") if number else None
+        time.sleep(0.2)
+        before, started = tab.paints, time.perf_counter()
+        tab.click(places[vertex] + 0.01 * normals[vertex], -normals[vertex])
+        tab.wait(lambda: tab.paints > before)
+        total.append(1000 * (time.perf_counter() - started))
+    time.sleep(0.2)
+    inside = list(page.milliseconds)
+    decoding = []
+    from utils.clicks import Clicks
+
+    for vertex in np.random.default_rng(1).choice(outward, clicks, replace=False):
+        started = time.perf_counter()
+        page.loaded.opened.segmenter.segment(Clicks.from_lists([int(vertex)]))
+        decoding.append(1000 * (time.perf_counter() - started))
+    tab.close()
+    studio.stop()
+    return {"first": first, "total": statistics.median(total[2:]), "best": min(total[2:]), "inside": statistics.median(inside[2:]),
+            "decoder": statistics.median(decoding)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    logging.getLogger("websockets").setLevel(logging.ERROR)
+    print("| vertices | faces | click to colours, median ms | best | in the server | of that the decoder | mesh shown after |")
+    print("|---|---|---|---|---|---|---|")
+    for count in args.vertices:
+        mesh = torus(count)
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(mesh, args.clicks, args.precision, Path(folder))
+        print(f"| {mesh.num_vertices:,} | {mesh.num_faces:,} | {found['total']:.0f} | {found['best']:.0f} | {found['inside']:.0f} | "
+              f"{found['decoder']:.0f} | {found['first']:.1f} s |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The page in a real browser: headless Chromium with software WebGL, driven by Playwright.
+
+`bash scripts/install_browser.sh` sets it up. Left out of the fast tests: a software WebGL occupies a core for minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.sessions import CandidateSegmenter
+from tests.test_session_files import _write_obj
+from utils.mesh import Mesh, load_mesh
+from utils.session.files import SegmenterNote
+from utils.viewer.folder import OutputFolder
+from utils.viewer.studio import Opened, Settings, Studio
+
+CHROMIUM = os.environ.get("ISEG_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+WAIT = 90_000  # milliseconds; a loaded machine is slow at this
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (bash scripts/install_browser.sh)")
+    if not CHROMIUM:
+        pytest.skip("no Chromium here (bash scripts/install_browser.sh, or ISEG_CHROMIUM=/path)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, studio):
+    """A function that opens the page in a window of its own, with a storage of its own."""
+    contexts = []
+
+    def open_window() -> Window:
+        contexts.append(browser.new_context(viewport={"width": 900, "height": 640}))
+        return Window(contexts[-1], studio.port)
+
+    yield open_window
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def studio(two_boxes, tmp_path):
+    mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
+
+    def answer(mesh: Mesh) -> Opened:
+        return Opened(CandidateSegmenter(mesh, radius=0.8), SegmenterNote("prior", "0"), "test")
+
+    studio = Studio(Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")), answer, lambda mesh, _: answer(mesh), port=0)
+    yield studio
+    studio.stop()
+
+
+class Window:
+    """A tab of the real browser."""
+
+    def __init__(self, context, port: int) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(WAIT)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(f"http://127.0.0.1:{port}")
+        self.page.wait_for_function("window.iseg && window.iseg.painted")
+
+    def count(self) -> int:
+        return self.page.evaluate("window.iseg.painted.count")
+
+    def after(self, action) -> None:
+        """Do something and wait for the colours to change."""
+        before = self.count()
+        action()
+        self.page.wait_for_function(f"window.iseg.painted.count > {before}")
+
+    def labels(self) -> np.ndarray:
+        return np.array(self.page.evaluate("Array.from(window.iseg.shape.labels)"))
+
+    def click(self, vertex: int, key: str | None = None) -> None:
+        self.page.mouse.move(*self.page.evaluate(f"window.iseg.where({vertex})"))
+        if key:
+            self.page.keyboard.down(key)
+        self.after(lambda: self.page.mouse.down() or self.page.mouse.up())
+        if key:
+            self.page.keyboard.up(key)
+
+    def pixel(self, vertex: int, right: int = 0, down: int = 0) -> np.ndarray:
+        """(3,) what is drawn near a vertex; beside the ball of its click."""
+        import io
+
+        from PIL import Image
+
+        self.page.wait_for_timeout(1500)
+        x, y = self.page.evaluate(f"window.iseg.where({vertex})")
+        image = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+        return np.array(image.getpixel((round(x) + right, round(y) + down)), dtype=int)
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+
+def _visible_vertices(studio: Studio) -> tuple[int, int]:
+    """A vertex in the middle of the head's front and one in the middle of the handle's, towards the first camera."""
+    from utils.viewer.scene import EYE
+
+    points = load_mesh(studio.settings.mesh_path).normalized
+    half = len(points) // 2
+    toward = points @ (EYE / np.linalg.norm(EYE))
+    handle_part = np.flatnonzero((np.arange(len(points)) < half) & (points[:, 1] < points[:half, 1].mean() - 0.2))
+    head = half + int((toward[half:] - 0.8 * np.abs(points[half:, 0] - 0.3)).argmax())
+    return head, int(handle_part[toward[handle_part].argmax()])
+
+
+def test_select_correct_undo_keep_export_and_reload(opened, studio, tmp_path):
+    window = opened()
+    head, handle = _visible_vertices(studio)
+    grey = window.pixel(head, right=14)
+
+    window.click(head)
+    selected = window.labels()
+    assert (selected == 1).any()
+    blue = window.pixel(head, right=14)
+    assert blue[2] - blue[0] > 60 and abs(grey[2] - grey[0]) < 25, f"{grey} became {blue}"
+    ball = window.pixel(head)
+    assert ball[1] > ball[0] + 30 and ball[1] > ball[2] + 30, f"no green ball: {ball}"
+
+    window.page.mouse.move(*window.page.evaluate(f"window.iseg.where({handle})"))
+    window.page.wait_for_function(f"(window.iseg.hovered || {{}}).vertex === {handle}")
+    assert window.page.inner_text("#iseg-hover").startswith(f"vertex {handle}")
+
+    window.click(handle, key="Control")
+    corrected = window.labels()
+    assert (corrected == 1).sum() < (selected == 1).sum()
+    window.after(lambda: window.press("Undo"))
+    assert (window.labels() == selected).all()
+    window.after(lambda: window.press("Redo"))
+    assert (window.labels() == corrected).all()
+
+    window.after(lambda: window.page.keyboard.press("3"))
+    assert (window.labels() == 1).sum() > (corrected == 1).sum()
+    window.after(lambda: window.page.keyboard.press("2"))
+
+    window.after(lambda: window.press("Keep selection as part (K)"))
+    kept = window.labels()
+    assert (kept == 2).sum() == (corrected == 1).sum() and not (kept == 1).any()
+
+    window.tab("Files")
+    window.press("GLB")
+    window.page.get_by_text("Written: parts.glb").wait_for()
+    assert (tmp_path / "out" / "mallet" / "parts.glb").read_bytes()[:4] == b"glTF"
+    window.press("Save session")
+    window.page.get_by_text("Written: session.session.json").wait_for()
+
+    window.page.reload()  # the work of a tab outlives its page
+    window.page.wait_for_function("window.iseg && window.iseg.painted")
+    assert (window.labels() == kept).all()
+
+    window.page.goto("about:blank")
+    other = opened()
+    assert (other.labels() == 0).all()
+    other.tab("Files")
+    other.after(lambda: other.press("Reopen"))
+    assert (other.labels() == kept).all() and window.errors == other.errors == []
+
+
+def test_a_brush_stroke_paints_instead_of_turning_the_view(opened, studio):
+    window = opened()
+    head, _ = _visible_vertices(studio)
+    before = window.page.evaluate(f"window.iseg.where({head})")
+    window.press("Add")
+    window.page.wait_for_function("window.iseg.brush === 'add'")
+    x, y = before
+    window.page.mouse.move(x, y)
+
+    def stroke() -> None:
+        window.page.mouse.down()
+        for step in range(1, 6):
+            window.page.mouse.move(x + 5 * step, y + step)
+        window.page.mouse.up()
+
+    window.after(stroke)
+    window.page.wait_for_timeout(2000)
+    assert (window.labels() == 1).sum() >= 2 and not window.errors
+    assert window.page.evaluate(f"window.iseg.where({head})") == pytest.approx(before, abs=0.5)
+    window.press("Undo")
+    window.page.wait_for_function("!window.iseg.shape.labels.includes(1)")
