@@ -69,8 +69,8 @@ def flood_fill(view: ViewImage, x: int, y: int, tolerance: float) -> np.ndarray:
 
 # Name -> method, and its parameters to choose from.
 BASELINES: dict[str, tuple[Callable[[ViewImage, int, int, float], np.ndarray], tuple[float, ...]]] = {
-    "watershed": (watershed_of_distance, (0.5, 1.0, 2.0, 4.0)),
-    "felzenszwalb": (felzenszwalb_segment, (50.0, 150.0, 400.0)),
-    "disc": (disc, (12.0, 18.0, 25.0, 35.0)),
-    "flood_fill": (flood_fill, (0.03, 0.06, 0.12, 0.25)),
+    "watershed": (watershed_of_distance, (0.12, 0.25, 0.5, 1.0)),
+    "felzenszwalb": (felzenszwalb_segment, (150.0, 400.0, 1000.0)),
+    "disc": (disc, (18.0, 25.0, 35.0, 50.0)),
+    "flood_fill": (flood_fill, (0.12, 0.25, 0.4, 0.6)),
 }

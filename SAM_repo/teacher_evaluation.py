@@ -5,6 +5,7 @@ Works on any `utils.teacher.Teacher`. A shape gives a few views; in each, parts 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from SAM_repo.image_baselines import BASELINES, ViewImage
 from SAM_repo.vit_t_data import VIEW_SIZE, draw_clicks, random_cameras
 from SAM_repo.vit_t_measure import SMALL_AREA
 from SAM_repo.vit_t_training import corrective_clicks
-from utils.evaluation import bootstrap_interval
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer
 from utils.shading import shade, to_uint8
@@ -24,6 +24,7 @@ from utils.teacher import Teacher
 
 MIN_PIXELS = 12  # a part with fewer visible pixels is not clicked
 SIZES = (0, 200, SMALL_AREA, 2000, VIEW_SIZE**2)
+AREA_POWER = 0.35  # between every visible part alike (0) and every visible pixel alike (1); see `vit_t_data.draw_clicks`
 AFFINITY_CELLS = 128  # of a view
 MASKS = ("mask0", "mask1", "mask2")
 
@@ -214,44 +215,81 @@ def one_click_values(row: dict) -> dict[str, float]:
     return {**dict(zip(MASKS, ious)), "best": ious[int(np.argmax(row["scores"]))], "oracle": max(ious)}
 
 
-def summarise(groups: list[list[dict]], seed: int = 0) -> dict:
-    """Means over clicks with 95 % intervals over meshes. groups: the rows of each mesh."""
-    rows = [row for group in groups for row in group]
-    columns = {name: [[one_click_values(row)[name] for row in group] for group in groups] for name in (*MASKS, "best", "oracle")}
-    columns["two_clicks"] = [[row["second"] for row in group] for group in groups]
-    columns["three_clicks"] = [[row["third"] for row in group] for group in groups]
-    columns["small_parts"] = [[row["ious"][0][0] for row in group if row["area"] < SMALL_AREA] for group in groups]
-    columns["oracle_minus_mask0"] = [[max(m[0] for m in row["ious"]) - row["ious"][0][0] for row in group] for group in groups]
-    means = {name: _mean(values) for name, values in columns.items()}
-    intervals = {name: _interval(values, seed) if means[name] is not None else None for name, values in columns.items()}
-    return dict(clicks=len(rows), small_clicks=sum(row["area"] < SMALL_AREA for row in rows),
-                one_click={name: means.pop(name) for name in (*MASKS, "best", "oracle")}, **means, intervals=intervals,
-                by_size={f"{low}-{high}": _brief([row for row in rows if low <= row["area"] < high]) for low, high in zip(SIZES, SIZES[1:])},
-                nesting=nesting(rows))
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The clicks of several meshes. groups: the rows of each mesh; weights: of each row, alike."""
+
+    groups: list[list[dict]]
+    weights: list[np.ndarray]
+
+    @classmethod
+    def as_clicked(cls, groups: list[list[dict]]) -> Rows:
+        """Every view counts the same, and in it a part by its visible area to the power `AREA_POWER`, as the training draws clicks."""
+        return cls(groups, [_view_shares(rows) for rows in groups])
+
+    @classmethod
+    def all_alike(cls, groups: list[list[dict]]) -> Rows:
+        """Every part that shows in a view counts the same, however small."""
+        return cls(groups, [np.ones(len(rows)) for rows in groups])
+
+    def mean(self, value: Callable[[dict], float | None], seed: int | None = None) -> tuple[float | None, list[float] | None]:
+        """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval when meshes are resampled (1,000 draws)."""
+        values = [np.array([np.nan if (v := value(row)) is None else v for row in rows], dtype=float) for rows in self.groups]
+        sums = np.array([np.nansum(v * w) for v, w in zip(values, self.weights)])
+        totals = np.array([w[~np.isnan(v)].sum() for v, w in zip(values, self.weights)])
+        sums, totals = sums[totals > 0], totals[totals > 0]
+        if not len(sums):
+            return None, None
+        if seed is None:
+            return float(sums.sum() / totals.sum()), None
+        picks = np.random.default_rng(seed).integers(0, len(sums), (1000, len(sums)))
+        means = sums[picks].sum(1) / totals[picks].sum(1)
+        return float(sums.sum() / totals.sum()), [float(np.quantile(means, q)) for q in (0.025, 0.975)]
+
+    def where(self, keep: Callable[[dict], bool]) -> Rows:
+        """The rows that are kept, with their weights."""
+        marks = [np.array([keep(row) for row in rows], dtype=bool) for rows in self.groups]
+        return Rows([[row for row, k in zip(rows, mark) if k] for rows, mark in zip(self.groups, marks)],
+                    [w[mark] for w, mark in zip(self.weights, marks)])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
 
 
-def _interval(groups: list[list[float]], seed: int) -> list[float]:
-    """95 % interval of the mean when the meshes that have values are resampled."""
-    return list(bootstrap_interval([group for group in groups if group], np.random.default_rng(seed)))
+def _view_shares(rows: list[dict]) -> np.ndarray:
+    weights = np.array([row["area"] ** AREA_POWER for row in rows], dtype=float)
+    views = np.array([row["view"] for row in rows])
+    for view in np.unique(views):
+        weights[views == view] /= weights[views == view].sum()
+    return weights
 
 
-def _mean(groups: list[list[float]]) -> float | None:
-    values = [value for group in groups for value in group]
-    return float(np.mean(values)) if values else None
+def summarise(rows: Rows, seed: int = 0) -> dict:
+    """Means over clicks with 95 % intervals over meshes."""
+    columns: dict[str, Callable[[dict], float | None]] = {
+        name: (lambda row, name=name: one_click_values(row)[name]) for name in (*MASKS, "best", "oracle")}
+    columns |= dict(two_clicks=lambda row: row["second"], three_clicks=lambda row: row["third"],
+                    small_parts=lambda row: row["ious"][0][0] if row["area"] < SMALL_AREA else None,
+                    oracle_minus_mask0=lambda row: max(of_mask[0] for of_mask in row["ious"]) - row["ious"][0][0])
+    measured = {name: rows.mean(value, seed) for name, value in columns.items()}
+    means = {name: mean for name, (mean, _) in measured.items()}
+    return dict(clicks=len(rows), small_clicks=len(rows.where(lambda row: row["area"] < SMALL_AREA)),
+                one_click={name: means.pop(name) for name in (*MASKS, "best", "oracle")}, **means,
+                intervals={name: interval for name, (_, interval) in measured.items()},
+                by_size={f"{low}-{high}": brief(rows.where(lambda row: low <= row["area"] < high)) for low, high in zip(SIZES, SIZES[1:])},
+                nesting=nesting([row for group in rows.groups for row in group]))
 
 
-def _brief(rows: list[dict]) -> dict:
+def brief(rows: Rows) -> dict:
     """The main numbers of some clicks."""
-    if not rows:
-        return dict(clicks=0)
-    values = [one_click_values(row) for row in rows]
-    return dict(clicks=len(rows), **{name: float(np.mean([value[name] for value in values])) for name in ("mask0", "oracle")},
-                two_clicks=float(np.mean([row["second"] for row in rows])))
+    return dict(clicks=len(rows), mask0=rows.mean(lambda row: row["ious"][0][0])[0],
+                oracle=rows.mean(lambda row: max(of_mask[0] for of_mask in row["ious"]))[0], two_clicks=rows.mean(lambda row: row["second"])[0])
 
 
-def by_category(groups: list[list[dict]], categories: list[str]) -> dict[str, dict]:
+def by_category(rows: Rows, categories: list[str]) -> dict[str, dict]:
     """The main numbers of the meshes of each category."""
-    return {name: _brief([row for group, of in zip(groups, categories) if of == name for row in group]) for name in dict.fromkeys(categories)}
+    return {name: brief(Rows(*zip(*[(group, w) for group, w, of in zip(rows.groups, rows.weights, categories) if of == name])))
+            for name in dict.fromkeys(categories)}
 
 
 def nesting(rows: list[dict]) -> dict[str, float]:
@@ -264,22 +302,21 @@ def nesting(rows: list[dict]) -> dict[str, float]:
                 often_both=float((inside >= 0.9).all(1).mean()), size_of_1=float(np.median(relative[:, 1])), size_of_2=float(np.median(relative[:, 2])))
 
 
-def best_baselines(groups: list[list[dict]], seed: int = 0) -> dict[str, dict]:
+def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
     """Each baseline with the parameter that suits these very clicks best (which flatters it), its interval, and all its parameters."""
     result = {}
     for name, (_, parameters) in BASELINES.items():
-        means = [_mean([[row["baselines"][name][index] for row in group] for group in groups]) for index in range(len(parameters))]
-        best = int(np.argmax(means))
-        interval = _interval([[row["baselines"][name][best] for row in group] for group in groups], seed)
-        result[name] = dict(iou=means[best], interval=interval, parameter=parameters[best], by_parameter=dict(zip(map(str, parameters), means)))
+        measured = [rows.mean(lambda row: row["baselines"][name][index], seed) for index in range(len(parameters))]
+        best = int(np.argmax([mean for mean, _ in measured]))
+        result[name] = dict(iou=measured[best][0], interval=measured[best][1], parameter=parameters[best],
+                            by_parameter={str(parameter): mean for parameter, (mean, _) in zip(parameters, measured)})
     return result
 
 
-def other_people(groups: list[list[dict]], seed: int = 0) -> dict | None:
+def other_people(rows: Rows, seed: int = 0) -> dict | None:
     """IoU of another annotator's part at the same click, mean over annotators; None where there is only one."""
-    values = [[float(np.mean(row["others"])) for row in group if row["others"]] for group in groups]
-    mean = _mean(values)
-    return None if mean is None else dict(iou=mean, interval=_interval(values, seed))
+    mean, interval = rows.mean(lambda row: float(np.mean(row["others"])) if row["others"] else None, seed)
+    return None if mean is None else dict(iou=mean, interval=interval)
 
 
 def score_errors(rows: list[dict], targets: tuple[int, int, int] = (0, 0, 0)) -> dict[str, float]:

@@ -131,15 +131,15 @@ def fit_head(head: nn.Module, data: ScoreData, config: ScoreConfig) -> tuple[nn.
             loss.backward()
             optimiser.step()
             schedule.step()
-        error = score_errors(head, validation)["one_click"]
+        error = head_errors(head, validation)["one_click"]
         if error < best:
             best, kept = error, copy.deepcopy(head.state_dict())
     head.load_state_dict(kept)
-    return head.eval().requires_grad_(False), score_errors(head, validation)
+    return head.eval().requires_grad_(False), head_errors(head, validation)
 
 
 @torch.no_grad()
-def score_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
+def head_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
     """Mean absolute error of the three masks' predicted IoU after one click and after more, of mask 0 alone, and its bias."""
     difference = head(data.tokens).float() - data.ious
     one = data.clicks == 1

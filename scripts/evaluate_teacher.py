@@ -19,7 +19,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from SAM_repo.teacher import SamTeacher, load_teacher
-from SAM_repo.teacher_evaluation import (ShapeViews, affinity, best_baselines, by_category, click_rows, clicks_on_every_part,
+from SAM_repo.teacher_evaluation import (Rows, ShapeViews, affinity, best_baselines, by_category, click_rows, clicks_on_every_part,
                                          clicks_on_some_parts, mask_levels, mean_affinity, other_people, render_labelled, score_errors,
                                          summarise)
 from SAM_repo.teacher_overlays import Overlay, overlays_of, save_sheets
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--views", type=positive_int, default=3, help="random views of each mesh")
     parser.add_argument("--annotator", type=int, default=0, help="whose parts are clicked; the others are the human level")
     parser.add_argument("--held_out", type=int, default=80, metavar="N", help="synthetic shapes, never trained on, to measure on too; 0: none")
+    parser.add_argument("--baselines", type=flag, default=True, metavar="0|1", help="measure the classical methods too")
     parser.add_argument("--random_encoder", type=flag, default=True, metavar="0|1", help="compare the embedding with an untrained encoder's")
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="draw the worst clicks, random clicks, and clicks on --overlay_meshes here")
     parser.add_argument("--overlay_meshes", type=Path, nargs="+", default=[], metavar="FILE", help="meshes without labels to draw one click on")
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     teacher = load_teacher(args.SAM, device=device, **where)
     torch.manual_seed(args.seed)  # of the untrained encoder
     untrained = load_teacher(teacher.name.rsplit("-", 1)[0], device=device, random_weights=True, **where) if args.random_encoder else None
-    runs = Runs(args.out.with_suffix(".runs"), teacher, untrained, args.views, args.annotator, args.seed)
+    runs = Runs(args.out.with_suffix(".runs"), teacher, untrained, args.views, args.annotator, args.seed, args.baselines)
 
     results, skipped = {}, {}
     for shape_id in tqdm(ids, desc="labelled meshes", unit="mesh", disable=None):
@@ -100,9 +101,12 @@ def main(argv: list[str] | None = None) -> int:
 class Runs:
     """Measurements of single shapes, read back where an earlier run of the same settings finished them."""
 
-    def __init__(self, folder: Path, teacher: SamTeacher, untrained: SamTeacher | None, views: int, annotator: int, seed: int) -> None:
+    def __init__(self, folder: Path, teacher: SamTeacher, untrained: SamTeacher | None, views: int, annotator: int, seed: int,
+                 baselines: bool = True) -> None:
         self.folder, self.teacher, self.untrained, self.annotator = folder, teacher, untrained, annotator
         self.settings = dict(views=views, annotator=annotator, seed=seed, random_encoder=untrained is not None)
+        if not baselines:
+            self.settings["baselines"] = False
 
     def _kept(self, name: str, key: str, make: Callable[[], dict]) -> dict:
         path = self.folder / f"{name}_{key}.json"
@@ -121,7 +125,7 @@ class Runs:
 
         def make() -> dict:
             views, clicks = self._views(shape.mesh, labels, shape_id)
-            return {"rows": click_rows(self.teacher, views, clicks, self.settings["seed"] + shape_id, baselines=True),
+            return {"rows": click_rows(self.teacher, views, clicks, self.settings["seed"] + shape_id, self.settings.get("baselines", True)),
                     **self._affinities(views, shape_id)}
 
         return self._kept(f"mesh_{shape_id}", digest(self.teacher.name, repr(self.settings), shape.mesh.digest, labels), make)
@@ -177,17 +181,20 @@ class Runs:
 def benchmark_report(measured: dict[int, dict], categories: list[str], seed: int) -> dict:
     """Everything said about the labelled meshes."""
     groups = [result["rows"] for result in measured.values()]
-    return {**summarise(groups, seed), "baselines": {**best_baselines(groups, seed), "another_person": other_people(groups, seed)},
-            "by_category": by_category(groups, categories), "predicted_iou_error": score_errors([row for group in groups for row in group]),
+    rows, alike = Rows.as_clicked(groups), Rows.all_alike(groups)
+    methods = best_baselines(rows, seed) if "baselines" in groups[0][0] else {}
+    return {**summarise(rows, seed), "baselines": {**methods, "another_person": other_people(rows, seed)}, "by_category": by_category(rows, categories),
+            "every_part_alike": {**summarise(alike, seed), "another_person": other_people(alike, seed)},
+            "predicted_iou_error": score_errors([row for group in groups for row in group]),
             "embedding": {"labelled": embedding_report(list(measured.values()))}}
 
 
 def held_out_report(results: list[dict], families: list[str], seed: int) -> dict:
-    """The same on synthetic shapes, and which level each mask shows."""
-    groups = [result["rows"] for result in results]
-    rows = [row for group in groups for row in group]
-    return {"shapes": len(results), **summarise(groups, seed), "by_family": by_category(groups, families), "levels": mask_levels(rows, LEVELS),
-            "predicted_iou_error": score_errors(rows, TARGETS)}
+    """The same on synthetic shapes, where clicks are drawn by area already, and which level each mask shows."""
+    rows = Rows.all_alike([result["rows"] for result in results])
+    flat = [row for group in rows.groups for row in group]
+    return {"shapes": len(results), **summarise(rows, seed), "by_family": by_category(rows, families), "levels": mask_levels(flat, LEVELS),
+            "predicted_iou_error": score_errors(flat, TARGETS)}
 
 
 def embedding_report(results: list[dict]) -> dict:
@@ -196,14 +203,18 @@ def embedding_report(results: list[dict]) -> dict:
 
 def table(report: dict) -> str:
     """The main results as Markdown tables."""
-    lines = ["", f"{report['teacher']}: {report['clicks']} clicks on {len(report['meshes'])} meshes", "", "| one click | IoU | 95 % interval |", "|---|---|---|"]
-    values = {**report["one_click"], **{name: report[name] for name in ("two_clicks", "three_clicks", "small_parts", "oracle_minus_mask0")}}
-    for name, value in values.items():
-        lines.append(_line(name.replace("_", " "), value, report["intervals"][name]))
+    alike = report["every_part_alike"]
+    lines = ["", f"{report['teacher']}: {report['clicks']} clicks on {len(report['meshes'])} meshes", "",
+             "| one click | IoU, parts weighted as clicked | 95 % interval | every visible part alike |", "|---|---|---|---|"]
+    more = ("two_clicks", "three_clicks", "small_parts", "oracle_minus_mask0")
+    for name in (*report["one_click"], *more):
+        values = [r["one_click"][name] if name in r["one_click"] else r[name] for r in (report, alike)]
+        lines.append(_line(name.replace("_", " "), values[0], report["intervals"][name], values[1]))
     for name, entry in report["baselines"].items():
         if entry is not None:
             setting = f" (best of its parameters: {entry['parameter']:g})" if "parameter" in entry else ""
-            lines.append(_line(name.replace("_", " ") + setting, entry["iou"], entry["interval"]))
+            other = alike["another_person"]["iou"] if name == "another_person" else None
+            lines.append(_line(name.replace("_", " ") + setting, entry["iou"], entry["interval"], other))
     lines += ["", "| | clicks | mask 0 | oracle | two clicks |", "|---|---|---|---|---|"]
     for name, entry in {**{f"{size} px": e for size, e in report["by_size"].items()}, **report["by_category"]}.items():
         if entry["clicks"]:
@@ -225,8 +236,10 @@ def table(report: dict) -> str:
     return "\n".join(lines)
 
 
-def _line(name: str, value: float | None, interval: list[float] | None) -> str:
-    return f"| {name} | - | |" if value is None else f"| {name} | {value:.3f} | {interval[0]:.3f} to {interval[1]:.3f} |"
+def _line(name: str, value: float | None, interval: list[float] | None, alike: float | None) -> str:
+    if value is None:
+        return f"| {name} | - | - | - |"
+    return f"| {name} | {value:.3f} | {interval[0]:.3f} to {interval[1]:.3f} | {'' if alike is None else f'{alike:.3f}'} |"
 
 
 if __name__ == "__main__":

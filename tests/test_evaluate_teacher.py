@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from SAM_repo.image_baselines import BASELINES, ViewImage, disc, flood_fill, occlusions, watershed_of_distance
-from SAM_repo.teacher_evaluation import (MIN_PIXELS, ShapeViews, affinity, ask, auc_and_margin, best_baselines, click_rows, clicks_on_every_part,
-                                         iou, mask_levels, nesting, other_people, render_labelled, score_errors, summarise)
+from SAM_repo.teacher_evaluation import (MIN_PIXELS, Rows, ShapeViews, affinity, ask, auc_and_margin, best_baselines, by_category, click_rows,
+                                         clicks_on_every_part, iou, mask_levels, nesting, other_people, render_labelled, score_errors, summarise)
 from SAM_repo.teacher_overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
 from scripts import evaluate_teacher
 from tests.fakes import FakeTeacher
@@ -171,20 +171,37 @@ def test_affinity_is_one_for_an_embedding_of_the_parts_and_a_half_for_noise(view
 def _row(ious: list[float], area: int = 1000, score: int = 0, **more) -> dict:
     scores = [0.1, 0.1, 0.1]
     scores[score] = 0.8
-    return dict(ious=[[v, v / 2] for v in ious], scores=scores, area=area, areas=[area, area // 2], second=0.9, third=1.0, sizes=[10, 5, 20],
+    return dict(view=0, ious=[[v, v / 2] for v in ious], scores=scores, area=area, areas=[area, area // 2], second=0.9, third=1.0, sizes=[10, 5, 20],
                 inside=[1.0, 0.8], others=[0.7, 0.5], baselines={name: [0.1] * (len(p) - 1) + [0.3] for name, (_, p) in BASELINES.items()}) | more
 
 
 def test_the_summary_is_means_over_clicks() -> None:
-    groups = [[_row([0.2, 0.4, 0.6], score=1), _row([0.8, 0.1, 0.1], area=100)], [_row([0.5, 0.5, 0.5])]]
-    result = summarise(groups)
+    groups = [[_row([0.2, 0.4, 0.6], score=1), _row([0.8, 0.1, 0.1], area=100)], [_row([0.5, 0.5, 0.5])], []]
+    rows = Rows.all_alike(groups)
+    result = summarise(rows)
     assert result["one_click"] == pytest.approx(dict(mask0=0.5, mask1=1 / 3, mask2=0.4, best=1.7 / 3, oracle=1.9 / 3))
     assert result["small_parts"] == 0.8 and result["small_clicks"] == 1 and result["two_clicks"] == pytest.approx(0.9)
     assert result["oracle_minus_mask0"] == pytest.approx(0.4 / 3)
     assert result["intervals"]["mask0"] == [0.5, 0.5] and result["intervals"]["small_parts"] == [0.8, 0.8]
     assert result["by_size"]["0-200"]["clicks"] == 1 and result["by_size"]["500-2000"]["mask0"] == pytest.approx(0.35)
-    assert best_baselines(groups)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(groups)["disc"]["iou"] == pytest.approx(0.3)
-    assert other_people(groups)["iou"] == pytest.approx(0.6) and other_people([[_row([1, 1, 1], others=[])]]) is None
+    assert by_category(rows, ["a", "b", "a"])["a"] == pytest.approx(dict(clicks=2, mask0=0.5, oracle=0.7, two_clicks=0.9))
+    assert best_baselines(rows)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(rows)["disc"]["iou"] == pytest.approx(0.3)
+    assert other_people(rows)["iou"] == pytest.approx(0.6) and other_people(Rows.all_alike([[_row([1, 1, 1], others=[])]])) is None
+
+
+def test_parts_weigh_by_their_area_within_a_view_and_views_alike() -> None:
+    groups = [[_row([0.2] * 3, area=1000), _row([0.8] * 3, area=100), _row([0.5] * 3, view=1)], [_row([0.1] * 3, area=40)]]
+    large, small = 1000**0.35, 100**0.35
+    expected = ((0.2 * large + 0.8 * small) / (large + small) + 0.5 + 0.1) / 3
+    assert summarise(Rows.as_clicked(groups))["one_click"]["mask0"] == pytest.approx(expected)
+
+
+def test_intervals_resample_whole_meshes() -> None:
+    rng = np.random.default_rng(0)
+    groups = [[_row([value] * 3, view=k) for k in range(5)] for value in rng.random(12)]
+    low, high = summarise(Rows.as_clicked(groups), seed=3)["intervals"]["mask0"]
+    values = np.array([group[0]["ious"][0][0] for group in groups])
+    assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(12), rel=0.15)
 
 
 def test_levels_errors_and_nesting_read_the_right_columns() -> None:
@@ -233,7 +250,7 @@ def test_the_report_has_every_key_and_a_second_run_only_reads(benchmark: Path, t
     assert evaluate_teacher.main(options) == 0
     report = json.loads((tmp_path / "teacher.json").read_text())
     assert set(report["one_click"]) == {"mask0", "mask1", "mask2", "best", "oracle"}
-    assert {"two_clicks", "small_parts", "baselines", "by_category", "by_size", "intervals", "embedding", "held_out"} <= set(report)
+    assert {"two_clicks", "small_parts", "baselines", "by_category", "by_size", "every_part_alike", "intervals", "embedding", "held_out"} <= set(report)
     assert set(report["baselines"]) == {*BASELINES, "another_person"} and report["baselines"]["another_person"]["iou"] > 0.5
     assert report["meshes"] == [1] and "no human segmentation" in report["skipped"]["2"]
     assert 0 < report["one_click"]["mask0"] <= report["one_click"]["oracle"] <= 1

@@ -16,7 +16,7 @@ from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
 from SAM_repo.vit_t_data import (VIEW_SIZE, TrainingViews, draw_clicks, light_view, make_batch, mirror, shape_views, soft_masks, stored_views,
                                  write_shape)
 from SAM_repo.vit_t_plot import plot_curve
-from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data, score_errors
+from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data, head_errors
 from SAM_repo.vit_t_training import TrainConfig, corrective_clicks, hard_iou, mask_loss, orthogonalise, part_boundaries
 from scripts import train_vit_t
 from utils.cameras import orbit_cameras
@@ -270,9 +270,9 @@ def _score_rows(count: int, generator: torch.Generator, slope: float = 0.2) -> S
 def test_the_fitted_head_predicts_the_iou_of_shapes_it_has_not_seen(generator: torch.Generator) -> None:
     head = build_vit_t(TINY).mask_decoder.iou_prediction_head
     rows = _score_rows(3000, generator)
-    before = score_errors(head, rows)["one_click"]
+    before = head_errors(head, rows)["one_click"]
     fitted, errors = fit_head(head, rows, ScoreConfig(epochs=8, batch=64, lr=3e-3))
-    assert before > 0.15 and errors["one_click"] < 0.05 and score_errors(fitted, _score_rows(500, generator))["one_click"] < 0.05
+    assert before > 0.15 and errors["one_click"] < 0.05 and head_errors(fitted, _score_rows(500, generator))["one_click"] < 0.05
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(monke
     options = ["score", "--data", str(tmp_path / "data"), "--weights", str(weights), "--shapes", "40", "--first_shape", "80", "--epochs", "3"]
     train_vit_t.main([*options, "--output", str(tmp_path / "after.pth")])
     before, after = (torch.load(path, weights_only=True) for path in (weights, tmp_path / "after.pth"))
-    assert after["score_config"]["shapes"] == 40 and after["score_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
+    assert after["score_config"]["shapes"] == 40 and after["head_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
     answers = []
     for stored in (before, after):
         sam = build_vit_t(TINY)
