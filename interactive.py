@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    print(f"making {args.obj_path} ready ...", flush=True)
     studio = start(args)
     address = "127.0.0.1" if args.host in ("0.0.0.0", "") else args.host
     who = "only this machine can open it" if args.host in (LOCAL, "localhost", "::1") else "EVERYONE who can reach this machine can open it"

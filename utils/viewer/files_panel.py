@@ -41,18 +41,18 @@ class FilesPanel:
         with gui.add_folder("Session"):
             panels.press(gui.add_button("Save session", icon=viser.Icon.DEVICE_FLOPPY), self._save)
             self.sessions = gui.add_dropdown("Saved", [NOTHING])
-            panels.press(gui.add_button("Reopen", icon=viser.Icon.FOLDER_OPEN), self._reopen)
-            panels.on(gui.add_upload_button("Reopen a file ...", icon=viser.Icon.UPLOAD, mime_type="application/json"), self._reopen_upload)
+            panels.press(gui.add_button("Reopen", icon=viser.Icon.FOLDER_OPEN, color="gray"), self._reopen)
+            panels.on(gui.add_upload_button("Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json"), self._reopen_upload)
         with gui.add_folder("Another mesh"):
             self.meshes = gui.add_dropdown("Mesh", [NOTHING])
             panels.press(gui.add_button("Open", icon=viser.Icon.FOLDER_OPEN), self._open)
-            panels.on(gui.add_upload_button("Open a file ...", icon=viser.Icon.UPLOAD), self._open_upload)
+            panels.on(gui.add_upload_button("Open a file ...", icon=viser.Icon.UPLOAD, color="gray"), self._open_upload)
         with gui.add_folder("Refine on this mesh"):
             self.refine_note = gui.add_html("")
             self.refine = gui.add_button("Start refining", icon=viser.Icon.WAND)
             panels.press(self.refine, self._start)
             self.progress = gui.add_progress_bar(0.0, visible=False)
-            self.cancel = gui.add_button("Cancel", icon=viser.Icon.X, visible=False)
+            self.cancel = gui.add_button("Cancel", icon=viser.Icon.X, color="gray", visible=False)
             panels.press(self.cancel, self._cancel)
         self.where = gui.add_html("")
 

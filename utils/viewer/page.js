@@ -9,7 +9,7 @@
     const c = i / 255;
     return 255 * (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
   });
-  let sent = 0;
+  let sent = 0, moved = null, scheduled = false;
 
   page.send = (value) => {
     value.n = ++sent;
@@ -102,6 +102,7 @@
     viser().requestRender();
     requestAnimationFrame(() => { page.painted = { count: update.count, time: performance.now() }; });
     if (page.stroke) page.stroke.waiting = false;
+    else if (moved) hover();  // what is under the cursor may belong to something else now
   };
 
   // --- what is under the cursor --------------------------------------------------------------------
@@ -170,7 +171,6 @@
     return box;
   }
 
-  let moved = null, scheduled = false;
   function hover() {
     scheduled = false;
     const box = label(), shape = page.shape, viewer = viser();

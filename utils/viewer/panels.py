@@ -101,7 +101,7 @@ class Panels:
             self.single = gui.add_checkbox("Single click", page.single, hint="Every click starts a new selection")
             self.on(self.single, lambda value: setattr(page, "single", value))
             self.clicks = gui.add_dropdown("Clicks", [NO_CLICKS])
-            self.remove = gui.add_button("Remove this click", icon=viser.Icon.TRASH)
+            self.remove = gui.add_button("Remove this click", icon=viser.Icon.TRASH, color="gray")
             self.press(self.remove, self._remove_click)
         with gui.add_folder("How much"):
             self.level = gui.add_button_group("Part size", list(LEVELS), hint="Keys 1, 2 and 3")
@@ -174,14 +174,14 @@ class Panels:
         self.part = gui.add_dropdown("Part", [NO_PARTS])
         self.on(self.part, lambda _: self.refresh())
         self.part_name = gui.add_text("Rename to", "")
-        self.press(gui.add_button("Rename", icon=viser.Icon.PENCIL), self._rename)
+        self.press(gui.add_button("Rename", icon=viser.Icon.PENCIL, color="gray"), self._rename)
         look = gui.add_button_group("Show", ["Hide / show", "Lock / unlock"], hint="A locked part keeps its faces")
         self.on(look, self._toggle)
         edit = gui.add_button_group("Faces", ["Select them", "Add selection"])
         self.on(edit, self._edit_part)
         self.other = gui.add_dropdown("Merge with", [NO_OTHER])
-        self.press(gui.add_button("Merge", icon=viser.Icon.ARROWS_JOIN), self._merge)
-        self.press(gui.add_button("Delete part", icon=viser.Icon.TRASH, hint="Its faces stay on the model"),
+        self.press(gui.add_button("Merge", icon=viser.Icon.ARROWS_JOIN, color="gray"), self._merge)
+        self.press(gui.add_button("Delete part", icon=viser.Icon.TRASH, color="gray", hint="Its faces stay on the model"),
                    lambda: do(lambda s: s.delete_part(self._part().id)))
         with gui.add_folder("All parts"):
             self.exclusive = gui.add_checkbox("Exclusive", True, hint="The clicks of kept parts count as excluded")
@@ -224,8 +224,8 @@ class Panels:
     def _shape_tab(self, gui: viser.GuiApi) -> None:
         do = self.page.do
         gui.add_html(_paragraph("Change the selected part of the shape. Undo brings everything back; Files exports it."))
-        self.press(gui.add_button("Delete selection", icon=viser.Icon.ERASER), lambda: do(lambda s: s.edit("delete")))
-        self.press(gui.add_button("Keep only selection", icon=viser.Icon.CROP), lambda: do(lambda s: s.edit("keep")))
+        self.press(gui.add_button("Delete selection", icon=viser.Icon.ERASER, color="gray"), lambda: do(lambda s: s.edit("delete")))
+        self.press(gui.add_button("Keep only selection", icon=viser.Icon.CROP, color="gray"), lambda: do(lambda s: s.edit("keep")))
         self.size = gui.add_slider("Size left", 0.1, 0.95, 0.05, 0.7)
         self.press(gui.add_button("Shrink selection", icon=viser.Icon.ARROWS_MINIMIZE), lambda: do(lambda s: s.edit("shrink", self.size.value)))
         self.distance = gui.add_slider("Distance", -0.2, 0.2, 0.01, 0.05, hint="Along the normals; the object has radius 1")
@@ -256,7 +256,7 @@ class Panels:
             hint = "<b>Nothing selected.</b> Add a positive click, or choose a coarser part."
         else:
             hint = "<b>Click the next part.</b> Kept parts are in the Parts tab, export is in Files."
-        last = f" · last vertex {page._last_hit}" if page._last_hit is not None else ""
+        last = f" · vertex {page._last_hit}" if page._last_hit is not None else ""
         head = f"<b>{html.escape(page.loaded.name)}</b> <span style='opacity:.6'>{html.escape(page.loaded.opened.label)}{last}</span>"
         _set(self.header, "content", _paragraph(f"<div style='min-height:5.8em'>{head}<br>{hint}</div>"))
         self.keep.disabled = count == 0

@@ -17,7 +17,7 @@ from utils.session.state import Click
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
 SCRIPT = Path(__file__).with_name("page.js")
-EYE = np.array([1.5, 0.85, 1.9])  # where the camera stands at first; the object has radius 1
+EYE = np.array([1.6, 0.85, 2.05])  # where the camera stands at first; the object has radius 1
 FIELD_OF_VIEW = 0.8  # vertical, radians
 
 

@@ -148,7 +148,8 @@ class Studio:
             running.cancel()
         for page in list(self.pages.values()):
             page.close()
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
 
     def _refuse_sharing(self) -> None:
         """viser can open a tunnel to the outside when a client asks for it; nobody here did."""
