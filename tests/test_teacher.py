@@ -224,7 +224,7 @@ def test_embedded_weights_fit_in_25_megabytes_and_say_how_they_were_trained() ->
     path = CHECKPOINT_DIR / EMBEDDED
     assert path.stat().st_size <= 25e6
     stored = torch.load(path, weights_only=True)
-    assert stored["trained"]["images"] > 0 and "seed" in stored["train_config"]
+    assert stored["trained"]["images"] > 0 and "seed" in stored["train_config"] and stored["score_config"]["shapes"] > 0
 
 
 def test_embedding_values_fit_the_feature_fields_tanh(embedded: SamTeacher, mallet_view) -> None:
