@@ -174,9 +174,11 @@ class PriorSegmenter:
             self._held.popitem(last=False)
 
     def _on_fine_faces(self, logits: np.ndarray, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """(K, E): borders drawn, then each row tidied; ascending along K if the logits are."""
+        """(K, E): borders drawn, then each row tidied. Of three, the outer ones are kept on their side of the default."""
         rows = [self.borders.tidy(row, faces[positive], faces[~positive]) for row in self.borders.on_faces(logits)]
-        return np.maximum.accumulate(np.stack(rows), axis=0)
+        if len(rows) == 3:
+            rows = [np.minimum(rows[0], rows[1]), rows[1], np.maximum(rows[1], rows[2])]
+        return np.stack(rows)
 
 
 def blend(logits: np.ndarray, granularity: float | None) -> np.ndarray:

@@ -1,0 +1,314 @@
+"""The prior decoder: nodes, diffusion, what clicks and views say, clean borders, and answers on meshes never seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+
+import decoder
+from models.prior_network import PriorConfig, PriorNetwork
+from models.prior_segmenter import WEIGHTS, PriorSegmenter, load_prior
+from SAM_repo.teacher import load_teacher
+from tests.fakes import FakeTeacher
+from utils.clicks import Clicks
+from utils.errors import UserError
+from utils.export import save_colored_mesh
+from utils.files import save_torch
+from utils.mesh import Mesh, load_mesh
+from utils.prior_borders import Borders
+from utils.prior_data import choose_clicks, depth_inside, without_details
+from utils.prior_graph import Patches, diffusion_modes, spread_out, subdivided
+from utils.prior_inputs import NodeTensors
+from utils.prior_training import PriorTraining, TrainingShape, batch_of, correct, draw_set, hard_iou, segmentation_loss, train_rounds
+from utils.prior_views import NodeViews, fill_unseen
+
+
+@pytest.fixture(scope="module")
+def patches(two_boxes) -> Patches:
+    return Patches(two_boxes, nodes=200)
+
+
+@pytest.fixture(scope="module")
+def views(patches) -> NodeViews:
+    return NodeViews.render(patches, FakeTeacher(), views=8)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An untrained prior for the teacher without weights."""
+    torch.manual_seed(3)
+    network = PriorNetwork(PriorConfig(width=16, click_layers=2))
+    torch.nn.init.normal_(network.head.weight, std=2.0)  # so that answers differ from place to place
+    path = tmp_path_factory.mktemp("prior") / "prior.pt"
+    save_torch(path, {"config": network.config.to_dict(), "weights": network.state_dict(), "teacher": FakeTeacher.name,
+                      "field_mean": torch.zeros(256), "field_components": torch.eye(256)[:, :64]})
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenter(two_boxes, weights) -> PriorSegmenter:
+    return PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8)
+
+
+# --- nodes --------------------------------------------------------------------------------------
+
+
+def test_subdivided_faces_cover_the_faces_they_come_from(tetrahedron):
+    fine, parent = subdivided(tetrahedron, 0.3)
+    assert np.allclose(np.bincount(parent, fine.face_areas) / fine.face_areas.sum(), tetrahedron.face_areas / tetrahedron.face_areas.sum())
+    assert np.allclose(fine.face_normals, tetrahedron.face_normals[parent], atol=1e-5)
+    sides = np.sort(fine.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    assert (np.unique(sides, axis=0, return_counts=True)[1] == 2).all(), "a side without its neighbour: the halving does not conform"
+    assert np.linalg.norm(np.diff(fine.vertices[sides], axis=1), axis=2).max() <= 0.3
+    assert np.allclose(fine.vertices[:4], tetrahedron.normalized)
+
+
+def test_fine_meshes_are_left_as_they_are(icosphere):
+    assert subdivided(icosphere, 1.0)[0] is icosphere
+
+
+def test_nodes_hold_the_whole_surface_and_do_not_straddle_the_crease(patches, two_boxes, two_boxes_head):
+    assert np.isclose(patches.graph.area.sum(), 1, atol=1e-5)
+    assert np.array_equal(np.unique(patches.node), np.arange(len(patches.graph)))
+    on_head = two_boxes_head[two_boxes.faces[:, 0]][patches.parent]
+    share = np.bincount(patches.node, on_head) / np.bincount(patches.node)
+    assert np.isin(share, (0, 1)).mean() > 0.95
+
+
+def test_interpolation_reproduces_constants(patches):
+    assert np.allclose(patches.interpolation @ np.ones(len(patches.graph)), 1, atol=1e-9)
+
+
+def test_diffusion_modes_give_the_heat_kernel():
+    generator = np.random.default_rng(0)
+    pairs = np.array([(i, j) for i in range(12) for j in range(i + 1, 12) if generator.random() < 0.4 or j == i + 1])
+    conductance, share = generator.uniform(0.1, 2, len(pairs)), generator.dirichlet(np.full(12, 5.0))
+    modes, rates = diffusion_modes(pairs, conductance, share, 16)
+    laplacian = np.zeros((12, 12))
+    for (i, j), c in zip(pairs, conductance):
+        laplacian[[i, j], [i, j]] += c
+        laplacian[[i, j], [j, i]] -= c
+    slow = expm(-0.05 * laplacian / share[:, None])  # of dx/dt = -M^-1 L x
+    fast = modes @ np.diag(np.exp(-0.05 * rates)) @ modes.T @ np.diag(share)
+    assert np.allclose(fast, slow, atol=1e-4)
+
+
+def test_spread_out_points_are_the_farthest():
+    points = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
+    chosen = [0]
+    for _ in range(9):
+        chosen.append(int(np.min([np.linalg.norm(points - points[c], axis=1) for c in chosen], axis=0).argmax()))
+    assert sorted(chosen) == spread_out(points, 10).tolist()
+
+
+# --- what the network reads ---------------------------------------------------------------------
+
+
+def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
+    nodes = NodeTensors.of(patches.graph, np.random.default_rng(0).normal(size=(len(patches.graph), 8)), np.ones(len(patches.graph)))
+    values = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    weight = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(1))
+    for averaging in (nodes.plain, nodes.concave):
+        dense = averaging.matrix.to_dense()
+        assert torch.allclose(dense.sum(dim=1), torch.ones(len(nodes)), atol=1e-5)
+        assert torch.allclose(averaging(values), dense @ values, atol=1e-5)
+        gradient, = torch.autograd.grad((averaging(values) * weight).sum(), values)
+        assert torch.allclose(gradient, dense.T @ weight, atol=1e-5)
+
+
+def test_masks_of_many_clicks_are_those_of_each(views):
+    faces = views.patches.center[np.flatnonzero(views.seen > 0.4)[[3, 20, 40]]]
+    together = views.click_masks(faces)
+    assert together.shape == (3, views.num_nodes, 4) and together[..., 3].max() > 0
+    for row, face in enumerate(faces):
+        assert np.allclose(views.click_masks(np.array([face]))[0], together[row], atol=1e-6)
+        assert together[row, views.patches.node[face], 0] > 0.5  # the clicked node is in the click's own mask
+
+
+def test_views_reload_as_they_were(views):
+    again = NodeViews.from_arrays(views.patches, views.teacher, views.to_arrays())
+    assert np.array_equal(again.features(), views.features()) and np.array_equal(again.seen, views.seen)
+
+
+def test_unseen_nodes_take_their_neighbours_value():
+    pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4)])
+    values = np.array([[1.0], [0], [0], [0], [3.0]])
+    filled = fill_unseen(values, np.array([True, False, False, False, True]), pairs)
+    assert np.allclose(filled[:, 0], [1, 1, 2, 3, 3])
+
+
+# --- borders ------------------------------------------------------------------------------------
+
+
+def test_tidy_drops_stray_pieces_closes_holes_and_obeys_clicks(icosphere):
+    borders = Borders(Patches(icosphere, nodes=60))
+    points = borders.patches.centroids
+    cap = points[:, 1] > 0.2
+    hole, stray = int(np.argmax(points[:, 1])), int(np.argmin(points[:, 1]))
+    probability = np.where(cap, 0.9, 0.1)
+    probability[hole], probability[stray] = 0.1, 0.9
+    included = np.array([int(np.argmax(cap * points[:, 0]))])
+    assert np.array_equal(borders.tidy(probability, included, np.array([], dtype=int)) > 0.5, cap)
+    excluded = np.array([hole])
+    assert not borders.tidy(probability, included, excluded)[hole] > 0.5  # a hole that was clicked stays
+    assert borders.tidy(np.zeros(len(points)), included, excluded)[included] > 0.5
+
+
+def test_faces_take_the_values_of_their_nodes_and_keep_candidates_in_order(patches):
+    borders = Borders(patches)
+    logits = np.where(patches.graph.position[:, 1] > 0.3, 4.0, -4.0)
+    probability = borders.on_faces(np.stack([logits - 1, logits, logits + 1]))
+    assert (np.diff(probability, axis=0) >= -1e-9).all()
+    assert ((probability[1] > 0.5) == (patches.centroids[:, 1] > 0.3)).mean() > 0.93
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def test_candidates_are_nested_and_granularity_leads_from_one_to_the_next(segmenter):
+    clicks = Clicks.from_lists([120], [10])
+    candidates = segmenter.candidates(clicks)
+    assert candidates.probability.shape == (3, segmenter.num_vertices) and candidates.probability.dtype == np.float32
+    assert candidates.quality.shape == (3,) and ((candidates.quality >= 0) & (candidates.quality <= 1)).all()
+    assert (np.diff(candidates.probability, axis=0) >= -1e-6).all()
+    for granularity in (0.5, None):
+        assert np.allclose(segmenter.segment(clicks, granularity), candidates.probability[1], atol=1e-5)
+    steps = np.stack([segmenter.segment(clicks, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    assert (np.diff(steps.sum(axis=1)) >= -1e-4).all()
+
+
+def test_clicked_vertices_are_obeyed(segmenter):
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        vertices = generator.choice(segmenter.num_vertices, size=4, replace=False)
+        for row in segmenter.candidates(Clicks.from_lists(vertices[:2], vertices[2:])).probability:
+            assert (row[vertices[:2]] > 0.5).all() and (row[vertices[2:]] < 0.5).all()
+
+
+def test_order_and_copies_of_clicks_do_not_matter(segmenter):
+    first = segmenter.segment(Clicks.from_lists([120, 30], [10]))
+    assert np.array_equal(segmenter.segment(Clicks.from_lists([30, 120, 30], [10, 10])), first)
+
+
+def test_coarse_faces_are_answered_whole(tetrahedron, weights):
+    segmenter = PriorSegmenter(tetrahedron, FakeTeacher(), weights=weights, views=6)
+    probability = segmenter.segment_faces(np.array([2]), np.array([True]))
+    assert probability.shape == (4,) and segmenter.segment(Clicks.from_lists([1])).shape == (4,)
+
+
+def test_views_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path):
+    first = PriorSegmenter(two_boxes, FakeTeacher(), tmp_path, weights, views=6).segment(Clicks.from_lists([120]))
+    teacher = FakeTeacher()
+    assert np.array_equal(PriorSegmenter(two_boxes, teacher, tmp_path, weights, views=6).segment(Clicks.from_lists([120])), first)
+    assert teacher.embed_calls == 0
+    path, = tmp_path.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:5000])
+    assert np.array_equal(PriorSegmenter(two_boxes, teacher, tmp_path, weights, views=6).segment(Clicks.from_lists([120])), first)
+    assert teacher.embed_calls > 0
+
+
+def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes, weights, tmp_path):
+    with pytest.raises(UserError, match="--SAM vit_t"):
+        PriorSegmenter(two_boxes, FakeTeacher())
+    with pytest.raises(UserError, match="no prior decoder at"):
+        load_prior(tmp_path / "none.pt")
+    save_torch(tmp_path / "other.pt", {"config": {"width": 8}})
+    with pytest.raises(UserError, match="does not hold a prior decoder"):
+        load_prior(tmp_path / "other.pt")
+    with_stray = Mesh(np.concatenate([two_boxes.vertices, [[0.0, 0, 0]]]), two_boxes.faces)
+    with pytest.raises(UserError, match="belongs to no face"):
+        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).segment(Clicks.from_lists([two_boxes.num_vertices]))
+
+
+def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two_boxes_head):
+    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), views=10)
+    click = int(np.argmax(two_boxes.normalized @ [1, 0.2, 0.1]))
+    selected = segmenter.segment(Clicks.from_lists([click])) > 0.5
+    assert (selected & two_boxes_head).sum() / (selected | two_boxes_head).sum() > 0.7
+    assert WEIGHTS.stat().st_size < 5e6
+
+
+@pytest.mark.slow
+def test_a_mesh_without_a_decoder_is_answered_at_once(two_boxes, tmp_path, capsys):
+    """The command that a newcomer types: views, field and answer on the spot."""
+    save_colored_mesh(tmp_path / "mallet.ply", two_boxes, np.full((two_boxes.num_vertices, 3), 0.5))
+    command = ["--mode", "test", "--obj_path", str(tmp_path / "mallet.ply"), "--save_dir", str(tmp_path / "out"), "--device", "cpu"]
+    assert decoder.main([*command, "--select_vertices", "100"]) == 0
+    assert "prior decoder" in capsys.readouterr().out
+    assert (np.load(tmp_path / "out" / "vertex_probability_v100.npy") > 0.5)[100]
+    with pytest.raises(UserError, match="no decoder checkpoint"):
+        decoder.main([*command, "--select_vertices", "100", "--segmenter", "trained"])
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shape(patches, views, two_boxes, two_boxes_head) -> TrainingShape:
+    head = two_boxes_head[two_boxes.faces[:, 0]][patches.parent]
+    part = (np.bincount(patches.node, head) > 0).astype(np.int64)
+    clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng(0))
+    graph = patches.graph
+    arrays = {name: getattr(graph, name) for name in ("position", "normal", "area", "curvature", "thickness", "pairs", "length", "conductance",
+                                                      "modes", "rates")}
+    return TrainingShape({**arrays, "family": np.array("mallet"), "features": views.features()[:, :64], "seen": views.seen, "part": part,
+                          "group": np.zeros_like(part), "clicks": clicks, "masks": np.round(views.click_masks(patches.center[clicks]) * 255)})
+
+
+def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        click_set = draw_set(shape, PriorTraining(border_noise=0.0), rng)
+        assert click_set.target[click_set.nodes[0]]
+        selected = np.zeros(len(shape.graph), dtype=bool)
+        before = len(click_set.nodes)
+        correct(shape, click_set, selected, rng)
+        if len(click_set.nodes) > before:
+            assert click_set.positive[-1] and click_set.target[click_set.nodes[-1]]
+
+
+def test_depth_is_the_distance_to_the_nearest_node_outside(shape):
+    region = shape.graph.position[:, 1] > 0.2
+    slow = shape.graph.distances_from(np.flatnonzero(~region))[..., 0].min(axis=0)
+    border = depth_inside(region, shape.graph)
+    assert np.allclose(border[region], slow[region], atol=1e-4) and (border[~region] == 0).all()
+
+
+def test_details_join_the_neighbour_they_share_most_border_with():
+    part, group = np.array([0, 0, 0, 1, 2, 2, 2]), np.array([0, 0, 0, 0, 1, 1, 1])
+    area = np.array([0.2, 0.2, 0.1, 0.005, 0.2, 0.2, 0.095])
+    pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
+    merged, groups = without_details(part, group, area, pairs, np.array([1, 1, 0.1, 5.0, 1, 1]))
+    assert merged.tolist() == [0, 0, 0, 0, 1, 1, 1] and groups.tolist() == [0, 0, 0, 0, 1, 1, 1]  # the same group comes first
+
+
+def test_loss_is_least_for_the_target_and_iou_is_by_area():
+    target, weight = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.4, 0.1, 0.3, 0.2])
+    right = segmentation_loss(8 * (2 * target - 1), target, weight)
+    assert right < 0.02 < segmentation_loss(torch.zeros(4), target, weight) < segmentation_loss(8 * (1 - 2 * target), target, weight)
+    assert hard_iou(torch.tensor([1.0, -1, 1, -1]), target, weight).item() == pytest.approx(0.4 / 0.8)
+
+
+def test_training_learns_a_shape_by_heart(shape):
+    torch.manual_seed(0)
+    network = PriorNetwork(PriorConfig(width=16, click_layers=2))
+    optimizer, rng = torch.optim.AdamW(network.parameters(), lr=5e-3), np.random.default_rng(0)
+    settings = PriorTraining(sets=4, rounds=2, border_noise=0.0, dropout=0.0)
+    records = [r for _ in range(30) for r in train_rounds(network, [shape], optimizer, settings, rng)]
+    assert np.mean([r["loss"] for r in records[-8:]]) < 0.5 * np.mean([r["loss"] for r in records[:4]])
+    assert np.mean([r["iou"] for r in records[-8:]]) > 0.8
+
+
+def test_leaving_an_input_out_hides_it(shape):
+    click_set = draw_set(shape, PriorTraining(border_noise=0.0), np.random.default_rng(1))
+    whole = batch_of(shape, [click_set])[3]
+    for name in ("masks", "distances"):
+        hidden = batch_of(shape, [click_set], (name,))[3]
+        assert not torch.equal(hidden, whole)
+    masks = shape.example["masks"]
+    shape.example["masks"] = np.zeros_like(masks)
+    blind = batch_of(shape, [click_set], ("masks",))[3]
+    shape.example["masks"] = masks
+    assert torch.equal(batch_of(shape, [click_set], ("masks",))[3], blind)
