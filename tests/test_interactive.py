@@ -440,9 +440,12 @@ def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icospher
     tab.press("Start refining")
     assert "no SAM checkpoint here; do this" in tab.noted("Refining failed")
     assert (_click(tab, icosphere, _top(icosphere))["labels"] == SELECTED).any()
-    _fake_training(studio, monkeypatch, "pass")
+    commands = []
+    monkeypatch.setattr("utils.viewer.files_panel.pipeline_command", lambda *values: commands.append(values[-1]) or [sys.executable, "-c", "pass"])
+    tab.set("Start over", True)
     tab.press("Start refining")
     tab.noted("the training left no decoder")
+    assert commands == [("--overwrite", "1")]
 
 
 def test_training_can_be_cancelled(tab, icosphere, studio, monkeypatch):
@@ -454,6 +457,15 @@ def test_training_can_be_cancelled(tab, icosphere, studio, monkeypatch):
     tab.press("Cancel")
     tab.noted("cancelled")
     assert time.monotonic() - started < 8 and not studio._refinements
+
+
+def test_real_progress_bars_are_read():
+    """The stages' bars show only on a terminal, so the process gets one."""
+    seen = []
+    body = ("import time\nfrom tqdm import tqdm\nprint('== decoder training', flush=True)\n"
+            "for _ in tqdm(range(20), disable=None, mininterval=0): time.sleep(0.01)")
+    running = Refinement([sys.executable, "-c", body], lambda: seen.append(running.progress))
+    assert running.wait(30) == "done" and len([value for value in seen if 0.45 < value < 0.97]) > 5
 
 
 def test_progress_never_goes_back():

@@ -174,11 +174,9 @@ def save_picture(path: str | Path, session: Session, cameras: Cameras) -> None:
     if not shown.any():
         raise UserError("there is nothing to see: everything is hidden")
     labelling = Labelling.of(session)
-    # Around the original's centre and scale, where the camera stands; one vertex for each corner keeps borders sharp.
-    places = (shape.vertices - mesh.center) / mesh.scale
-    corners = mesh.faces[shown]
-    seen = _FixedFrame(places[corners.ravel()], np.arange(corners.size).reshape(-1, 3))
-    colors = np.asarray(labelling.colors, dtype=np.float32)[np.maximum(labelling.labels[shown], 0)].repeat(3, axis=0)
+    # In the original's frame, where the camera stands, also when the shape was edited.
+    seen = _FixedFrame((shape.vertices - mesh.center) / mesh.scale, mesh.faces[shown])
+    colors = labelling.vertex_colors(mesh)
     image = MeshPainter(Rasterizer(seen, "embree")).images(cameras, colors)[0]
     with atomic_path(path) as temporary:
         Image.fromarray(np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)).save(temporary)

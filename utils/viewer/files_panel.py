@@ -49,6 +49,7 @@ class FilesPanel:
             panels.on(gui.add_upload_button("Open a file ...", icon=viser.Icon.UPLOAD, color="gray"), self._open_upload)
         with gui.add_folder("Refine on this mesh"):
             self.refine_note = gui.add_html("")
+            self.anew = gui.add_checkbox("Start over", False, hint="Do not go on from what an earlier run left")
             self.refine = gui.add_button("Start refining", icon=viser.Icon.WAND)
             panels.press(self.refine, self._start)
             self.progress = gui.add_progress_bar(0.0, visible=False)
@@ -176,7 +177,7 @@ class FilesPanel:
             raise UserError("this mesh is being refined already")
         query = next((str(click.vertex) for click in page.session.state.clicks if click.positive), str(int(loaded.mesh.faces[0, 0])))
         command = pipeline_command(page.studio.settings.root, loaded.mesh.path, self._out_dir(), query,
-                                   page.studio.settings.refine_options)
+                                   (*page.studio.settings.refine_options, *(("--overwrite", "1") if self.anew.value else ())))
         page.studio.refine(loaded, command, self._out_dir())
 
     def _cancel(self) -> None:
@@ -184,8 +185,8 @@ class FilesPanel:
         if running is not None:
             running.cancel()
 
-    def refinement_changed(self, finished: str = "", message: str = "") -> None:
-        """Called on the page's thread for every page that shows the mesh."""
+    def refinement_changed(self, finished: str, message: str) -> None:
+        """Called on the page's thread, for every page that shows the mesh; finished: "" while it runs."""
         self._show_refinement()
         if finished == "done":
             self.page.session.use(self.page.loaded.answers)
@@ -195,7 +196,8 @@ class FilesPanel:
         elif finished == "cancelled":
             self.page.say("Refining cancelled. What was finished is kept; starting again goes on from there.")
         elif finished == "failed":
-            self.page.say(f"Refining failed: {message}", error=True, seconds=30)
+            hint = " Or tick 'Start over'." if "--overwrite" in message else ""
+            self.page.say(f"Refining failed: {message}{hint}", error=True, seconds=30)
 
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)

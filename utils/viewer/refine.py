@@ -31,7 +31,7 @@ class Refinement:
         self._on_change, self._tail = on_change, deque(maxlen=30)
         self._cancelled = False
         reader, writer = _terminal()
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, cwd=cwd,
                                              env=environment, start_new_session=True)
@@ -109,8 +109,13 @@ def pipeline_command(root: Path, mesh_path: Path, out_dir: Path, query: str, opt
 def _terminal() -> tuple[int, int]:
     """Both ends of something the process writes to: a terminal where there is one, since progress bars ask for it."""
     try:
+        import fcntl
         import pty
+        import struct
+        import termios
 
-        return pty.openpty()
+        reader, writer = pty.openpty()
     except (ImportError, OSError):
         return os.pipe()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # in one without columns bars have no percentage
+    return reader, writer
