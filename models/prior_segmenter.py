@@ -156,7 +156,7 @@ class PriorSegmenter:
             nodes, sign = torch.from_numpy(self.patches.node[faces]), torch.from_numpy(positive)
             channels = self.nodes.click_channels(nodes, sign, distances, masks, self.without)
             logits, quality = self.network(self.nodes, self.encoded, nodes[None], sign[None], torch.ones_like(sign)[None], channels[None])
-            self._answers[key] = (logits[0].float().numpy(), quality[0].float().sigmoid().numpy())
+            self._answers[key] = _settled(logits[0].float().numpy(), quality[0].float().sigmoid().numpy(), len(faces))
             while len(self._answers) > 16:
                 self._answers.popitem(last=False)
         return self._answers[key]
@@ -179,6 +179,16 @@ class PriorSegmenter:
         if len(rows) == 3:
             rows = [np.minimum(rows[0], rows[1]), rows[1], np.maximum(rows[1], rows[2])]
         return np.stack(rows)
+
+
+def _settled(logits: np.ndarray, quality: np.ndarray, clicks: int) -> tuple[np.ndarray, np.ndarray]:
+    """With several clicks, of which the later ones are corrections, the candidate that is expected to be best is the default."""
+    best = int(quality.argmax())
+    if clicks == 1 or best == 1:
+        return logits, quality
+    logits, quality = logits.copy(), quality.copy()
+    logits[1], quality[1] = logits[best], quality[best]
+    return logits, quality
 
 
 def blend(logits: np.ndarray, granularity: float | None) -> np.ndarray:
