@@ -289,7 +289,7 @@ def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(monke
     options = ["score", "--data", str(tmp_path / "data"), "--weights", str(weights), "--shapes", "40", "--first_shape", "80", "--epochs", "3"]
     train_vit_t.main([*options, "--output", str(tmp_path / "after.pth")])
     before, after = (torch.load(path, weights_only=True) for path in (weights, tmp_path / "after.pth"))
-    assert after["score_config"]["shapes"] == 40 and after["head_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
+    assert after["score_config"]["shapes"] == 40 and after["score_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
     answers = []
     for stored in (before, after):
         sam = build_vit_t(TINY)
