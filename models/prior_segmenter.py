@@ -21,9 +21,6 @@ from utils.prior_views import IMAGE_SIZE, VIEWS, NodeViews
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
-# The teacher's masks of the clicks: on labelled meshes answers are as good without, from the second click on better, and three
-# times as fast. (In training most corrections have no masks: prompting for them was the costliest part of the data.)
-LEFT_OUT = ("masks",)
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
 
 
@@ -46,16 +43,17 @@ class PriorSegmenter:
     teacher    the 2D model that embeds and segments its views; the weights belong to one teacher
     cache_dir  folder where the embedded views are kept between runs; None: nothing is kept
     weights    file written by `scripts/train_prior.py export`
-    without    inputs to leave out, of `utils.prior_inputs.INPUTS`
+    without    inputs to leave out, of `utils.prior_inputs.INPUTS`; None: those that the weights name
     views      how many are embedded
 
     Raises UserError if the weights are missing, damaged, or of another teacher.
     """
 
     def __init__(self, mesh: Mesh, teacher: Teacher, cache_dir: str | Path | None = None, weights: str | Path = WEIGHTS,
-                 without: tuple[str, ...] = LEFT_OUT, views: int = VIEWS) -> None:
-        self.mesh, self.teacher, self.num_vertices, self.without = mesh, teacher, mesh.num_vertices, tuple(without)
+                 without: tuple[str, ...] | None = None, views: int = VIEWS) -> None:
+        self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
         self.network, held = load_prior(weights)
+        self.without = tuple(held.get("left_out", ()) if without is None else without)
         kind = held["teacher"].split("-")[0]
         if kind != teacher.name.split("-")[0]:
             raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
