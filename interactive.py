@@ -36,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--precision", choices=PRECISIONS, default="exact", help="of a trained decoder; auto: the fastest")
     add_teacher_options(parser)
     group = parser.add_argument_group("page")
-    group.add_argument("--host", default=LOCAL, help=f"address to listen on; {LOCAL} is this machine only, 0.0.0.0 everyone who can reach it")
+    group.add_argument("--host", default=LOCAL, 
+                       help=f"address to listen on; {LOCAL} is this machine only, 0.0.0.0 everyone who can reach it")
     group.add_argument("--port", type=int, default=8080, help="the next free one is taken if it is in use")
     group.add_argument("--out_dir", type=Path, default=Path("experiments/interactive"), help="the only folder that is written to")
     group.add_argument("--single_click", type=flag, default=False, metavar="0|1", help="every click starts a new selection")
@@ -53,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"making {args.obj_path} ready ...", flush=True)
     studio = start(args)
     address = "127.0.0.1" if args.host in ("0.0.0.0", "") else args.host
-    who = "only this machine can open it" if args.host in (LOCAL, "localhost", "::1") else "EVERYONE who can reach this machine can open it"
+    local = args.host in (LOCAL, "localhost", "::1")
+    who = "only this machine can open it" if local else "EVERYONE who can reach this machine can open it"
     print(f"open http://{address}:{studio.port} in a browser ({who}; Ctrl-C stops)", flush=True)
     print(f"files go to {studio.settings.output.root}", flush=True)
     stopped = threading.Event()

@@ -1,8 +1,8 @@
 """Time of interactive.py from a click to the colours on their way back, for meshes of several sizes.
 
-The client is `tests/viser_client.py`: the page's messages without a browser, over a real connection. The decoder has random weights,
-which take the same time as trained ones; every click is at a new vertex, so no answer is remembered. Processor time is that of server
-and client together: on a machine that does other work it says what the wall clock would without.
+The client is `tests/viser_client.py`: the page's messages without a browser, over a real connection. The decoder has random
+weights, which take the same time as trained ones; every click is at a new vertex, so no answer is remembered. Processor time
+is that of server and client together: on a machine that does other work it says about what the wall clock would without.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from models.click_network import build_network
 from models.segmenter import PRECISIONS, Segmenter
 from tests.viser_client import Tab
 from utils.click_geometry import ClickGeometry
+from utils.clicks import Clicks
 from utils.export import save_colored_mesh
 from utils.mesh import Mesh
 from utils.options import positive_int
@@ -35,7 +36,8 @@ from utils.viewer.studio import Opened, Settings, Studio
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--vertices", type=positive_int, nargs="+", default=[1500, 3000, 11000, 25000, 100000], help="of the meshes; twice as many faces")
+    parser.add_argument("--vertices", type=positive_int, nargs="+", default=[1500, 5500, 11000, 25000, 100000],
+                        help="of the meshes; they have twice as many faces")
     parser.add_argument("--clicks", type=positive_int, default=15, help="on each mesh")
     parser.add_argument("--precision", choices=PRECISIONS, default="exact", help="of the decoder")
     return parser
@@ -82,8 +84,6 @@ def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, 
         busy.append(1000 * (time.process_time() - worked))
     inside = list(page.milliseconds)
     decoding, decoder_busy = [], []
-    from utils.clicks import Clicks
-
     for vertex in np.random.default_rng(1).choice(outward, clicks, replace=False):
         started, worked = time.perf_counter(), time.process_time()
         page.loaded.opened.segmenter.segment(Clicks.from_lists([int(vertex)]))

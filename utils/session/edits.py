@@ -76,8 +76,8 @@ def _apply(mesh: Mesh, shape: EditedShape, edit: ShapeEdit) -> EditedShape:
 def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far each vertex takes part in a move of the faces `chosen` (V,), and the point that stays (3,).
 
-    0 where the part meets the rest, rising over `HELD_RINGS` rings (or what there is of them) to 1; the point is the middle of that border, or of the
-    part where it is attached nowhere.
+    0 where the part meets the rest, rising over `HELD_RINGS` rings (or what there is of them) to 1; the point is the middle
+    of that border, or of the part where it is attached nowhere.
     """
     # Vertices at the same place move together, or the surface would tear at texture seams.
     _, welded = np.unique(mesh.vertices, axis=0, return_inverse=True)

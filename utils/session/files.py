@@ -113,7 +113,8 @@ def load_session(path: str | Path, mesh: Mesh, answers: Answers, surface: Surfac
     return session_from_json(load_json(path, "session file"), mesh, answers, str(path), surface)
 
 
-def session_from_json(held: Any, mesh: Mesh, answers: Answers, source: str = "the session file", surface: Surface | None = None) -> Session:
+def session_from_json(held: Any, mesh: Mesh, answers: Answers, source: str = "the session file",
+                      surface: Surface | None = None) -> Session:
     """The inverse of `session_to_json`; UserError for anything else than such a value."""
     _require(held, FORMAT, mesh, source)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,16 @@ class FilesPanel:
         with gui.add_folder("Export parts"):
             shapes = gui.add_button_group("Shape", list(EXPORTS))
             panels.on(shapes, self._export_shape)
-            others = gui.add_button_group("Other", ["Labels", "Picture", "Clicks"], hint=".seg and .npz; .png of this view; replayable log")
-            panels.on(others, lambda value: {"Labels": self._export_labels, "Picture": self._picture, "Clicks": self._log}[value]())
+            others = gui.add_button_group("Other", list(self._others()),
+                                          hint=".seg and .npz; .png of this view; replayable log")
+            panels.on(others, lambda value: self._others()[value]() if value in self._others() else None)
             self.download = gui.add_checkbox("Also download", False, hint="Send the files to this browser as well")
         with gui.add_folder("Session"):
             panels.press(gui.add_button("Save session", icon=viser.Icon.DEVICE_FLOPPY), self._save)
             self.sessions = gui.add_dropdown("Saved", [NOTHING])
             panels.press(gui.add_button("Reopen", icon=viser.Icon.FOLDER_OPEN, color="gray"), self._reopen)
-            panels.on(gui.add_upload_button("Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json"), self._reopen_upload)
+            upload = gui.add_upload_button("Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json")
+            panels.on(upload, self._reopen_upload)
         with gui.add_folder("Another mesh"):
             self.meshes = gui.add_dropdown("Mesh", [NOTHING])
             panels.press(gui.add_button("Open", icon=viser.Icon.FOLDER_OPEN), self._open)
@@ -67,7 +70,8 @@ class FilesPanel:
         studio, loaded = self.page.studio, self.page.loaded
         meshes = list(studio.mesh_files())
         self.meshes.options = tuple(meshes) or (NOTHING,)
-        here = [name for name, path in studio.mesh_files().items() if loaded.mesh.path and path.resolve() == loaded.mesh.path.resolve()]
+        own = loaded.mesh.path.resolve() if loaded.mesh.path else None
+        here = [name for name, path in studio.mesh_files().items() if path.resolve() == own]
         if here:
             self.meshes.value = here[0]
         self.sessions.options = tuple(studio.session_files()) or (NOTHING,)
@@ -90,7 +94,12 @@ class FilesPanel:
         if not session.state.parts and not session.selection.faces.any() and not session.state.edits:
             raise UserError("there is no part and no selection to export yet: click on the model first")
 
+    def _others(self) -> dict[str, Callable[[], None]]:
+        return {"Labels": self._export_labels, "Picture": self._picture, "Clicks": self._log}
+
     def _export_shape(self, value: str) -> None:
+        if value not in EXPORTS:
+            return
         self._require_something()
         write, suffix = EXPORTS[value]
         path = self._target("parts", suffix)
@@ -145,8 +154,8 @@ class FilesPanel:
         session.selection  # what cannot be asked is refused before anything changes
         self.page.open(self.page.loaded, session)
         same = isinstance(note, dict) and note.get("digest") == self.page.loaded.opened.note.digest
-        self.page.say(f"Reopened {name}." + ("" if same else " It was made with another segmenter: parts are as saved, what the clicks "
-                                             "select may differ."))
+        other = "" if same else " It was made with another segmenter: parts are as saved, what the clicks select may differ."
+        self.page.say(f"Reopened {name}.{other}")
 
     # --- meshes ----------------------------------------------------------------------------------
 

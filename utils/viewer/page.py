@@ -44,7 +44,8 @@ class Page:
         self._latest: dict[str, Callable[[], None]] = {}
         self._picker: tuple[Any, Picker] | None = None
         self._shape_shown: Any = None
-        self._stroke, self._last_hit = 0, None
+        self._last_hit: int | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     @property
@@ -64,6 +65,7 @@ class Page:
 
     def close(self) -> None:
         """The tab is gone; its workspace stays for a reload."""
+        self._closed = True
         self._tasks.put(None)
         if self.workspace is not None and self.workspace.shown_by == self.client.client_id:
             self.workspace.shown_by = None
@@ -77,6 +79,8 @@ class Page:
     def _work(self) -> None:
         while (item := self._tasks.get()) is not None:
             key, task = item
+            if self._closed:
+                return
             if key and self._latest.get(key) is not task:
                 continue
             try:
@@ -84,7 +88,7 @@ class Page:
             except UserError as error:
                 self.say(str(error), error=True)
             except Exception as error:  # a person's work must not end with a fault of ours: say it and go on
-                if self.client.client_id not in self.studio.pages:
+                if self._closed:
                     return
                 traceback.print_exc(file=sys.stderr)
                 self.say(f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.", error=True)
@@ -156,6 +160,7 @@ class Page:
             self.session.use(self.loaded.answers)
         self.panels.mesh_changed()
         self.refresh()
+        self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
     def places(self) -> np.ndarray:
         """(V, 3) float32, the edited shape in the frame of the scene: the original's normalised one."""

@@ -20,7 +20,8 @@ NO_CLICKS, NO_PARTS, NO_OTHER = "no clicks yet", "no parts yet", "no other part"
 FINER, DEFAULT, COARSER = "Finer", "Default", "Coarser"
 LEVELS = {FINER: 0.0, DEFAULT: 0.5, COARSER: 1.0}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
-HINT = "<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. Click a ball to remove it."
+HINT = ("<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
+        "Click a ball to remove it.")
 
 
 class Panels:
@@ -32,7 +33,7 @@ class Panels:
         gui.set_panel_label("iSeg")
         self.header = gui.add_html(_paragraph("Opening the mesh ..."))
         self.steps = gui.add_button_group("History", ["Undo", "Redo", "Reset"], hint="Ctrl+Z, Ctrl+Y; Reset takes all clicks away")
-        self.on(self.steps, lambda value: page.do({"Undo": lambda s: s.undo(), "Redo": lambda s: s.redo(), "Reset": lambda s: s.reset()}[value]))
+        self.on(self.steps, lambda value: page.do(lambda s: {"Undo": s.undo, "Redo": s.redo, "Reset": s.reset}.get(value, bool)()))
         self.name = gui.add_text("Name", "", hint="of the part to keep; empty: part 1, part 2, ...")
         self.keep = gui.add_button("Keep selection as part (K)", icon=viser.Icon.PLUS, color="blue")
         self.press(self.keep, self._keep)
@@ -209,7 +210,10 @@ class Panels:
 
     def _toggle(self, value: str) -> None:
         part = self._part()
-        self.page.do(lambda s: s.set_visible(part.id, not part.visible) if value.startswith("Hide") else s.set_locked(part.id, not part.locked))
+        if value.startswith("Hide"):
+            self.page.do(lambda s: s.set_visible(part.id, not part.visible))
+        else:
+            self.page.do(lambda s: s.set_locked(part.id, not part.locked))
 
     def _edit_part(self, value: str) -> None:
         part = self._part()
@@ -227,7 +231,8 @@ class Panels:
         self.press(gui.add_button("Delete selection", icon=viser.Icon.ERASER, color="gray"), lambda: do(lambda s: s.edit("delete")))
         self.press(gui.add_button("Keep only selection", icon=viser.Icon.CROP, color="gray"), lambda: do(lambda s: s.edit("keep")))
         self.size = gui.add_slider("Size left", 0.1, 0.95, 0.05, 0.7)
-        self.press(gui.add_button("Shrink selection", icon=viser.Icon.ARROWS_MINIMIZE), lambda: do(lambda s: s.edit("shrink", self.size.value)))
+        self.press(gui.add_button("Shrink selection", icon=viser.Icon.ARROWS_MINIMIZE),
+                   lambda: do(lambda s: s.edit("shrink", self.size.value)))
         self.distance = gui.add_slider("Distance", -0.2, 0.2, 0.01, 0.05, hint="Along the normals; the object has radius 1")
         self.press(gui.add_button("Extrude selection", icon=viser.Icon.ARROWS_MAXIMIZE),
                    lambda: do(lambda s: s.edit("extrude", self.distance.value)))

@@ -7,6 +7,7 @@ import io
 import secrets
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
 MAX_UPLOAD = 512 << 20
 RELEASE_WAIT = 1.5  # seconds
+# What a page still says to a tab that is being closed is lost, and may be.
+warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -125,7 +128,7 @@ class Studio:
                  open_trained: Callable[[Mesh, Path], Opened], host: str = "127.0.0.1", port: int = 8080) -> None:
         self.settings, self.open_segmenter, self.open_trained = settings, open_segmenter, open_trained
         self._lock = threading.Lock()
-        self._loaded: dict[Path, LoadedMesh] = {}
+        self._loaded: dict[Path, tuple[tuple[int, int], LoadedMesh]] = {}  # with the version of the file
         self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
         self.pages: dict[int, Page] = {}
         self._refinements: dict[LoadedMesh, Refinement] = {}
@@ -212,14 +215,15 @@ class Studio:
     def load(self, path: Path) -> LoadedMesh:
         """A mesh that is ready for clicks; each is made ready once. UserError if that cannot be."""
         path = Path(path).resolve()
+        version = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
         with self._lock:
-            held = self._loaded.get(path)
-        mesh = load_mesh(path)
-        if held is not None and held.mesh.digest == mesh.digest:
+            known, held = self._loaded.get(path, (None, None))
+        if held is not None and known == version:
             return held
+        mesh = load_mesh(path)
         loaded = LoadedMesh(mesh, self.open_segmenter(mesh))
         with self._lock:
-            self._loaded[path] = loaded
+            self._loaded[path] = (version, loaded)
         threading.Thread(target=loaded.surface.prepare, daemon=True).start()
         return loaded
 
@@ -277,7 +281,8 @@ class Studio:
         if not dot or f".{suffix.lower()}" not in FORMATS:
             raise UserError(f"'{str(name)[-40:]}' is not a mesh: choose an OBJ, PLY, OFF, STL or GLB file")
         if not content or len(content) > MAX_UPLOAD:
-            raise UserError("the file is empty" if not content else f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path")
+            reason = f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path" if content else "the file is empty"
+            raise UserError(reason)
         path = self.settings.output.path("uploads", stem or "mesh", suffix=f".{suffix.lower()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.read_bytes() != content:
