@@ -28,6 +28,7 @@ from utils.errors import UserError, run_cli
 from utils.files import load_torch, save_json, save_torch
 from utils.options import TEACHERS, choose_device, positive_int
 from utils.prior_data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, shard_path, write_shard
+from utils.prior_inputs import INPUTS
 from utils.prior_training import PriorTraining, TrainingShape, train_rounds, validate
 
 # The teacher's masks of the clicks are trained with, but not asked for: on labelled meshes answers are as good without, after
@@ -46,6 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--shards", type=int, nargs=2, default=(0, 100), metavar=("FIRST", "END"), help="of 8 shapes each (data)")
     parser.add_argument("--minutes", type=float, default=60.0, help="of training; the learning rate falls to 0 over them (train)")
     parser.add_argument("--width", type=positive_int, default=72, help="of the network's layers (train)")
+    parser.add_argument("--init", type=Path, metavar="CHECKPOINT", help="begin with the weights of an earlier training (train)")
+    parser.add_argument("--learning_rate", type=float, default=PriorTraining.learning_rate, help="of AdamW at its highest (train)")
+    parser.add_argument("--left_out", nargs="*", choices=INPUTS, default=[], help="inputs never to give (train)")
     parser.add_argument("--hold_out", nargs="+", default=[], metavar="FAMILY", help="families not to train on (train), to measure on (measure)")
     parser.add_argument("--bfloat16", type=int, choices=(0, 1), default=1, help="matrix products of the training in bfloat16")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (data)")
@@ -96,15 +100,20 @@ class Shapes:
 
 def train(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
-    config, settings = PriorConfig(width=args.width), PriorTraining()
+    config = PriorConfig(width=args.width)
+    settings = PriorTraining(learning_rate=args.learning_rate, left_out=tuple(args.left_out))
     shapes = Shapes(args.folder, args.hold_out)
     if len(shapes.training) < settings.shapes:
         raise UserError(f"{args.folder} holds too few shapes; make some first: python scripts/train_prior.py data --folder {args.folder}")
     network, average = PriorNetwork(config), PriorNetwork(config)
+    done = {"seconds": 0.0, "steps": 0, "sets": 0, "log": []}
+    if args.init is not None:
+        first = load_torch(args.init, what="checkpoint of the prior")
+        network.load_state_dict(first["average"])
+        done["before"] = {**{key: first["done"][key] for key in ("seconds", "steps", "sets")}, "settings": first["settings"]}
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
     path = args.folder / "checkpoint.pt"
-    done = {"seconds": 0.0, "steps": 0, "sets": 0, "log": []}
     if path.is_file():
         held = load_torch(path, what="checkpoint of the prior")
         if held["config"] != config.to_dict() or held["settings"] != settings.to_dict() or held["hold_out"] != args.hold_out:
@@ -203,7 +212,8 @@ def export(args: argparse.Namespace) -> int:
         "field_mean": projection["mean"].half(), "field_components": projection["components"].float(),
         "teacher": projection.get("teacher", load_teacher(args.SAM).name), "left_out": LEFT_OUT, "training": held["settings"], "hold_out": held["hold_out"],
         "data": {"field": FIELD, "views": TRAIN_VIEWS, "prompted": TRAIN_PROMPTED, "clicks": TRAIN_CLICKS, "first_seed": FIRST_SEED},
-        "done": {key: done[key] for key in ("seconds", "steps", "sets")}, "log": done["log"]})
+        "done": {key: done[key] for key in ("seconds", "steps", "sets", "before") if key in done},
+        "log": done["log"]})
     print(f"written: {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -23,7 +23,7 @@ class PriorTraining:
 
     sets             click sets of each shape in a step; shapes: how many in a step
     rounds           most corrections in a row; each round is a step
-    dropout          share of the shapes for which one kind of input is left out
+    dropout          share of the shapes for which one kind of input is left out; left_out: kinds that always are
     group_share      of the targets that are groups; union_share: that are several adjacent parts; the others are parts
     border_noise     share of the targets with a border elsewhere than at the crease: people cut where they like, and a click beside
                      a border then means a small correction
@@ -41,6 +41,7 @@ class PriorTraining:
     nested_weight: float = 0.25
     best_weight: float = 0.5
     quality_weight: float = 0.2
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -270,7 +271,7 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
     live, records = [], []
     for shape in shapes:
         sets = [s for s in (draw_set(shape, settings, rng) for _ in range(settings.sets)) if s is not None]
-        without = (INPUTS[rng.integers(len(INPUTS))],) if rng.random() < settings.dropout else ()
+        without = settings.left_out + ((INPUTS[rng.integers(len(INPUTS))],) if rng.random() < settings.dropout else ())
         if sets:
             live.append((shape, sets, without))
     rounds = int(rng.integers(1, settings.rounds + 1))
@@ -316,7 +317,7 @@ def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clic
         for round_index in range(clicks):
             going = [k for k, s in enumerate(live) if not s.done]
             if going:
-                logits, quality = network(shape.nodes, encoded, *batch_of(shape, [live[k] for k in going]))
+                logits, quality = network(shape.nodes, encoded, *batch_of(shape, [live[k] for k in going], settings.left_out))
                 wanted = torch.from_numpy(np.stack([live[k].target for k in going])).float()
                 iou = hard_iou(logits, wanted[:, None], shape.weight)
                 last[going] = iou[:, 1].numpy()
