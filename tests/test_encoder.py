@@ -88,6 +88,8 @@ def test_stage_writes_the_published_files_and_the_field_reloads_exactly(ball_fil
 
 @pytest.mark.parametrize("distillation", ["collapsed", "rendered"])
 def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, teacher, monkeypatch, distillation):
+    # Products in bfloat16 are not summed in the same order every time, and its coarse rounding lets trainings drift apart.
+    monkeypatch.setattr("utils.precision.fast_dtype", lambda device="cpu": torch.float32)
     options = ("--distillation", distillation, "--num_epochs", "1", "--save_interval", "0")
     encoder.main(command(ball_file, tmp_path, *options))
     whole = load_torch(tmp_path / "field" / "pred_f.pth")
