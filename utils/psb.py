@@ -41,22 +41,6 @@ class LabelledShape:
             raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
         return annotator
 
-    def choose(self, annotator: int | None = None) -> int:
-        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
-        if annotator is None:
-            annotator = int(np.argmax(self.agreement()))
-        if not 0 <= annotator < len(self.segmentations):
-            raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
-        return annotator
-
-    def choose(self, annotator: int | None = None) -> int:
-        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
-        if annotator is None:
-            annotator = int(np.argmax(self.agreement()))
-        if not 0 <= annotator < len(self.segmentations):
-            raise UnusableShape(f"no annotator {annotator} (it has {len(self.segmentations)})")
-        return annotator
-
     def reference(self, annotator: int | None = None) -> np.ndarray:
         """(F,) labels of `choose(annotator)`."""
         return self.segmentations[self.choose(annotator)]
@@ -76,52 +60,6 @@ class LabelledShape:
             others = [best_match(labels, other, self.mesh.face_areas) for k, other in enumerate(self.segmentations) if k != index]
             scores[index] = float(np.mean([np.mean(list(match.values())) for match in others]))
         return scores
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A part somebody wants: its label, mask (F,) bool, and share of the mesh's area."""
-
-    label: int
-    mask: np.ndarray
-    share: float
-
-
-def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> tuple[list[Part], dict[int, str]]:
-    """The parts of a segmentation (F,) that hold at least `min_share` of the area, and why each other one is left out.
-
-    A label that is missing between the smallest and the largest is an empty part.
-    """
-    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
-    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
-                if part.share < min_share}
-    used = {part.label for part in parts}
-    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
-    left_out |= {label: "no faces" for label in gaps if label not in used}
-    return [part for part in parts if part.share >= min_share], left_out
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A part somebody wants: its label, mask (F,) bool, and share of the mesh's area."""
-
-    label: int
-    mask: np.ndarray
-    share: float
-
-
-def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> tuple[list[Part], dict[int, str]]:
-    """The parts of a segmentation (F,) that hold at least `min_share` of the area, and why each other one is left out.
-
-    A label that is missing between the smallest and the largest is an empty part.
-    """
-    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
-    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
-                if part.share < min_share}
-    used = {part.label for part in parts}
-    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
-    left_out |= {label: "no faces" for label in gaps if label not in used}
-    return [part for part in parts if part.share >= min_share], left_out
 
 
 @dataclass(frozen=True, eq=False)
