@@ -28,6 +28,8 @@ from utils.rasterize import BACKENDS, Rasterizer
 from utils.selection import otsu_threshold
 from utils.supervision import SupervisionSet
 
+MODEL_NAME = "decoder_checkpoint.pth"
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -38,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--encoder_f_path", type=Path, metavar="FILE", help="feature field; default: experiments/NAME/encoder/pred_f.pth")
     group.add_argument("--decoder_data_dir", type=Path, help="click supervision; default: data/NAME/decoder_data")
     group.add_argument("--save_dir", type=Path, help="of the checkpoint and of answers; default: experiments/NAME/decoder")
-    group.add_argument("--model_name", default="decoder_checkpoint.pth", help="file of the checkpoint in --save_dir")
+    group.add_argument("--model_name", help=f"file of the checkpoint in --save_dir; default: {MODEL_NAME}")
     group.add_argument("--renderer", choices=BACKENDS, default="auto", help="auto: kaolin with CUDA, else embree")
     _add_training_options(parser)
     _add_query_options(parser)
@@ -92,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     _check(args)
     name = args.name or args.obj_path.stem
-    args.named_field = args.encoder_f_path is not None
+    # Who names one of these means a decoder of the mesh: without it there is no silent answer from another.
+    args.means_trained = args.encoder_f_path is not None or args.model_name is not None
+    args.model_name = args.model_name or MODEL_NAME
     args.encoder_f_path = args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth"
     args.decoder_data_dir = args.decoder_data_dir or Path("data") / name / "decoder_data"
     args.save_dir = args.save_dir or Path("experiments") / name / "decoder"
@@ -156,7 +160,7 @@ def train(args: argparse.Namespace) -> int:
     if held is not None:
         print(f"decoder: {path} goes on after step {len(held.losses)}")
     resumed_at = len(held.losses) if held is not None else 0
-    _run_training(training, features.to(device), mesh, samples, chosen, rasterizer, settings, held, after_step)
+    run_training(training, features.to(device), mesh, samples, chosen, rasterizer, settings, held, after_step)
     save(complete=True)
     recent = training.losses[-50:]
     print(f"decoder: {path} ({network.architecture}, {args.loss} loss {sum(recent) / max(1, len(recent)):.4f}, "
@@ -190,9 +194,12 @@ def _resumable(path: Path, record: dict, start_over: bool) -> DecoderCheckpoint 
     return held
 
 
-def _run_training(training: DecoderTraining, features: torch.Tensor, mesh: Mesh, samples: SupervisionSet, chosen: torch.Tensor,
+def run_training(training: DecoderTraining, features: torch.Tensor, mesh: Mesh, samples: SupervisionSet, chosen: torch.Tensor,
                   rasterizer: Rasterizer, settings, held: DecoderCheckpoint | None, after_step) -> None:
-    """Prepare what the loss needs and train from where `held` stands."""
+    """Prepare what the loss of `settings` needs and train `training` from where `held` stands (None: from the beginning).
+
+    features (V, 256) on the device; chosen (n,) int64 samples to train on; `after_step` is called without arguments and may save.
+    """
     device = features.device
     # What is prepared draws from a generator of its own, so that a resumed training continues the same sequence.
     preparing = torch.Generator().manual_seed(int(torch.randint(1 << 31, (1,), generator=training.generator)))
@@ -237,7 +244,7 @@ def answer(args: argparse.Namespace) -> int:
 def uses_prior(args: argparse.Namespace) -> bool:
     """Whether the shipped decoder answers: if asked for, or if the mesh has none of its own and none was meant."""
     missing = not (args.save_dir / args.model_name).is_file()
-    return args.segmenter == "prior" or (args.segmenter == "auto" and missing and not args.named_field)
+    return args.segmenter == "prior" or (args.segmenter == "auto" and missing and not args.means_trained)
 
 
 def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks) -> np.ndarray:

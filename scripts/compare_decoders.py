@@ -26,16 +26,15 @@ from models.click_network import ARCHITECTURES, build_network
 from models.segmenter import Segmenter
 from utils.checkpoint import load_features
 from utils.click_geometry import ClickGeometry
-from utils.clicks import Clicks
 from utils.decoder_training import DecoderTraining, LiftedSettings, RenderedSettings, choose_samples
 from utils.errors import UserError, run_cli
-from utils.evaluation import run_part
+from utils.evaluation import OnFaces, run_part
 from utils.face_graph import FaceGraph
 from utils.files import load_json, save_json
 from utils.mesh import Mesh, load_mesh
 from utils.options import choose_device, positive_int
 from utils.presets import Run
-from utils.psb import LabelledShape, benchmark_ids, load_shape, parts_of
+from utils.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.rasterize import Rasterizer
 from utils.shapes.samples import load_sample
 from utils.supervision import SupervisionSet
@@ -64,8 +63,12 @@ def main(argv: list[str] | None = None) -> int:
     shapes = [(path.stem, path, *_labelled_sample(path)) for path in args.meshes]
     if args.ids and args.psb_dir is None:
         raise UserError("--ids needs --psb_dir, the folder of the Princeton benchmark")
+    categories = benchmark_ids(args.psb_dir) if args.ids else {}
     for shape_id in args.ids:
-        shape = load_shape(args.psb_dir, shape_id, benchmark_ids(args.psb_dir).get(shape_id, "all"))
+        try:
+            shape = load_shape(args.psb_dir, shape_id, categories.get(shape_id, "all"))
+        except UnusableShape as reason:
+            raise UserError(f"shape {shape_id} of {args.psb_dir} cannot be used: {reason}") from reason
         shapes.append((str(shape_id), args.psb_dir / "off" / f"{shape_id}.off", shape.mesh, shape.reference()))
     if not shapes:
         raise UserError("no labelled mesh; give --meshes, or --psb_dir with --ids")
@@ -75,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         encoder.main(run.encoder_arguments())
         data_generation.main(run.click_arguments())
         for architecture, loss in product(ARCHITECTURES, ("lifted", "rendered")):
-            kept = args.work_dir / name / f"{architecture}_{loss}_{args.seconds:g}s_seed{args.seed}.json"
+            kept = args.work_dir / name / f"{architecture}_{loss}_{args.seconds:g}s_{args.threads}threads_seed{args.seed}.json"
             if not kept.is_file():
                 segmenter, steps = train(run, mesh, architecture, loss, args)
                 save_json(kept, {"steps": steps, "iou": measure(segmenter, mesh, labels)})
@@ -91,7 +94,7 @@ def _labelled_sample(path: Path) -> tuple[Mesh, np.ndarray]:
 
 
 def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Namespace) -> tuple[Segmenter, int]:
-    """Train for `args.seconds` of processor time; returns what answers clicks, and the number of steps."""
+    """Train for `args.seconds` of processor time, all threads counted; returns what answers clicks, and the number of steps."""
     device = choose_device(args.device)
     field, _ = load_features(run.features, mesh)
     samples = SupervisionSet.open(run.clicks, mesh, ("single", "positive", "negative"))
@@ -105,8 +108,8 @@ def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Nam
             network.decoder.standardize(field)
         training = DecoderTraining(network.to(device), torch.optim.Adam(network.parameters(), lr=settings.learning_rate), generator)
         try:
-            decoder._run_training(training, field.to(device), mesh, samples, chosen, rasterizer, settings, None,
-                                  lambda: after_step(training))
+            decoder.run_training(training, field.to(device), mesh, samples, chosen, rasterizer, settings, None,
+                                 lambda: after_step(training))
         except _TimeIsOver:
             pass
         return training
@@ -136,20 +139,8 @@ def _stop_after(deadline: float) -> None:
 def measure(segmenter: Segmenter, mesh: Mesh, labels: np.ndarray) -> list[list[float]]:
     """IoU after each of five clicks, for every part."""
     graph, areas = FaceGraph(mesh), mesh.face_areas
-    return [run_part(_OnFaces(segmenter, mesh), graph, areas, part, max(COUNTS), max(COUNTS), 0.9).iou for part in parts_of(labels, areas)]
-
-
-class _OnFaces:
-    """Clicked faces to the probability of every face: a face's first vertex is clicked, its corners' mean is its own."""
-
-    def __init__(self, segmenter: Segmenter, mesh: Mesh) -> None:
-        self.segmenter, self.mesh = segmenter, mesh
-
-    def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        clicked = self.mesh.faces[faces, 0]
-        excluded = np.setdiff1d(clicked[~positive], clicked[positive])
-        answer = self.segmenter.segment(Clicks.from_lists(np.unique(clicked[positive]).tolist(), excluded.tolist()))
-        return answer.numpy()[self.mesh.faces].mean(axis=1)
+    prepared = OnFaces(mesh, lambda clicks: segmenter.segment(clicks).numpy())
+    return [run_part(prepared, graph, areas, part, max(COUNTS), max(COUNTS), 0.9).iou for part in parts_of(labels, areas)]
 
 
 def _row(curves: list[list[float]]) -> str:
