@@ -195,7 +195,7 @@ def _resumable(path: Path, record: dict, start_over: bool) -> DecoderCheckpoint 
 
 
 def run_training(training: DecoderTraining, features: torch.Tensor, mesh: Mesh, samples: SupervisionSet, chosen: torch.Tensor,
-                  rasterizer: Rasterizer, settings, held: DecoderCheckpoint | None, after_step) -> None:
+                 rasterizer: Rasterizer, settings, held: DecoderCheckpoint | None, after_step) -> None:
     """Prepare what the loss of `settings` needs and train `training` from where `held` stands (None: from the beginning).
 
     features (V, 256) on the device; chosen (n,) int64 samples to train on; `after_step` is called without arguments and may save.
