@@ -51,7 +51,8 @@ def fpfh(points: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
     weights = sp.csr_matrix((1 / distance, (source, target)), shape=(len(points),) * 2)
     histograms = (weights @ _spfh(points, normals, source, target)).reshape(len(points), ANGLES, BINS)
     totals = histograms.sum(axis=2, keepdims=True)
-    return np.divide(100 * histograms, totals, out=np.zeros_like(histograms), where=totals > 0).reshape(len(points), ANGLES * BINS)
+    scaled = np.divide(100 * histograms, totals, out=np.zeros_like(histograms), where=totals > 0)
+    return scaled.reshape(len(points), ANGLES * BINS)
 
 
 def _checked(points: np.ndarray, normals: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
