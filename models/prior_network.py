@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, softplus
 
 from models.click_attention import InteractiveAttention
-from utils.prior_inputs import CLICK_CHANNELS, STATIC_CHANNELS, NodeTensors
+from utils.prior_inputs import CLICK_CHANNELS, STATIC_CHANNELS, VANISHED, NodeTensors
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,21 @@ class GraphLayer(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, nodes: NodeTensors) -> Tensor:
-        """(B, N, W) -> (B, N, W)."""
+        """(N, B, W) -> (N, B, W): nodes come first, so that sparse products need no copy."""
         values = self.norm(hidden)
         if not self.neighborhood:
             return hidden + self.out(gelu(self.mix(values)))
-        batch, size, width = values.shape
         with torch.autocast(values.device.type, enabled=False):  # sparse products are not offered in bfloat16
-            flat = values.float().transpose(0, 1).reshape(size, batch * width)
+            flat = values.float().flatten(1)
             near = far = nodes.concave(flat)
             for _ in range(self.hops - 1):
                 far = nodes.concave(far)
-            decay = torch.exp(-nodes.rates[:, None] * self.log_time.exp())
-            spread = nodes.modes @ ((nodes.modes.T @ (nodes.area[:, None] * flat)) * decay.repeat(1, batch))
-            around = [x.reshape(size, batch, width).transpose(0, 1) for x in (near, far, spread)]
+            # bounded: what is smaller becomes subnormal numbers, with which processors are 30 times slower
+            decay = torch.exp(-(nodes.rates[:, None] * self.log_time.exp()).clamp(max=VANISHED))
+            spread = nodes.modes @ ((nodes.modes.T @ (nodes.area[:, None] * flat)) * decay.repeat(1, values.shape[1]))
+            around = [x.view_as(values) for x in (near, far, spread)]
         # one product a neighbourhood: the concatenation would be copied
-        weights = self.mix.weight.split(width, dim=1)
+        weights = self.mix.weight.split(values.shape[-1], dim=1)
         mixed = linear(values, weights[0], self.mix.bias)
         for value, weight in zip(around, weights[1:]):
             mixed = mixed + linear(value, weight)
@@ -90,10 +90,10 @@ class PriorNetwork(nn.Module):
     def encode(self, nodes: NodeTensors, without: tuple[str, ...] = ()) -> Tensor:
         """(N, W): what a node is, before any click."""
         features = torch.zeros_like(nodes.features) if "field" in without else nodes.features
-        hidden = self.static(torch.cat([features, nodes.static], dim=1))[None]
+        hidden = self.static(torch.cat([features, nodes.static_without(without)], dim=1))[:, None]
         for layer in self.static_layers:
             hidden = layer(hidden, nodes)
-        return self.static_norm(hidden[0])
+        return self.static_norm(hidden[:, 0])
 
     def forward(self, nodes: NodeTensors, encoded: Tensor, clicks: Tensor, positive: Tensor, present: Tensor,
                 channels: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +104,10 @@ class PriorNetwork(nn.Module):
         batch = len(clicks)
         every = encoded.expand(batch, -1, -1)
         attended = self.attention(every, encoded[clicks], positive, present)
-        hidden = self.clicked(torch.cat([every, attended, channels], dim=-1))
+        hidden = self.clicked(torch.cat([every, attended, channels], dim=-1)).transpose(0, 1).contiguous()
         for layer in self.click_layers:
             hidden = layer(hidden, nodes)
-        hidden = self.norm(hidden)
+        hidden = self.norm(hidden).transpose(0, 1)
         middle, down, up = self.head(hidden).unbind(dim=-1)
         logits = torch.stack([middle - softplus(down), middle, middle + softplus(up)], dim=1)
         return logits, self._quality(hidden.detach(), logits.detach(), nodes.area, present.sum(dim=1))

@@ -54,10 +54,7 @@ class PriorSegmenter:
         self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
         self.network, held = load_prior(weights)
         self.without = tuple(held.get("left_out", ()) if without is None else without)
-        kind = held["teacher"].split("-")[0]
-        if kind != teacher.name.split("-")[0]:
-            raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
-                            "or train a prior for this teacher with scripts/train_prior.py")
+        check_teacher(held, teacher)
         self.patches = Patches(mesh)
         self.views = _views(self.patches, teacher, views, cache_dir)
         features = self.views.features(held["field_components"].float(), held["field_mean"].float())
@@ -208,8 +205,20 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict]:
         network.load_state_dict({key: value.float() for key, value in held["weights"].items()})
         held["field_components"], held["field_mean"], held["teacher"]
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold a prior decoder of this version; restore it with: git checkout {Path(path).name}") from error
+        remedy = "restore it with: git checkout -- models/weights" if Path(path) == WEIGHTS else "export it again: scripts/train_prior.py export"
+        raise UserError(f"{path} does not hold a prior decoder of this version; {remedy}") from error
     return network.eval().requires_grad_(False), held
+
+
+def check_teacher(held: dict, teacher: Teacher) -> None:
+    """UserError if the prior `held` reads another kind of embedding than `teacher` gives.
+
+    The kind decides, not the digest behind it: weights of `vit_t` that differ in the mask decoder alone embed alike.
+    """
+    kind = held["teacher"].split("-")[0]
+    if kind != teacher.name.split("-")[0]:
+        raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
+                        "or train a prior for this teacher with scripts/train_prior.py")
 
 
 def _views(patches: Patches, teacher: Teacher, views: int, cache_dir: str | Path | None) -> NodeViews:

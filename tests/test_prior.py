@@ -11,17 +11,22 @@ import decoder
 from models.prior_network import PriorConfig, PriorNetwork
 from models.prior_segmenter import WEIGHTS, PriorSegmenter, load_prior
 from SAM_repo.teacher import load_teacher
+from scripts import train_prior
 from tests.fakes import FakeTeacher
+from utils import prior_data
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.export import save_colored_mesh
-from utils.files import save_torch
+from utils.face_graph import FaceGraph
+from utils.files import load_json, load_torch, save_torch
 from utils.mesh import Mesh, load_mesh
 from utils.prior_borders import Borders
-from utils.prior_data import choose_clicks, depth_inside, without_details
+from utils.prior_data import choose_clicks, depth_inside, kinds_of, without_details
 from utils.prior_graph import Patches, diffusion_modes, spread_out, subdivided
-from utils.prior_inputs import NodeTensors
-from utils.prior_training import PriorTraining, TrainingShape, batch_of, correct, draw_set, hard_iou, segmentation_loss, train_rounds
+from utils.prior_inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
+from utils.prior_training import (ClickSet, PriorTraining, TrainingShape, batch_of, correct, draw_set, far_members, far_set, first_click, hard_iou, nest, segmentation_loss,
+                                  train_rounds)
+from utils.prior_unions import apart, click_both
 from utils.prior_views import NodeViews, fill_unseen
 
 
@@ -254,7 +259,7 @@ def shape(patches, views, two_boxes, two_boxes_head) -> TrainingShape:
     arrays = {name: getattr(graph, name) for name in ("position", "normal", "area", "curvature", "thickness", "pairs", "length", "conductance",
                                                       "modes", "rates")}
     return TrainingShape({**arrays, "family": np.array("mallet"), "features": views.features()[:, :64], "seen": views.seen, "part": part,
-                          "group": np.zeros_like(part), "clicks": clicks, "masks": np.round(views.click_masks(patches.center[clicks]) * 255)})
+                          "group": np.zeros_like(part), "part_kind": np.array([0, 1]), "group_kind": np.array([0]), "clicks": clicks, "masks": np.round(views.click_masks(patches.center[clicks]) * 255)})
 
 
 def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
@@ -295,20 +300,130 @@ def test_training_learns_a_shape_by_heart(shape):
     torch.manual_seed(0)
     network = PriorNetwork(PriorConfig(width=16, click_layers=2))
     optimizer, rng = torch.optim.AdamW(network.parameters(), lr=5e-3), np.random.default_rng(0)
-    settings = PriorTraining(sets=4, rounds=2, border_noise=0.0, dropout=0.0)
+    settings = PriorTraining(sets=4, rounds=2, border_noise=0.0, far_share=0.0, anywhere=0.0, dropout=0.0)
     records = [r for _ in range(30) for r in train_rounds(network, [shape], optimizer, settings, rng)]
     assert np.mean([r["loss"] for r in records[-8:]]) < 0.5 * np.mean([r["loss"] for r in records[:4]])
     assert np.mean([r["iou"] for r in records[-8:]]) > 0.8
 
 
+PLAIN = PriorTraining(border_noise=0.0, far_share=0.0, anywhere=0.0)
+
+
 def test_leaving_an_input_out_hides_it(shape):
-    click_set = draw_set(shape, PriorTraining(border_noise=0.0), np.random.default_rng(1))
+    click_set = draw_set(shape, PLAIN, np.random.default_rng(1))
     whole = batch_of(shape, [click_set])[3]
-    for name in ("masks", "distances"):
+    network = PriorNetwork(PriorConfig(width=16, click_layers=2))
+    encoded = network.encode(shape.nodes)
+    for name in INPUTS:
+        channels, static = COLUMNS[name][1], COLUMNS[name][0]
         hidden = batch_of(shape, [click_set], (name,))[3]
-        assert not torch.equal(hidden, whole)
+        assert (hidden[..., list(channels)] == 0).all() and (hidden[..., [KIND_CHANNELS + k for k in channels]] == 0).all()
+        assert torch.equal(hidden, whole) == (not channels)
+        assert torch.equal(network.encode(shape.nodes, (name,)), encoded) == (not static and name != "field")
     masks = shape.example["masks"]
     shape.example["masks"] = np.zeros_like(masks)
     blind = batch_of(shape, [click_set], ("masks",))[3]
     shape.example["masks"] = masks
     assert torch.equal(batch_of(shape, [click_set], ("masks",))[3], blind)
+
+
+def test_decays_hold_no_subnormal_numbers(shape):
+    """Processors are thirty times slower with them, and diffusion over long times is full of them."""
+    tiny = torch.finfo(torch.float32).tiny
+    assert not ((shape.nodes.heat != 0) & (shape.nodes.heat.abs() < tiny)).any()
+
+
+@pytest.fixture(scope="module")
+def table(shape) -> TrainingShape:
+    """The shape of the tests with other labels: two alike ends (part kind 1) and a middle between them."""
+    height = shape.graph.position[:, 1]
+    low, high = np.quantile(height, [0.3, 0.7])
+    part = np.where(height < low, 0, np.where(height > high, 2, 1)).astype(np.int16)
+    return TrainingShape({**shape.example, "part": part, "group": part, "part_kind": np.array([1, 0, 1]), "group_kind": np.array([0, 1, 2])})
+
+
+def test_wishes_for_several_parts_begin_with_a_click_in_each_and_grow(table):
+    rng, settings = np.random.default_rng(0), PriorTraining(border_noise=0.0, far_share=1.0)
+    part, grown = table.example["part"], 0
+    for _ in range(40):
+        if not (members := far_members(table, rng)):  # it began with the middle, which touches both ends
+            continue
+        click_set = far_set(table, members, settings, rng)
+        assert all(click_set.positive) and click_set.target[click_set.nodes].all()
+        assert len(set(part[click_set.nodes])) == len(click_set.nodes)
+        if click_set.later:
+            correct(table, click_set, click_set.target.copy(), rng)  # all that is wanted so far is selected
+            grown += 1
+        assert sorted(set(part[click_set.target])) == sorted(set(part[click_set.nodes])) == [0, 2]
+    assert 5 < grown < 35
+
+
+def test_a_finer_answer_to_clicks_on_several_parts_is_the_part_at_each(table):
+    ends = table.example["part"] != 1
+    nodes = [int(np.flatnonzero(table.example["part"] == label)[0]) for label in (0, 2)]
+    click_set = ClickSet(ends, ends, ends, nodes, [True, True])
+    nest(table, click_set)
+    assert np.array_equal(click_set.smaller, ends) and np.array_equal(click_set.larger, ends)
+
+
+def test_clicks_fall_anywhere_in_the_region_when_asked(shape):
+    region = shape.targets[0][0]
+    rng = np.random.default_rng(0)
+    assert len({first_click(shape, region, rng, 0.0) for _ in range(10)}) == 1
+    clicks = {first_click(shape, region, rng, 1.0) for _ in range(10)}
+    assert len(clicks) > 4 and region[list(clicks)].all()
+
+
+def test_alike_parts_share_a_kind():
+    names = ["seat", "front left leg", "hind right leg 2", "left"]
+    named = np.array([0, 0, 1, 1, 2, 2, 3])
+    assert kinds_of(np.array([0, 0, 1, 1, 2, 2, 2]), named, names, np.ones(7)).tolist() == [1, 0, 0]
+    assert kinds_of(named, named, names, np.ones(7)).tolist() == [2, 1, 1, 0]  # a name of nothing but places stays what it is
+
+
+def test_pairs_of_parts_share_no_edge_and_both_are_clicked(icosphere):
+    height = icosphere.vertices[icosphere.faces].mean(axis=1)[:, 1]
+    parts = [height < -0.4, (height >= -0.4) & (height <= 0.4), height > 0.4]
+    graph, areas = FaceGraph(icosphere), icosphere.face_areas
+    assert apart(parts, graph, areas, 5, np.random.default_rng(0)) == [(0, 2)]
+
+    class Obedient:
+        """Selects the part of each positive click."""
+
+        def probabilities(self, faces, positive):
+            assert positive.all()
+            return np.any([part for part in parts if part[faces].any()], axis=0).astype(float)
+
+    assert click_both(Obedient(), graph, areas, parts[0], parts[2], clicks=4) == {"iou": [1.0, 1.0, 1.0], "each": 1.0}
+
+
+@pytest.mark.slow
+def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, monkeypatch, two_boxes):
+    """The four commands of scripts/train_prior.py one after the other, with few shapes and little time."""
+    monkeypatch.setattr(prior_data, "SHARD_SHAPES", 3)
+    monkeypatch.setattr(train_prior, "PROJECTION_SEEDS", range(900_000, 900_002))
+
+    def run(action: str, *options: str, folder: str = "run") -> None:
+        assert train_prior.main([action, "--folder", str(tmp_path / folder), "--data", str(tmp_path / "data"), "--device", "cpu", *options]) == 0
+
+    run("data", "--SAM", "vit_t", "--shards", "2", "5")  # 2 is held out
+    run("train", "--minutes", "0.03", "--width", "16", "--left_out", "masks", "curvature")
+    run("train", "--minutes", "0.06", "--width", "16", "--left_out", "masks", "curvature")
+    assert len(load_json(tmp_path / "run" / "log.json")) == 2  # the second went on where the first had stopped
+    with pytest.raises(UserError, match="other settings"):
+        run("train", "--minutes", "1", "--width", "16")
+    run("measure")
+    rows = load_json(tmp_path / "run" / "measured.json")["rows"]
+    assert {"innermost clicks", "clicks anywhere", "without field"} <= set(rows) and "without curvature" not in rows
+    out = tmp_path / "prior.pt"
+    run("export", "--out", str(out))
+    assert load_prior(out)[1]["left_out"] == ["curvature", "masks"]
+    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), weights=out, views=6)
+    assert segmenter.without == ("curvature", "masks") and segmenter.segment(Clicks.from_lists([120]))[120] > 0.5
+
+    run("train", "--minutes", "0.02", "--width", "16", "--init", str(out), folder="second")
+    assert load_torch(tmp_path / "second" / "checkpoint.pt")["done"]["before"]["steps"] > 0
+    with pytest.raises(UserError, match="another projection"):
+        run("train", "--minutes", "0.02", "--init", str(WEIGHTS), folder="third")
+    with pytest.raises(UserError, match="no family of shapes is called hamer"):
+        run("train", "--hold_out", "hamer", folder="third")

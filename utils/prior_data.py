@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ TRAIN_CLICKS = 16
 SHARD_SHAPES = 8
 PLACED_SHARE = 0.35  # shapes taken as the generator places them; the others become one surface, as scanned and modelled meshes are
 SMALLEST = 0.012  # share of the area below which a part counts as a detail of its neighbour
+PLACES = re.compile(r"\b(left|right|front|hind|rear|back|middle|mid|[a-z]|-?[0-9.]+)\b")  # words of a name that say which of several alike parts
 
 
 def labelled_shape(seed: int, families: tuple[str, ...] | None = None) -> LabelledMesh:
@@ -58,23 +60,40 @@ def _fused(rng: np.random.Generator, families: tuple[str, ...]) -> LabelledMesh:
 
 
 def make_example(seed: int, teacher: Teacher, projection: tuple[torch.Tensor, torch.Tensor] | None,
-                 families: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of one shape (N nodes, E pairs, C clicks); `projection` is (mean (D,), components (D, FIELD))."""
+                 families: tuple[str, ...] | None = None, prompted: int = 0) -> dict[str, np.ndarray]:
+    """Arrays of one shape (N nodes, E pairs, C clicks); `projection` is (mean (D,), components (D, FIELD)).
+
+    prompted: views that the teacher is asked for masks in, for TRAIN_CLICKS clicks (half the time a shape takes); 0: no clicks are
+    prompted, C = 0. part_kind, group_kind: for each label a number that alike parts share, as the legs of a chair do.
+    """
     shape = labelled_shape(seed, families)
     patches = Patches(Mesh(shape.vertices, shape.faces))
     graph = patches.graph
     views = NodeViews.render(patches, teacher, TRAIN_VIEWS, seed)
     features = views.features() if projection is None else views.features(projection[1], projection[0])
-    part, group = (majority(labels[patches.parent], patches) for labels in (shape.part, shape.group))
+    part, group = first = tuple(majority(labels[patches.parent], patches) for labels in (shape.part, shape.group))
     part, group = without_details(part, group, graph.area * (views.seen > 0), graph.pairs, graph.conductance[:, 0] * graph.length[:, 0])
-    clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng([seed, 6]))
-    masks = views.click_masks(patches.center[clicks], TRAIN_PROMPTED)
+    kinds = [kinds_of(new, old, names, graph.area) for new, old, names in zip((part, group), first, (shape.names["part"], shape.names["group"]))]
+    clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng([seed, 6])) if prompted else np.zeros(0, dtype=np.int64)
+    masks = views.click_masks(patches.center[clicks], prompted) if prompted else np.zeros((0, len(graph), 4))
     return {"seed": np.array(seed), "family": np.array(shape.family), "position": graph.position, "normal": graph.normal.astype(np.float16), "area": graph.area,
             "curvature": graph.curvature.astype(np.float16), "thickness": graph.thickness.astype(np.float16), "pairs": graph.pairs.astype(np.int16),
             "length": graph.length.astype(np.float16), "conductance": graph.conductance.astype(np.float16),
             "modes": graph.modes.astype(np.float16), "rates": graph.rates, "features": features.astype(np.float16),
             "seen": views.seen.astype(np.float16), "part": part.astype(np.int16), "group": group.astype(np.int16),
+            "part_kind": kinds[0].astype(np.int16), "group_kind": kinds[1].astype(np.int16),
             "clicks": clicks.astype(np.int16), "masks": np.round(masks * 255).astype(np.uint8)}
+
+
+def kinds_of(labels: np.ndarray, named: np.ndarray, names: list[str], area: np.ndarray) -> np.ndarray:
+    """(L,) for each of `labels` (N,) a number of what it is, the same for parts whose names differ only in which of several they are.
+
+    named (N,): labels that index `names`; a label is called by the name that has most of its area.
+    """
+    votes = np.zeros((int(labels.max()) + 1, len(names)))
+    np.add.at(votes, (labels, named), area)
+    plain = [" ".join(PLACES.sub(" ", name).split()) or name for name in names]
+    return np.unique(np.array(plain)[votes.argmax(axis=1)], return_inverse=True)[1]
 
 
 def majority(labels: np.ndarray, patches: Patches) -> np.ndarray:
@@ -146,7 +165,7 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shapes_{shard:05d}.npz"
 
 
-def write_shard(folder: Path, shard: int, teacher: Teacher, projection, first_seed: int, families=None) -> int:
+def write_shard(folder: Path, shard: int, teacher: Teacher, projection, first_seed: int, families=None, prompted: int = 0) -> int:
     """Make the shapes of one shard unless it is there; returns how many it holds. A shape that fails is left out."""
     path = shard_path(folder, shard)
     if path.is_file():
@@ -154,7 +173,7 @@ def write_shard(folder: Path, shard: int, teacher: Teacher, projection, first_se
     arrays, held = {}, 0
     for seed in range(first_seed + shard * SHARD_SHAPES, first_seed + (shard + 1) * SHARD_SHAPES):
         try:
-            example = make_example(seed, teacher, projection, families)
+            example = make_example(seed, teacher, projection, families, prompted)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             print(f"shape {seed} left out: {error}")
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,12 +15,24 @@ from utils.prior_graph import NodeGraph, symmetric
 
 DECAYS = ((0.08, 0.25), (0.15, 0.5))  # of the plain and of the concave distance
 TIMES = (0.002, 0.008, 0.03, 0.12)  # of the diffusion from a click, in units where the surface has area 1
+VANISHED = 40.0  # exponents of decays are bounded by this: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
 STATIC_CHANNELS = 9
 KIND_CHANNELS = 27  # of the clicks of one kind
 CLICK_CHANNELS = 2 * KIND_CHANNELS + 2
-MASKS = slice(0, 4)  # in the channels of one kind: the teacher's masks and how many views they come from
-DISTANCES = slice(4, 16)  # surface distances, areas within them, diffusion
-INPUTS = ("masks", "field", "distances")  # what can be left out
+# What can be left out: for each kind of input its columns in `static` and in the channels of the clicks of one kind. The field is also
+# the network's `features`. Leaving "concave" out leaves the nearest click by the concave distance and the nodes, which stop at creases.
+COLUMNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "masks": ((), (0, 1, 2, 3, 23, 24, 25)),
+    "field": ((), (16,)),
+    "distances": ((), tuple(range(4, 16))),
+    "plain": ((), (4, 6, 7, 10)),
+    "concave": ((), (5, 8, 9, 11)),
+    "diffusion": ((), (12, 13, 14, 15)),
+    "normals": ((8,), (18, 19, 20)),
+    "thickness": ((1, 2, 3, 4), (21, 22)),
+    "curvature": ((0,), ()),
+}
+INPUTS = tuple(COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +41,10 @@ class Averaging:
 
     matrix: Tensor
     transposed: Tensor
+
+    def to(self, device: torch.device | str) -> Averaging:
+        """The same on `device`."""
+        return Averaging(self.matrix.to(device), self.transposed.to(device))
 
     def __call__(self, values: Tensor) -> Tensor:
         """(N, D) -> (N, D), differentiable, float32."""
@@ -71,6 +87,14 @@ class NodeTensors:
     def __len__(self) -> int:
         return len(self.area)
 
+    def to(self, device: torch.device | str) -> NodeTensors:
+        """The same on `device`."""
+        return NodeTensors(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    def static_without(self, without: tuple[str, ...]) -> Tensor:
+        """(N, STATIC_CHANNELS), 0 in the columns of what is left out."""
+        return _hidden(self.static, [column for name in without for column in COLUMNS[name][0]])
+
     @classmethod
     def of(cls, graph: NodeGraph, features: np.ndarray, seen: np.ndarray) -> NodeTensors:
         """features (N, D) and seen (N,) as `NodeViews` has them."""
@@ -84,7 +108,7 @@ class NodeTensors:
         static = torch.cat([torch.from_numpy(np.asarray(graph.curvature, dtype=np.float32))[:, None], thickness, relative,
                             (area * len(area)).clamp(min=1e-3).log()[:, None], torch.from_numpy(np.asarray(seen, dtype=np.float32))[:, None],
                             position.norm(dim=1, keepdim=True), (position * normal).sum(dim=1, keepdim=True)], dim=1)
-        heat = torch.stack([torch.nn.functional.normalize(modes * (-0.5 * rates * time).exp(), dim=1) for time in TIMES])
+        heat = torch.stack([torch.nn.functional.normalize(modes * (-0.5 * rates * time).clamp(min=-VANISHED).exp(), dim=1) for time in TIMES])
         return cls((values - mean) / deviation.clamp(min=0.05), static, position, normal, area, thickness[:, 0],
                    _averaging(graph, 0), _averaging(graph, 1), modes, rates, heat)
 
@@ -93,20 +117,21 @@ class NodeTensors:
 
         Clicks of a kind are joined by the nearest or the largest, so their order and copies do not matter.
         """
-        kinds = [self._kind(nodes[which], distances[which], masks[which], without) for which in (positive, ~positive)]
+        hidden = [column for name in without for column in COLUMNS[name][1]]
+        kinds = [_hidden(self._kind(nodes[which], distances[which], masks[which]), hidden) for which in (positive, ~positive)]
         counts = torch.stack([(positive.sum().float() + 1).log(), ((~positive).sum().float() + 1).log()])
         return torch.cat([*kinds, counts.expand(len(self), 2)], dim=1)
 
-    def _kind(self, nodes: Tensor, distances: Tensor, masks: Tensor, without: tuple[str, ...]) -> Tensor:
-        size = len(self)
+    def _kind(self, nodes: Tensor, distances: Tensor, masks: Tensor) -> Tensor:
+        size, device = len(self), self.area.device
         if len(nodes) == 0:
-            absent = torch.zeros(size, KIND_CHANNELS)
+            absent = torch.zeros(size, KIND_CHANNELS, device=device)
             absent[:, 4:6] = UNREACHABLE / 4
             absent[:, 10:12] = 1.0
             return absent
         nearest, which = distances.min(dim=0)
         which = which[:, 1]
-        decays = [(nearest[:, kind, None] / -torch.tensor(scales)).exp() for kind, scales in enumerate(DECAYS)]
+        decays = [(nearest[:, kind, None] / -torch.tensor(scales, device=device)).exp() for kind, scales in enumerate(DECAYS)]
         order = nearest.argsort(dim=0)
         nearer = torch.empty_like(nearest)
         for kind in range(2):
@@ -125,13 +150,15 @@ class NodeTensors:
         joined = torch.cat([masks[..., :3].amax(dim=0), masks[..., 3:].amax(dim=0)], dim=1)
         mean = masks[..., :3].mean(dim=0)
         surface = torch.cat([nearest / 4, *decays, nearer, diffused], dim=1)
-        if "masks" in without:
-            joined, mean = torch.zeros_like(joined), torch.zeros_like(mean)
-        if "distances" in without:
-            surface = torch.zeros_like(surface)
-        if "field" in without:
-            alike = torch.zeros_like(alike)
-        return torch.cat([joined, surface, alike, invariants, mean, torch.ones(size, 1)], dim=1)
+        return torch.cat([joined, surface, alike, invariants, mean, torch.ones(size, 1, device=device)], dim=1)
+
+
+def _hidden(values: Tensor, columns: list[int]) -> Tensor:
+    """Values (N, D), new, with some columns 0; as they are if there are none."""
+    if columns:
+        values = values.clone()
+        values[:, columns] = 0
+    return values
 
 
 def _averaging(graph: NodeGraph, kind: int) -> Averaging:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +24,9 @@ class PriorTraining:
     sets             click sets of each shape in a step; shapes: how many in a step
     rounds           most corrections in a row; each round is a step
     dropout          share of the shapes for which one kind of input is left out; left_out: kinds that always are
-    group_share      of the targets that are groups; union_share: that are several adjacent parts; the others are parts
+    group_share      of the targets that are groups; union_share: that are two adjacent parts; far_share: that are several parts which need not
+                     touch, with a click in each; the others are parts
+    anywhere         share of the clicks that fall anywhere in their region by area; the others are innermost, as an ideal annotator's are
     border_noise     share of the targets with a border elsewhere than at the crease: people cut where they like, and a click beside
                      a border then means a small correction
     """
@@ -35,8 +37,10 @@ class PriorTraining:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     dropout: float = 0.12
-    group_share: float = 0.5
-    union_share: float = 0.12
+    group_share: float = 0.42
+    union_share: float = 0.1
+    far_share: float = 0.2
+    anywhere: float = 0.4
     border_noise: float = 0.4
     nested_weight: float = 0.25
     best_weight: float = 0.5
@@ -48,24 +52,25 @@ class PriorTraining:
 
 
 class TrainingShape:
-    """One shape of the training data, with what clicks on it have needed so far."""
+    """One shape of the training data, with what clicks on it have needed so far; tensors that the network reads are on `device`."""
 
-    def __init__(self, example: dict[str, np.ndarray]) -> None:
-        self.family = str(example["family"])
+    def __init__(self, example: dict[str, np.ndarray], device: torch.device | str = "cpu") -> None:
+        self.family, self.device = str(example["family"]), torch.device(device)
         float32 = {key: np.asarray(example[key], dtype=np.float32) for key in
                    ("position", "normal", "area", "curvature", "thickness", "length", "conductance", "modes", "rates")}
         self.graph = NodeGraph(**float32, pairs=example["pairs"].astype(np.int64))
         self.example = example
         self.seen = np.asarray(example["seen"], dtype=np.float32)
         weight = self.graph.area * (self.seen > 0)
-        self.weight = torch.from_numpy(weight / max(weight.sum(), 1e-9))
+        self.share = weight / max(weight.sum(), 1e-9)
+        self.weight = torch.from_numpy(self.share).to(self.device)
         self.candidates = example["clicks"].astype(np.int64)
         self.place = {int(node): k for k, node in enumerate(self.candidates)}
         self._distances: dict[int, np.ndarray] = {}
 
     @cached_property
     def nodes(self) -> NodeTensors:
-        return NodeTensors.of(self.graph, self.example["features"], self.seen)
+        return NodeTensors.of(self.graph, self.example["features"], self.seen).to(self.device)
 
     @cached_property
     def targets(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,16 +87,28 @@ class TrainingShape:
             masks.append((part == first) | (part == second))
             kinds.append(2)
         masks, kinds = np.stack(masks), np.array(kinds)
-        share = masks @ self.weight.numpy()
+        share = masks @ self.share
         _, first = np.unique(masks, axis=0, return_index=True)  # a group of one part is that part
         duplicate = np.ones(len(masks), dtype=bool)
         duplicate[first] = False
         kept = (share > SMALLEST) & (share < LARGEST) & ~(duplicate & (kinds == 2))
         return masks[kept], share[kept], kinds[kept]
 
+    @cached_property
+    def labelled(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For parts and for groups: (L, N) bool, those that may be asked for, and (L,) what each is (alike ones share a number)."""
+        result = []
+        for level in ("part", "group"):
+            labels = self.example[level].astype(np.int64)
+            masks = labels[None] == np.arange(labels.max() + 1)[:, None]
+            share = masks @ self.share
+            kept = (share > SMALLEST) & (share < LARGEST)
+            result.append((masks[kept], self.example[f"{level}_kind"][kept]))
+        return result
+
     def release(self) -> None:
         """Forget what was computed from the example."""
-        for name in ("nodes", "targets"):
+        for name in ("nodes", "targets", "labelled"):
             self.__dict__.pop(name, None)
         self._distances.clear()
 
@@ -100,8 +117,7 @@ class TrainingShape:
         missing = [node for node in dict.fromkeys(nodes) if node not in self._distances]
         if missing:
             self._distances |= dict(zip(missing, self.graph.distances_from(np.array(missing)).astype(np.float16)))
-        found = torch.from_numpy(np.stack([self._distances[node] for node in nodes])).float()
-        return found
+        return torch.from_numpy(np.stack([self._distances[node] for node in nodes])).to(self.device).float()
 
     def masks(self, nodes: list[int]) -> Tensor:
         """(C, N, 4); zeros for nodes that were not prompted."""
@@ -109,18 +125,23 @@ class TrainingShape:
         for row, node in enumerate(nodes):
             if node in self.place:
                 result[row] = torch.from_numpy(self.example["masks"][self.place[node]]).float() / 255
-        return result
+        return result.to(self.device)
 
 
 @dataclass
 class ClickSet:
-    """A person's wish on a shape, and the clicks so far."""
+    """A person's wish on a shape, and the clicks so far.
+
+    target, smaller, larger  (N,) bool: what is wanted, and what a finer and a coarser answer should be
+    later                    (N,) bool each: parts that are added to the wish, with a click, once the present ones are selected
+    """
 
     target: np.ndarray
     smaller: np.ndarray
     larger: np.ndarray
     nodes: list[int]
     positive: list[bool]
+    later: list[np.ndarray] = field(default_factory=list)
     done: bool = False
 
 
@@ -130,6 +151,9 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
     if len(masks) == 0:
         return None
     draw = rng.random()
+    if draw < settings.far_share and (members := far_members(shape, rng)):
+        return far_set(shape, members, settings, rng)
+    draw = rng.random() * (1 - settings.far_share)
     kind = 1 if draw < settings.group_share else 2 if draw < settings.group_share + settings.union_share else 0
     pool = np.flatnonzero(kinds == kind)
     if len(pool) == 0:
@@ -139,7 +163,7 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
     target = masks[chosen]
     if rng.random() < settings.border_noise:
         target = with_moved_border(shape, target, rng)
-    start, several = [first_click(shape, target, rng)], [True]
+    start, several = [first_click(shape, target, rng, settings.anywhere)], [True]
     if rng.random() < 0.2:  # some clicks at once, anywhere
         for _ in range(int(rng.integers(1, 5))):
             positive = bool(rng.random() < 0.5)
@@ -148,6 +172,42 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
                 start.append(int(rng.choice(region)))
                 several.append(positive)
     click_set = ClickSet(target, target, target, start, several)
+    nest(shape, click_set)
+    return click_set
+
+
+def far_members(shape: TrainingShape, rng: np.random.Generator) -> list[np.ndarray]:
+    """(N,) bool of two to five parts or groups: alike ones, or any that do not touch. Empty if the shape has none such."""
+    masks, kinds = shape.labelled[int(rng.random() < 0.5)]
+    if len(masks) < 2:
+        return []
+    several = [kind for kind in np.unique(kinds) if (kinds == kind).sum() > 1]
+    if several and rng.random() < 0.6:
+        pool = rng.permutation(np.flatnonzero(kinds == rng.choice(several)))
+        chosen = pool[:5] if rng.random() < 0.5 else pool[:rng.integers(2, min(len(pool), 5) + 1)]
+    else:
+        chosen = [int(rng.integers(len(masks)))]
+        for label in rng.permutation(len(masks))[:8]:
+            if len(chosen) < 3 and label not in chosen and not any(_touch(shape, masks[label], masks[other]) for other in chosen):
+                chosen.append(int(label))
+                if rng.random() < 0.7:
+                    break
+    together = float(shape.share[masks[chosen].any(axis=0)].sum())
+    return [masks[label] for label in chosen] if len(chosen) > 1 and together < LARGEST else []
+
+
+def _touch(shape: TrainingShape, first: np.ndarray, second: np.ndarray) -> bool:
+    one, other = shape.graph.pairs.T
+    return bool(((first[one] & second[other]) | (second[one] & first[other])).any())
+
+
+def far_set(shape: TrainingShape, members: list[np.ndarray], settings: PriorTraining, rng: np.random.Generator) -> ClickSet:
+    """A wish for several parts: half the time a click in each at once, else one after the other."""
+    members = [with_moved_border(shape, member, rng) if rng.random() < settings.border_noise else member for member in members]
+    begun = len(members) if rng.random() < 0.5 else 1
+    target = np.any(members[:begun], axis=0)
+    start = [first_click(shape, member, rng, settings.anywhere) for member in members[:begun]]
+    click_set = ClickSet(target, target, target, start, [True] * begun, members[begun:])
     nest(shape, click_set)
     return click_set
 
@@ -165,52 +225,84 @@ def with_moved_border(shape: TrainingShape, target: np.ndarray, rng: np.random.G
         place = position[rng.choice(np.flatnonzero(changed))]
         changed &= np.linalg.norm(position - place, axis=1) < rng.uniform(1.0, 3.0) * inner.max()
     moved = target ^ changed
-    share = float(shape.weight.numpy()[moved].sum())
+    share = float(shape.share[moved].sum())
     return moved if SMALLEST < share < LARGEST else target
 
 
-def first_click(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> int:
-    """Most often innermost, else anywhere; on a node with the teacher's masks where one serves."""
+def first_click(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator, anywhere: float = 0.0) -> int:
+    """Innermost, on a node with the teacher's masks where one serves, or `anywhere` (a share) in the visible target by area."""
+    visible = target & (shape.seen > 0)
+    if visible.any() and rng.random() < anywhere:
+        return by_area(shape, visible, rng)
     inside = shape.candidates[target[shape.candidates]]
-    depth = depth_inside(target & (shape.seen > 0), shape.graph)
+    depth = depth_inside(visible, shape.graph)
     if len(inside) and rng.random() < 0.9:
-        central = inside[depth[inside].argmax()]
-        return int(central if rng.random() < 0.6 else rng.choice(inside))
+        return int(inside[depth[inside].argmax()])
     return int(depth.argmax())
 
 
+def by_area(shape: TrainingShape, region: np.ndarray, rng: np.random.Generator) -> int:
+    """A random node of `region` (N,) bool, not empty."""
+    nodes = np.flatnonzero(region)
+    weight = shape.graph.area[nodes].astype(np.float64)
+    return int(rng.choice(nodes, p=weight / weight.sum()))
+
+
 def nest(shape: TrainingShape, click_set: ClickSet) -> None:
-    """What a finer and a coarser answer should be: the smallest and the largest wish that these clicks allow."""
+    """What a finer and a coarser answer should be: the smallest and the largest wish that these clicks allow; of several parts the
+    finer is the smallest wish at each click."""
     masks, share, _ = shape.targets
+    positive = np.array(click_set.positive)
     at = masks[:, click_set.nodes]
-    allowed = np.flatnonzero((at == np.array(click_set.positive)).all(axis=1))
+    free = ~at[:, ~positive].any(axis=1)
+    allowed = free & at[:, positive].all(axis=1)
     target = click_set.target
-    below = [k for k in allowed if not (masks[k] & ~target).any()]
-    above = [k for k in allowed if not (target & ~masks[k]).any()]
-    click_set.smaller = masks[min(below, key=lambda k: share[k])] if below else target
-    click_set.larger = masks[max(above, key=lambda k: share[k])] if above else target
+    inside = free & ~(masks & ~target).any(axis=1)
+    below, above = np.flatnonzero(allowed & inside), np.flatnonzero(allowed & ~(target & ~masks).any(axis=1))
+    if len(below):
+        click_set.smaller = masks[below[share[below].argmin()]]
+    else:
+        each = [np.flatnonzero(inside & masks[:, node]) for node, sign in zip(click_set.nodes, positive) if sign]
+        several = len(each) > 1 and all(len(found) for found in each)
+        click_set.smaller = np.any([masks[found[share[found].argmin()]] for found in each], axis=0) if several else target
+    click_set.larger = masks[above[share[above].argmax()]] if len(above) else target
 
 
-def correct(shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator) -> None:
-    """Click in the larger of the missed and the wrong region: innermost, or on a prompted node nearly as deep, or anywhere."""
-    visible = shape.seen > 0
+def correct(shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator, anywhere: float = 0.25) -> None:
+    """Click in the larger of the missed and the wrong region: innermost, or on a prompted node nearly as deep, or `anywhere` in it.
+
+    If most of what is wanted so far is selected and more is wanted `later`, the click is the first on that.
+    """
+    visible, area = shape.seen > 0, shape.graph.area
+    if click_set.later:
+        either = (click_set.target | selected) & visible
+        reached = area[click_set.target & selected & visible].sum() > 0.8 * area[either].sum()
+        if reached or rng.random() < 0.4:
+            member = click_set.later.pop(0)
+            click_set.target = click_set.target | member
+            _add(shape, click_set, first_click(shape, member, rng, anywhere), True)
+            return
     missed, wrong = click_set.target & ~selected & visible, selected & ~click_set.target & visible
-    area = shape.graph.area
     positive = bool(area[missed].sum() >= area[wrong].sum())
     region = missed if positive else wrong
     if not region.any():
         click_set.done = True
         return
-    depth = depth_inside(region, shape.graph)
-    node = int(depth.argmax())
-    prompted = shape.candidates[region[shape.candidates]]
-    if rng.random() < 0.25:
-        node = int(rng.choice(np.flatnonzero(region)))
-    elif len(prompted) and depth[prompted].max() >= 0.4 * depth[node]:
-        node = int(prompted[depth[prompted].argmax()])
+    if rng.random() < anywhere:
+        node = by_area(shape, region, rng)
+    else:
+        depth = depth_inside(region, shape.graph)
+        node = int(depth.argmax())
+        prompted = shape.candidates[region[shape.candidates]]
+        if len(prompted) and depth[prompted].max() >= 0.4 * depth[node]:
+            node = int(prompted[depth[prompted].argmax()])
     if node in click_set.nodes:
         click_set.done = True
         return
+    _add(shape, click_set, node, positive)
+
+
+def _add(shape: TrainingShape, click_set: ClickSet, node: int, positive: bool) -> None:
     click_set.nodes.append(node)
     click_set.positive.append(positive)
     nest(shape, click_set)
@@ -226,9 +318,9 @@ def batch_of(shape: TrainingShape, sets: list[ClickSet], without: tuple[str, ...
         count = len(click_set.nodes)
         clicks[row, :count], positive[row, :count] = torch.tensor(click_set.nodes), torch.tensor(click_set.positive)
         present[row, :count] = True
-        channels.append(shape.nodes.click_channels(clicks[row, :count], positive[row, :count], shape.distances(click_set.nodes),
-                                                   shape.masks(click_set.nodes), without))
-    return clicks, positive, present, torch.stack(channels)
+        channels.append(shape.nodes.click_channels(clicks[row, :count].to(shape.device), positive[row, :count].to(shape.device),
+                                                   shape.distances(click_set.nodes), shape.masks(click_set.nodes), without))
+    return *(x.to(shape.device) for x in (clicks, positive, present)), torch.stack(channels)
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -246,9 +338,8 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def set_losses(logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Tensor, settings: PriorTraining) -> tuple[Tensor, dict]:
     """Loss of B sets, and what is worth logging; logits (B, 3, N), quality (B, 3)."""
-    wanted = torch.from_numpy(np.stack([s.target for s in sets])).float()
-    smaller = torch.from_numpy(np.stack([s.smaller for s in sets])).float()
-    larger = torch.from_numpy(np.stack([s.larger for s in sets])).float()
+    wanted, smaller, larger = (torch.from_numpy(np.stack([getattr(s, name) for s in sets])).to(logits.device).float()
+                               for name in ("target", "smaller", "larger"))
     for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), weight)
     nested = segmentation_loss(logits[:, 0], smaller, weight) + segmentation_loss(logits[:, 2], larger, weight)
     with torch.no_grad():
@@ -271,7 +362,7 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
     live, records = [], []
     for shape in shapes:
         sets = [s for s in (draw_set(shape, settings, rng) for _ in range(settings.sets)) if s is not None]
-        without = settings.left_out + ((INPUTS[rng.integers(len(INPUTS))],) if rng.random() < settings.dropout else ())
+        without = settings.left_out + ((str(rng.choice(INPUTS)),) if rng.random() < settings.dropout else ())
         if sets:
             live.append((shape, sets, without))
     rounds = int(rng.integers(1, settings.rounds + 1))
@@ -284,7 +375,7 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
         following = []
         for shape, sets, without in live:
             batch = batch_of(shape, sets, without)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=amp):
+            with torch.autocast(shape.device.type, dtype=torch.bfloat16, enabled=amp):
                 logits, quality = network(shape.nodes, network.encode(shape.nodes, without), *batch)
             logits, quality = logits.float(), quality.float()
             loss, measured = set_losses(logits, quality, sets, shape.weight, settings)
@@ -292,9 +383,9 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
             loss_sum += float(loss.detach()) * len(sets) / total
             values.append(measured)
             if round_index + 1 < rounds:
-                selected = (logits[:, 1].detach() > 0).numpy()
+                selected = (logits[:, 1].detach() > 0).cpu().numpy()
                 for row, click_set in enumerate(sets):
-                    correct(shape, click_set, selected[row], rng)
+                    correct(shape, click_set, selected[row], rng, settings.anywhere)
                 following.append((shape, [s for s in sets if not s.done], without))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
@@ -304,29 +395,48 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
 
 
 @torch.no_grad()
-def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clicks: int = 5, sets: int = 4, seed: int = 0) -> dict:
-    """Means over wishes on shapes that were not trained on: IoU after each click, the best of three at the first, quality error."""
-    rng, settings = np.random.default_rng(seed), replace(settings, border_noise=0.0)
-    ious, oracle, error = [[] for _ in range(clicks)], [], []
+def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clicks: int = 5, sets: int = 4, seed: int = 0,
+             anywhere: float = 0.0) -> dict:
+    """Means over wishes on shapes that were not trained on: IoU after each click, the best of three at the first, quality error.
+
+    The wishes are parts, groups and adjacent parts, with borders at the creases; `anywhere`: share of the clicks that are not innermost.
+    `far@1`: wishes for several parts that need not touch, after one click in each.
+    """
+    left_out = settings.left_out
+    plain, far = replace(settings, border_noise=0.0, far_share=0.0, anywhere=anywhere), replace(settings, border_noise=0.0, anywhere=anywhere)
+    rng = np.random.default_rng(seed)
+    ious, oracle, error, apart = [[] for _ in range(clicks)], [], [], []
     for shape in shapes:
-        live = [s for s in (draw_set(shape, settings, rng) for _ in range(sets)) if s is not None]
+        encoded = network.encode(shape.nodes, left_out)
+
+        def answer(asked: list[ClickSet]) -> tuple[Tensor, Tensor, Tensor]:
+            logits, quality = network(shape.nodes, encoded, *batch_of(shape, asked, left_out))
+            wanted = torch.from_numpy(np.stack([s.target for s in asked])).to(logits.device).float()
+            return logits, quality, hard_iou(logits, wanted[:, None], shape.weight)
+
+        live = [s for s in (draw_set(shape, plain, rng) for _ in range(sets)) if s is not None]
         for click_set in live:
             click_set.nodes, click_set.positive = click_set.nodes[:1], click_set.positive[:1]
         last = np.zeros(len(live))
-        encoded = network.encode(shape.nodes)
         for round_index in range(clicks):
             going = [k for k, s in enumerate(live) if not s.done]
             if going:
-                logits, quality = network(shape.nodes, encoded, *batch_of(shape, [live[k] for k in going], settings.left_out))
-                wanted = torch.from_numpy(np.stack([live[k].target for k in going])).float()
-                iou = hard_iou(logits, wanted[:, None], shape.weight)
-                last[going] = iou[:, 1].numpy()
+                logits, quality, iou = answer([live[k] for k in going])
+                last[going] = iou[:, 1].cpu().numpy()
                 if round_index == 0:
                     oracle += iou.amax(dim=1).tolist()
                     error += (quality.sigmoid() - iou).abs().mean(dim=1).tolist()
                 for row, k in enumerate(going):
-                    correct(shape, live[k], (logits[row, 1] > 0).numpy(), rng)
+                    correct(shape, live[k], (logits[row, 1] > 0).cpu().numpy(), rng, anywhere)
             ious[round_index] += last.tolist()
+        asked = [far_set(shape, members, far, rng) for members in (far_members(shape, rng) for _ in range(sets)) if members]
+        for click_set in asked:
+            while click_set.later:  # all clicks at once
+                member = click_set.later.pop(0)
+                click_set.target = click_set.target | member
+                _add(shape, click_set, first_click(shape, member, rng, anywhere), True)
+        if asked:
+            apart += answer(asked)[2][:, 1].tolist()
         shape.release()
     return {**{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)}, "oracle@1": float(np.mean(oracle)),
-            "quality_error": float(np.mean(error)), "held_out_sets": len(oracle)}
+            "far@1": float(np.mean(apart)) if apart else float("nan"), "quality_error": float(np.mean(error)), "held_out_sets": len(oracle)}
