@@ -125,7 +125,7 @@ def test_garbage_in_place_of_a_description_is_one_line(tmp_path, content):
 def test_a_description_cannot_run_anything(tmp_path):
     obj, yml, *_ = write_abc(tmp_path)
     target = tmp_path / "made"
-    yml.write_text(f"evil: !!python/object/apply:os.mkdir ['{target}']\nsurfaces:\n" + yml.read_text().partition("surfaces:\n")[2])
+    yml.write_text(f"evil: !!python/object/apply:os.mkdir ['{target}']\n" + yml.read_text())
     assert len(read_model(obj, yml)) == 8
     yml.write_text(f"surfaces:\n- face_indices: !!python/object/apply:os.mkdir ['{target}']\n  type: Plane\n")
     with pytest.raises(UserError):
@@ -352,7 +352,7 @@ def write_shape(folder):
     result = [node(0, "mug", [body, node(2, "handle", objs=["new-0"]), lid, node(8, "logo", objs=["new-4"])])]
     merged = [node(0, "mug", [node(1, "container", objs=["original-1", "original-3"], ori_id=1),
                               node(2, "cover", objs=["new-2", "new-1"], ori_id=4), node(3, "handle", objs=["new-0"], ori_id=2)],
-                   ori_id=0)]
+                   objs=["original-1", "original-3", "new-0", "new-2", "new-1", "new-4"], ori_id=0)]
     (folder / "objs").mkdir(parents=True)
     (folder / "point_sample").mkdir()
     (folder / "result.json").write_text(json.dumps(result))
@@ -447,6 +447,7 @@ def test_a_wrong_hierarchy_is_named(tmp_path, read, change, message):
     (spoil(PTS, "1 2\n" * 8), "has 2 columns; expected x y z nx ny nz r g b a"),
     (spoil(PTS, ""), "rgba-10000.txt is empty"),
     (spoil(PTS, "1 2 nan\n" * 8), "has a NaN or infinite value"),
+    (spoil(PTS, "1 2 1e40\n" * 8), "has a NaN or infinite value"),
     (spoil(IDS, "1\n" * 7), "has 7 labels for 8 points"),
     (spoil(IDS, "1.5\n" * 8), "label-10000.txt is not a table of numbers"),
     (spoil(IDS, "99\n" * 8), r"none of the labels \[99\] is a leaf of result.json"),

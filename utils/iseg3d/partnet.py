@@ -11,6 +11,8 @@ Written after the authors' repositories, by which all formats below were checked
 - daerduoCarey/partnet_seg_exps: exps/ins_seg_detection/prepare_train_val_data.py for `ins_seg_h5_for_detection`,
   exps/utils/prepare_gt_h5.py for `ins_seg_h5_gt`, exps/sem_seg_pointcnn/data_utils.py for `sem_seg_h5`; label 0 there is
   what belongs to no part of the level (erictuanle/GoingDeeperwPointNetworks#7).
+- Genesis-Embodied-AI/Genesis: genesis/assets/urdf/3763 is a bottle of PartNet-Mobility, with the same two hierarchies and
+  point files. Its normals point to either side of the surface, since ShapeNet's surfaces are often double.
 """
 
 from __future__ import annotations
@@ -164,7 +166,7 @@ def _records(path: Path, shapes: int, needed: bool) -> list[dict]:
 def _shape(path: Path, name: str, layout: tuple[str, ...], values: dict[str, np.ndarray], record: dict,
            level: Collection[str] | None) -> PartNetShape:
     """One shape from its rows of the datasets."""
-    points, target = values[layout[0]].astype(np.float32), values[layout[1]]
+    points, target = _float32(values[layout[0]]), values[layout[1]]
     if not np.isfinite(points).all():
         raise UserError(f"{path}: shape {name} has a NaN or infinite coordinate; download the file again")
     parts: tuple[str, ...] = ()
@@ -181,8 +183,13 @@ def _shape(path: Path, name: str, layout: tuple[str, ...], values: dict[str, np.
     count = int(values.get("data_num", len(points)))
     if not 0 < count <= len(points):
         raise UserError(f"{path}: shape {name} says it uses {count} of {len(points)} points; download the file again")
-    normals = values["nor"][:count].astype(np.float32) if "nor" in values else None
+    normals = _float32(values["nor"][:count]) if "nor" in values else None
     return PartNetShape(name, points[:count], normals, labels[:count], parts)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what is too large is infinite, and reported as such
+        return values.astype(np.float32)
 
 
 def _first_of(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +232,7 @@ def read_folder(folder: str | Path, merged: bool = False) -> PartNetShape:
     """
     folder = Path(folder)
     leaves, parts, part_of = _parts(folder, merged)
-    table = _numbers(folder / "point_sample" / POINTS, "point file", np.float64)
+    table = _float32(_numbers(folder / "point_sample" / POINTS, "point file", np.float64))
     ids = _numbers(folder / "point_sample" / LABELS, "label file", np.int64)
     if table.shape[1] != 3 and table.shape[1] < 6:
         raise UserError(f"{folder / 'point_sample' / POINTS} has {table.shape[1]} columns; expected x y z nx ny nz r g b a")
@@ -239,9 +246,8 @@ def read_folder(folder: str | Path, merged: bool = False) -> PartNetShape:
     if not label.keys() & set(values.tolist()):
         raise UserError(f"{folder}: none of the labels {values[:5].tolist()} is a leaf of result.json; download the folder again")
     labels = np.array([label.get(value, -1) for value in values.tolist()], dtype=np.int64)[inverse.reshape(-1)]
-    normals = table[:, 3:6].astype(np.float32) if table.shape[1] >= 6 else None
-    points = table[:, :3].astype(np.float32)
-    return PartNetShape(folder.resolve().name, points, normals, labels, tuple(part.name for part in parts))
+    normals = table[:, 3:6].copy() if table.shape[1] >= 6 else None
+    return PartNetShape(folder.resolve().name, table[:, :3].copy(), normals, labels, tuple(part.name for part in parts))
 
 
 def read_mesh(folder: str | Path, merged: bool = False) -> PartNetMesh:
