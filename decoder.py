@@ -18,14 +18,12 @@ from utils.clicks import Clicks
 from utils.decoder_training import (DecoderTraining, LiftedSettings, RenderedSettings, ViewCache, choose_samples, train_lifted,
                                     train_rendered)
 from utils.errors import UserError, run_cli
-from utils.export import (BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS, QueryPaths, probability_colors,
-                          save_colored_mesh, save_parts, save_probability)
 from utils.files import digest
 from utils.lifted_targets import lift_masks
 from utils.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, choose_device, flag, positive_int
+from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
 from utils.rasterize import BACKENDS, Rasterizer
-from utils.selection import otsu_threshold
 from utils.supervision import SupervisionSet
 
 MODEL_NAME = "decoder_checkpoint.pth"
@@ -70,24 +68,13 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_query_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("query")
-    group.add_argument("--select_vertices", nargs="+", default=[], metavar="ID",
-                       help="clicked vertices; a minus sign excludes, also for 0: -0")
-    group.add_argument("--positive_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to include")
-    group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
+    add_click_options(parser)
+    group = parser.add_argument_group("segmenter")
     group.add_argument("--segmenter", choices=("auto", "trained", "prior"), default="auto",
                        help="trained: this mesh's own decoder; prior: the one shipped for all meshes; auto: its own if it has one")
     group.add_argument("--granularity", type=float, help="prior: 0 a finer part, 0.5 as expected, 1 a coarser one")
     group.add_argument("--precision", choices=PRECISIONS, default="exact", help="auto: the fastest that the processor offers")
-    group.add_argument("--hard", type=flag, default=False, metavar="0|1",
-                       help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
-    group.add_argument("--threshold", type=float, help="probability that --hard selects from; default: Otsu's threshold")
-    group.add_argument("--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh")
-    group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="normalised; the object has radius 1")
-    group.add_argument("--show_seg", type=flag, default=True, metavar="0|1", help="colour the mesh by probability")
-    for name, color in (("base_color", BASE_COLOR), ("seg_color", SELECTION_COLOR), ("pos_color", POSITIVE_COLOR),
-                        ("neg_color", NEGATIVE_COLOR)):
-        group.add_argument(f"--{name}", type=float, nargs=3, default=color, metavar=("R", "G", "B"), help="0 to 1")
+    add_answer_options(parser)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -111,12 +98,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--data_percentage {args.data_percentage:g} is not a share of the samples: give 1 for all")
     if args.views_per_vert < 0:
         raise UserError("--views_per_vert must be 0 (all) or more")
-    if args.threshold is not None and not 0 <= args.threshold <= 1:
-        raise UserError(f"--threshold {args.threshold:g} is not a probability: give a number from 0 to 1")
-    if args.granularity is not None and not 0 <= args.granularity <= 1:
-        raise UserError(f"--granularity {args.granularity:g} must be from 0 (finer) to 1 (coarser)")
-    if not args.sphere_radius > 0:
-        raise UserError(f"--sphere_radius {args.sphere_radius:g} must be above 0")
+    check_answer_options(args)
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -259,36 +241,6 @@ def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks) -> np.ndarra
     print(f"query: {1000 * (time.perf_counter() - ready):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on {mesh.num_vertices} "
           f"vertices (prior decoder, ready after {ready - started:.1f} s)")
     return probability
-
-
-def clicks_of(args: argparse.Namespace) -> Clicks:
-    """The clicks of all three options together."""
-    signed = Clicks.from_signed(args.select_vertices)
-    plain = Clicks.from_lists(args.positive_vertices, args.negative_vertices)
-    return Clicks(torch.cat([signed.vertices, plain.vertices]), torch.cat([signed.positive, plain.positive]))
-
-
-def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray) -> list[Path]:
-    """Write the published files of a query, with --hard also the selection; returns their paths."""
-    from utils.figures import Palette, save_render_views  # training needs no matplotlib
-
-    paths = QueryPaths.of(args.save_dir, clicks)
-    palette = Palette(tuple(args.base_color), tuple(args.seg_color), tuple(args.pos_color), tuple(args.neg_color))
-    shown = probability if args.show_seg else np.zeros_like(probability)
-    colors = probability_colors(shown, palette.base, palette.selected)
-    save_probability(paths.probability, probability)
-    save_colored_mesh(paths.colored_mesh, mesh, colors)
-    written = [paths.probability, paths.colored_mesh]
-    if args.show_spheres:
-        save_colored_mesh(paths.colored_mesh_with_clicks, mesh, colors, clicks, args.sphere_radius, palette.positive, palette.negative)
-        written.append(paths.colored_mesh_with_clicks)
-    save_render_views(paths.views, Rasterizer(mesh, args.renderer), shown, clicks, palette)
-    written.append(paths.views)
-    if args.hard:
-        threshold = otsu_threshold(probability) if args.threshold is None else args.threshold
-        written += save_parts(paths, mesh, probability > threshold)
-        print(f"selection: {int((probability > threshold).sum())} of {mesh.num_vertices} vertices above {threshold:.3f}")
-    return written
 
 
 if __name__ == "__main__":

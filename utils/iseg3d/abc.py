@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 from utils.errors import UserError
+from utils.iseg3d.surface import Primitive
 from utils.mesh import Mesh, load_mesh
 
 FILE_NAME = re.compile(r"(?P<model>\d{8}_[0-9a-f]+)_(?P<content>trimesh|features)_(?P<variant>\d{3})\.(?:obj|yml)")
@@ -28,28 +29,14 @@ LISTED = 5  # names in a summary
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
-    """The faces of one surface.
-
-    kind      the surface's type: Plane, Cylinder, Cone, Sphere, Torus, Revolution, Extrusion, BSpline or Other
-    vertices  (V, 3) float64, those that the faces use, in the OBJ's order and units
-    faces     (F, 3) int64 into `vertices`, in the OBJ's order and winding
-    """
-
-    kind: str
-    vertices: np.ndarray
-    faces: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class Model:
     """A model of the dataset: `00000050_80d9..._000` and its patches."""
 
     name: str
-    patches: list[Patch]
+    patches: list[Primitive]
 
 
-def read_model(obj: str | Path, yml: str | Path) -> list[Patch]:
+def read_model(obj: str | Path, yml: str | Path) -> list[Primitive]:
     """One patch for each surface of a model, in the order of the description; a surface without faces gives none.
 
     UserError says which file cannot be used and why: also if the surfaces do not divide the OBJ's faces exactly, since
@@ -78,9 +65,9 @@ def _owners(surfaces: list[tuple[str, np.ndarray]], count: int, path: Path) -> n
     return owner
 
 
-def _patch(kind: str, mesh: Mesh, mine: np.ndarray) -> Patch:
+def _patch(kind: str, mesh: Mesh, mine: np.ndarray) -> Primitive:
     used, corners = np.unique(mesh.faces[mine], return_inverse=True)
-    return Patch(kind, mesh.vertices[used], corners.reshape(-1, 3).astype(np.int64))
+    return Primitive(kind, mesh.vertices[used], corners.reshape(-1, 3).astype(np.int64))
 
 
 # --- the description ----------------------------------------------------------------------------
