@@ -10,6 +10,7 @@ import trimesh.ray.ray_pyembree
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from utils.errors import UserError
 from utils.iseg3d.reshuffle import reshuffled
 from utils.iseg3d.surface import Primitive, into_unit_ball, sample_surface
 from utils.mesh import Mesh
@@ -51,8 +52,10 @@ def sample_cloud(mesh: Mesh, count: int = POINTS, seed: int = 0) -> Cloud:
     """Cloud of a mesh, the same for the same seed, whatever the number of its vertices; normals are those of the faces, outwards.
 
     Points are uniform by area, but a small component gets at least `LEAST_POINTS`, as long as that takes a quarter of the points at
-    most: the largest of the small components come first.
+    most: the largest of the small components come first. UserError if no face has an area.
     """
+    if not mesh.face_areas.sum() > 0:
+        raise UserError(f"{mesh.path or 'the mesh'} has no face with an area, so no points can be sampled on it; export it again")
     rng = np.random.default_rng(seed)
     vertices = mesh.normalized.astype(np.float64)
     small = _small_components(mesh, count)

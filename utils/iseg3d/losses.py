@@ -22,7 +22,7 @@ class EmbeddingLoss:
         """Loss of one cloud: embedding (N, D) float32, labels (N,) int64 with every number from 0 on present; and its terms."""
         count = int(labels.max()) + 1
         size = torch.bincount(labels, minlength=count).to(embedding.dtype)
-        center = torch.zeros(count, embedding.shape[1], device=embedding.device).index_add(0, labels, embedding) / size[:, None]  # Eq. 1
+        center = embedding.new_zeros(count, embedding.shape[1]).index_add(0, labels, embedding) / size[:, None]  # Eq. 1
         offset = _norm(embedding - center[labels])
         excess = (offset - self.intra_margin).clamp(min=0)
         intra = (torch.zeros_like(size).index_add(0, labels, excess) / size).mean()  # Eq. 2
