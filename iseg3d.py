@@ -131,7 +131,7 @@ def train(args: argparse.Namespace) -> int:
     path = folder / f"{args.network}_checkpoint.pth"
     if path.is_file() and not args.overwrite:
         held = load_torch(path, what="checkpoint of iSeg3D")
-        if held.get("settings") != settings.to_dict():
+        if not isinstance(held, dict) or held.get("settings") != settings.to_dict():
             raise UserError(f"{path} was trained with other settings; choose another --save_dir or give --overwrite 1")
         training.restore(held)
     with tqdm(total=settings.steps, initial=training.done, desc=args.network, unit="step", disable=None) as bar:

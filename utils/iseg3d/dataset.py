@@ -17,6 +17,7 @@ from utils.iseg3d.clouds import LabelledCloud, labelled_cloud
 from utils.iseg3d.surface import Primitive
 
 SHARD = 64  # clouds of a file
+ARRAYS = ("points", "normals", "labels")  # of a file
 HELD_OUT_SEED = 1_000_000_000  # training seeds are below
 
 
@@ -90,7 +91,9 @@ class CloudSet:
                 raise UserError(f"{folder} holds {shard * SHARD} clouds, not {shapes}; make them first: "
                                 f"python iseg3d.py --mode generate --data_dir {folder} --shapes {shapes}")
             arrays.append(load_npz(path, "shard of clouds"))
-        self.points, self.normals, self.labels = (np.concatenate([a[key] for a in arrays])[:shapes] for key in ("points", "normals", "labels"))
+            if not arrays[-1].keys() >= set(ARRAYS):
+                raise UserError(f"{path} is not a shard of clouds; delete it and make it again with --mode generate")
+        self.points, self.normals, self.labels = (np.concatenate([a[key] for a in arrays])[:shapes] for key in ARRAYS)
         self._plans: dict[int, Plan] = {}
 
     def __len__(self) -> int:
