@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +61,26 @@ class PriorSegmenter:
         features = self.views.features(held["field_components"].float(), held["field_mean"].float())
         self.nodes = NodeTensors.of(self.patches.graph, features, self.views.seen)
         self.borders = Borders(self.patches)
-        with torch.inference_mode():
-            self.encoded = self.network.encode(self.nodes, self.without)
-        self._held: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self._answers: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._begin()
         self._face_of_vertex = np.full(mesh.num_vertices, -1, dtype=np.int64)
         order = np.argsort(self.patches.areas)  # the largest face at a vertex is written last
         corners = self.patches.fine.faces[order]
         for corner in range(3):
             on_mesh = corners[:, corner] < mesh.num_vertices
             self._face_of_vertex[corners[on_mesh, corner]] = order[on_mesh]
+
+    def _begin(self) -> None:
+        with torch.inference_mode():
+            self.encoded = self.network.encode(self.nodes, self.without)
+        self._held: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._answers: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    def leaving_out(self, *inputs: str) -> PriorSegmenter:
+        """The same without further inputs, for measuring what they are worth; mesh, views and borders are shared."""
+        other = copy(self)
+        other.without = (*self.without, *inputs)
+        other._begin()
+        return other
 
     # --- vertices --------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
     data     shapes and their lifted embedding, with --masks 1 also the teacher's masks of single clicks, in shards; resumable, several
              may run at once with different --shards
     train    interactive attention and graph layers, from the shards that are there; picks up new ones; resumable
-    measure  IoU after each click on held-out synthetic shapes: clicks innermost, anywhere, and with one kind of input left out
+    measure  IoU after each click on held-out synthetic shapes: clicks innermost, anywhere, and with one kind of input left out; with
+             --psb_dir the last on human-labelled meshes, for exported weights
     unions   on human-labelled meshes, two positive clicks on parts that do not touch
     export   the weights that `models.prior_segmenter` loads
 """
@@ -14,6 +15,7 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +31,7 @@ from models.prior_segmenter import WEIGHTS, PriorSegmenter, check_teacher, load_
 from SAM_repo.teacher import load_teacher
 from scripts.evaluate import METHODS, MethodOptions, choose_ids
 from utils.errors import UserError, run_cli
-from utils.evaluation import bootstrap_interval
+from utils.evaluation import bootstrap_interval, run_part
 from utils.face_graph import FaceGraph
 from utils.files import load_torch, save_json, save_torch
 from utils.options import TEACHERS, choose_device, positive_int
@@ -37,7 +39,7 @@ from utils.prior_data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, f
 from utils.prior_inputs import INPUTS
 from utils.prior_training import PriorTraining, TrainingShape, train_rounds, validate
 from utils.prior_unions import apart, click_both
-from utils.psb import UnusableShape, benchmark_ids, load_shape, parts_of
+from utils.psb import LabelledShape, UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.shapes.generate import RECIPES
 
 # The teacher's masks of the clicks are trained with, but not asked for: on labelled meshes answers are as good without, after
@@ -46,6 +48,7 @@ LEFT_OUT = ["masks"]
 FIRST_SEED = 1_000_000
 PROJECTION_SEEDS = range(900_000, 900_016)
 HELD_OUT_BELOW, HELD_OUT_FROM = 3, 10_000  # shards that are never trained on: the first ones, and as many of the last as somebody makes
+MEASURED_CLICKS = 10
 VALIDATED = 24  # held-out shapes that each checkpoint is measured on
 
 
@@ -72,11 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--left_out", nargs="*", choices=INPUTS, default=[], help="inputs never to give")
     train.add_argument("--hold_out", nargs="+", default=[], metavar="FAMILY", help="families not to train on")
     train.add_argument("--bfloat16", type=int, choices=(0, 1), default=1, help="matrix products of the training in bfloat16")
-    labelled = parser.add_argument_group("unions")
+    labelled = parser.add_argument_group("measure, unions")
+    labelled.add_argument("--without", nargs="*", choices=INPUTS, help="inputs to leave out, one at a time; default: each (measure)")
     labelled.add_argument("--psb_dir", type=Path, help="folder with off/, seg/Benchmark/ and split.json")
     labelled.add_argument("--ids", type=int, nargs="+", help="shapes; default: the first two of each category")
-    labelled.add_argument("--pairs", type=positive_int, default=6, help="of parts, for each shape")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the exported weights (export; unions measures them)")
+    labelled.add_argument("--pairs", type=positive_int, default=6, help="of parts, for each shape (unions)")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the exported weights (export), or to measure (unions, and measure with --psb_dir)")
     return parser
 
 
@@ -245,6 +249,8 @@ def load_average(folder: Path) -> tuple[PriorNetwork, dict]:
 
 
 def measure(args: argparse.Namespace) -> int:
+    if args.psb_dir is not None:
+        return measure_labelled(args)
     network, held = load_average(args.folder)
     device, settings = choose_device(args.device), PriorTraining(**held["settings"])
     shapes = [shape for shape in Shapes(args.data, held["hold_out"], device).held_out if args.families is None or shape.family in args.families]
@@ -252,24 +258,42 @@ def measure(args: argparse.Namespace) -> int:
         raise UserError(f"{args.data} holds no shapes to measure on; make some: "
                         f"python scripts/train_prior.py data --folder {args.data} --shards {HELD_OUT_FROM} {HELD_OUT_FROM + 8}")
     network.to(device)
-    rows = {"innermost clicks": validate(network, shapes, settings, clicks=10),
-            "clicks anywhere": validate(network, shapes, settings, clicks=10, anywhere=1.0)}
-    for name in INPUTS:
+    rows = {"innermost clicks": validate(network, shapes, settings, MEASURED_CLICKS),
+            "clicks anywhere": validate(network, shapes, settings, MEASURED_CLICKS, anywhere=1.0)}
+    for name in args.without if args.without is not None else INPUTS:
         if name not in settings.left_out:
-            rows[f"without {name}"] = validate(network, shapes, replace(settings, left_out=(*settings.left_out, name)), clicks=10)
+            rows[f"without {name}"] = validate(network, shapes, replace(settings, left_out=(*settings.left_out, name)), MEASURED_CLICKS)
     for name, row in rows.items():
         print(f"{name:18}" + ", ".join(f"{key} {value:.3f}" for key, value in row.items()), flush=True)
     save_json(args.folder / "measured.json", {"shapes": len(shapes), "families": args.families, "rows": rows})
     return 0
 
 
-def unions(args: argparse.Namespace) -> int:
-    if args.psb_dir is None:
-        raise UserError("unions needs --psb_dir, a folder with off/, seg/Benchmark/ and split.json")
+def measure_labelled(args: argparse.Namespace) -> int:
+    """Leave one input after the other out of the exported weights, on meshes with human-labelled parts."""
+    rows: dict[str, list[list[list[float]]]] = {}
+    for shape_id, shape, parts, graph in labelled_shapes(args):
+        segmenter = PriorSegmenter(shape.mesh, load_teacher(args.SAM, device=choose_device(args.device)), weights=args.out)
+        names = [name for name in (args.without if args.without is not None else INPUTS) if name not in segmenter.without]
+        for name, method in {"all": segmenter, **{f"without {name}": segmenter.leaving_out(name) for name in names}}.items():
+            prepared = SimpleNamespace(probabilities=method.segment_faces)
+            rows.setdefault(name, []).append([run_part(prepared, graph, shape.mesh.face_areas, part, MEASURED_CLICKS, MEASURED_CLICKS).iou
+                                              for part in parts])
+    counts = (1, 2, 3, 5, MEASURED_CLICKS)
+    summary = {name: {f"iou@{k}": interval([[curve[k - 1] for curve in mesh] for mesh in meshes], args.seed) for k in counts}
+               for name, meshes in rows.items()}
+    against = {name: {f"iou@{k}": interval([[b[k - 1] - a[k - 1] for a, b in zip(*pair)] for pair in zip(rows["all"], meshes)], args.seed)
+                      for k in counts} for name, meshes in rows.items() if name != "all"}
+    for name, row in summary.items():
+        print(f"{name:18}" + ", ".join(f"{key} {values[0]:.3f}" + (f" ({against[name][key][1]:+.3f} to {against[name][key][2]:+.3f} against all)"
+                                                                   if name in against else "") for key, values in row.items()))
+    save_json(args.folder / "measured_labelled.json", {"weights": str(args.out), "summary": summary, "against_all": against, "rows": rows})
+    return 0
+
+
+def labelled_shapes(args: argparse.Namespace) -> Iterator[tuple[int, LabelledShape, list[np.ndarray], FaceGraph]]:
+    """The shapes that --psb_dir and --ids name, their wanted parts (F,) bool and face graphs."""
     categories = benchmark_ids(args.psb_dir)
-    teacher = load_teacher(args.SAM, device=choose_device(args.device))
-    rows: dict[str, list[list[dict]]] = {"iseg_prior": [], "geodesic_concave": []}
-    shapes = []
     for shape_id in tqdm(choose_ids(categories, args.ids, 2), desc="shapes", unit="shape", disable=None):
         try:
             shape = load_shape(args.psb_dir, shape_id, categories[shape_id])
@@ -277,7 +301,22 @@ def unions(args: argparse.Namespace) -> int:
         except UnusableShape as reason:
             print(f"skipped {shape_id}: {reason}", file=sys.stderr)
             continue
-        graph, areas = FaceGraph(shape.mesh), shape.mesh.face_areas
+        yield shape_id, shape, parts, FaceGraph(shape.mesh)
+
+
+def interval(groups: list[list[float]], seed: int) -> tuple[float, float, float]:
+    """Mean over all values and its 95 % interval when whole meshes are resampled."""
+    return float(np.mean(np.concatenate(groups))), *bootstrap_interval(groups, np.random.default_rng(seed))
+
+
+def unions(args: argparse.Namespace) -> int:
+    if args.psb_dir is None:
+        raise UserError("give --psb_dir, a folder with off/, seg/Benchmark/ and split.json")
+    teacher = load_teacher(args.SAM, device=choose_device(args.device))
+    rows: dict[str, list[list[dict]]] = {"iseg_prior": [], "geodesic_concave": []}
+    shapes = []
+    for shape_id, shape, parts, graph in labelled_shapes(args):
+        areas = shape.mesh.face_areas
         pairs = apart(parts, graph, areas, args.pairs, np.random.default_rng([args.seed, shape_id]))
         if not pairs:
             continue
@@ -292,8 +331,7 @@ def unions(args: argparse.Namespace) -> int:
     for name, measured in rows.items():
         values = {f"@{k + 2}": [[entry["iou"][k] for entry in mesh] for mesh in measured] for k in range(4)}
         values["each by itself"] = [[entry["each"] for entry in mesh] for mesh in measured]
-        summary[name] = {key: (float(np.mean(np.concatenate(groups))), *bootstrap_interval(groups, np.random.default_rng(args.seed)))
-                         for key, groups in values.items()}
+        summary[name] = {key: interval(groups, args.seed) for key, groups in values.items()}
         print(f"{name:18}" + ", ".join(f"{key} {mean:.3f} ({low:.3f} to {high:.3f})" for key, (mean, low, high) in summary[name].items()))
     save_json(args.folder / "unions.json", {"weights": str(args.out), "shapes": shapes, "summary": summary, "rows": rows})
     print(f"{sum(len(shape['pairs']) for shape in shapes)} pairs of parts on {len(shapes)} meshes: {args.folder / 'unions.json'}")

@@ -197,6 +197,15 @@ def test_order_and_copies_of_clicks_do_not_matter(segmenter):
     assert np.array_equal(segmenter.segment(Clicks.from_lists([30, 120, 30], [10, 10])), first)
 
 
+def test_leaving_an_input_out_later_is_leaving_it_out_from_the_beginning(segmenter, two_boxes, weights):
+    clicks = Clicks.from_lists([120], [10])
+    before = segmenter.segment(clicks)
+    later = segmenter.leaving_out("concave").segment(clicks)
+    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, without=("concave",)).segment(clicks)
+    assert np.array_equal(later, begun) and not np.array_equal(later, before)
+    assert np.array_equal(segmenter.segment(clicks), before)
+
+
 def test_coarse_faces_are_answered_whole(tetrahedron, weights):
     segmenter = PriorSegmenter(tetrahedron, FakeTeacher(), weights=weights, views=6)
     probability = segmenter.segment_faces(np.array([2]), np.array([True]))
@@ -395,6 +404,13 @@ def test_pairs_of_parts_share_no_edge_and_both_are_clicked(icosphere):
             return np.any([part for part in parts if part[faces].any()], axis=0).astype(float)
 
     assert click_both(Obedient(), graph, areas, parts[0], parts[2], clicks=4) == {"iou": [1.0, 1.0, 1.0], "each": 1.0}
+
+
+def test_measuring_says_what_is_missing(tmp_path):
+    with pytest.raises(UserError, match="give --psb_dir"):
+        train_prior.main(["unions", "--folder", str(tmp_path)])
+    with pytest.raises(UserError, match="no checkpoint of the prior"):
+        train_prior.main(["measure", "--folder", str(tmp_path)])
 
 
 @pytest.mark.slow
