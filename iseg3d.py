@@ -149,6 +149,9 @@ def train(args: argparse.Namespace) -> int:
     save_torch(path, training.state())
     weights = folder / f"{args.network}.pt"
     save_torch(weights, exported(training))
+    from utils.benchmark_figures import save_training_plot  # a query needs no matplotlib here
+
+    save_training_plot(weights.with_suffix(".png"), training.log)
     recent = [record["loss"] for record in training.log[-50:]]
     print(f"train: {weights} ({training.done} steps, {training.seconds / 60:.0f} min, loss {np.mean(recent):.4f})")
     return 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from utils.mesh import Mesh
 from utils.options import TEACHERS, choose_device, flag, positive_int
 from utils.presets import PRESETS, Run
 from utils.psb import UnusableShape, area_iou, benchmark_ids, load_shape, wanted_parts
+
+if TYPE_CHECKING:
+    from models.iseg3d_segmenter import PointSegmenter
 
 COUNTS = (1, 2, 3, 5, 10)
 TARGETS = (80, 85, 90)
@@ -157,6 +161,48 @@ class _PreparedPrior:
         return self.segmenter.candidate_faces(faces, positive).probability
 
 
+class OnPoints:
+    """A method that answers clicks on faces through points sampled on the mesh (`models.iseg3d_segmenter.PointSegmenter`).
+
+    build: mesh -> the segmenter; depends_on: files and values that its answers depend on.
+    """
+
+    def __init__(self, name: str, build: Callable[[Mesh], PointSegmenter], *depends_on: object) -> None:
+        self.name, self.build = name, build
+        held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in depends_on]
+        self.identity = f"{name} {digest(*held)}"
+
+    def prepare(self, mesh: Mesh, graph: FaceGraph) -> _PreparedOnPoints:
+        return _PreparedOnPoints(self.build(mesh))
+
+
+class _PreparedOnPoints:
+    def __init__(self, segmenter: PointSegmenter) -> None:
+        self.segmenter = segmenter
+
+    def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        return self.segmenter.segment_faces(faces, positive)
+
+
+def _iseg3d(options: MethodOptions) -> Method:
+    from models.iseg3d_segmenter import WEIGHTS, Iseg3dSegmenter
+
+    return OnPoints("iseg3d", lambda mesh: Iseg3dSegmenter(mesh, device=choose_device(options.device), seed=options.seed), WEIGHTS, options.seed)
+
+
+def _fpfh(options: MethodOptions) -> Method:
+    from utils.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, FpfhSegmenter
+
+    return OnPoints("fpfh", lambda mesh: FpfhSegmenter(mesh, options.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, options.seed)
+
+
+def _heatmap(options: MethodOptions) -> Method:
+    from utils.iseg3d.baselines import HEATMAP_WEIGHTS, HeatmapSegmenter
+
+    return OnPoints("heatmap", lambda mesh: HeatmapSegmenter(mesh, device=choose_device(options.device), seed=options.seed),
+                    HEATMAP_WEIGHTS, options.seed)
+
+
 # A method is a line here: something with `name`, `identity` and `prepare` (utils.evaluation.Method).
 METHODS: dict[str, Callable[[MethodOptions], Method]] = {
     "geodesic": lambda o: Geodesic("geodesic", o.radius),
@@ -164,6 +210,9 @@ METHODS: dict[str, Callable[[MethodOptions], Method]] = {
     "sam_baseline": lambda o: SamBaseline(o.teacher(), o.n_views, o.seed),
     "iseg_prior": IsegPrior,
     "iseg": Iseg,
+    "iseg3d": _iseg3d,
+    "fpfh": _fpfh,
+    "heatmap": _heatmap,
 }
 TRAINING_FREE = ("geodesic", "geodesic_concave", "sam_baseline")
 

@@ -71,6 +71,38 @@ def save_category_plot(path: str | Path, results: dict) -> None:
     _save(figure, path)
 
 
+def save_greedy_plot(path: str | Path, results: dict) -> None:
+    """mIoU over clicks of every method of a results file of scripts/evaluate_iseg3d.py, and of its first method each category
+    thinly (Fig. 6 of the iSeg3D paper), as PNG."""
+    figure, axes = _axes(7.2, 4.6)
+    first = next(iter(results["methods"].values()))
+    for category, entry in first["by_category"].items():
+        axes.plot(range(1, len(entry["curve"]) + 1), entry["curve"], color=HUES[0], linewidth=0.7, alpha=0.35)
+    for color, (name, entry) in zip(_hues(results), results["methods"].items()):
+        axes.plot(range(1, len(entry["curve"]) + 1), entry["curve"], color=color, linewidth=1.9, marker="o", markersize=3.2, label=name)
+    axes.set(xlabel="greedy clicks", ylabel="IoU, mean over parts", ylim=(0, 1))
+    axes.set_title(f"{first['parts']} parts of {len(results['shapes'])} shapes; thin: each category of the first method", fontsize=10,
+                   color=INK, loc="left")
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def save_training_plot(path: str | Path, log: Sequence[dict], smooth: int = 25) -> None:
+    """Every recorded quantity over the steps of a training (`utils.iseg3d.training`), running means of `smooth`, as PNG."""
+    figure, axes = _axes(7.2, 3.6)
+    steps = np.array([record["step"] for record in log])
+    for color, key in zip(HUES, [key for key in log[0] if key not in ("step", "norm")]):
+        values = np.array([record[key] for record in log])
+        window = min(smooth, len(values))
+        mean = np.convolve(values, np.ones(window) / window, mode="valid")
+        axes.plot(steps[window - 1:], mean, color=color, linewidth=1.4, label=key)
+    axes.set(xlabel="step", ylim=(0, None))
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    axes.legend(loc="upper right", frameon=False, fontsize=9)
+    _save(figure, path)
+
+
 def _hues(results: dict) -> list[str]:
     return [HUES[index % len(HUES)] for index in range(len(results["methods"]))]
 

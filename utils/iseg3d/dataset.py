@@ -19,6 +19,7 @@ from utils.iseg3d.surface import Primitive
 SHARD = 64  # clouds of a file
 ARRAYS = ("points", "normals", "labels")  # of a file
 HELD_OUT_SEED = 1_000_000_000  # training seeds are below
+HELD_PLANS = 8000  # about 0.3 MB each in memory; further ones are made anew each time
 
 
 def shard_path(folder: Path, shard: int) -> Path:
@@ -100,9 +101,12 @@ class CloudSet:
         return len(self.points)
 
     def plan(self, index: int) -> Plan:
-        if index not in self._plans:
-            self._plans[index] = compact(Plan.of(torch.from_numpy(self.points[index]), self.config))
-        return self._plans[index]
+        if index in self._plans:
+            return self._plans[index]
+        plan = compact(Plan.of(torch.from_numpy(self.points[index]), self.config))
+        if len(self._plans) < HELD_PLANS:
+            self._plans[index] = plan
+        return plan
 
 
 def compact(plan: Plan) -> Plan:

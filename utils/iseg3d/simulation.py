@@ -108,3 +108,34 @@ def _pairwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _iou_of_rows(inside: np.ndarray, target: np.ndarray) -> np.ndarray:
     both = inside[:, target].sum(axis=1)
     return both / np.maximum(inside.sum(axis=1) + target.sum() - both, 1)
+
+
+def greedy_by_asking(select: Callable[[np.ndarray, np.ndarray], np.ndarray], target: np.ndarray, clicks: int, rng: np.random.Generator,
+                     candidates: int = 8) -> GreedyRun:
+    """`greedy_clicks` for any method: `select` (positives (P,), negatives (Q,)) -> (N,) bool is asked for every candidate.
+
+    Where an answer takes a network's time, few can be tried: `candidates` points drawn at random from what is missed and what is
+    wrongly selected, in proportion.
+    """
+    run = GreedyRun()
+    selected = np.zeros(len(target), dtype=bool)
+    while len(run.clicks) < clicks:
+        wrong = np.setdiff1d(np.flatnonzero(selected != target), run.clicks)
+        if len(wrong) == 0:
+            run.iou += [run.iou[-1]] * (clicks - len(run.iou))
+            break
+        best, best_iou = None, -1.0
+        for point in rng.permutation(wrong)[:candidates]:
+            sign = bool(target[point])
+            positives, negatives = run.of(True), run.of(False)
+            if not sign and len(positives) == 0:
+                continue
+            answer = select(np.append(positives, point), negatives) if sign else select(positives, np.append(negatives, point))
+            iou = iou_of(answer, target)
+            if iou > best_iou:
+                best, best_iou, selected_then = (int(point), sign), iou, answer
+        run.clicks.append(best[0])
+        run.positive.append(best[1])
+        run.iou.append(best_iou)
+        selected = selected_then
+    return run
