@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+from models import iseg3d_segmenter
 from models.prior_segmenter import WEIGHTS, PriorSegmenter
 from models.segmenter import PRECISIONS, Segmenter
 from SAM_repo.teacher import load_teacher
@@ -20,7 +21,7 @@ from utils.viewer.folder import OutputFolder
 
 LOCAL = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent
-SEGMENTERS = ("auto", "trained", "prior")
+SEGMENTERS = ("auto", "trained", "prior", "instant")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,7 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_mesh_options(parser)
     group = parser.add_argument_group("segmenter")
     group.add_argument("--segmenter", choices=SEGMENTERS, default="auto",
-                       help="trained: a decoder trained on this mesh; prior: one for all meshes; auto: trained if there is one")
+                       help="what answers at first: trained: a decoder trained on this mesh; prior: one for all meshes; instant: iSeg3D, "
+                            "ready in a second; auto: trained if there is one, else prior")
     group.add_argument("--name", help="of the mesh, in the default folders; default: the file's name")
     group.add_argument("--encoder_f_path", type=Path, metavar="FILE", help="feature field; default: experiments/NAME/encoder/pred_f.pth")
     group.add_argument("--save_dir", type=Path, help="of the decoder checkpoint; default: experiments/NAME/decoder")
@@ -86,7 +88,8 @@ def start(args: argparse.Namespace):
     settings = Settings(ROOT, args.obj_path, OutputFolder(args.out_dir), {name: tuple(color) for name, color in palette.items()},
                         args.sphere_radius, args.single_click, args.otsu, ("--device", args.device, "--SAM", args.SAM))
     segmenters = Segmenters(args, settings.output)
-    return Studio(settings, segmenters.open, segmenters.open_refined, args.host, args.port)
+    return Studio(settings, segmenters.open, segmenters.open_refined, args.host, args.port, open_kind=segmenters.open_kind,
+                  kinds=segmenters.kinds)
 
 
 class Segmenters:
@@ -97,17 +100,14 @@ class Segmenters:
         self._teacher = None
 
     def open(self, mesh: Mesh):
-        """A decoder that was trained on the mesh, if there is one that fits, else the prior one."""
-        args, first = self.args, Path(mesh.path).resolve() == Path(self.args.obj_path).resolve()
-        named = first and (args.encoder_f_path is not None or args.save_dir is not None)
+        """What --segmenter says; auto: a decoder that was trained on the mesh, if there is one that fits, else the prior one."""
+        args, first = self.args, self._is_first(mesh)
+        if args.segmenter == "instant":
+            return self._instant(mesh)
         if args.segmenter != "prior":
-            name = (args.name if first else None) or Path(mesh.path).stem
-            places = [(args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth",
-                       args.save_dir or Path("experiments") / name / "decoder")] if first else [
-                           (Path("experiments") / name / "encoder" / "pred_f.pth", Path("experiments") / name / "decoder")]
-            refined = self.output.path(Path(mesh.path).stem, "refined")
-            places.insert(0 if not named else 1, (refined / "encoder" / "pred_f.pth", refined / "decoder"))
+            named = first and (args.encoder_f_path is not None or args.save_dir is not None)
             required = named or (args.segmenter == "trained" and first)
+            places = self._places(mesh)
             for features, directory in places:
                 checkpoint = directory / args.model_name
                 if not required and not (features.is_file() and checkpoint.is_file()):
@@ -119,6 +119,50 @@ class Segmenters:
                         raise
                     print(f"note: {error}", flush=True)
         return self._prior(mesh)
+
+    def kinds(self, mesh: Mesh) -> list[str]:
+        """What can be chosen on the page for a mesh, of the kinds of `SegmenterNote`."""
+        kinds = ["prior"]
+        if self._found(mesh) is not None:
+            kinds.append("trained")
+        if iseg3d_segmenter.WEIGHTS.is_file():
+            kinds.append("instant")
+        return kinds
+
+    def open_kind(self, mesh: Mesh, kind: str):
+        """One of `kinds`."""
+        if kind == "instant":
+            return self._instant(mesh)
+        if kind == "prior":
+            return self._prior(mesh)
+        found = self._found(mesh)
+        if found is None:
+            raise UserError("there is no decoder trained on this mesh: refine it under Files first")
+        return self._trained(mesh, *found)
+
+    def _found(self, mesh: Mesh) -> tuple[Path, Path] | None:
+        """Features and checkpoint of a decoder trained on the mesh, the first that is there."""
+        for features, directory in self._places(mesh):
+            if features.is_file() and (directory / self.args.model_name).is_file():
+                return features, directory / self.args.model_name
+        return None
+
+    def _places(self, mesh: Mesh) -> list[tuple[Path, Path]]:
+        """Where a trained decoder may be: features, and folder of the checkpoint; what the command line names comes first."""
+        args, first = self.args, self._is_first(mesh)
+        name = (args.name if first else None) or Path(mesh.path).stem
+        features, directory = Path("experiments") / name / "encoder" / "pred_f.pth", Path("experiments") / name / "decoder"
+        if first:
+            features, directory = args.encoder_f_path or features, args.save_dir or directory
+        named = first and (args.encoder_f_path is not None or args.save_dir is not None)
+        places = [(features, directory)]
+        refined = self.output.path(Path(mesh.path).stem, "refined")
+        places.insert(1 if named else 0, (refined / "encoder" / "pred_f.pth", refined / "decoder"))
+        return places
+
+    def _is_first(self, mesh: Mesh) -> bool:
+        """Is it the mesh of the command line?"""
+        return Path(mesh.path).resolve() == Path(self.args.obj_path).resolve()
 
     def open_refined(self, mesh: Mesh, directory: Path):
         """The decoder that a refinement wrote into `directory`."""
@@ -140,6 +184,13 @@ class Segmenters:
         segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"))
         identity = digest(WEIGHTS.read_bytes(), self._teacher.name)
         return Opened(segmenter, SegmenterNote("prior", identity), "prior decoder")
+
+    def _instant(self, mesh: Mesh):
+        from utils.viewer.studio import Opened
+
+        weights = iseg3d_segmenter.WEIGHTS
+        segmenter = iseg3d_segmenter.Iseg3dSegmenter(mesh, weights, self.device)
+        return Opened(segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant answers (iSeg3D)")
 
 
 if __name__ == "__main__":

@@ -40,3 +40,31 @@ class CandidateSegmenter(BallSegmenter):
     def candidates(self, clicks: Clicks) -> SimpleNamespace:
         answers = np.stack([self.segment(clicks, stop) for stop in (0.0, 0.5, 1.0)])
         return SimpleNamespace(probability=answers, quality=np.array([0.5, 0.8, 0.6], dtype=np.float32))
+
+
+class LearningSegmenter(CandidateSegmenter):
+    """Also learns, as `models.iseg3d_segmenter.Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
+
+    def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
+        super().__init__(mesh, radius)
+        self.lessons: list[tuple[Clicks, list[Clicks]]] = []
+        self._radii: list[float] = []
+
+    def candidates(self, clicks: Clicks) -> SimpleNamespace:
+        return SimpleNamespace(probability=super().candidates(clicks).probability, quality=None)
+
+    def fine_tune(self, clicks: Clicks, others: list[Clicks] = ()) -> bool:
+        for asked in (clicks, *others):
+            asked.validate(len(self.points))
+        if self.radius < 0.2 or len(clicks.negatives) == 0:
+            return False
+        self.lessons.append((clicks, list(others)))
+        self._radii.append(self.radius)
+        self.radius *= 0.6 + 0.1 / len(clicks)
+        return True
+
+    def undo_fine_tuning(self) -> bool:
+        if not self._radii:
+            return False
+        self.radius = self._radii.pop()
+        return True

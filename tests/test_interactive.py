@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import interactive
-from tests.sessions import BallSegmenter, CandidateSegmenter
+from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
+from tests.test_iseg3d import save_weights
 from tests.test_session import _top
 from tests.test_session_files import _write_obj
 from tests.viser_client import Tab
@@ -34,13 +35,19 @@ def _open_trained(mesh: Mesh, directory: Path) -> Opened:
     return Opened(BallSegmenter(mesh, radius=0.5), SegmenterNote("trained", "1"), "trained")
 
 
+def _open_kind(mesh: Mesh, kind: str) -> Opened:
+    if kind != "instant":
+        raise UserError("this one cannot be made ready")
+    return Opened(LearningSegmenter(mesh, radius=0.7), SegmenterNote("instant", "2"), "instant")
+
+
 @pytest.fixture
 def studio(icosphere, two_boxes, tmp_path):
     (tmp_path / "meshes").mkdir()
     _write_obj(icosphere, tmp_path / "meshes" / "ball.obj")
     _write_obj(two_boxes, tmp_path / "meshes" / "mallet.obj")
     settings = Settings(tmp_path, tmp_path / "meshes" / "ball.obj", OutputFolder(tmp_path / "out"))
-    studio = Studio(settings, _open, _open_trained, port=0)
+    studio = Studio(settings, _open, _open_trained, port=0, open_kind=_open_kind, kinds=lambda mesh: ("prior", "trained", "instant"))
     yield studio
     studio.stop()
 
@@ -396,6 +403,87 @@ def test_controls_out_of_their_range_are_refused(tab, icosphere):
     assert (tab.after(lambda: tab.key("Finer part"))["labels"] == SELECTED).any()
 
 
+# --- what answers ---------------------------------------------------------------------------------
+
+PRIOR, TRAINED, INSTANT = "Prior decoder", "Decoder of this mesh", "Instant (iSeg3D)"
+
+
+def test_another_segmenter_is_chosen_at_any_time_and_parts_stay(tab, icosphere):
+    assert tab.options("Answered by") == [PRIOR, TRAINED, INSTANT] and tab.value("Answered by") == PRIOR
+    _click(tab, icosphere, _top(icosphere))
+    kept = tab.after(lambda: tab.key("Keep selection as part"))["labels"] == FIRST_PART
+    prior = _click(tab, icosphere, _top(icosphere, 0))["labels"]
+    instant = tab.after(lambda: tab.set("Answered by", INSTANT))["labels"]
+    clicks = _clicks(_top(icosphere, 0), -_top(icosphere))
+    expected = LearningSegmenter(icosphere, radius=0.7).segment(clicks) > 0.5
+    assert ((instant == SELECTED) == (expected[icosphere.faces].sum(axis=1) >= 2)).all() and (instant != prior).any()
+    assert ((instant == FIRST_PART) == (kept & (instant != SELECTED))).all() and (instant == FIRST_PART).any()
+    assert (tab.after(lambda: tab.set("Answered by", PRIOR))["labels"] == prior).all()
+
+
+def test_what_one_tab_chooses_another_does_not_see(tab, icosphere, studio):
+    other = Tab(studio.port)
+    other.painted(1)
+    tab.after(lambda: tab.set("Answered by", INSTANT))
+    mine, theirs = (_click(one, icosphere, _top(icosphere))["labels"] for one in (tab, other))
+    assert (mine != theirs).any() and other.value("Answered by") == PRIOR
+    tab.close()
+    again = Tab(studio.port, token=tab.token)
+    assert (again.painted(1)["labels"] == mine).all()
+    again.wait(lambda: again.value("Answered by") == INSTANT)
+    again.close()
+    other.close()
+
+
+def test_what_cannot_be_made_ready_is_refused_and_the_list_says_what_answers(tab, icosphere):
+    before = _click(tab, icosphere, _top(icosphere))["labels"]
+    tab.set("Answered by", TRAINED)
+    tab.noted("cannot be made ready")
+    tab.wait(lambda: tab.value("Answered by") == PRIOR)
+    tab.set("Answered by", "no such thing")
+    tab.noted("choose one of the list")
+    assert (tab.after(lambda: tab.key("Default part") or tab.key("Finer part"))["labels"] != before).any()
+
+
+def test_instant_answers_learn_on_wish_and_undo_takes_it_back(tab, icosphere):
+    button = tab.controls[tab.control("Learn from my negative clicks")]
+    _click(tab, icosphere, _top(icosphere))
+    assert not button["visible"]
+    tab.after(lambda: tab.set("Answered by", INSTANT))
+    tab.wait(lambda: button["visible"])
+    tab.press("Learn from my negative clicks")
+    tab.noted("one that excludes")
+    before = _click(tab, icosphere, _top(icosphere, 0, -1.0), "shift")["labels"]
+    after = tab.after(lambda: tab.press("Learn from my negative clicks"))["labels"]
+    tab.noted("Learnt")
+    assert (after != before).any()
+    tab.wait(lambda: any("Learnt 1 time." in held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage"))
+    assert (tab.after(lambda: tab.key("Undo"))["labels"] == before).all()
+    assert (tab.after(lambda: tab.key("Redo"))["labels"] == after).all()
+    tab.after(lambda: tab.set("Answered by", PRIOR))
+    tab.wait(lambda: not button["visible"])
+
+
+def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
+    tab.after(lambda: tab.set("Answered by", INSTANT))
+    _click(tab, icosphere, _top(icosphere))
+    _click(tab, icosphere, _top(icosphere, 0, -1.0), "shift")
+    before = tab.after(lambda: tab.press("Learn from my negative clicks"))["labels"]
+    tab.press("Save session")
+    tab.noted("session.session.json")
+    saved = json.loads((studio.settings.output.root / "ball" / "session.session.json").read_text())
+    assert saved["segmenter"]["kind"] == "instant" and saved["log"][0] == {"op": "use", "before": "0", "after": "2"} and saved["lessons"]
+    other = Tab(studio.port)
+    other.painted(1)
+    assert (other.after(lambda: other.press("Reopen"))["labels"] == before).all()
+    other.wait(lambda: other.value("Answered by") == INSTANT)
+    assert not any("another segmenter" in note for note in other.notes)
+    foreign = json.dumps({**saved, "segmenter": {"kind": "instant", "digest": "3"}}).encode()
+    other.after(lambda: other.upload("Reopen a file ...", "x.json", foreign))
+    other.noted("another segmenter")
+    other.close()
+
+
 # --- refinement -----------------------------------------------------------------------------------
 
 
@@ -515,6 +603,28 @@ def test_a_named_decoder_that_does_not_fit_is_refused_and_a_found_one_is_passed_
     (tmp_path / "other" / "pred_f.pth").replace(folder / "encoder" / "pred_f.pth")
     monkeypatch.setattr(interactive.Segmenters, "_prior", lambda *_: _open(mesh))
     assert interactive.Segmenters(plain, OutputFolder(tmp_path / "out")).open(mesh).note.kind == "prior"
+
+
+def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are(icosphere, tmp_path, monkeypatch):
+    mesh = _write_obj(icosphere, tmp_path / "ball.obj")
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "weights.pt"
+    monkeypatch.setattr("models.iseg3d_segmenter.WEIGHTS", weights)
+    arguments = interactive.build_parser().parse_args(["--obj_path", "ball.obj", "--segmenter", "instant", "--device", "cpu"])
+    segmenters = interactive.Segmenters(arguments, OutputFolder(tmp_path / "out"))
+    assert segmenters.kinds(mesh) == ["prior"]
+    with pytest.raises(UserError, match="weights.pt") as error:
+        segmenters.open(mesh)
+    assert "\n" not in str(error.value)
+    save_weights(weights)
+    opened = segmenters.open(mesh)
+    assert segmenters.kinds(mesh) == ["prior", "instant"] and opened.note.kind == "instant" and opened.note.checkpoint == str(weights)
+    assert opened.answers.identity == opened.note.digest and opened.answers.learns
+    assert opened.answers.ask(_clicks(_top(mesh))).probability.shape == (162,)
+    save_weights(weights, seed=1)
+    assert segmenters.open_kind(mesh, "instant").note.digest != opened.note.digest
+    with pytest.raises(UserError, match="no decoder trained"):
+        segmenters.open_kind(mesh, "trained")
 
 
 def test_the_published_flags_are_there():

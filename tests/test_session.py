@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.sessions import BallSegmenter, CandidateSegmenter
+from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
 from utils.errors import UserError
 from utils.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
@@ -412,6 +412,132 @@ def test_names_are_safe_in_files_and_pages(text, name):
     assert cleaned.strip("_") == name.strip("_") and not set(cleaned) & set('/\\<>:"|?*\n\0') and cleaned not in ("", ".", "..")
 
 
+# --- learning, and several segmenters ---------------------------------------------------------------
+
+
+@pytest.fixture
+def learning(icosphere) -> Session:
+    """A session with a click of each sign, whose segmenter learns."""
+    session = Session(icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    session.click(_top(icosphere))
+    session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
+    return session
+
+
+def test_a_segmenter_that_does_not_judge_its_candidates_is_accepted(learning):
+    assert learning.selection.quality is None and learning.selection.faces.any()
+    learning.set_granularity(0.3)
+    assert learning.selection.quality is None
+
+
+def test_learning_changes_what_clicks_select_and_undo_takes_it_back(learning):
+    """Also where the answer was given before: what is remembered belongs to what had been learnt then."""
+    answers = [learning.selection.probability.tobytes()]
+    for _ in range(2):
+        assert learning.learn()
+        answers.append(learning.selection.probability.tobytes())
+    assert len(set(answers)) == 3
+    segmenter = learning.answers.segmenter
+    for step, expected in (("undo", 1), ("undo", 0), ("redo", 1), ("redo", 2), ("undo", 1)):
+        assert getattr(learning, step)() and learning.selection.probability.tobytes() == answers[expected]
+    learning.set_granularity(0.61)  # a fresh question, which needs the segmenter as it is after one lesson
+    assert learning.selection.probability.tobytes() != answers[1] and segmenter.radius == pytest.approx(0.65)
+    while learning.undo():
+        pass
+    learning.redo()
+    assert learning.selection.faces.any() and learning.state.lessons == ()
+
+
+def test_what_is_learnt_is_what_is_asked_and_what_other_parts_asked(learning, icosphere):
+    segmenter, top, side = learning.answers.segmenter, _top(icosphere), _top(icosphere, axis=2)
+    learning.keep_part()
+    learning.paint(np.arange(320) < 3)
+    learning.keep_part("painted")  # of no click: nothing that it would answer
+    learning.click(side)
+    learning.learn()
+    clicks, others = segmenter.lessons[-1]
+    assert clicks.key == ((side, True), (top, False)) and [other.key for other in others] == [((top, True), (_top(icosphere, 0, -1.0), False))]
+
+
+def test_sessions_that_share_a_segmenter_do_not_learn_from_each_other(learning, icosphere):
+    other = Session(icosphere, learning.answers)
+    other.click(_top(icosphere))
+    other.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
+    plain = other.selection.probability.tobytes()
+    learning.learn()
+    learnt = learning.selection.probability.tobytes()
+    for granularity in (0.2, 0.31, 0.5):
+        for session in (learning, other):
+            session.set_granularity(granularity)
+        assert learning.selection.probability.tobytes() != other.selection.probability.tobytes()
+    assert other.selection.probability.tobytes() == plain and learning.selection.probability.tobytes() == learnt
+
+
+def test_what_cannot_be_learnt_is_refused_and_changes_nothing(learning, icosphere):
+    top = _top(icosphere)
+    for clicks in ((), ((top, True),), ((top, False),)):
+        session = Session(icosphere, learning.answers)
+        for vertex, positive in clicks:
+            session.click(vertex, positive)
+        state = session.state
+        with pytest.raises(UserError, match="one that excludes"):
+            session.learn()
+        assert session.state is state and session.log == [{"op": "click", "vertex": v, "positive": p} for v, p in clicks]
+    deaf = Session(icosphere, Answers(CandidateSegmenter(icosphere)))
+    with pytest.raises(UserError, match="does not learn"):
+        deaf.learn()
+    learning.answers.segmenter.radius = 0.1
+    state, before = learning.state, learning.selection.probability.tobytes()
+    with pytest.raises(UserError, match="nothing to learn"):
+        learning.learn()
+    assert learning.state is state and learning.selection.probability.tobytes() == before
+
+
+def test_another_segmenter_answers_the_same_clicks_and_parts_stay(learning, icosphere):
+    other = Answers(BallSegmenter(icosphere, radius=0.3), "other")
+    part = learning.keep_part() and learning.part_faces(1)
+    learning.click(_top(icosphere, axis=2))
+    learning.learn()
+    before = learning.selection.probability.tobytes()
+    state = learning.state
+    learning.use(other)
+    assert learning.state is state and learning.selection.probability.tobytes() != before and (learning.part_faces(1) == part).all()
+    with pytest.raises(UserError, match="does not learn"):
+        learning.learn()
+    learning.use(replacement := Answers(LearningSegmenter(icosphere), "learner"))
+    assert learning.selection.probability.tobytes() == before and len(replacement.segmenter.lessons) == 1  # it has caught up
+
+
+def _learn_and_change(session: Session, mesh: Mesh, other: Answers) -> None:
+    own = session.answers
+    session.learn()
+    session.keep_part("learnt")
+    session.click(_top(mesh, axis=2))
+    session.learn()
+    session.undo()
+    session.use(other)
+    session.click(_top(mesh, axis=2, sign=-1.0), positive=False)
+    session.keep_part("other")
+    session.use(own)
+    session.undo()
+    session.click(_top(mesh, axis=0))
+    session.learn()
+
+
+def test_a_log_with_learning_and_several_segmenters_replays_bit_for_bit(learning, icosphere):
+    _learn_and_change(learning, icosphere, Answers(BallSegmenter(icosphere), "ball"))
+    own, other = Answers(LearningSegmenter(icosphere), "learner"), Answers(BallSegmenter(icosphere), "ball")
+    for first, others in ((own, [other]), (other, [own])):
+        again = replay(icosphere, first, learning.log, others)
+        assert result_digest(again) == result_digest(learning) and again.log == learning.log and again.state.lessons == learning.state.lessons
+    while learning.undo():
+        assert again.undo() and result_digest(again) == result_digest(learning)
+    for present in (own, other):
+        with pytest.raises(UserError, match="another segmenter") as error:
+            replay(icosphere, present, learning.log)
+        assert "\n" not in str(error.value)
+
+
 # --- shape edits ----------------------------------------------------------------------------------
 
 
@@ -597,7 +723,8 @@ def test_a_replayed_log_ends_in_the_same_result_bit_for_bit(icosphere, kind):
                                    {"op": "click", "vertex": 10**9}, {"op": "paint", "kind": "paint", "faces": "!!"},
                                    {"op": "paint", "kind": "burn", "faces": ""}, {"op": "perform", "entry": {}},
                                    {"op": "set_threshold", "value": "high"}, {"op": "edit", "kind": ["delete"]}, {"op": "undo", "n": 3},
-                                   {"op": "merge_parts", "part_id": {}, "other_id": 2}])
+                                   {"op": "merge_parts", "part_id": {}, "other_id": 2}, {"op": "use"}, {"op": "learn", "x": 1},
+                                   {"op": "use", "before": "", "after": "unknown"}, {"op": "use", "before": 3, "after": []}])
 def test_a_damaged_log_is_refused_in_one_line(session, entry):
     with pytest.raises(UserError) as error:
         session.perform(entry)

@@ -13,10 +13,13 @@ import torch
 import trimesh
 
 import decoder
+import iseg3d
+from models.iseg3d_segmenter import Iseg3dSegmenter
 from models.segmenter import Segmenter
 from tests.published import random_release
-from tests.sessions import BallSegmenter, CandidateSegmenter
-from tests.test_session import _top, _work
+from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
+from tests.test_iseg3d import save_weights
+from tests.test_session import _learn_and_change, _top, _work
 from utils.cameras import orbit_cameras
 from utils.errors import UserError
 from utils.mesh import Mesh, load_mesh
@@ -180,6 +183,101 @@ def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_pa
     expected = session.surface.of_vertices(session.selection.probability > session.selection.threshold)
     assert (labels == expected).all()
     assert decoder_command(session, NOTE) == ""
+
+
+@pytest.fixture
+def instant(two_boxes, tmp_path) -> tuple[Session, SegmenterNote]:
+    """A session that iSeg3D answers, with random weights, and a part of its own."""
+    mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
+    weights = save_weights(tmp_path / "iseg3d.pt")
+    session = Session(mesh, Answers(Iseg3dSegmenter(mesh, weights), "instant"))
+    session.click(20)
+    session.keep_part()
+    session.click(150)
+    session.click(140, positive=False)
+    return session, SegmenterNote("instant", "instant", str(weights))
+
+
+def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.figures.save_render_views", lambda *_, **__: None)
+    session, note = instant
+    for number, granularity in enumerate((0.5, 0.83)):
+        session.set_granularity(granularity)
+        command = decoder_command(session, note)
+        assert "-20" in shlex.split(command)  # the kept part's click
+        assert iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0
+        written, = (tmp_path / str(number)).glob("vertex_probability_*.npy")
+        assert np.load(written).tobytes() == session.selection.probability.tobytes()
+        labels = np.loadtxt(next((tmp_path / str(number)).glob("selection_*.seg")), dtype=int)
+        assert (labels == session.surface.of_vertices(session.selection.probability > session.selection.threshold)).all()
+    session.delete_part(1)  # which the random network would not leave as it is
+    session.learn()
+    assert decoder_command(session, note) == ""  # no command learns what this session has learnt
+
+
+def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
+    session, note = instant
+    session.delete_part(1)
+    before = session.selection.probability.tobytes()
+    session.learn()
+    after = session.selection.probability.tobytes()
+    session.undo()
+    assert session.selection.probability.tobytes() == before
+    session.redo()
+    session.set_granularity(0.6)
+    session.set_granularity(0.5)
+    assert session.selection.probability.tobytes() == after
+    save_session(tmp_path / "s.json", session, note)
+    for again in (replay_log(tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant"))[0],
+                  load_session(tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant"))):
+        assert result_digest(again) == result_digest(session) and again.state.lessons == session.state.lessons != ()
+        assert again.selection.probability.tobytes() == after
+
+
+# --- learning in files ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learnt(icosphere) -> Session:
+    session = Session(icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    session.click(_top(icosphere))
+    session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
+    _learn_and_change(session, icosphere, Answers(BallSegmenter(icosphere), "ball"))
+    return session
+
+
+def test_a_reopened_session_has_learnt_what_it_had(learnt, icosphere, tmp_path):
+    save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
+    again = load_session(tmp_path / "s.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    assert again.state.lessons == learnt.state.lessons and len(again.state.lessons) == 2 and result_digest(again) == result_digest(learnt)
+    assert [entry["op"] for entry in again.log[len(learnt.log):]] == ["reopened"]
+
+
+def test_a_session_that_goes_on_with_another_segmenter_says_so_in_its_log(learnt, icosphere, tmp_path):
+    save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
+    again = load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere), "ball"))
+    assert again.log[-1] == {"op": "use", "before": "learner", "after": "ball"} and again.state.lessons == learnt.state.lessons
+    again.click(_top(icosphere, axis=1, sign=-1.0))
+    save_log(tmp_path / "log.json", again, SegmenterNote("trained", "ball"))
+    others = [Answers(BallSegmenter(icosphere), "ball")]
+    replayed, same = replay_log(tmp_path / "log.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"), others)
+    assert same and result_digest(replayed) == result_digest(again)
+
+
+@pytest.mark.parametrize("lessons", [None, 3, [3], [{}], [{"clicks": [[3, True]]}], [{"clicks": [[3, False]], "others": []}],
+                                     [{"clicks": [[3, True], [999, False]], "others": []}], [{"clicks": [[3, True]], "others": [[]]}],
+                                     [{"clicks": [[3, True], [3, False]], "others": []}], [{"clicks": [[3, True]], "others": [[[4, 1]]]}]])
+def test_damaged_lessons_of_a_session_file_are_refused_in_one_line(learnt, icosphere, lessons):
+    held = {**json.loads(json.dumps(session_to_json(learnt, NOTE))), "lessons": lessons}
+    with pytest.raises(UserError, match="damaged") as error:
+        session_from_json(held, icosphere, learnt.answers)
+    assert "\n" not in str(error.value)
+
+
+def test_a_session_saved_before_segmenters_learnt_is_reopened(worked, icosphere):
+    held = json.loads(json.dumps(session_to_json(worked, NOTE)))
+    held.pop("lessons")
+    assert result_digest(session_from_json(held, icosphere, worked.answers)) == result_digest(worked)
 
 
 # --- exports --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from utils.clicks import Clicks
 from utils.selection import otsu_threshold
-from utils.session.state import DEFAULT_GRANULARITY
+from utils.session.state import DEFAULT_GRANULARITY, Click, Lesson
 
 REMEMBERED = 64  # answers; 100,000 vertices each are 26 MB together
 STOPS = (0.0, DEFAULT_GRANULARITY, 1.0)  # granularity of the finer, the default and the coarser candidate
@@ -41,26 +41,53 @@ class Answers:
     A segmenter that has a method `candidates` (`models.prior_segmenter`) gives three nested answers, between which the
     granularity moves. One that has not, such as a decoder trained on the mesh, gives one probability for all; finer and
     coarser selections then are higher and lower thresholds on it (`by_threshold`).
+
+    One that has `fine_tune` and `undo_fine_tuning` (`models.iseg3d_segmenter`) learns: who asks says which lessons it should have
+    learnt, and it is brought there first. So sessions that share it keep their own lessons, and undo is to ask with fewer.
+
+    identity  of the segmenter, for logs
     """
 
-    def __init__(self, segmenter: ClickSegmenter) -> None:
-        self.segmenter = segmenter
+    def __init__(self, segmenter: ClickSegmenter, identity: str = "") -> None:
+        self.segmenter, self.identity = segmenter, identity
         self.by_threshold = not callable(getattr(segmenter, "candidates", None))
         self.default_threshold = None if self.by_threshold else CALIBRATED_THRESHOLD
+        self.learns = callable(getattr(segmenter, "fine_tune", None))
+        self._learnt: list[tuple[Lesson, bool]] = []  # and whether it changed the segmenter
         self._held: OrderedDict[tuple, Answer] = OrderedDict()
         self._lock = threading.Lock()  # several tabs may ask at once
 
-    def ask(self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY) -> Answer:
-        """UserError if the clicks cannot be asked."""
-        key = (clicks.key, None if self.by_threshold else granularity)
+    def ask(self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY, lessons: tuple[Lesson, ...] = ()) -> Answer:
+        """The answer after `lessons`, of which a segmenter that does not learn takes no notice; UserError if the clicks cannot be asked."""
+        lessons = lessons if self.learns else ()
+        key = (clicks.key, None if self.by_threshold else granularity, lessons)
         with self._lock:
             if key not in self._held:
+                self._study(lessons)
                 for place, answer in self._fresh(clicks, granularity):
-                    self._held[(clicks.key, place)] = answer
+                    self._held[(clicks.key, place, lessons)] = answer
             self._held.move_to_end(key)
             while len(self._held) > REMEMBERED:
                 self._held.popitem(last=False)
             return self._held[key]
+
+    def learn(self, lessons: tuple[Lesson, ...]) -> bool:
+        """Whether the last of `lessons` changes a segmenter that has learnt those before it."""
+        with self._lock:
+            self._study(lessons)
+            return self._learnt[-1][1]
+
+    def _study(self, lessons: tuple[Lesson, ...]) -> None:
+        """Bring the segmenter to where it has learnt exactly these lessons, in this order."""
+        common = 0
+        while common < min(len(lessons), len(self._learnt)) and self._learnt[common][0] == lessons[common]:
+            common += 1
+        while len(self._learnt) > common:
+            if self._learnt.pop()[1]:
+                self.segmenter.undo_fine_tuning()
+        for lesson in lessons[common:]:
+            changed = self.segmenter.fine_tune(_clicks(lesson.clicks), [_clicks(other) for other in lesson.others])
+            self._learnt.append((lesson, changed))
 
     def _fresh(self, clicks: Clicks, granularity: float) -> list[tuple[float | None, Answer]]:
         if self.by_threshold:
@@ -68,7 +95,7 @@ class Answers:
         if granularity not in STOPS:
             return [(granularity, Answer(_frozen(self.segmenter.segment(clicks, granularity=granularity))))]
         found = self.segmenter.candidates(clicks)
-        quality = tuple(float(value) for value in found.quality)
+        quality = None if found.quality is None else tuple(float(value) for value in found.quality)
         answers = [(stop, Answer(_frozen(probability), quality)) for stop, probability in zip(STOPS, found.probability)]
         return sorted(answers, key=lambda pair: pair[0] == granularity)  # the wanted one last: it is forgotten last
 
@@ -82,6 +109,10 @@ def shifted_threshold(base: float, granularity: float) -> float:
     """`base` at granularity 0.5, towards 1 for finer and towards 0 for coarser selections, which therefore are nested."""
     turn = 2 * (granularity - DEFAULT_GRANULARITY)  # -1 finest, 1 coarsest
     return base + (1 - base) * FINEST_SHIFT * -turn if turn < 0 else base * (1 - COARSEST_SHIFT * turn)
+
+
+def _clicks(clicks: tuple[Click, ...]) -> Clicks:
+    return Clicks.from_lists([c.vertex for c in clicks if c.positive], [c.vertex for c in clicks if not c.positive])
 
 
 def _frozen(values: Tensor | np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from utils.mesh import Mesh
 from utils.session.answers import Answers
 from utils.session.edits import check_edit
 from utils.session.session import Session
-from utils.session.state import MAX_PARTS, TOUCHES, Click, FaceSet, Part, ShapeEdit, State, Touch, clean_name, frozen_labels
+from utils.session.state import MAX_PARTS, TOUCHES, Click, FaceSet, Lesson, Part, ShapeEdit, State, Touch, clean_name, frozen_labels
 from utils.session.surface import Surface
 
 FORMAT = "iseg session"
@@ -28,9 +29,9 @@ LOG_FORMAT = "iseg click log"
 class SegmenterNote:
     """Which segmenter answered, as a session file records it.
 
-    kind        "prior" or "trained"
+    kind        "prior", "trained" or "instant"
     digest      of what determines its answers
-    checkpoint, features  files of a trained one, relative to nothing in particular; for the decoder.py command
+    checkpoint, features  files of a trained one (an instant one: its weights), relative to nothing in particular; for the command
     precision   of a trained one
     """
 
@@ -67,6 +68,8 @@ def session_to_json(session: Session, segmenter: SegmenterNote) -> dict[str, Any
         "parts": [{"id": part.id, "name": part.name, "color": list(part.color), "clicks": [list(click) for click in part.clicks],
                    "visible": part.visible, "locked": part.locked, "faces": FaceSet(state.labels == part.id).to_text()}
                   for part in state.parts],
+        "lessons": [{"clicks": [list(click) for click in lesson.clicks], "others": [[list(click) for click in other] for other in lesson.others]}
+                    for lesson in state.lessons],
         "edits": [{"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount} for edit in state.edits],
         "next_part": session.next_part,
         "log": session.log,
@@ -75,22 +78,29 @@ def session_to_json(session: Session, segmenter: SegmenterNote) -> dict[str, Any
 
 
 def save_log(path: str | Path, session: Session, segmenter: SegmenterNote) -> None:
-    """Write the log of operations, which `replay_log` repeats, and the decoder.py command of the current clicks."""
+    """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
     save_json(path, {"format": LOG_FORMAT, "version": VERSION, "mesh": _mesh_to_json(session.mesh), "segmenter": segmenter.to_json(),
                      "decoder_command": decoder_command(session, segmenter), "log": session.log, "result": result_digest(session)})
 
 
 def decoder_command(session: Session, segmenter: SegmenterNote) -> str:
-    """The command that answers the current clicks with decoder.py, to the same probabilities; empty where there is none."""
+    """The command that answers the current clicks, to the same probabilities: decoder.py with a decoder trained on the mesh,
+    iseg3d.py for instant answers. Empty where there is none, as after instant answers have learnt."""
     state, selection = session.state, session.selection
-    if segmenter.kind != "trained" or selection.probability is None:
+    if selection.probability is None:
         return ""
     clicks = state.query()
-    checkpoint = Path(segmenter.checkpoint)
     ids = [f"{'' if positive else '-'}{vertex}" for vertex, positive in zip(clicks.vertices.tolist(), clicks.positive.tolist())]
-    return shlex.join(["python", "decoder.py", "--mode", "test", "--obj_path", str(session.mesh.path), "--encoder_f_path",
-                       segmenter.features, "--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name, "--precision",
-                       segmenter.precision, "--hard", "1", "--threshold", repr(selection.threshold), "--select_vertices", *ids])
+    selecting = ["--hard", "1", "--threshold", repr(selection.threshold), "--select_vertices", *ids]
+    if segmenter.kind == "instant" and not state.lessons:
+        return shlex.join(["python", "iseg3d.py", "--mode", "test", "--obj_path", str(session.mesh.path), "--weights", segmenter.checkpoint,
+                           "--granularity", repr(state.granularity), *selecting])
+    if segmenter.kind == "trained":
+        checkpoint = Path(segmenter.checkpoint)
+        return shlex.join(["python", "decoder.py", "--mode", "test", "--obj_path", str(session.mesh.path), "--encoder_f_path",
+                           segmenter.features, "--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name, "--precision",
+                           segmenter.precision, *selecting])
+    return ""
 
 
 def result_digest(session: Session) -> str:
@@ -122,11 +132,16 @@ def session_from_json(held: Any, mesh: Mesh, answers: Answers, source: str = "th
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)[:120]
         raise UserError(f"{source} is a damaged session file ({reason}); save it again, or start anew") from error
-    return Session.reopened(mesh, answers, state, log, next_part, surface)
+    note = held.get("segmenter")
+    identity = note.get("digest") if isinstance(note, dict) else ""
+    return Session.reopened(mesh, answers, state, log, next_part, surface, identity if isinstance(identity, str) else "")
 
 
-def replay_log(path: str | Path, mesh: Mesh, answers: Answers) -> tuple[Session, bool]:
-    """Repeat the log of a log file or session file; returns the session and whether it ends in the recorded result."""
+def replay_log(path: str | Path, mesh: Mesh, answers: Answers, others: Iterable[Answers] = ()) -> tuple[Session, bool]:
+    """Repeat the log of a log file or session file; returns the session and whether it ends in the recorded result.
+
+    others: segmenters beside `answers` that answered, too (`utils.session.session.replay`)
+    """
     from utils.session.session import replay
 
     held = load_json(path, "click log")
@@ -134,7 +149,7 @@ def replay_log(path: str | Path, mesh: Mesh, answers: Answers) -> tuple[Session,
              mesh, str(path))
     if not isinstance(held.get("log"), list):
         raise UserError(f"{path} is a damaged click log ('log' is missing); write it again")
-    session = replay(mesh, answers, held["log"])
+    session = replay(mesh, answers, held["log"], others)
     return session, result_digest(session) == held.get("result")
 
 
@@ -177,7 +192,7 @@ def _state_from_json(held: dict[str, Any], mesh: Mesh) -> tuple[State, list, int
                   for entry in held["edits"])
     state = State(frozen_labels(labels), _clicks(held["clicks"], mesh), touches, _number(settings["granularity"], 0, 1),
                   None if threshold is None else _number(threshold, 0, 1), tuple(parts), edits, _flag(settings["exclusive"]),
-                  _flag(settings["only_free"]))
+                  _flag(settings["only_free"]), tuple(_lesson(entry, mesh) for entry in held.get("lessons", [])))
     log = held["log"]
     if not isinstance(log, list) or not all(isinstance(entry, dict) for entry in log):
         raise ValueError("the log is no list of operations")
@@ -189,6 +204,13 @@ def _touch(kind: Any, faces: Any, size: int) -> Touch:
     if kind not in TOUCHES:
         raise ValueError("an unknown correction")
     return Touch(kind, FaceSet.from_text(faces, size) if kind in ("paint", "erase") else None)
+
+
+def _lesson(entry: Any, mesh: Mesh) -> Lesson:
+    lesson = Lesson(_clicks(entry["clicks"], mesh), tuple(_clicks(other, mesh) for other in entry["others"]))
+    if not all(any(click.positive for click in clicks) for clicks in (lesson.clicks, *lesson.others)):
+        raise ValueError("something was learnt without a positive click")
+    return lesson
 
 
 def _clicks(values: Any, mesh: Mesh) -> tuple[Click, ...]:

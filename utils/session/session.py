@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,6 +81,7 @@ class Session:
         self._selection: tuple[State, Selection] | None = None
         self._shape: tuple[tuple[ShapeEdit, ...], EditedShape] | None = None
         self._next_part = 1
+        self._others: dict[str, Answers] = {}  # that a log may change to
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ class Session:
     def _answer(self, state: State) -> Answer | None:
         if not any(click.positive for click in state.clicks):
             return None
-        return self.answers.ask(state.query(), state.granularity)
+        return self.answers.ask(state.query(), state.granularity, state.lessons)
 
     def _select(self, state: State) -> Selection:
         answer, threshold = self._answer(state), None
@@ -209,6 +210,19 @@ class Session:
         """The probability to select from; None for Otsu's threshold."""
         value = None if value is None else _share(value, "threshold")
         return replace(self.state, threshold=value) if value != self.state.threshold else None
+
+    @operation()
+    def learn(self) -> State:
+        """Let the segmenter learn from the clicks that are asked now, for this session."""
+        if not self.answers.learns:
+            raise UserError("what answers now does not learn from clicks: choose instant answers first")
+        lesson = self.state.lesson()
+        if len({click.positive for click in lesson.clicks}) < 2:
+            raise UserError("to learn takes a click that includes and one that excludes: Ctrl-click what should not be selected first")
+        lessons = (*self.state.lessons, lesson)
+        if not self.answers.learn(lessons):
+            raise UserError("there is nothing to learn: these clicks are told apart already, or a part that you kept would change")
+        return replace(self.state, lessons=lessons)
 
     # --- corrections by hand ---------------------------------------------------------------------
 
@@ -371,6 +385,8 @@ class Session:
                 return False
             if name == "paint":
                 return self._paint_entry(**values)
+            if name == "use":
+                return self._use_entry(**values)
             if name not in _OPERATIONS:
                 raise UserError(f"the log has an unknown operation '{name[:40]}'")
             return _OPERATIONS[name](self, **values)
@@ -382,18 +398,30 @@ class Session:
             raise UserError("the log has a damaged 'paint' entry")
         return self._paint(kind, faces, stroke)
 
+    def _use_entry(self, before: str, after: str) -> bool:
+        if not isinstance(before, str) or after not in self._others:
+            raise UserError(f"the log goes on with another segmenter ({str(after)[:20]}), which is needed to repeat it")
+        self.use(self._others[after])
+        return False
+
     @classmethod
     def reopened(cls, mesh: Mesh, answers: Answers, state: State, log: list[dict[str, Any]], next_part: int,
-                 surface: Surface | None = None) -> Session:
-        """A session that goes on from a saved state; what was done before it was saved is not undone any more."""
+                 surface: Surface | None = None, identity: str = "") -> Session:
+        """A session that goes on from a saved state; what was done before it was saved is not undone any more.
+
+        identity: of the segmenter that answered when it was saved, if that is known
+        """
         session = cls(mesh, answers, surface)
         session._history = History(state)
         session.log = [*log, {"op": "reopened"}]
         session._next_part = next_part
+        if identity and answers.identity not in ("", identity):
+            session.log.append({"op": "use", "before": identity, "after": answers.identity})
         return session
 
     def use(self, answers: Answers) -> None:
         """Ask another segmenter from now on: what is selected by clicks changes, parts stay."""
+        self.log.append({"op": "use", "before": self.answers.identity, "after": answers.identity})
         self.answers, self._selection = answers, None
 
     @property
@@ -412,9 +440,19 @@ class Session:
         return FaceSet.from_text(text, self.mesh.num_faces)
 
 
-def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]]) -> Session:
-    """A session in which everything in `log` was done; with the same segmenter, the same result bit for bit."""
-    session = Session(mesh, answers)
+def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]], others: Iterable[Answers] = ()) -> Session:
+    """A session in which everything in `log` was done; with the same segmenter, the same result bit for bit.
+
+    Where several answered, one after the other, `others` are those beside `answers`; the log knows each by its `identity`.
+    UserError if one is missing.
+    """
+    known = {held.identity: held for held in (answers, *others)}
+    changes = [entry for entry in log if isinstance(entry, dict) and entry.get("op") == "use"]
+    first = changes[0].get("before") if changes else answers.identity
+    if not isinstance(first, str) or first not in known:
+        raise UserError(f"the log begins with another segmenter ({str(first)[:20]}), which is needed to repeat it")
+    session = Session(mesh, known[first])
+    session._others = known
     for entry in log:
         session.perform(entry)
     return session

@@ -35,6 +35,17 @@ class Click(NamedTuple):
     positive: bool
 
 
+class Lesson(NamedTuple):
+    """Clicks that a segmenter has learnt from.
+
+    clicks  of both signs
+    others  clicks of each part that was kept then, whose answers must not change
+    """
+
+    clicks: tuple[Click, ...]
+    others: tuple[tuple[Click, ...], ...] = ()
+
+
 class FaceSet:
     """An immutable set of a mesh's triangles, kept as bits: 25 kB for 200,000 triangles."""
 
@@ -126,6 +137,7 @@ class State:
     edits        of the shape, in order
     exclusive    do the positive clicks of the parts count as negative ones?
     only_free    are the faces of all parts hidden?
+    lessons      that the segmenter has learnt, in order, if it is one that learns
     """
 
     labels: np.ndarray
@@ -137,6 +149,7 @@ class State:
     edits: tuple[ShapeEdit, ...] = ()
     exclusive: bool = True
     only_free: bool = False
+    lessons: tuple[Lesson, ...] = ()
 
     @classmethod
     def empty(cls, num_faces: int) -> State:
@@ -161,6 +174,11 @@ class State:
                     if click.positive:
                         signs.setdefault(click.vertex, False)
         return Clicks.from_lists([v for v, include in signs.items() if include], [v for v, include in signs.items() if not include])
+
+    def lesson(self) -> Lesson:
+        """What can be learnt from what is asked now."""
+        asked = tuple(Click(vertex, positive) for vertex, positive in self.query().key)
+        return Lesson(asked, tuple(part.clicks for part in self.parts if any(click.positive for click in part.clicks)))
 
 
 def frozen_labels(labels: np.ndarray) -> np.ndarray:

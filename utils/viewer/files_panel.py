@@ -14,12 +14,14 @@ import viser
 
 from utils.cameras import Cameras
 from utils.errors import UserError
+from utils.files import load_json
 from utils.session import output
-from utils.session.files import decoder_command, load_session, save_log, save_session, session_from_json
+from utils.session.files import decoder_command, save_log, save_session, session_from_json
 from utils.viewer.refine import pipeline_command
 
 if TYPE_CHECKING:
     from utils.viewer.panels import Panels
+    from utils.viewer.studio import Opened
 
 NOTHING = "nothing yet"
 PICTURE_SIZE = (720, 960)
@@ -120,7 +122,7 @@ class FilesPanel:
         self._written(path)
 
     def _log(self) -> None:
-        path, session, note = self._target("clicks", ".json"), self.page.session, self.page.loaded.opened.note
+        path, session, note = self._target("clicks", ".json"), self.page.session, self.page.opened.note
         save_log(path, session, note)
         self._written(path)
         if command := decoder_command(session, note):
@@ -130,7 +132,7 @@ class FilesPanel:
 
     def _save(self) -> None:
         path = self._target("session", ".session.json")
-        save_session(path, self.page.session, self.page.loaded.opened.note)
+        save_session(path, self.page.session, self.page.opened.note)
         self._written(path)
         self.refresh_lists()
 
@@ -138,24 +140,40 @@ class FilesPanel:
         path = self.page.studio.session_files().get(self.sessions.value)
         if path is None:
             raise UserError("there is no saved session: save one first")
-        loaded = self.page.loaded
-        session = load_session(path, loaded.mesh, loaded.answers, loaded.surface)
-        self._show(session, json.loads(path.read_text())["segmenter"], path.name)
+        self._reopen_held(load_json(path, "session file"), path.name)
 
     def _reopen_upload(self, file: Any) -> None:
-        loaded, name = self.page.loaded, str(file.name)[-60:]
+        name = str(file.name)[-60:]
         try:
             held = json.loads(file.content)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{name} is not a session file; choose a file that this tool saved") from error
-        self._show(session_from_json(held, loaded.mesh, loaded.answers, name, loaded.surface), held.get("segmenter"), name)
+        self._reopen_held(held, name)
 
-    def _show(self, session: Any, note: Any, name: str) -> None:
+    def _reopen_held(self, held: Any, name: str) -> None:
+        page, loaded = self.page, self.page.loaded
+        session = session_from_json(held, loaded.mesh, page.opened.answers, name, loaded.surface)
+        note = held.get("segmenter")
+        opened = self._opened_by(note)
+        if opened is not page.opened:
+            session = session_from_json(held, loaded.mesh, opened.answers, name, loaded.surface)
         session.selection  # what cannot be asked is refused before anything changes
-        self.page.open(self.page.loaded, session)
-        same = isinstance(note, dict) and note.get("digest") == self.page.loaded.opened.note.digest
+        page.open(loaded, session, opened)
+        same = isinstance(note, dict) and note.get("digest") == opened.note.digest
         other = "" if same else " It was made with another segmenter: parts are as saved, what the clicks select may differ."
         self.page.say(f"Reopened {name}.{other}")
+
+    def _opened_by(self, note: Any) -> Opened:
+        """What answered when a session was saved, if it is to be had, else what answers now."""
+        page = self.page
+        kind, identity = (note.get("kind"), note.get("digest")) if isinstance(note, dict) else (None, None)
+        if identity == page.opened.note.digest or kind not in page.studio.kinds(page.loaded):
+            return page.opened
+        try:
+            opened = self.panels.made_ready(kind)
+        except UserError:
+            return page.opened
+        return opened if opened.note.digest == identity else page.opened
 
     # --- meshes ----------------------------------------------------------------------------------
 
@@ -198,9 +216,7 @@ class FilesPanel:
         """Called on the page's thread, for every page that shows the mesh; finished: "" while it runs."""
         self._show_refinement()
         if finished == "done":
-            self.page.session.use(self.page.loaded.answers)
-            self.page.panels.mesh_changed()
-            self.page.refresh()
+            self.page.answer_with(self.page.loaded.opened)
             self.page.say("Refined: clicks are now answered by the decoder trained on this mesh.")
         elif finished == "cancelled":
             self.page.say("Refining cancelled. What was finished is kept; starting again goes on from there.")

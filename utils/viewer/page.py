@@ -23,7 +23,7 @@ from utils.session.session import Session
 from utils.session.state import NO_PART
 from utils.viewer.panels import Panels
 from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
-from utils.viewer.studio import LoadedMesh, Studio, Workspace
+from utils.viewer.studio import LoadedMesh, Opened, Studio, Workspace
 
 SCRIPT_WAIT = 15.0  # seconds for the page's script to answer before the mesh is shown without it
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
@@ -55,6 +55,11 @@ class Page:
     @property
     def loaded(self) -> LoadedMesh:
         return self.workspace.loaded
+
+    @property
+    def opened(self) -> Opened:
+        """What answers this tab's clicks."""
+        return self.workspace.opened
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -147,17 +152,33 @@ class Page:
 
     # --- showing ---------------------------------------------------------------------------------
 
-    def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
-        """Show another mesh, or another session of this one."""
-        self.workspace.loaded = loaded
+    def open(self, loaded: LoadedMesh, session: Session | None = None, opened: Opened | None = None) -> None:
+        """Show another mesh, or another session of this one that `opened` answers."""
+        self.workspace.loaded, self.workspace.default = loaded, loaded.opened
+        self.workspace.opened = opened or loaded.opened
         self.workspace.session = session or self.studio.new_session(loaded)
         self.show_mesh()
+
+    def answer_with(self, opened: Opened) -> None:
+        """Ask the current clicks, and those to come, of another segmenter; parts stay. UserError if it cannot answer them."""
+        session, earlier = self.session, self.opened
+        if opened is not earlier:
+            session.use(opened.answers)
+            try:
+                session.selection
+            except UserError:
+                session.use(earlier.answers)
+                raise
+        self.workspace.opened, self.workspace.default = opened, self.loaded.opened
+        self.panels.mesh_changed()
+        self.refresh()
 
     def show_mesh(self) -> None:
         """Everything anew."""
         self._picker = self._shape_shown = None
-        if self.session.answers is not self.loaded.answers:  # refined while no tab showed it
-            self.session.use(self.loaded.answers)
+        if self.workspace.default is not self.loaded.opened:  # refined while no tab showed it
+            self.workspace.opened = self.workspace.default = self.loaded.opened
+            self.session.use(self.opened.answers)
         self.panels.mesh_changed()
         self.refresh()
         self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for

@@ -14,10 +14,12 @@ from utils.viewer.files_panel import FilesPanel
 
 if TYPE_CHECKING:
     from utils.viewer.page import Page
+    from utils.viewer.studio import Opened
 
 ADD, REMOVE = "Include", "Exclude"
 NO_CLICKS, NO_PARTS, NO_OTHER = "no clicks yet", "no parts yet", "no other part"
 FINER, DEFAULT, COARSER = "Finer", "Default", "Coarser"
+SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
 LEVELS = {FINER: 0.0, DEFAULT: 0.5, COARSER: 1.0}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
 HINT = ("<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
@@ -34,6 +36,8 @@ class Panels:
         self.header = gui.add_html(_paragraph("Opening the mesh ..."))
         self.steps = gui.add_button_group("History", ["Undo", "Redo", "Reset"], hint="Ctrl+Z, Ctrl+Y; Reset takes all clicks away")
         self.on(self.steps, lambda value: page.do(lambda s: {"Undo": s.undo, "Redo": s.redo, "Reset": s.reset}.get(value, bool)()))
+        self.segmenter = gui.add_dropdown("Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again")
+        self.on(self.segmenter, self._choose)
         self.name = gui.add_text("Name", "", hint="of the part to keep; empty: part 1, part 2, ...")
         self.keep = gui.add_button("Keep selection as part (K)", icon=viser.Icon.PLUS, color="blue")
         self.press(self.keep, self._keep)
@@ -47,6 +51,41 @@ class Panels:
         with tabs.add_tab("Files"):
             self.files = FilesPanel(self)
         self._keys(gui)
+
+    # --- what answers ----------------------------------------------------------------------------
+
+    def made_ready(self, kind: str) -> Opened:
+        """The segmenter of a kind; says that it takes a moment where it does."""
+        page = self.page
+        if kind in page.loaded.choices:
+            return page.loaded.choices[kind]
+        waiting = page.client.add_notification("Making ready", f"{SEGMENTERS[kind]} ...", loading=True, with_close_button=False)
+        try:
+            return page.studio.choose(page.loaded, kind)
+        finally:
+            waiting.remove()
+
+    def _choose(self, value: str) -> None:
+        if self.page.workspace is None:
+            return
+        kind = next((kind for kind in self.page.studio.kinds(self.page.loaded) if SEGMENTERS[kind] == value), None)
+        try:
+            if kind is None:
+                raise UserError("choose one of the list")
+            self.page.answer_with(self.made_ready(kind))
+        finally:
+            self.refresh()  # the list says what answers, also where it could not be changed
+
+    def _learn(self) -> None:
+        page = self.page
+        if page.workspace is None:
+            return
+        waiting = page.client.add_notification("Learning", "from your clicks ...", loading=True, with_close_button=False)
+        try:
+            page.do(lambda s: s.learn())
+        finally:
+            waiting.remove()
+        page.say("Learnt. Undo takes it back; press again to learn more.")
 
     # --- forwarding ------------------------------------------------------------------------------
 
@@ -104,6 +143,10 @@ class Panels:
             self.clicks = gui.add_dropdown("Clicks", [NO_CLICKS])
             self.remove = gui.add_button("Remove this click", icon=viser.Icon.TRASH, color="gray")
             self.press(self.remove, self._remove_click)
+            self.learn = gui.add_button("Learn from my negative clicks", icon=viser.Icon.SCHOOL, color="gray", visible=False,
+                                        hint="Tells apart better what you included and excluded. Parts you kept stay; Undo takes it back")
+            self.press(self.learn, self._learn)
+            self.learnt_note = gui.add_html("")
         with gui.add_folder("How much"):
             self.level = gui.add_button_group("Part size", list(LEVELS), hint="Keys 1, 2 and 3")
             self.on(self.level, self._level)
@@ -241,7 +284,10 @@ class Panels:
 
     def mesh_changed(self) -> None:
         """After another mesh or session was opened."""
-        by_threshold = self.page.loaded.answers.by_threshold
+        page = self.page
+        by_threshold = page.opened.answers.by_threshold
+        _options(self.segmenter, [SEGMENTERS[kind] for kind in page.studio.kinds(page.loaded)], "")
+        self.learn.visible = page.opened.answers.learns
         self.level_note.content = _note("Finer and coarser are higher and lower thresholds: this decoder gives one answer."
                                         if by_threshold else "")
         self.files.mesh_changed()
@@ -262,7 +308,7 @@ class Panels:
         else:
             hint = "<b>Click the next part.</b> Kept parts are in the Parts tab, export is in Files."
         last = f" · vertex {page._last_hit}" if page._last_hit is not None else ""
-        head = f"<b>{html.escape(page.loaded.name)}</b> <span style='opacity:.6'>{html.escape(page.loaded.opened.label)}{last}</span>"
+        head = f"<b>{html.escape(page.loaded.name)}</b> <span style='opacity:.6'>{html.escape(page.opened.label)}{last}</span>"
         _set(self.header, "content", _paragraph(f"<div style='min-height:5.8em'>{head}<br>{hint}</div>"))
         self.keep.disabled = count == 0
         _set(self.mode_note, "content", _note(f"Now: <b style='color:{'#d22' if page.exclude else '#292'}'>"
@@ -271,7 +317,10 @@ class Panels:
         _options(self.clicks, self._click_labels(), NO_CLICKS)
         self.remove.disabled = not state.clicks
         _set(self.granularity, "value", state.granularity)
-        if not page.loaded.answers.by_threshold:
+        _set(self.segmenter, "value", SEGMENTERS[page.opened.note.kind])
+        learnt = len(state.lessons) if page.opened.answers.learns else 0
+        _set(self.learnt_note, "content", _note(f"Learnt {learnt} time{'s' * (learnt != 1)}." if learnt else ""))
+        if not page.opened.answers.by_threshold:
             quality = selection.quality
             _set(self.level_note, "content", _note("" if quality is None else "Expected match: " + ", ".join(
                 f"{name} {100 * value:.0f} %" for name, value in zip(("finer", "default", "coarser"), quality))))

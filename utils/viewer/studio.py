@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ MAX_UPLOAD = 512 << 20
 RELEASE_WAIT = 1.5  # seconds
 # What a page still says to a tab that is being closed is lost, and may be.
 warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
+KINDS = ("prior", "trained", "instant")  # of `SegmenterNote`
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,17 +56,27 @@ class Opened:
     note: SegmenterNote
     label: str
 
+    @cached_property
+    def answers(self) -> Answers:
+        """Its answers, shared by all tabs."""
+        return Answers(self.segmenter, self.note.digest)
+
 
 class LoadedMesh:
-    """A mesh with all that is computed once for it."""
+    """A mesh with all that is computed once for it.
+
+    opened   what answers clicks of new sessions
+    choices  everything that was made ready to answer, by the kind of its note
+    """
 
     def __init__(self, mesh: Mesh, opened: Opened) -> None:
         self.mesh, self.surface = mesh, Surface(mesh)
+        self.choices: dict[str, Opened] = {}
         self.use(opened)
 
     def use(self, opened: Opened) -> None:
         """Answer with this segmenter from now on."""
-        self.opened, self.answers = opened, Answers(opened.segmenter)
+        self.opened = self.choices[opened.note.kind] = opened
 
     @property
     def name(self) -> str:
@@ -84,12 +95,16 @@ class LoadedMesh:
 class Workspace:
     """One tab's work: its mesh and session, kept for when the tab is loaded again.
 
+    opened    what answers its clicks
+    default   what answered new sessions when that was decided: a refinement since then takes over
     shown_by  the client that shows it, None for none
     """
 
     token: str
     loaded: LoadedMesh
     session: Session
+    opened: Opened
+    default: Opened
     settings: dict[str, object] = field(default_factory=dict)
     shown_by: int | None = None
 
@@ -122,11 +137,14 @@ class Studio:
 
     open_segmenter  makes a segmenter for a mesh, or raises UserError
     open_trained    likewise, from the folder that a refinement wrote
+    open_kind       likewise, one of the kinds that `kinds` names for a mesh, which the person may choose between
     """
 
     def __init__(self, settings: Settings, open_segmenter: Callable[[Mesh], Opened],
-                 open_trained: Callable[[Mesh, Path], Opened], host: str = "127.0.0.1", port: int = 8080) -> None:
+                 open_trained: Callable[[Mesh, Path], Opened], host: str = "127.0.0.1", port: int = 8080, *,
+                 open_kind: Callable[[Mesh, str], Opened] | None = None, kinds: Callable[[Mesh], Iterable[str]] = lambda mesh: ()) -> None:
         self.settings, self.open_segmenter, self.open_trained = settings, open_segmenter, open_trained
+        self._open_kind, self._offered = open_kind, kinds
         self._lock = threading.Lock()
         self._loaded: dict[Path, tuple[tuple[int, int], LoadedMesh]] = {}  # with the version of the file
         self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
@@ -196,7 +214,7 @@ class Studio:
                 break
             time.sleep(0.05)  # a tab that is loaded again may come back before its old connection is gone
         loaded = self.load(self.settings.mesh_path)
-        fresh = Workspace(secrets.token_hex(16), loaded, self.new_session(loaded), shown_by=client_id)
+        fresh = Workspace(secrets.token_hex(16), loaded, self.new_session(loaded), loaded.opened, loaded.opened, shown_by=client_id)
         with self._lock:
             self._workspaces[fresh.token] = fresh
             for old in [w for w in self._workspaces.values() if w.shown_by is None][:max(0, len(self._workspaces) - MAX_WORKSPACES)]:
@@ -205,7 +223,7 @@ class Studio:
 
     def new_session(self, loaded: LoadedMesh) -> Session:
         """An empty session with the settings of the command line."""
-        session = Session(loaded.mesh, loaded.answers, loaded.surface)
+        session = Session(loaded.mesh, loaded.opened.answers, loaded.surface)
         if self.settings.otsu is not None:
             session.set_threshold(None if self.settings.otsu else 0.5)
         return session
@@ -226,6 +244,23 @@ class Studio:
             self._loaded[path] = (version, loaded)
         threading.Thread(target=loaded.surface.prepare, daemon=True).start()
         return loaded
+
+    # --- what answers ----------------------------------------------------------------------------
+
+    def kinds(self, loaded: LoadedMesh) -> list[str]:
+        """What can answer clicks on a mesh, in a fixed order: kinds of `SegmenterNote`."""
+        there = {*loaded.choices, *self._offered(loaded.mesh)}
+        return [kind for kind in KINDS if kind in there]
+
+    def choose(self, loaded: LoadedMesh, kind: str) -> Opened:
+        """The segmenter of a kind, made ready when it is first asked for; UserError if it cannot be."""
+        if kind not in loaded.choices:
+            if self._open_kind is None or kind not in self.kinds(loaded):
+                raise UserError("choose one of the list")
+            opened = self._open_kind(loaded.mesh, kind)
+            with self._lock:
+                loaded.choices.setdefault(kind, opened)
+        return loaded.choices[kind]
 
     # --- refinement ------------------------------------------------------------------------------
 
