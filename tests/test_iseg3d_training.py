@@ -116,10 +116,25 @@ def test_no_cloud_has_a_point_inside_another_primitive(monkeypatch):
     assert buried > 100
 
 
-def test_held_out_seeds_are_never_trained_on():
-    """Also not where a seed gives way to another one (`make_clouds`), for any number of clouds that a disk can hold."""
-    largest = 100_000_000 + 7 * 10_000_019
-    assert largest < HELD_OUT_SEED
+def test_held_out_seeds_are_never_trained_on(monkeypatch, tmp_path):
+    """Also not where no seed can be sampled and each gives way to all that are tried instead."""
+    asked = []
+
+    def failing(seed, repository):
+        asked.append(seed)
+        raise ValueError("no area")
+
+    monkeypatch.setattr(dataset, "labelled_cloud", failing)
+    with pytest.raises(UserError, match="no cloud can be made"):
+        make_clouds(range(dataset.MOST + dataset.SHARD - 1, HELD_OUT_SEED))  # the last of the last shard
+    assert len(asked) == 8 and max(asked) < HELD_OUT_SEED
+    with pytest.raises(UserError, match="held out"):
+        write_clouds(tmp_path / "data", dataset.MOST + 1)
+    assert not (tmp_path / "data").exists()
+    asked.clear()
+    with pytest.raises(UserError):
+        held_out_clouds(3)
+    assert min(asked) == HELD_OUT_SEED
 
 
 def test_a_seed_that_cannot_be_sampled_gives_way_to_one_far_off(monkeypatch):
@@ -137,10 +152,6 @@ def test_a_seed_that_cannot_be_sampled_gives_way_to_one_far_off(monkeypatch):
     monkeypatch.setattr(dataset, "labelled_cloud", lambda seed, repository: failing(1, repository))
     with pytest.raises(UserError, match="seed 0"):
         make_clouds(range(1))
-    asked.clear()
-    monkeypatch.setattr(dataset, "labelled_cloud", failing)
-    held_out_clouds(3)
-    assert min(asked) == HELD_OUT_SEED
 
 
 def test_tiny_primitives_are_given_to_their_nearest_neighbours():

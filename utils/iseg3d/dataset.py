@@ -19,6 +19,8 @@ from utils.iseg3d.surface import Primitive
 SHARD = 64  # clouds of a file
 ARRAYS = ("points", "normals", "labels")  # of a file
 HELD_OUT_SEED = 1_000_000_000  # training seeds are below
+ATTEMPTS, NEXT_SEED = 8, 10_000_019  # at a cloud, each with a seed so far off the one before
+MOST = HELD_OUT_SEED - (ATTEMPTS - 1) * NEXT_SEED - SHARD  # clouds of a training
 HELD_PLANS = 8000  # about 0.3 MB each in memory; further ones are made anew each time
 
 
@@ -31,6 +33,8 @@ def write_clouds(folder: Path, shapes: int, repository: list[Primitive] | None =
 
     Raises UserError if the folder holds clouds of another repository.
     """
+    if shapes > MOST:
+        raise UserError(f"{shapes} clouds would reach into those that are held out for tests: make at most {MOST}")
     source = {"repository": "own primitives" if repository is None else
               digest(*(array for primitive in repository for array in (primitive.vertices, primitive.faces)))}
     record = folder / "source.json"
@@ -61,9 +65,9 @@ def make_clouds(seeds: range, repository: list[Primitive] | None = None) -> list
     """A cloud for every seed; a seed whose shape cannot be sampled gives way to one far off."""
     clouds = []
     for seed in seeds:
-        for attempt in range(8):
+        for attempt in range(ATTEMPTS):
             try:
-                clouds.append(labelled_cloud(seed + attempt * 10_000_019, repository))
+                clouds.append(labelled_cloud(seed + attempt * NEXT_SEED, repository))
                 break
             except (ValueError, RuntimeError, ArithmeticError) as error:
                 print(f"cloud {seed}: {error}; drawing again")
