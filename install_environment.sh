@@ -149,7 +149,7 @@ make_venv() {
 }
 
 smoke_test() {
-    "$PYTHON" -c 'import torch, torchvision, segment_anything, numpy, scipy, trimesh, embreex, skimage, matplotlib, PIL, tqdm, viser, pytest' \
+    "$PYTHON" -c 'import torch, torchvision, segment_anything, numpy, scipy, trimesh, embreex, skimage, matplotlib, PIL, tqdm, viser, h5py, yaml, pytest' \
         || { say 'the installed packages do not import'; return 1; }
     [ "$1" != requirements-kaolin.txt ] || "$PYTHON" -c 'import kaolin.render.mesh' \
         || { say 'kaolin does not import'; return 1; }

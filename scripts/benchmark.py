@@ -67,6 +67,15 @@ class QueryCost:
     flops: int
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """Share of the vertices that bfloat16 and float32 decide alike, over queries: on average, and in the worst query."""
+
+    queries: int
+    mean: float
+    worst: float
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--meshes", type=Path, nargs="+", default=list(MESHES), metavar="FILE")
@@ -96,8 +105,9 @@ def main(argv: list[str] | None = None) -> int:
             run = Run(path, root / path.stem, path.stem, args.preset, args.SAM, str(device), seed=args.seed, overwrite=True)
             stages = [run_stage(*stage, args.random_weights) for stage in stages_of(run)]
             queries = query_costs(run, mesh, device, args.repeats)
-            results["meshes"].append({"mesh": path.stem, "vertices": mesh.num_vertices,
-                                      "stages": [asdict(stage) for stage in stages], "queries": [asdict(q) for q in queries]})
+            agreement = format_agreement(run, mesh, device)
+            results["meshes"].append({"mesh": path.stem, "vertices": mesh.num_vertices, "stages": [asdict(stage) for stage in stages],
+                                      "queries": [asdict(q) for q in queries], "agreement": asdict(agreement)})
     # The machine may be busier or cooler after the work: the mean of both is what it offered.
     results["matrix_rates_tflops"] = {name: [rates[name], after] for name, after in matrix_rates(device).items()}
     print(report(results))
@@ -197,8 +207,8 @@ def _stage_process(sender, script: str, arguments: list[str], random_weights: bo
 def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> list[QueryCost]:
     """Queries of several numbers of clicks, alternately positive and negative, in float32 and in the fastest format.
 
-    As in use, the last click is a new one in every query and the earlier ones stay. Of the decoder that was trained and, if that is another, of the published one with random weights: the time does not
-    depend on them.
+    As in use, the last click is a new one in every query and the earlier ones stay. Of the decoder that was trained and, if
+    that is another, of the published one with random weights: the time does not depend on them.
     """
     vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + WARM_UP + repeats).tolist()
     costs = []
@@ -217,6 +227,19 @@ def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> lis
                     segmenter.geometry.distances.forget()
                 costs.append(query_cost(segmenter, [Clicks.from_lists(ids[0::2], ids[1::2]) for ids in queries], device))
     return costs
+
+
+def format_agreement(run: Run, mesh: Mesh, device: torch.device, per_count: int = 20) -> Agreement:
+    """How the selections (probability above 0.5) of the trained decoder in bfloat16 agree with those in float32."""
+    vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + per_count).tolist()
+    exact, fast = (Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision) for precision in ("float32", "bfloat16"))
+    shares = []
+    for count in CLICK_COUNTS:
+        for new in vertices[max(CLICK_COUNTS):]:
+            ids = [*vertices[:count - 1], new]
+            clicks = Clicks.from_lists(ids[0::2], ids[1::2])
+            shares.append(float(((exact.segment(clicks) > 0.5) == (fast.segment(clicks) > 0.5)).float().mean()))
+    return Agreement(len(shares), statistics.mean(shares), min(shares))
 
 
 def query_cost(segmenter: Segmenter, queries: list[Clicks], device: torch.device) -> QueryCost:
@@ -269,7 +292,9 @@ def report(results: dict) -> str:
             rows.append((entry["mesh"], f"{entry['vertices']:,}", query["architecture"], str(query["clicks"]), query["precision"],
                          f"{query['milliseconds']:.1f}", f"{query['flops'] / 1e9:.2f}", f"{limit:.1f}",
                          f"{query['milliseconds'] / limit:.2f}"))
-    return "\n".join([*lines, "", *_table(QUERY_HEAD, rows), ""])
+    agreements = [f"{entry['mesh']}: bfloat16 selects as float32 on {entry['agreement']['mean']:.2%} of the vertices "
+                  f"({entry['agreement']['queries']} queries, the worst {entry['agreement']['worst']:.2%})" for entry in results["meshes"]]
+    return "\n".join([*lines, "", *_table(QUERY_HEAD, rows), "", *agreements, ""])
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -49,7 +49,9 @@ def test_report_divides_query_time_by_the_time_at_the_measured_rate():
     stage = {"stage": "views", "seconds": 12.0, "memory_gib": 1.5, "gpu_memory_gib": 0.0}
     text = report({"machine": {"processor": "P", "gpu": "", "cores": 2, "torch": "2"}, "preset": "fast",
                    "matrix_rates_tflops": {"float32": [0.1, 0.1], "bfloat16": [0.9, 1.1]},
-                   "meshes": [{"mesh": "m", "vertices": 3000, "stages": [stage, stage], "queries": [query]}]})
+                   "meshes": [{"mesh": "m", "vertices": 3000, "stages": [stage, stage], "queries": [query],
+                              "agreement": {"queries": 60, "mean": 0.9996, "worst": 0.9984}}]})
+    assert "m: bfloat16 selects as float32 on 99.96% of the vertices (60 queries, the worst 99.84%)" in text
     assert "| m | 3,000 | published | 2 | bfloat16 | 30.0 | 20.00 | 20.0 | 1.50 |" in text
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text
 
