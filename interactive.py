@@ -190,7 +190,7 @@ class Segmenters:
 
         weights = iseg3d_segmenter.WEIGHTS
         segmenter = iseg3d_segmenter.Iseg3dSegmenter(mesh, weights, self.device)
-        return Opened(segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant answers (iSeg3D)")
+        return Opened(segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant (iSeg3D)")
 
 
 if __name__ == "__main__":

@@ -115,10 +115,13 @@ def slow_within(z: np.ndarray, positives: list[int], negatives: list[int], radiu
     return [any(math.dist(z[i], z[t]) < radius_of(t) for t in positives) for i in range(len(z))]
 
 
-@pytest.mark.parametrize("positives, negatives", [([3], []), ([3, 40, 77], []), ([3], [50, 9]), ([3, 40, 77], [1, 50, 9, 120])])
-@pytest.mark.parametrize("factor", [1.0, 0.6])
-def test_a_point_is_selected_by_the_printed_equations(positives, negatives, factor):
+@pytest.mark.parametrize("positives", [[3], [3, 40, 77]])
+@pytest.mark.parametrize("ranks", [[], [60], [9, 2], [4, 100]])
+@pytest.mark.parametrize("factor", [0.6, 1.0, 1.6])
+def test_a_point_is_selected_by_the_printed_equations(positives, ranks, factor):
+    """Negative clicks are the so many nearest of a positive one in the embedding: some shorten its radius, some are beyond."""
     points, z = scattered()
+    negatives = np.argsort(np.linalg.norm(z - z[3], axis=1))[ranks].tolist()
     found = Annotator(points, z).within(np.array(positives), np.array(negatives, dtype=np.int64), factor)
     assert found.tolist() == slow_within(z.astype(float), positives, negatives, factor * 0.35)
     assert 0 < found.sum() < len(z)
@@ -209,7 +212,7 @@ def test_a_larger_radius_selects_more_also_after_the_post_processing():
 @pytest.fixture
 def greedy() -> tuple[Annotator, np.ndarray]:
     points, z = scattered()
-    return Annotator(points, z, AnnotationSettings(degree=0, smooth_rounds=0)), points[:, 0] > 0.2
+    return Annotator(points, z, AnnotationSettings(radius=0.8, degree=0, smooth_rounds=0)), points[:, 0] > 0.2
 
 
 def test_candidates_score_what_annotating_with_each_gives(greedy):
@@ -222,7 +225,7 @@ def test_candidates_score_what_annotating_with_each_gives(greedy):
         # A distance may round to the other side of a radius: one point of 160.
         assert score_positive(annotator, target, positives, negatives, others) == pytest.approx(slow_positive, abs=0.02)
         assert score_negative(annotator, target, positives, negatives, others) == pytest.approx(slow_negative, abs=0.02)
-        assert len(set(slow_positive)) > 5 and (len(set(slow_negative)) > 5 or len(negatives))
+        assert np.ptp(slow_positive) > 0.1 and np.ptp(slow_negative) > 0.1
 
 
 def test_the_greedy_annotator_takes_the_best_click_of_all(greedy):

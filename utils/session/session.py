@@ -221,7 +221,8 @@ class Session:
             raise UserError("to learn takes a click that includes and one that excludes: Ctrl-click what should not be selected first")
         lessons = (*self.state.lessons, lesson)
         if not self.answers.learn(lessons):
-            raise UserError("there is nothing to learn: these clicks are told apart already, or a part that you kept would change")
+            raise UserError("there is nothing to learn: these clicks are told apart already"
+                            + (", or a part that you kept would change" if lesson.others else ""))
         return replace(self.state, lessons=lessons)
 
     # --- corrections by hand ---------------------------------------------------------------------
