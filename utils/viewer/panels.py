@@ -80,12 +80,16 @@ class Panels:
         page = self.page
         if page.workspace is None:
             return
+        before = page.session.selection.faces
         waiting = page.client.add_notification("Learning", "from your clicks ...", loading=True, with_close_button=False)
         try:
             page.do(lambda s: s.learn())
         finally:
             waiting.remove()
-        page.say("Learnt. Undo takes it back; press again to learn more.")
+        after = page.session.selection.faces
+        gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+        effect = f"{gained:,} faces joined the selection, {lost:,} left it" if gained or lost else "what is selected stays the same for now"
+        page.say(f"Learnt: {effect}. Undo takes it back.")
 
     # --- forwarding ------------------------------------------------------------------------------
 
