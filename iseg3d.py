@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--renderer", choices=BACKENDS, default="auto", help="of the pictures; auto: kaolin with CUDA, else embree")
     add_click_options(parser)
     _add_annotation_options(parser)
-    add_answer_options(parser)
+    add_answer_options(parser, threshold=0.5)  # on either side of which the clicked vertices are
     return parser
 
 

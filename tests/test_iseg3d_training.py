@@ -398,6 +398,15 @@ def test_the_command_answers_as_the_segmenter_does(work, no_pictures):
     assert list((work / "out").glob("colored_mesh_with_clicks_*.ply"))
 
 
+def test_the_selection_obeys_every_click(work, no_pictures, two_boxes, capsys):
+    """Also where the shares around the vertices would put Otsu's threshold beside one half."""
+    scribbled = along_surface(two_boxes, [100, 160]).tolist()
+    assert ask("--select_vertices", "190", "120", "--scribble", "100", "160", "--hard", "1") == 0
+    assert "above 0.500" in capsys.readouterr().out
+    probability = np.load(next((work / "out").glob("vertex_probability_*.npy")))
+    assert (probability[[190, 120]] > 0.5).all() and (probability[scribbled] < 0.5).all()
+
+
 def test_fine_tuning_by_command_says_what_it_did(work, no_pictures, capsys):
     assert ask("--select_vertices", "150", "--fine_tune", "2") == 0
     assert "not fine-tuned" in capsys.readouterr().err

@@ -27,12 +27,16 @@ def add_click_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
 
 
-def add_answer_options(parser: argparse.ArgumentParser) -> None:
-    """What is written of an answer: --hard, --threshold, --show_spheres, --sphere_radius, --show_seg and the colours."""
+def add_answer_options(parser: argparse.ArgumentParser, threshold: float | None = None) -> None:
+    """What is written of an answer: --hard, --threshold, --show_spheres, --sphere_radius, --show_seg and the colours.
+
+    threshold: that is selected from where none is given; None for Otsu's
+    """
     group = parser.add_argument_group("answer")
     group.add_argument("--hard", type=flag, default=False, metavar="0|1",
                        help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
-    group.add_argument("--threshold", type=float, help="probability that --hard selects from; default: Otsu's threshold")
+    group.add_argument("--threshold", type=float, default=threshold,
+                       help="probability that --hard selects from" + ("; default: Otsu's threshold" if threshold is None else ""))
     group.add_argument("--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh")
     group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="normalised; the object has radius 1")
     group.add_argument("--show_seg", type=flag, default=True, metavar="0|1", help="colour the mesh by probability")
