@@ -21,7 +21,7 @@ from utils.iseg3d.clouds import LEAST_POINTS, face_components, sample_cloud
 from utils.iseg3d.losses import EmbeddingLoss, fine_tuning_energy
 from utils.iseg3d.online import Embedder
 from utils.iseg3d.scribble import along_surface
-from utils.iseg3d.simulation import greedy_clicks, iou_of, score_negative, score_positive
+from utils.iseg3d.simulation import greedy_by_asking, greedy_clicks, iou_of, score_negative, score_positive
 from utils.mesh import Mesh
 from utils.shapes.samples import load_sample
 
@@ -246,6 +246,15 @@ def test_the_greedy_annotator_takes_the_best_click_of_all(greedy):
         assert run.positive[k] == bool(target[run.clicks[k]])
     assert run.iou[-1] > run.iou[0] and len(set(run.clicks)) == 6
     assert run.iou[0] == iou_of(annotator.annotate(np.array(run.clicks[:1]), nothing), target)
+
+
+def test_a_method_that_can_only_be_asked_gets_the_best_click_too(greedy):
+    annotator, target = greedy
+    asked = greedy_by_asking(annotator.annotate, target, 4, np.random.default_rng(0), candidates=10_000)
+    scored = greedy_clicks(annotator, target, 4, np.random.default_rng(0), candidates=10_000)
+    assert asked.iou == pytest.approx(scored.iou, abs=0.02)
+    assert asked.iou == [iou_of(annotator.annotate(*(np.array([c for c, sign in zip(asked.clicks[:k], asked.positive) if sign == wanted], dtype=np.int64)
+                                                     for wanted in (True, False))), target) for k in range(1, 5)]
 
 
 def test_the_greedy_annotator_stops_when_all_is_right_and_repeats_itself():

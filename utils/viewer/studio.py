@@ -48,18 +48,19 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 class Opened:
     """A segmenter that is ready for one mesh.
 
-    note   for session files
-    label  a few words for the page
+    note     for session files
+    label    a few words for the page
+    answers  of the segmenter, shared by all tabs
     """
 
     segmenter: ClickSegmenter
     note: SegmenterNote
     label: str
+    answers: Answers = field(init=False)
 
-    @cached_property
-    def answers(self) -> Answers:
-        """Its answers, shared by all tabs."""
-        return Answers(self.segmenter, self.note.digest)
+    def __post_init__(self) -> None:
+        # At once, not at first use: of one that learns there must never be two, which would not know of each other's lessons.
+        object.__setattr__(self, "answers", Answers(self.segmenter, self.note.digest))
 
 
 class LoadedMesh:
