@@ -517,6 +517,7 @@ def test_a_refined_decoder_answers_when_it_is_done(tab, icosphere, studio, monke
     tab.wait(lambda: bar["visible"] and bar["value"] > 60)
     assert (_click(tab, icosphere, _top(icosphere, 0))["labels"] != before).any()  # the page is alive meanwhile
     tab.noted("Refined")
+    tab.wait(lambda: tab.value("Answered by") == TRAINED)
     tab.after(lambda: tab.set("History", "Undo"))
     page = next(iter(studio.pages.values()))
     assert isinstance(page.session.answers.segmenter, BallSegmenter) and not bar["visible"]
