@@ -367,7 +367,7 @@ def refused(capsys, *arguments: str) -> str:
     return lines[0]
 
 
-def test_from_clouds_to_weights_to_an_answer(work, small, capsys):
+def test_from_clouds_to_weights_to_an_answer(work, no_pictures, small, capsys):
     data = ["--data_dir", "data", "--shapes", str(SIZE), "--steps", "3", "--batch_size", "2", "--device", "cpu", "--save_dir", "run"]
     assert iseg3d.main(["--mode", "generate", *data]) == 0
     assert iseg3d.main(["--mode", "train", *data]) == 0
@@ -380,7 +380,7 @@ def test_from_clouds_to_weights_to_an_answer(work, small, capsys):
     assert ask("--weights", "run/embedding.pt", "--select_vertices", "150", "-10", "--hard", "1") == 0
     said = capsys.readouterr().out
     assert "2 clicks on 196 vertices (iSeg3D" in said and "train: run/embedding.pt (3 steps" in said
-    assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".png", ".glb", ".obj", ".seg"}
+    assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".glb", ".obj", ".seg"}
     probability = np.load(work / "out" / "vertex_probability_v150_v-10.npy")
     assert probability.shape == (196,) and probability.dtype == np.float32 and probability[150] > 0.5 > probability[10]
     assert "heatmap, not embedding" in refused(capsys, "--obj_path", "mesh.obj", "--weights", "run/heatmap.pt", "--select_vertices", "3")
