@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.sessions import CandidateSegmenter
+from tests.sessions import CandidateSegmenter, LearningSegmenter
 from tests.test_session_files import _write_obj
 from utils.mesh import Mesh, load_mesh
 from utils.session.files import SegmenterNote
@@ -57,7 +57,11 @@ def studio(two_boxes, tmp_path):
     def answer(mesh: Mesh) -> Opened:
         return Opened(CandidateSegmenter(mesh, radius=0.8), SegmenterNote("prior", "0"), "test")
 
-    studio = Studio(Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")), answer, lambda mesh, _: answer(mesh), port=0)
+    def instant(mesh: Mesh, kind: str) -> Opened:
+        return Opened(LearningSegmenter(mesh, radius=0.5), SegmenterNote("instant", "1"), "instant")
+
+    studio = Studio(Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")), answer, lambda mesh, _: answer(mesh), port=0,
+                    open_kind=instant, kinds=lambda mesh: ("prior", "instant"))
     yield studio
     studio.stop()
 
@@ -196,3 +200,25 @@ def test_a_brush_stroke_paints_instead_of_turning_the_view(opened, studio):
     assert window.page.evaluate(f"window.iseg.where({head})") == pytest.approx(before, abs=0.5)
     window.press("Undo")
     window.page.wait_for_function("!window.iseg.shape.labels.includes(1)")
+
+
+def test_instant_answers_are_chosen_and_learn(opened, studio):
+    window = opened()
+    head, handle = _visible_vertices(studio)
+    window.click(head)
+    prior = window.labels()
+    learn = window.page.get_by_role("button", name="Learn from my negative clicks")
+    assert learn.count() == 0 or not learn.is_visible()
+    window.page.get_by_label("Answered by").click()
+    window.after(lambda: window.page.get_by_role("option", name="Instant (iSeg3D)").click())
+    instant = window.labels()
+    assert (instant != prior).any()
+    learn.click()
+    window.page.get_by_text("one that excludes").wait_for()
+    window.click(handle, key="Control")
+    before = window.labels()
+    window.after(learn.click)
+    window.page.get_by_text("Learnt 1 time.").wait_for()
+    assert (window.labels() == 1).sum() < (before == 1).sum()
+    window.after(lambda: window.press("Undo"))
+    assert (window.labels() == before).all() and window.errors == []
