@@ -263,6 +263,14 @@ def test_missing_and_damaged_shards_are_refused_in_one_line(made, small, tmp_pat
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
+def test_primitives_that_no_cloud_can_be_made_of_do_not_claim_the_folder(small, tmp_path):
+    line = Primitive("Line", np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]]))
+    with pytest.raises(UserError, match="no cloud can be made"):
+        write_clouds(tmp_path, 1, [line])
+    write_clouds(tmp_path, 1)
+    assert shard_path(tmp_path, 0).is_file()
+
+
 # --- training -------------------------------------------------------------------------------------
 
 
@@ -470,6 +478,7 @@ def test_bad_input_of_training_ends_in_one_line_and_leaves_nothing(work, made, s
     before = sorted(path.name for path in made.iterdir())
     assert "other primitives" in refused(capsys, "--mode", "generate", *small_data, "--abc_dir", "abc")
     (work / "damaged").mkdir()
+    (work / "damaged" / "clouds_00000.npz").touch()
     save_json(work / "damaged" / "source.json", [])
     assert "other primitives" in refused(capsys, "--mode", "generate", *small_data, "--data_dir", "damaged")
     assert not (work / "run").exists() and sorted(path.name for path in made.iterdir()) == before
