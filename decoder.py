@@ -24,6 +24,7 @@ from utils.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, choose_device, flag, positive_int
 from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
 from utils.rasterize import BACKENDS, Rasterizer
+from utils.selection import CALIBRATED_THRESHOLD
 from utils.supervision import SupervisionSet
 
 MODEL_NAME = "decoder_checkpoint.pth"
@@ -208,8 +209,9 @@ def answer(args: argparse.Namespace) -> int:
     """Answer one set of clicks and write what it selects."""
     mesh = load_mesh(args.obj_path)
     clicks = clicks_of(args).validate(mesh.num_vertices)
+    threshold = None
     if uses_prior(args):
-        probability = ask_prior(args, mesh, clicks)
+        probability, threshold = ask_prior(args, mesh, clicks), CALIBRATED_THRESHOLD
     else:
         if args.granularity is not None:
             raise UserError("--granularity needs the prior decoder: add --segmenter prior")
@@ -218,7 +220,7 @@ def answer(args: argparse.Namespace) -> int:
         probability = segmenter.segment(clicks).numpy()
         print(f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
               f"{mesh.num_vertices} vertices ({str(segmenter.dtype).removeprefix('torch.')})")
-    for path in write_answer(args, mesh, clicks, probability):
+    for path in write_answer(args, mesh, clicks, probability, threshold):
         print(f"written: {path}")
     return 0
 

@@ -28,6 +28,7 @@ from utils.mesh import load_mesh
 from utils.options import choose_device, flag, positive_int
 from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
 from utils.rasterize import BACKENDS
+from utils.selection import CALIBRATED_THRESHOLD
 
 SAVE_SECONDS = 60.0
 
@@ -47,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--renderer", choices=BACKENDS, default="auto", help="of the pictures; auto: kaolin with CUDA, else embree")
     add_click_options(parser)
     _add_annotation_options(parser)
-    add_answer_options(parser, threshold=0.5)  # on either side of which the clicked vertices are
+    add_answer_options(parser, threshold=str(CALIBRATED_THRESHOLD))
     return parser
 
 
@@ -182,7 +183,7 @@ def answer(args: argparse.Namespace) -> int:
     if args.fine_tune:
         print(f"fine-tuned in {asked - ready:.1f} s" if tuned else
               "not fine-tuned: no negative click, or all of them are far enough from the positive ones already", file=sys.stderr)
-    for path in write_answer(args, mesh, clicks, probability):
+    for path in write_answer(args, mesh, clicks, probability, CALIBRATED_THRESHOLD):
         print(f"written: {path}")
     return 0
 

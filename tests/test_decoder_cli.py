@@ -135,6 +135,17 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
     assert len((tmp_path / "selection_v7.seg").read_text().split()) == 320
 
 
+def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)
+    probability = np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
+    monkeypatch.setattr(decoder, "ask_prior", lambda *_: probability)
+    arguments = ["--mode", "test", "--obj_path", str(work / "mesh.ply"), "--save_dir", str(tmp_path), "--segmenter", "prior", "--hard", "1"]
+    assert decoder.main([*arguments, "--select_vertices", "100"]) == 0
+    assert f"selection: {(probability > 0.5).sum()} of 162 vertices above 0.500" in capsys.readouterr().out
+    assert decoder.main([*arguments, "--select_vertices", "100", "--threshold", "0.8"]) == 0
+    assert f"selection: {(probability > 0.8).sum()} of 162 vertices above 0.800" in capsys.readouterr().out
+
+
 def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)  # the slowest part, tested above
     (tmp_path / "decoder_checkpoint.pth").write_bytes((trained / "decoder_checkpoint.pth").read_bytes())

@@ -27,16 +27,15 @@ def add_click_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
 
 
-def add_answer_options(parser: argparse.ArgumentParser, threshold: float | None = None) -> None:
+def add_answer_options(parser: argparse.ArgumentParser, threshold: str = "Otsu's, but 0.5 for the prior") -> None:
     """What is written of an answer: --hard, --threshold, --show_spheres, --sphere_radius, --show_seg and the colours.
 
-    threshold: that is selected from where none is given; None for Otsu's
+    threshold: the default in words
     """
     group = parser.add_argument_group("answer")
     group.add_argument("--hard", type=flag, default=False, metavar="0|1",
                        help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
-    group.add_argument("--threshold", type=float, default=threshold,
-                       help="probability that --hard selects from" + ("; default: Otsu's threshold" if threshold is None else ""))
+    group.add_argument("--threshold", type=float, help=f"probability that --hard selects from; default: {threshold}")
     group.add_argument("--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh")
     group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="normalised; the object has radius 1")
     group.add_argument("--show_seg", type=flag, default=True, metavar="0|1", help="colour the mesh by probability")
@@ -62,10 +61,10 @@ def clicks_of(args: argparse.Namespace) -> Clicks:
     return Clicks(torch.cat([signed.vertices, plain.vertices]), torch.cat([signed.positive, plain.positive]))
 
 
-def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray) -> list[Path]:
+def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray, threshold: float | None = None) -> list[Path]:
     """Write the published files of a query into `args.save_dir`, with --hard also the selection; returns their paths.
 
-    probability (V,); `args` has what `add_answer_options` gives, and `renderer`.
+    probability (V,); threshold: of --hard where no --threshold is given, None for Otsu's; `args` has what `add_answer_options` gives, and `renderer`.
     """
     from utils.figures import Palette, save_render_views  # training needs no matplotlib
 
@@ -82,7 +81,7 @@ def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probabili
     save_render_views(paths.views, Rasterizer(mesh, args.renderer), shown, clicks, palette)
     written.append(paths.views)
     if args.hard:
-        threshold = otsu_threshold(probability) if args.threshold is None else args.threshold
+        threshold = args.threshold if args.threshold is not None else otsu_threshold(probability) if threshold is None else threshold
         written += save_parts(paths, mesh, probability > threshold)
         print(f"selection: {int((probability > threshold).sum())} of {mesh.num_vertices} vertices above {threshold:.3f}")
     return written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+CALIBRATED_THRESHOLD = 0.5  # of segmenters that keep the clicked vertices on their side of it
+
 
 def otsu_threshold(probability: np.ndarray) -> float:
     """The value that best splits the probabilities (V,) into low and high, as in the paper's appendix A.

@@ -66,10 +66,23 @@ class OnlineEmbedding:
         others: clicks of other parts, whose answers must not degrade: the change of the weights is halved until each of them
         agrees with its earlier answer, or dropped. Returns whether anything changed.
         """
-        network = self.embedder.network
-        before = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        before = {name: value.detach().clone() for name, value in self.embedder.network.state_dict().items()}
         answers = [self.annotator.annotate(*other) for other in others]
         embedding = self.annotator.embedding
+        try:
+            if self._moved(before, answers, positives, negatives, others, settings):
+                self._earlier.append((before, embedding))
+                return True
+        except BaseException:
+            self._restore(before, embedding)
+            raise
+        self._restore(before, embedding)
+        return False
+
+    def _moved(self, before: dict[str, Tensor], answers: list[np.ndarray], positives: np.ndarray, negatives: np.ndarray,
+               others: Sequence[PointClicks], settings: FineTuning) -> bool:
+        """Whether the weights and the embedding are others now, with which the other parts' answers agree."""
+        network = self.embedder.network
         kept = np.flatnonzero(np.any(answers, axis=0)) if answers else np.zeros(0, dtype=np.int64)
         if not self._descend(positives, negatives, kept, settings):
             return False
@@ -80,11 +93,12 @@ class OnlineEmbedding:
                                          for name, value in before.items()})
             self.annotator.embedding = self.embedder()
             if all(iou_of(self.annotator.annotate(*other), answer) >= settings.least_agreement for other, answer in zip(others, answers)):
-                self._earlier.append((before, embedding))
                 return True
-        network.load_state_dict(before)
-        self.annotator.embedding = embedding
         return False
+
+    def _restore(self, weights: dict[str, Tensor], embedding: np.ndarray) -> None:
+        self.embedder.network.load_state_dict(weights)
+        self.annotator.embedding = embedding
 
     def _descend(self, positives: np.ndarray, negatives: np.ndarray, kept: np.ndarray, settings: FineTuning) -> bool:
         """Steps on Eq. 9 until it is 0; whether there was one."""
@@ -115,7 +129,5 @@ class OnlineEmbedding:
         """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
         if not self._earlier:
             return False
-        weights, embedding = self._earlier.pop()
-        self.embedder.network.load_state_dict(weights)
-        self.annotator.embedding = embedding
+        self._restore(*self._earlier.pop())
         return True
