@@ -134,6 +134,8 @@ def train(args: argparse.Namespace) -> int:
         held = load_torch(path, what="checkpoint of iSeg3D")
         if not isinstance(held, dict) or held.get("settings") != settings.to_dict():
             raise UserError(f"{path} was trained with other settings; choose another --save_dir or give --overwrite 1")
+        if held.get("clouds") != training.clouds_digest:
+            raise UserError(f"{path} was trained on other clouds than those in {args.data_dir}; choose another --save_dir or give --overwrite 1")
         training.restore(held)
     with tqdm(total=settings.steps, initial=training.done, desc=args.network, unit="step", disable=None) as bar:
         saved = time.monotonic()

@@ -219,6 +219,14 @@ def greedy() -> tuple[Annotator, np.ndarray]:
     return Annotator(points, z, AnnotationSettings(radius=0.8, degree=0, smooth_rounds=0)), points[:, 0] > 0.2
 
 
+def test_an_empty_target_is_refused(greedy):
+    annotator, target = greedy
+    with pytest.raises(ValueError, match="nothing is wanted"):
+        greedy_clicks(annotator, np.zeros_like(target), 3, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="nothing is wanted"):
+        greedy_by_asking(lambda p, n: target, np.zeros_like(target), 3, np.random.default_rng(0))
+
+
 def test_candidates_score_what_annotating_with_each_gives(greedy):
     annotator, target = greedy
     positives = np.array([3, 40, 77])

@@ -434,6 +434,11 @@ def test_training_goes_on_from_its_checkpoint_and_starts_over_on_wish(work, smal
     before = (work / "run" / "embedding.pt").read_bytes()
     assert "other settings" in refused(capsys, *data, "--steps", "3")
     assert "other settings" in refused(capsys, *data, "--steps", "2", "--seed", "1")
+    shard = next((work / "data").glob("clouds_*.npz"))
+    arrays = dict(np.load(shard))
+    np.savez(shard, **arrays | {"points": arrays["points"] + 1})
+    assert "other clouds" in refused(capsys, *data, "--steps", "2")
+    np.savez(shard, **arrays)
     assert (work / "run" / "embedding.pt").read_bytes() == before
     assert iseg3d.main([*data, "--steps", "3", "--overwrite", "1"]) == 0
     for damaged in (b"x", before[:400]):

@@ -102,6 +102,11 @@ class CloudSet:
         self.points, self.normals, self.labels = (np.concatenate([a[key] for a in arrays])[:shapes] for key in ARRAYS)
         self._plans: dict[int, Plan] = {}
 
+    @property
+    def digest(self) -> str:
+        """Of what is trained on."""
+        return digest(self.points, self.labels)
+
     def __len__(self) -> int:
         return len(self.points)
 

@@ -38,6 +38,8 @@ def greedy_clicks(annotator: Annotator, target: np.ndarray, clicks: int, rng: np
     is wrongly selected. All are compared by Eq. 6-8, exactly; the best `TRIED` of them with the post-processing too. The IoU of the
     last click holds on where no further click can be made. `after_click` may change the annotator's embedding (fine-tuning).
     """
+    if not target.any():
+        raise ValueError("nothing is wanted: the target is empty")
     run = GreedyRun()
     selected = np.zeros(len(target), dtype=bool)
     while len(run.clicks) < clicks:
@@ -117,6 +119,8 @@ def greedy_by_asking(select: Callable[[np.ndarray, np.ndarray], np.ndarray], tar
     Where an answer takes a network's time, few can be tried: `candidates` points drawn at random from what is missed and what is
     wrongly selected, in proportion.
     """
+    if not target.any():
+        raise ValueError("nothing is wanted: the target is empty")
     run = GreedyRun()
     selected = np.zeros(len(target), dtype=bool)
     while len(run.clicks) < clicks:

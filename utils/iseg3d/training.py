@@ -71,11 +71,12 @@ class Training:
         self.loss = EmbeddingLoss()
         self.done = 0
         self.seconds = 0.0
+        self.clouds_digest = clouds.digest
         self.log: list[dict] = []
 
     def state(self) -> dict:
-        return {"settings": self.settings.to_dict(), "config": self.network.config.to_dict(), "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(), "done": self.done, "seconds": self.seconds, "log": self.log}
+        return {"settings": self.settings.to_dict(), "clouds": self.clouds_digest, "config": self.network.config.to_dict(),
+                "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done, "seconds": self.seconds, "log": self.log}
 
     def restore(self, state: dict) -> None:
         self.network.load_state_dict(state["network"])
