@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import torch
+from scipy.sparse.csgraph import connected_components
 
 from models.prior_network import PriorConfig, PriorNetwork
 from utils.clicks import Clicks
@@ -154,9 +156,35 @@ class PriorSegmenter:
 
     # --- what both share -------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def _node_answer(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (3, N) and quality (3,) float32 for clicks on fine faces."""
+        """Logits (3, N) and quality (3,) float32 for clicks on fine faces.
+
+        Positive clicks whose selections do not touch are wishes for several parts: each such group is answered by itself, with all
+        negative clicks, and the answers are put together. A positive click that corrects a selection touches it.
+        """
+        logits, quality = self._network_answer(faces, positive)
+        group = self._apart(logits[1] > 0, self.patches.node[faces[positive]])
+        if len(np.unique(group)) < 2:
+            return logits, quality
+        wanted, unwanted = faces[positive], faces[~positive]
+        answers = []
+        for number in np.unique(group):
+            own = wanted[group == number]
+            answers.append(self._network_answer(np.concatenate([own, unwanted]), np.arange(len(own) + len(unwanted)) < len(own)))
+        return np.max([each for each, _ in answers], axis=0), np.mean([each for _, each in answers], axis=0)
+
+    def _apart(self, selected: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """(C,) for positively clicked nodes, the connected piece of the selection (N,) bool that each lies in."""
+        selected = selected.copy()
+        selected[nodes] = True
+        pairs = self.patches.graph.pairs
+        pairs = pairs[selected[pairs].all(axis=1)]
+        touching = sp.csr_matrix((np.ones(len(pairs), dtype=bool), tuple(pairs.T)), shape=(len(selected), len(selected)))
+        return connected_components(touching, directed=False)[1][nodes]
+
+    @torch.inference_mode()
+    def _network_answer(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `_node_answer`, of all clicks together."""
         order = np.lexsort((faces, ~positive))
         faces, positive = faces[order], positive[order]
         key = (tuple(faces.tolist()), tuple(positive.tolist()))

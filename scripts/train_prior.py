@@ -74,6 +74,10 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--neighborhood", type=int, choices=(0, 1), default=1, help="0: layers that see each node by itself, for comparison")
     train.add_argument("--left_out", nargs="*", choices=INPUTS, default=[], help="inputs never to give")
     train.add_argument("--hold_out", nargs="+", default=[], metavar="FAMILY", help="families not to train on")
+    train.add_argument("--far_share", type=share, default=PriorTraining.far_share, help="of the wishes that are several parts which do not touch")
+    train.add_argument("--anywhere", type=share, default=PriorTraining.anywhere, help="share of the clicks that are not innermost")
+    train.add_argument("--border_noise", type=share, default=PriorTraining.border_noise, help="share of the wishes with a border beside the crease")
+    train.add_argument("--hold", type=float, default=PriorTraining.hold, help="weight, less 1, of what was right before a correction")
     train.add_argument("--bfloat16", type=int, choices=(0, 1), default=1, help="matrix products of the training in bfloat16")
     labelled = parser.add_argument_group("measure, unions")
     labelled.add_argument("--without", nargs="*", choices=INPUTS, help="inputs to leave out, one at a time; default: each (measure)")
@@ -82,6 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
     labelled.add_argument("--pairs", type=positive_int, default=6, help="of parts, for each shape (unions)")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the exported weights (export), or to measure (unions, and measure with --psb_dir)")
     return parser
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not between 0 and 1")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,7 +168,8 @@ def train(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     device = choose_device(args.device)
     config = PriorConfig(width=args.width, neighborhood=bool(args.neighborhood))
-    settings = PriorTraining(learning_rate=args.learning_rate, left_out=tuple(args.left_out))
+    settings = PriorTraining(learning_rate=args.learning_rate, left_out=tuple(args.left_out), far_share=args.far_share,
+                             anywhere=args.anywhere, border_noise=args.border_noise, hold=args.hold)
     projection = load_torch(args.data / "projection.pt", what="projection of the embedding")
     shapes = Shapes(args.data, args.hold_out, device)
     if len(shapes.training) < settings.shapes:

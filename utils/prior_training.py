@@ -19,7 +19,7 @@ LARGEST, SMALLEST = 0.8, 0.006  # share of the area of what is asked for
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """Settings.
+    """Settings. The defaults are those of the shipped weights, but for where first clicks fall; docs/prior.md says what others did.
 
     sets             click sets of each shape in a step; shapes: how many in a step
     rounds           most corrections in a row; each round is a step
@@ -29,6 +29,7 @@ class PriorTraining:
     anywhere         share of the clicks that fall anywhere in their region by area; the others are innermost, as an ideal annotator's are
     border_noise     share of the targets with a border elsewhere than at the crease: people cut where they like, and a click beside
                      a border then means a small correction
+    hold             weight of nodes that the answer before a correction had right, less 1: a correction should not undo them
     """
 
     sets: int = 6
@@ -37,11 +38,12 @@ class PriorTraining:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     dropout: float = 0.12
-    group_share: float = 0.42
-    union_share: float = 0.1
-    far_share: float = 0.2
-    anywhere: float = 0.4
+    group_share: float = 0.5
+    union_share: float = 0.12
+    far_share: float = 0.0
+    anywhere: float = 0.25
     border_noise: float = 0.4
+    hold: float = 0.0
     nested_weight: float = 0.25
     best_weight: float = 0.5
     quality_weight: float = 0.2
@@ -134,6 +136,7 @@ class ClickSet:
 
     target, smaller, larger  (N,) bool: what is wanted, and what a finer and a coarser answer should be
     later                    (N,) bool each: parts that are added to the wish, with a click, once the present ones are selected
+    right                    (N,) bool: where the last answer was as wanted; None before the first
     """
 
     target: np.ndarray
@@ -142,6 +145,7 @@ class ClickSet:
     nodes: list[int]
     positive: list[bool]
     later: list[np.ndarray] = field(default_factory=list)
+    right: np.ndarray | None = None
     done: bool = False
 
 
@@ -177,21 +181,18 @@ def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Gener
 
 
 def far_members(shape: TrainingShape, rng: np.random.Generator) -> list[np.ndarray]:
-    """(N,) bool of two to five parts or groups: alike ones, or any that do not touch. Empty if the shape has none such."""
+    """(N,) bool of two to five parts or groups that do not touch, most often alike ones. Empty if the shape has none such."""
     masks, kinds = shape.labelled[int(rng.random() < 0.5)]
     if len(masks) < 2:
         return []
     several = [kind for kind in np.unique(kinds) if (kinds == kind).sum() > 1]
-    if several and rng.random() < 0.6:
-        pool = rng.permutation(np.flatnonzero(kinds == rng.choice(several)))
-        chosen = pool[:5] if rng.random() < 0.5 else pool[:rng.integers(2, min(len(pool), 5) + 1)]
-    else:
-        chosen = [int(rng.integers(len(masks)))]
-        for label in rng.permutation(len(masks))[:8]:
-            if len(chosen) < 3 and label not in chosen and not any(_touch(shape, masks[label], masks[other]) for other in chosen):
-                chosen.append(int(label))
-                if rng.random() < 0.7:
-                    break
+    alike = bool(several) and rng.random() < 0.6
+    pool = np.flatnonzero(kinds == rng.choice(several)) if alike else np.arange(len(masks))
+    most = int(rng.integers(2, 6)) if alike else 2 + int(rng.random() < 0.3)
+    chosen: list[int] = []
+    for label in rng.permutation(pool)[:12]:
+        if len(chosen) < most and not any(_touch(shape, masks[label], masks[other]) for other in chosen):
+            chosen.append(int(label))
     together = float(shape.share[masks[chosen].any(axis=0)].sum())
     return [masks[label] for label in chosen] if len(chosen) > 1 and together < LARGEST else []
 
@@ -202,9 +203,9 @@ def _touch(shape: TrainingShape, first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def far_set(shape: TrainingShape, members: list[np.ndarray], settings: PriorTraining, rng: np.random.Generator) -> ClickSet:
-    """A wish for several parts: half the time a click in each at once, else one after the other."""
+    """A wish for several parts: most often a click in each at once, else one after the other."""
     members = [with_moved_border(shape, member, rng) if rng.random() < settings.border_noise else member for member in members]
-    begun = len(members) if rng.random() < 0.5 else 1
+    begun = len(members) if rng.random() < 0.6 else 1
     target = np.any(members[:begun], axis=0)
     start = [first_click(shape, member, rng, settings.anywhere) for member in members[:begun]]
     click_set = ClickSet(target, target, target, start, [True] * begun, members[begun:])
@@ -303,6 +304,7 @@ def correct(shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng
 
 
 def _add(shape: TrainingShape, click_set: ClickSet, node: int, positive: bool) -> None:
+    """One more click, and what its answers should be."""
     click_set.nodes.append(node)
     click_set.positive.append(positive)
     nest(shape, click_set)
@@ -340,7 +342,10 @@ def set_losses(logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Te
     """Loss of B sets, and what is worth logging; logits (B, 3, N), quality (B, 3)."""
     wanted, smaller, larger = (torch.from_numpy(np.stack([getattr(s, name) for s in sets])).to(logits.device).float()
                                for name in ("target", "smaller", "larger"))
-    for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), weight)
+    right = torch.from_numpy(np.stack([np.zeros_like(s.target) if s.right is None else s.right for s in sets])).to(logits.device).float()
+    held = weight * (1 + settings.hold * right)
+    held = held / held.sum(dim=-1, keepdim=True)
+    for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), held[:, None])
     nested = segmentation_loss(logits[:, 0], smaller, weight) + segmentation_loss(logits[:, 2], larger, weight)
     with torch.no_grad():
         iou = hard_iou(logits, wanted[:, None], weight)
@@ -386,6 +391,7 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
                 selected = (logits[:, 1].detach() > 0).cpu().numpy()
                 for row, click_set in enumerate(sets):
                     correct(shape, click_set, selected[row], rng, settings.anywhere)
+                    click_set.right = selected[row] == click_set.target
                 following.append((shape, [s for s in sets if not s.done], without))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
