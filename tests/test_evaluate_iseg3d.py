@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -41,6 +42,22 @@ def test_every_method_and_ablation_is_measured_and_a_second_run_reads_it_back(ne
     assert evaluate_iseg3d.main(arguments) == 0
     assert json.loads(out.read_text()) == first
     assert {path.name: path.stat().st_mtime_ns for path in out.with_suffix(".runs").iterdir()} == kept
+
+
+def test_partnet_files_are_clicked_on_where_a_person_has_them(networks, tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(2, 5000, 3)).astype(np.float32)
+    with h5py.File(tmp_path / "Chair.h5", "w") as file:
+        file["pts"], file["nor"] = 3 * points + 1, points / np.linalg.norm(points, axis=2, keepdims=True)
+        file["label"] = (points[..., 0] > 0).astype(np.int32) + 5
+    arguments = ["--partnet", str(tmp_path / "Chair.h5"), "--methods", "iseg3d", "--clicks", "10", "--candidates", "8"]
+    assert evaluate_iseg3d.main([*arguments, "--out", str(tmp_path / "r.json")]) == 0
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert list(result["methods"]["iseg3d"]["by_category"]) == ["Chair"] and result["methods"]["iseg3d"]["parts"] == 4
+    with h5py.File(tmp_path / "Chair.h5", "a") as file:
+        del file["nor"]
+    with pytest.raises(UserError, match="no normals"):
+        evaluate_iseg3d.main([*arguments, "--out", str(tmp_path / "r.json")])
 
 
 def test_what_is_never_reached_counts_as_the_cap():
