@@ -24,6 +24,7 @@ from utils.prior_views import IMAGE_SIZE, VIEWS, NodeViews
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
+ANSWERS_VERSION = 2  # of what is made of the network's answers; counts up where measured results would change
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
 
 

@@ -138,10 +138,11 @@ class IsegPrior:
     name = "iseg_prior"
 
     def __init__(self, options: MethodOptions) -> None:
-        from models.prior_segmenter import WEIGHTS
+        from models.prior_segmenter import ANSWERS_VERSION, WEIGHTS
 
         self.teacher = options.teacher()
-        self.identity = f"iseg_prior {self.teacher.name} {digest(WEIGHTS.read_bytes()) if WEIGHTS.is_file() else ''}"
+        weights = digest(WEIGHTS.read_bytes()) if WEIGHTS.is_file() else ""
+        self.identity = f"iseg_prior {ANSWERS_VERSION} {self.teacher.name} {weights}"
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> _PreparedPrior:
         return _PreparedPrior(mesh, self.teacher)
