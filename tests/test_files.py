@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from utils.errors import UserError, run_cli
-from utils.files import atomic_path, digest, load_json, load_npz, load_torch, save_json, save_npz, save_torch
+from utils.files import atomic_path, digest, load_json, load_npz, load_torch, save_json, save_npy, save_npz, save_torch
 
 
 def test_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -78,3 +78,13 @@ def test_our_own_faults_are_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         run_cli(main)
+
+
+def test_a_disk_that_fills_up_within_an_array_is_reported_as_full(tmp_path, monkeypatch):
+    def cut_short(*_, **__):
+        raise OSError("problem writing element 1445888 to file")  # as numpy says it: without an error number
+
+    monkeypatch.setattr(np, "save", cut_short)
+    with pytest.raises(OSError) as caught:
+        save_npy(tmp_path / "array.npy", np.zeros(3))
+    assert caught.value.errno == errno.ENOSPC and "disk full" in caught.value.strerror and not list(tmp_path.iterdir())

@@ -19,6 +19,9 @@ import torch
 from utils.errors import UserError
 
 
+NOT_WHOLE = "the file could not be written whole (disk full?)"
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` with the same suffix; rename it over `path` on success, remove it on failure.
@@ -36,6 +39,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:  # numpy tells how much it wrote of an array, not why it stopped
+            raise OSError(errno.ENOSPC, NOT_WHOLE, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,7 +59,7 @@ def save_torch(path: str | os.PathLike, value: Any) -> None:
         try:
             torch.save(value, temporary)
         except RuntimeError as error:  # torch reports a full disk as a RuntimeError of its zip writer
-            raise OSError(errno.ENOSPC, "the file could not be written whole (disk full?)", str(path)) from error
+            raise OSError(errno.ENOSPC, NOT_WHOLE, str(path)) from error
 
 
 def load_torch(path: str | os.PathLike, map_location: str | torch.device = "cpu", what: str = "checkpoint") -> Any:
