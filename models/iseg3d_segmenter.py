@@ -139,7 +139,7 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
 def load_network(path: str | Path, kind: str) -> PointNet2:
     """The network of a kind (`utils.iseg3d.training.KINDS`) in float32; UserError if the file cannot be used."""
     held = load_torch(path, what=f"{kind} network of iSeg3D")
-    remedy = "train it again: iseg3d.py --mode train" if Path(path) != WEIGHTS else "restore it with: git checkout -- models/weights"
+    remedy = "train it again: iseg3d.py --mode train" if Path(path).parent != WEIGHTS.parent else "restore it with: git checkout -- models/weights"
     try:
         if not isinstance(held, dict):
             raise TypeError("a network of iSeg3D is a dictionary")
