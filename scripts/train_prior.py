@@ -323,6 +323,7 @@ def interval(groups: list[list[float]], seed: int) -> tuple[float, float, float]
 
 
 def unions(args: argparse.Namespace) -> int:
+    """Two positive clicks on parts that do not touch: the exported weights and the geodesic baseline, on human-labelled meshes."""
     if args.psb_dir is None:
         raise UserError("give --psb_dir, a folder with off/, seg/Benchmark/ and split.json")
     teacher = load_teacher(args.SAM, device=choose_device(args.device))
