@@ -34,8 +34,9 @@ def test_every_method_and_ablation_is_measured_and_a_second_run_reads_it_back(ne
     assert evaluate_iseg3d.main(arguments) == 0
     first = json.loads(out.read_text())
     assert set(first["methods"]) >= {"iseg3d", "fpfh", "heatmap", "neither OR nor SS", "OR", "SS", "OR, SS, OF always"}
-    for entry in first["methods"].values():
-        assert 0 <= entry["miou@10"] <= 1 and 1 <= entry["noc@80"] <= 10 and len(entry["curve"]) == 10
+    for name, entry in first["methods"].items():
+        # a random heatmap network may select nothing; embeddings select at least the clicks
+        assert (name == "heatmap" or entry["miou@1"] > 0) and 0 <= entry["miou@10"] <= 1 and 1 <= entry["noc@80"] <= 10 and len(entry["curve"]) == 10
         assert entry["interval@10"][0] <= entry["miou@10"] <= entry["interval@10"][1]
     assert out.with_suffix(".png").is_file() and "0.837, 7.7, 9.0" in capsys.readouterr().out
     kept = {path.name: path.stat().st_mtime_ns for path in out.with_suffix(".runs").iterdir()}
