@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,16 @@ from utils.errors import UserError
 from utils.files import digest, load_npz, load_torch, save_npz
 from utils.mesh import Mesh
 from utils.prior_borders import Borders
-from utils.prior_graph import NODES, Patches
+from utils.prior_graph import NODES, Patches, spread_out
 from utils.prior_inputs import NodeTensors
 from utils.prior_views import IMAGE_SIZE, VIEWS, NodeViews
+from utils.prior_votes import VOTERS, Votes
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
-ANSWERS_VERSION = 2  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 3  # of what is made of the network's answers; counts up where measured results would change
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
+ASKED_TOGETHER = 16  # clicks that the votes come from
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +48,26 @@ class PriorSegmenter:
 
     mesh       any triangle mesh
     teacher    the 2D model that embeds and segments its views; the weights belong to one teacher
-    cache_dir  folder where the embedded views are kept between runs; None: nothing is kept
+    cache_dir  folder where the embedded views and the votes are kept between runs; None: nothing is kept
     weights    file written by `scripts/train_prior.py export`
     without    inputs to leave out, of `utils.prior_inputs.INPUTS`; None: those that the weights name
     views      how many are embedded
+    voters     clicks whose answers vote on what a single click means (`utils.prior_votes`), VOTERS if None; 0: it is answered by itself
 
     Raises UserError if the weights are missing, damaged, or of another teacher.
     """
 
     def __init__(self, mesh: Mesh, teacher: Teacher, cache_dir: str | Path | None = None, weights: str | Path = WEIGHTS,
-                 without: tuple[str, ...] | None = None, views: int = VIEWS) -> None:
+                 without: tuple[str, ...] | None = None, views: int = VIEWS, voters: int | None = None) -> None:
         self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
         self.network, held = load_prior(weights)
         self.without = tuple(held.get("left_out", ()) if without is None else without)
         check_teacher(held, teacher)
         self.patches = Patches(mesh)
-        self.views = _views(self.patches, teacher, views, cache_dir)
+        self.cache_dir, self.voters = cache_dir, VOTERS if voters is None else voters
+        self._weights = digest(Path(weights).read_bytes())
+        self.views = self._cached("prior_views", (views,), lambda: NodeViews.render(self.patches, teacher, views).to_arrays(),
+                                  lambda arrays: NodeViews.from_arrays(self.patches, teacher, arrays))
         features = self.views.features(held["field_components"].float(), held["field_mean"].float())
         self.nodes = NodeTensors.of(self.patches.graph, features, self.views.seen)
         self.borders = Borders(self.patches)
@@ -77,6 +84,43 @@ class PriorSegmenter:
             self.encoded = self.network.encode(self.nodes, self.without)
         self._held: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._answers: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self.votes = self._cached("prior_votes", (len(self.views.cameras), self.voters, self._weights, self.without),
+                                  self._ask_around, lambda arrays: Votes(**arrays)) if self.voters else None
+
+    def _cached(self, name: str, settings: tuple, make: Callable[[], dict[str, np.ndarray]], restore: Callable):
+        """What `restore` makes of the arrays that `make` gives, or that an earlier run with these settings kept."""
+        if self.cache_dir is None:
+            return restore(make())
+        identity = digest(self.mesh.digest, self.teacher.name, NODES, IMAGE_SIZE, self.patches.node, *map(str, settings))
+        path = Path(self.cache_dir) / f"{name}_{identity}.npz"
+        if path.is_file():
+            try:
+                return restore(load_npz(path, "cache of the prior decoder"))
+            except (UserError, KeyError, TypeError, ValueError):
+                path.unlink()  # damaged: make it again
+        arrays = make()
+        save_npz(path, compressed=False, **arrays)
+        return restore(arrays)
+
+    @torch.inference_mode()
+    def _ask_around(self) -> dict[str, np.ndarray]:
+        """The network's own answers to clicks spread over the surface, as `Votes` takes them."""
+        shown = np.flatnonzero(self.views.seen > 0) if self.views.seen.any() else np.arange(len(self.nodes))
+        nodes = shown[spread_out(self.nodes.position.numpy()[shown], min(self.voters, len(shown)))]
+        logits, quality = [], []
+        for chunk in np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER)):
+            distances = torch.from_numpy(self.patches.graph.distances_from(chunk).astype(np.float16)).float()
+            masks = torch.from_numpy(self._masks(self.patches.center[chunk])).float()
+            clicks, sign = torch.from_numpy(chunk)[:, None], torch.ones((len(chunk), 1), dtype=torch.bool)
+            channels = torch.stack([self.nodes.click_channels(*one, self.without) for one in zip(clicks, sign, distances[:, None], masks[:, None])])
+            answer, expected = self.network(self.nodes, self.encoded, clicks, sign, sign, channels)
+            logits.append(answer.float().half().numpy())
+            quality.append(expected.float().sigmoid().numpy())
+        return Votes(nodes, np.concatenate(logits), np.concatenate(quality), self.nodes.area.numpy()).to_arrays()
+
+    def _masks(self, faces: np.ndarray) -> np.ndarray:
+        """(C, N, 4) the teacher's masks of single clicks on fine faces; zeros if they are left out."""
+        return np.zeros((len(faces), len(self.nodes), 4), np.float32) if "masks" in self.without else self.views.click_masks(faces)
 
     def leaving_out(self, *inputs: str) -> PriorSegmenter:
         """The same without further inputs, for measuring what they are worth; mesh, views and borders are shared."""
@@ -195,7 +239,11 @@ class PriorSegmenter:
             nodes, sign = torch.from_numpy(self.patches.node[faces]), torch.from_numpy(positive)
             channels = self.nodes.click_channels(nodes, sign, distances, masks, self.without)
             logits, quality = self.network(self.nodes, self.encoded, nodes[None], sign[None], torch.ones_like(sign)[None], channels[None])
-            self._answers[key] = _settled(logits[0].float().numpy(), quality[0].float().sigmoid().numpy(), len(faces))
+            answer = logits[0].float().numpy(), quality[0].float().sigmoid().numpy()
+            if len(faces) == 1 and self.votes is not None:
+                self._answers[key] = self.votes.elect(int(nodes[0]), *answer)
+            else:
+                self._answers[key] = _settled(*answer, len(faces))
             while len(self._answers) > 16:
                 self._answers.popitem(last=False)
         return self._answers[key]
@@ -205,7 +253,7 @@ class PriorSegmenter:
         new = np.array([face for face in dict.fromkeys(faces.tolist()) if face not in self._held], dtype=np.int64)
         if len(new):
             distances = self.patches.graph.distances_from(self.patches.node[new])
-            masks = np.zeros((len(new), len(self.nodes), 4), np.float32) if "masks" in self.without else self.views.click_masks(new)
+            masks = self._masks(new)
             self._held |= {int(face): (distances[k].astype(np.float16), masks[k].astype(np.float16)) for k, face in enumerate(new)}
         for face in faces.tolist():
             self._held.move_to_end(face)
@@ -259,19 +307,3 @@ def check_teacher(held: dict, teacher: Teacher) -> None:
     if kind != teacher.name.split("-")[0]:
         raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
                         "or train a prior for this teacher with scripts/train_prior.py")
-
-
-def _views(patches: Patches, teacher: Teacher, views: int, cache_dir: str | Path | None) -> NodeViews:
-    """Embedded views, from the cache if it holds them."""
-    if cache_dir is None:
-        return NodeViews.render(patches, teacher, views)
-    identity = digest(patches.mesh.digest, teacher.name, views, NODES, IMAGE_SIZE, patches.node)
-    path = Path(cache_dir) / f"prior_views_{identity}.npz"
-    if path.is_file():
-        try:
-            return NodeViews.from_arrays(patches, teacher, load_npz(path, "cache of views"))
-        except (UserError, KeyError):
-            path.unlink()  # damaged: make it again
-    made = NodeViews.render(patches, teacher, views)
-    save_npz(path, compressed=False, **made.to_arrays())
-    return made

@@ -67,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--families", nargs="+", metavar="FAMILY", help="shapes of these families alone (data); measure on these alone (measure)")
     train = parser.add_argument_group("train")
     train.add_argument("--minutes", type=float, default=60.0, help="the learning rate falls to 0 over them")
+    train.add_argument("--steps", type=positive_int, help="end after so many steps, and let the learning rate fall over them, in place of --minutes: "
+                       "the same on a busy machine")
     train.add_argument("--init", type=Path, metavar="FILE", help="begin with exported weights, or with the checkpoint of an earlier training; "
                        "data: use the projection of these exported weights")
     train.add_argument("--learning_rate", type=float, default=PriorTraining.learning_rate, help="of AdamW at its highest")
@@ -193,8 +195,7 @@ def train(args: argparse.Namespace) -> int:
     recent: list[dict] = []
     begun, saved, looked = time.time() - done["seconds"], time.time(), time.time()
     queue: list[int] = []
-    while done["seconds"] < 60 * args.minutes:
-        share = done["seconds"] / (60 * args.minutes)
+    while (share := done["steps"] / args.steps if args.steps else done["seconds"] / (60 * args.minutes)) < 1:
         rate = settings.learning_rate * min(1.0, (done["steps"] + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in optimizer.param_groups:
             group["lr"] = rate

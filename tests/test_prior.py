@@ -28,6 +28,7 @@ from utils.prior_training import (ClickSet, PriorTraining, TrainingShape, batch_
                                   set_losses, train_rounds)
 from utils.prior_unions import apart, click_both
 from utils.prior_views import NodeViews, fill_unseen
+from utils.prior_votes import Votes, pairwise_iou
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(two_boxes, weights) -> PriorSegmenter:
-    return PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8)
+    return PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24)
 
 
 # --- nodes --------------------------------------------------------------------------------------
@@ -234,15 +235,61 @@ def test_coarse_faces_are_answered_whole(tetrahedron, weights):
     assert probability.shape == (4,) and segmenter.segment(Clicks.from_lists([1])).shape == (4,)
 
 
-def test_views_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path):
-    first = PriorSegmenter(two_boxes, FakeTeacher(), tmp_path, weights, views=6).segment(Clicks.from_lists([120]))
+def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path, monkeypatch):
+    asked = []
+    forward = PriorNetwork.forward
+    monkeypatch.setattr(PriorNetwork, "forward", lambda *args: asked.append(len(args[3])) or forward(*args))
+
+    def answer(teacher, **changed):
+        asked.clear()
+        return PriorSegmenter(two_boxes, teacher, tmp_path, **{"weights": weights, "views": 6, "voters": 20} | changed).segment(Clicks.from_lists([120]))
+
+    first = answer(FakeTeacher())
+    assert sum(asked) == 21  # the voters, and the click
     teacher = FakeTeacher()
-    assert np.array_equal(PriorSegmenter(two_boxes, teacher, tmp_path, weights, views=6).segment(Clicks.from_lists([120])), first)
-    assert teacher.embed_calls == 0
-    path, = tmp_path.glob("*.npz")
-    path.write_bytes(path.read_bytes()[:5000])
-    assert np.array_equal(PriorSegmenter(two_boxes, teacher, tmp_path, weights, views=6).segment(Clicks.from_lists([120])), first)
-    assert teacher.embed_calls > 0
+    assert np.array_equal(answer(teacher), first)
+    assert teacher.embed_calls == 0 and sum(asked) == 1
+    for name, remade in (("prior_views", lambda: teacher.embed_calls > 0), ("prior_votes", lambda: sum(asked) == 21)):
+        path, = tmp_path.glob(f"{name}_*.npz")
+        path.write_bytes(path.read_bytes()[:5000])
+        assert np.array_equal(answer(teacher), first) and remade()
+    other = load_torch(weights)
+    other["weights"]["head.bias"] = other["weights"]["head.bias"] + 1
+    save_torch(tmp_path / "other.pt", other)
+    answer(teacher, weights=tmp_path / "other.pt")
+    assert sum(asked) == 21  # votes belong to the weights
+
+
+def test_a_click_beside_the_border_gets_the_answer_that_most_clicks_in_the_part_agree_on():
+    area = np.full(10, 0.1, dtype=np.float32)
+    inside = np.arange(10) < 6
+    answers = np.stack([np.where(inside, 2.0, -2.0)] * 3).astype(np.float32)
+    logits = np.stack([np.stack([answer - 0.5, answer, answer + 0.5]) for answer in answers])
+    logits[2, :, 6] = 1.0  # a voter that is alone with its opinion
+    votes = Votes(np.array([0, 2, 4]), logits.astype(np.float16), np.full((3, 3), 0.8, dtype=np.float32), area)
+    own = np.where(np.arange(10) < 9, 1.0, -1.0)  # spills beyond the part
+    answer, quality = votes.elect(5, np.stack([own - 0.1, own, own + 0.1]).astype(np.float32), np.array([0.4, 0.5, 0.4], dtype=np.float32))
+    assert np.array_equal(answer[1] > 0, inside)
+    assert (np.diff(answer, axis=0) >= 0).all() and np.array_equal(answer[2] > 0, own > 0)
+    weights = [0.64] * 9 + [1.0]  # three levels of each voter, and the own answer
+    ious = [1, 1, 1] * 2 + [6 / 7] * 3 + [6 / 9]
+    assert quality[1] == pytest.approx(np.average(ious, weights=weights), abs=1e-5)
+
+
+def test_clicks_outside_the_own_answer_have_no_vote():
+    area = np.full(4, 0.25, dtype=np.float32)
+    everything, left = np.ones(4), np.array([1.0, 1, -1, -1])
+    votes = Votes(np.array([3]), np.stack([[everything] * 3]).astype(np.float16), np.ones((1, 3), dtype=np.float32), area)
+    own = np.stack([left - 0.1, left, left + 0.1]).astype(np.float32)
+    answer, quality = votes.elect(0, own, np.array([0.1, 0.2, 0.6], dtype=np.float32))
+    assert np.array_equal(answer[1], own[2]) and quality[1] == pytest.approx(1.0)  # of the own answers the one expected to be best
+
+
+def test_pairwise_iou_is_that_of_each_pair():
+    rng = np.random.default_rng(5)
+    first, second, area = rng.random((3, 20)) < 0.5, rng.random((4, 20)) < 0.3, rng.random(20)
+    slow = [[area[a & b].sum() / area[a | b].sum() for b in second] for a in first]
+    assert np.allclose(pairwise_iou(first, second, area), slow, atol=1e-6)
 
 
 def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes, weights, tmp_path):
