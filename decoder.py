@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.click_network import ARCHITECTURES, build_network
+from models.prior_segmenter import REFINED, WEIGHTS, PriorSegmenter, is_refined_prior, load_prior
 from models.segmenter import PRECISIONS, Segmenter
 from utils.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
 from utils.click_geometry import ClickGeometry, ClickGeometryTable
@@ -18,10 +19,11 @@ from utils.clicks import Clicks
 from utils.decoder_training import (DecoderTraining, LiftedSettings, RenderedSettings, ViewCache, choose_samples, train_lifted,
                                     train_rendered)
 from utils.errors import UserError, run_cli
-from utils.files import digest
+from utils.files import digest, load_torch, save_torch
 from utils.lifted_targets import lift_masks
 from utils.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, choose_device, flag, positive_int
+from utils.prior_refinement import PriorRefinement, RefinementSettings
 from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
 from utils.rasterize import BACKENDS, Rasterizer
 from utils.selection import CALIBRATED_THRESHOLD
@@ -48,19 +50,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    group.add_argument("--architecture", choices=ARCHITECTURES, default="geometric",
-                       help="published: the paper's; geometric: it also sees where the clicks are")
-    group.add_argument("--loss", choices=("lifted", "rendered"), default="lifted",
-                       help="lifted: all views of a click set at once, on the vertices; rendered: one view, as published")
+    group.add_argument("--init", choices=("prior", "scratch"), help="prior: refine the decoder shipped for all meshes; scratch: the paper's training; "
+                       "default: prior, but scratch where --encoder_f_path, --architecture, --loss or --num_epochs describe the latter")
+    group.add_argument("--architecture", choices=ARCHITECTURES,
+                       help="scratch: published, the paper's; or geometric (default), which also sees where the clicks are")
+    group.add_argument("--loss", choices=("lifted", "rendered"),
+                       help="scratch: lifted (default), all views of a click set at once, on the vertices; rendered: one view, as published")
     group.add_argument("--use_positive_click", type=flag, default=True, metavar="0|1", help="train on second positive clicks")
     group.add_argument("--use_negative_click", type=flag, default=True, metavar="0|1", help="train on second negative clicks")
-    group.add_argument("--steps", type=positive_int, default=LiftedSettings.steps, help="of the lifted training")
-    group.add_argument("--num_epochs", type=positive_int, default=RenderedSettings.num_epochs, help="of the rendered training")
+    group.add_argument("--steps", type=positive_int, help=f"of the lifted training, default {LiftedSettings.steps}; of refining the prior, "
+                       f"default {RefinementSettings.steps}")
+    group.add_argument("--num_epochs", type=positive_int, help=f"of the rendered training, default {RenderedSettings.num_epochs}")
     group.add_argument("--batch_size", type=positive_int,
                        help=f"rendered: samples in a step, default {RenderedSettings.batch_size}; "
-                            f"lifted: click sets, default {LiftedSettings.sets_per_step}")
+                            f"lifted and prior: click sets, default {LiftedSettings.sets_per_step} and {RefinementSettings.sets_per_step}")
     group.add_argument("--learning_rate", type=float,
-                       help=f"of Adam; default: rendered {RenderedSettings.learning_rate:g}, lifted {LiftedSettings.learning_rate:g}")
+                       help=f"of Adam; default: rendered {RenderedSettings.learning_rate:g}, lifted {LiftedSettings.learning_rate:g}, "
+                            f"prior {RefinementSettings.learning_rate:g}")
     group.add_argument("--views_per_vert", type=int, default=100, help="views of each click set to train on, 0 = all")
     group.add_argument("--data_percentage", type=float, default=1.0, help="share of the samples to train on, 0 to 1")
     group.add_argument("--save_interval", type=positive_int, default=100, help="steps between checkpoints")
@@ -84,11 +90,15 @@ def main(argv: list[str] | None = None) -> int:
     name = args.name or args.obj_path.stem
     # Who names one of these means a decoder of the mesh: without it there is no silent answer from another.
     args.means_trained = args.encoder_f_path is not None or args.model_name is not None
+    describes_scratch = any(value is not None for value in (args.encoder_f_path, args.architecture, args.loss, args.num_epochs))
+    args.init = args.init or ("scratch" if describes_scratch else "prior")
     args.model_name = args.model_name or MODEL_NAME
     args.encoder_f_path = args.encoder_f_path or Path("experiments") / name / "encoder" / "pred_f.pth"
     args.decoder_data_dir = args.decoder_data_dir or Path("data") / name / "decoder_data"
     args.save_dir = args.save_dir or Path("experiments") / name / "decoder"
-    return train(args) if args.mode == "train" else answer(args)
+    if args.mode == "test":
+        return answer(args)
+    return refine(args) if args.init == "prior" else train(args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -97,6 +107,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--learning_rate {args.learning_rate:g} must be above 0")
     if not 0 < args.data_percentage <= 1:
         raise UserError(f"--data_percentage {args.data_percentage:g} is not a share of the samples: give 1 for all")
+    if args.init == "prior" and any(value is not None for value in (args.architecture, args.loss, args.num_epochs)):
+        raise UserError("--architecture, --loss and --num_epochs are of the paper's training: leave them out, or give --init scratch")
     if args.views_per_vert < 0:
         raise UserError("--views_per_vert must be 0 (all) or more")
     check_answer_options(args)
@@ -106,19 +118,16 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train a decoder, or finish an interrupted training."""
+    """Train a decoder from nothing, or finish an interrupted training (paper Sec. 3.3)."""
     started = time.perf_counter()
     device, mesh = choose_device(args.device), load_mesh(args.obj_path)
+    args.architecture, args.loss = args.architecture or "geometric", args.loss or "lifted"
     features, features_digest = load_features(args.encoder_f_path, mesh)
-    kinds = ("single", *(["positive"] if args.use_positive_click else []), *(["negative"] if args.use_negative_click else []))
-    samples = SupervisionSet.open(args.decoder_data_dir, mesh, kinds)
-    if len(samples) == 0:
-        raise UserError(f"{args.decoder_data_dir} holds no samples; run data_generation.py with more --n_views or --percentage")
+    samples, drawing = _supervision(args, mesh)
     settings = _settings(args)
     path = args.save_dir / args.model_name
     record = {"mesh_digest": mesh.digest, "features_digest": features_digest, "teacher": samples.teacher_name, "seed": args.seed,
-              "run": {"loss": args.loss, **asdict(settings), "kinds": list(kinds), "views_per_vert": args.views_per_vert,
-                      "data_percentage": args.data_percentage, "seed": args.seed, "samples": _samples_digest(samples)}}
+              "run": {"loss": args.loss, **asdict(settings), **drawing}}
     record["run"] = {key: list(value) if isinstance(value, tuple) else value for key, value in record["run"].items()}
     generator = torch.Generator().manual_seed(args.seed)
     network = build_network(args.architecture, generator=generator)
@@ -151,11 +160,67 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
+def refine(args: argparse.Namespace) -> int:
+    """Refine the prior decoder on one mesh, or finish an interrupted refinement. Needs click supervision, but no feature field."""
+    started = time.perf_counter()
+    mesh = load_mesh(args.obj_path)
+    samples, drawing = _supervision(args, mesh)
+    settings = RefinementSettings(args.steps or RefinementSettings.steps, args.learning_rate or RefinementSettings.learning_rate,
+                                  sets_per_step=args.batch_size or RefinementSettings.sets_per_step)
+    path = args.save_dir / args.model_name
+    prior = load_prior(WEIGHTS)[1]
+    record = {"kind": REFINED, "mesh_digest": mesh.digest, "supervised_by": samples.teacher_name,
+              "run": {**settings.to_dict(), **drawing, "prior": digest(WEIGHTS.read_bytes())},
+              **{key: prior[key] for key in ("config", "teacher", "field_mean", "field_components", "left_out") if key in prior}}
+    held = None
+    if path.is_file() and args.continue_train and not args.overwrite:
+        held = load_torch(path, what="decoder checkpoint")
+        for key, what in (("kind", "--init"), ("mesh_digest", "mesh"), ("run", "training settings, click supervision or prior")):
+            if not isinstance(held, dict) or held.get(key) != record[key]:
+                raise UserError(f"{path} was trained with another {what}; add --overwrite 1 to train it again, or choose another "
+                                "--save_dir or --model_name")
+        if held["complete"]:
+            print(f"decoder: {path} is already trained ({settings.steps} steps); --overwrite 1 trains it again")
+            return 0
+    segmenter = _prior_segmenter(args, mesh, WEIGHTS)
+    chosen = choose_samples(samples, args.views_per_vert, args.data_percentage, torch.Generator().manual_seed(args.seed))
+    targets = lift_masks(samples, chosen, Rasterizer(mesh, args.renderer), torch.Generator().manual_seed(args.seed))
+    refinement = PriorRefinement(segmenter, targets, settings, args.seed)
+    resumed_at = 0
+    if held is not None:
+        refinement.restore(held["weights"], held["state"])
+        resumed_at = len(refinement.losses)
+        print(f"decoder: {path} goes on after step {resumed_at}")
+
+    def save(complete: bool) -> None:
+        save_torch(path, {**record, "weights": refinement.weights(), "state": refinement.state(), "complete": complete})
+
+    def after_step() -> None:
+        if len(refinement.losses) % min(args.save_interval, 20) == 0:
+            save(complete=False)
+
+    refinement.run(after_step)
+    save(complete=True)
+    print(f"decoder: {path} (prior refined: {refinement.confirmed} of {len(refinement.sets)} click sets confirmed by a mask, loss "
+          f"{np.mean(refinement.losses[-20:]):.4f}, {len(refinement.losses) - resumed_at} steps, {time.perf_counter() - started:.1f} s)")
+    return 0
+
+
+def _supervision(args: argparse.Namespace, mesh: Mesh) -> tuple[SupervisionSet, dict]:
+    """The samples to train on, and plain values that say which; UserError if there are none."""
+    kinds = ("single", *(["positive"] if args.use_positive_click else []), *(["negative"] if args.use_negative_click else []))
+    samples = SupervisionSet.open(args.decoder_data_dir, mesh, kinds)
+    if len(samples) == 0:
+        raise UserError(f"{args.decoder_data_dir} holds no samples; run data_generation.py with more --n_views or --percentage")
+    return samples, {"kinds": list(kinds), "views_per_vert": args.views_per_vert, "data_percentage": args.data_percentage,
+                     "seed": args.seed, "samples": _samples_digest(samples)}
+
+
 def _settings(args: argparse.Namespace) -> LiftedSettings | RenderedSettings:
     if args.loss == "lifted":
-        return LiftedSettings(args.steps, args.batch_size or LiftedSettings.sets_per_step,
+        return LiftedSettings(args.steps or LiftedSettings.steps, args.batch_size or LiftedSettings.sets_per_step,
                               learning_rate=args.learning_rate or LiftedSettings.learning_rate)
-    return RenderedSettings(args.num_epochs, args.batch_size or RenderedSettings.batch_size,
+    return RenderedSettings(args.num_epochs or RenderedSettings.num_epochs, args.batch_size or RenderedSettings.batch_size,
                             args.learning_rate or RenderedSettings.learning_rate)
 
 
@@ -210,12 +275,14 @@ def answer(args: argparse.Namespace) -> int:
     mesh = load_mesh(args.obj_path)
     clicks = clicks_of(args).validate(mesh.num_vertices)
     threshold = None
-    if uses_prior(args):
-        probability, threshold = ask_prior(args, mesh, clicks), CALIBRATED_THRESHOLD
+    own = args.save_dir / args.model_name
+    refined = args.segmenter != "prior" and is_refined_prior(own)
+    if refined or uses_prior(args):
+        probability, threshold = ask_prior(args, mesh, clicks, own if refined else None), CALIBRATED_THRESHOLD
     else:
         if args.granularity is not None:
             raise UserError("--granularity needs the prior decoder: add --segmenter prior")
-        segmenter = Segmenter.load(args.save_dir / args.model_name, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
+        segmenter = Segmenter.load(own, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
         started = time.perf_counter()
         probability = segmenter.segment(clicks).numpy()
         print(f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
@@ -231,18 +298,21 @@ def uses_prior(args: argparse.Namespace) -> bool:
     return args.segmenter == "prior" or (args.segmenter == "auto" and missing and not args.means_trained)
 
 
-def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks) -> np.ndarray:
-    """(V,) from the shipped decoder; what it needs of the mesh is made on the spot and kept in `prior` under --save_dir."""
-    from models.prior_segmenter import PriorSegmenter
-    from SAM_repo.teacher import load_teacher
-
+def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, refined: Path | None = None) -> np.ndarray:
+    """(V,) from the shipped decoder, or as `refined` on this mesh; what it needs of the mesh is made on the spot and kept in `prior` under --save_dir."""
     started = time.perf_counter()
-    segmenter = PriorSegmenter(mesh, load_teacher("vit_t", device=choose_device(args.device)), args.save_dir / "prior")
+    segmenter = _prior_segmenter(args, mesh, refined or WEIGHTS)
     ready = time.perf_counter()
     probability = segmenter.segment(clicks, args.granularity)
     print(f"query: {1000 * (time.perf_counter() - ready):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on {mesh.num_vertices} "
-          f"vertices (prior decoder, ready after {ready - started:.1f} s)")
+          f"vertices ({'refined ' * (refined is not None)}prior decoder, ready after {ready - started:.1f} s)")
     return probability
+
+
+def _prior_segmenter(args: argparse.Namespace, mesh: Mesh, weights: Path) -> PriorSegmenter:
+    from SAM_repo.teacher import load_teacher
+
+    return PriorSegmenter(mesh, load_teacher("vit_t", device=choose_device(args.device)), args.save_dir / "prior", weights)
 
 
 if __name__ == "__main__":

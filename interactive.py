@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from models import iseg3d_segmenter
-from models.prior_segmenter import WEIGHTS, PriorSegmenter
+from models.prior_segmenter import WEIGHTS, PriorSegmenter, is_refined_prior
 from models.segmenter import PRECISIONS, Segmenter
 from SAM_repo.teacher import load_teacher
 from utils.errors import UserError, run_cli
@@ -110,7 +110,7 @@ class Segmenters:
             places = self._places(mesh)
             for features, directory in places:
                 checkpoint = directory / args.model_name
-                if not required and not (features.is_file() and checkpoint.is_file()):
+                if not required and not _is_there(features, checkpoint):
                     continue
                 try:
                     return self._trained(mesh, features, checkpoint)
@@ -143,8 +143,9 @@ class Segmenters:
     def _found(self, mesh: Mesh) -> tuple[Path, Path] | None:
         """Features and checkpoint of a decoder trained on the mesh, the first that is there."""
         for features, directory in self._places(mesh):
-            if features.is_file() and (directory / self.args.model_name).is_file():
-                return features, directory / self.args.model_name
+            checkpoint = directory / self.args.model_name
+            if _is_there(features, checkpoint):
+                return features, checkpoint
         return None
 
     def _places(self, mesh: Mesh) -> list[tuple[Path, Path]]:
@@ -171,18 +172,22 @@ class Segmenters:
     def _trained(self, mesh: Mesh, features: Path, checkpoint: Path):
         from utils.viewer.studio import Opened
 
+        if is_refined_prior(checkpoint):
+            return self._prior(mesh, checkpoint)
         segmenter = Segmenter.load(checkpoint, features, mesh, self.device, self.args.precision)
         identity = digest(checkpoint.read_bytes(), features.read_bytes(), self.args.precision)
         note = SegmenterNote("trained", identity, str(checkpoint), str(features), self.args.precision)
         return Opened(segmenter, note, "decoder trained on this mesh")
 
-    def _prior(self, mesh: Mesh):
+    def _prior(self, mesh: Mesh, refined: Path | None = None):
         from utils.viewer.studio import Opened
 
         if self._teacher is None:  # the prior belongs to the embedded teacher, whatever larger one there may be
             self._teacher = load_teacher("vit_t" if self.args.SAM == "auto" else self.args.SAM, device=self.device)
-        segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"))
-        identity = digest(WEIGHTS.read_bytes(), self._teacher.name)
+        segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"), refined or WEIGHTS)
+        identity = digest((refined or WEIGHTS).read_bytes(), self._teacher.name)
+        if refined is not None:
+            return Opened(segmenter, SegmenterNote("trained", identity, str(refined)), "prior decoder refined on this mesh")
         return Opened(segmenter, SegmenterNote("prior", identity), "prior decoder")
 
     def _instant(self, mesh: Mesh):
@@ -191,6 +196,11 @@ class Segmenters:
         weights = iseg3d_segmenter.WEIGHTS
         segmenter = iseg3d_segmenter.Iseg3dSegmenter(mesh, weights, self.device)
         return Opened(segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant (iSeg3D)")
+
+
+def _is_there(features: Path, checkpoint: Path) -> bool:
+    """Whether a decoder trained on the mesh lies there; the prior refined on it needs no features."""
+    return checkpoint.is_file() and (features.is_file() or is_refined_prior(checkpoint))
 
 
 if __name__ == "__main__":

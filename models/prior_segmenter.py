@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from models.prior_network import PriorConfig, PriorNetwork
 from utils.clicks import Clicks
@@ -28,6 +29,7 @@ from utils.teacher import Teacher
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
 ANSWERS_VERSION = 3  # of what is made of the network's answers; counts up where measured results would change
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
+REFINED = "refined prior"  # kind of a checkpoint
 ASKED_TOGETHER = 16  # clicks that the votes come from
 
 
@@ -63,6 +65,8 @@ class PriorSegmenter:
         self.network, held = load_prior(weights)
         self.without = tuple(held.get("left_out", ()) if without is None else without)
         check_teacher(held, teacher)
+        if held.get("mesh_digest") not in (None, mesh.digest):
+            raise UserError(f"{weights} was refined on another mesh than {mesh.path}; give that mesh, or refine the prior on this one")
         self.patches = Patches(mesh)
         self.cache_dir, self.voters = cache_dir, VOTERS if voters is None else voters
         self._weights = digest(Path(weights).read_bytes())
@@ -72,12 +76,12 @@ class PriorSegmenter:
         self.nodes = NodeTensors.of(self.patches.graph, features, self.views.seen)
         self.borders = Borders(self.patches)
         self._begin()
-        self._face_of_vertex = np.full(mesh.num_vertices, -1, dtype=np.int64)
+        self.face_of_vertex = np.full(mesh.num_vertices, -1, dtype=np.int64)
         order = np.argsort(self.patches.areas)  # the largest face at a vertex is written last
         corners = self.patches.fine.faces[order]
         for corner in range(3):
             on_mesh = corners[:, corner] < mesh.num_vertices
-            self._face_of_vertex[corners[on_mesh, corner]] = order[on_mesh]
+            self.face_of_vertex[corners[on_mesh, corner]] = order[on_mesh]
 
     def _begin(self) -> None:
         with torch.inference_mode():
@@ -109,14 +113,18 @@ class PriorSegmenter:
         nodes = shown[spread_out(self.nodes.position.numpy()[shown], min(self.voters, len(shown)))]
         logits, quality = [], []
         for chunk in np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER)):
-            distances = torch.from_numpy(self.patches.graph.distances_from(chunk).astype(np.float16)).float()
-            masks = torch.from_numpy(self._masks(self.patches.center[chunk])).float()
+            distances, masks = (each.float() for each in self.clicks_on(chunk))
             clicks, sign = torch.from_numpy(chunk)[:, None], torch.ones((len(chunk), 1), dtype=torch.bool)
             channels = torch.stack([self.nodes.click_channels(*one, self.without) for one in zip(clicks, sign, distances[:, None], masks[:, None])])
             answer, expected = self.network(self.nodes, self.encoded, clicks, sign, sign, channels)
             logits.append(answer.float().half().numpy())
             quality.append(expected.float().sigmoid().numpy())
         return Votes(nodes, np.concatenate(logits), np.concatenate(quality), self.nodes.area.numpy()).to_arrays()
+
+    def clicks_on(self, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
+        """What the network needs of single clicks in the middle of C nodes: distances (C, N, 2) and masks (C, N, 4), float16."""
+        distances, masks = self.patches.graph.distances_from(nodes), self._masks(self.patches.center[nodes])
+        return torch.from_numpy(distances.astype(np.float16)), torch.from_numpy(masks.astype(np.float16))
 
     def _masks(self, faces: np.ndarray) -> np.ndarray:
         """(C, N, 4) the teacher's masks of single clicks on fine faces; zeros if they are left out."""
@@ -150,7 +158,7 @@ class PriorSegmenter:
 
     def _faces_of(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray]:
         clicks = clicks.validate(self.num_vertices).canonical()
-        faces = self._face_of_vertex[clicks.vertices.numpy()]
+        faces = self.face_of_vertex[clicks.vertices.numpy()]
         if (faces < 0).any():
             lone = int(clicks.vertices[int(np.argmin(faces))])
             raise UserError(f"vertex {lone} belongs to no face of the mesh: click another")
@@ -207,7 +215,7 @@ class PriorSegmenter:
         Positive clicks whose selections do not touch are wishes for several parts: each such group is answered by itself, with all
         negative clicks, and the answers are put together. A positive click that corrects a selection touches it.
         """
-        logits, quality = self._network_answer(faces, positive)
+        logits, quality = self.answer_together(faces, positive)
         group = self._apart(logits[1] > 0, self.patches.node[faces[positive]])
         if len(np.unique(group)) < 2:
             return logits, quality
@@ -215,7 +223,7 @@ class PriorSegmenter:
         answers = []
         for number in np.unique(group):
             own = wanted[group == number]
-            answers.append(self._network_answer(np.concatenate([own, unwanted]), np.arange(len(own) + len(unwanted)) < len(own)))
+            answers.append(self.answer_together(np.concatenate([own, unwanted]), np.arange(len(own) + len(unwanted)) < len(own)))
         return np.max([each for each, _ in answers], axis=0), np.mean([each for _, each in answers], axis=0)
 
     def _apart(self, selected: np.ndarray, nodes: np.ndarray) -> np.ndarray:
@@ -228,8 +236,8 @@ class PriorSegmenter:
         return connected_components(touching, directed=False)[1][nodes]
 
     @torch.inference_mode()
-    def _network_answer(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `_node_answer`, of all clicks together."""
+    def answer_together(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (3, N) and quality (3,) float32 for clicks on fine faces (C,), positive (C,) bool, all understood as one wish."""
         order = np.lexsort((faces, ~positive))
         faces, positive = faces[order], positive[order]
         key = (tuple(faces.tolist()), tuple(positive.tolist()))
@@ -296,6 +304,14 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict]:
         remedy = "restore it with: git checkout -- models/weights" if Path(path) == WEIGHTS else "export it again: scripts/train_prior.py export"
         raise UserError(f"{path} does not hold a prior decoder of this version; {remedy}") from error
     return network.eval().requires_grad_(False), held
+
+
+def is_refined_prior(path: str | Path) -> bool:
+    """Whether `path` is a checkpoint of the prior refined on one mesh (`decoder.py --mode train --init prior`); False if there is none."""
+    if not Path(path).is_file():
+        return False
+    held = load_torch(path, what="decoder checkpoint")
+    return isinstance(held, dict) and held.get("kind") == REFINED
 
 
 def check_teacher(held: dict, teacher: Teacher) -> None:

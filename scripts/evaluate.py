@@ -67,9 +67,9 @@ class MethodOptions:
 
 
 class Iseg:
-    """The pipeline: views, feature field, click supervision and decoder of one mesh (scripts/pipeline.py), then its `Segmenter`.
+    """The pipeline: views, feature field, click supervision and decoder of one mesh (scripts/pipeline.py), then its segmenter.
 
-    Clicked faces become vertices as `OnFaces` says. Everything lies in `work_dir`/iseg_PRESET_TEACHER_SEED/MESH and is
+    Clicked faces become vertices as `OnFaces` says (preset refine: they are answered as they are). Everything lies in `work_dir`/iseg_PRESET_TEACHER_SEED/MESH and is
     used again; the seconds of every stage are recorded there, so that they are known on a second run too.
     """
 
@@ -77,10 +77,10 @@ class Iseg:
 
     def __init__(self, options: MethodOptions) -> None:
         self.options, teacher = options, options.teacher()
-        self.identity = f"iseg {options.preset} {teacher.name} {options.seed}"
+        self.identity = f"iseg {options.preset} {teacher.name} {options.seed}" + (f" {_prior_identity()}" if options.preset == "refine" else "")
         self.folder = options.work_dir / f"iseg_{options.preset}_{teacher.name}_{options.seed}"
 
-    def prepare(self, mesh: Mesh, graph: FaceGraph) -> _PreparedIseg:
+    def prepare(self, mesh: Mesh, graph: FaceGraph) -> PreparedMethod:
         import data_generation
         import decoder
         import encoder
@@ -93,6 +93,8 @@ class Iseg:
         clock.run("views and feature field", lambda: encoder.main(run.encoder_arguments()))
         clock.run("click supervision", lambda: data_generation.main(run.click_arguments()))
         clock.run("decoder training", lambda: decoder.main(run.decoder_arguments()))
+        if not run.needs_field:
+            return _PreparedPrior(mesh, load_teacher("vit_t", device=choose_device(o.device)), run.decoder / run.checkpoint_name, clock)
         segmenter = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, choose_device(o.device), "auto")
         return _PreparedIseg(mesh, segmenter, clock)
 
@@ -138,21 +140,32 @@ class IsegPrior:
     name = "iseg_prior"
 
     def __init__(self, options: MethodOptions) -> None:
-        from models.prior_segmenter import ANSWERS_VERSION, WEIGHTS
-
         self.teacher = options.teacher()
-        weights = digest(WEIGHTS.read_bytes()) if WEIGHTS.is_file() else ""
-        self.identity = f"iseg_prior {ANSWERS_VERSION} {self.teacher.name} {weights}"
+        self.identity = f"iseg_prior {self.teacher.name} {_prior_identity()}"
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> _PreparedPrior:
         return _PreparedPrior(mesh, self.teacher)
 
 
-class _PreparedPrior:
-    def __init__(self, mesh: Mesh, teacher) -> None:
-        from models.prior_segmenter import PriorSegmenter
+def _prior_identity() -> str:
+    """What the answers of the shipped prior depend on."""
+    from models.prior_segmenter import ANSWERS_VERSION, WEIGHTS
 
-        self.segmenter = PriorSegmenter(mesh, teacher)
+    return f"{ANSWERS_VERSION} {digest(WEIGHTS.read_bytes()) if WEIGHTS.is_file() else ''}"
+
+
+class _PreparedPrior:
+    """The shipped prior, or with `weights` a refined one; `clock` then knows what refining it took besides."""
+
+    def __init__(self, mesh: Mesh, teacher, weights: Path | None = None, clock: StageClock | None = None) -> None:
+        from models.prior_segmenter import WEIGHTS, PriorSegmenter
+
+        wall, processor = time.perf_counter(), time.process_time()
+        self.segmenter = PriorSegmenter(mesh, teacher, weights=weights or WEIGHTS)
+        if clock is not None:
+            ready = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
+            totals = {key: clock.total(key) for key in ready}
+            self.seconds, self.cpu_seconds = (None if totals[key] is None else totals[key] + ready[key] for key in ready)
 
     def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         return self.segmenter.segment_faces(faces, positive)
@@ -226,7 +239,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--concave_radius", type=float, default=defaults.concave_radius, help="of geodesic_concave")
     group.add_argument("--crease_factor", type=float, default=defaults.crease_factor, help="of geodesic_concave")
     group.add_argument("--n_views", type=positive_int, default=defaults.n_views, help="of sam_baseline")
-    group.add_argument("--preset", choices=PRESETS, default=defaults.preset, help="of iseg; paper: the published setting (GPU)")
+    group.add_argument("--preset", choices=PRESETS, default=defaults.preset, help="of iseg; refine: the prior, refined on each mesh; paper: the published setting (GPU)")
     group.add_argument("--SAM", choices=TEACHERS, default="auto", help="teacher of sam_baseline, iseg and iseg_prior")
     group.add_argument("--work_dir", type=Path, help="where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work")
     group.add_argument("--device", default="auto", help="auto, cpu or cuda")

@@ -26,7 +26,7 @@ from utils.options import add_mesh_options, add_teacher_options, flag
 from utils.presets import PRESETS, Run
 from utils.rasterize import BACKENDS, Rasterizer, choose_backend
 from utils.sampling import farthest_point_sampling
-from utils.selection import otsu_threshold
+from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--name", help="of the mesh; default: the file's name")
     group.add_argument("--out_dir", type=Path, help="folder of everything that is written; default: experiments/NAME")
     group.add_argument("--preset", choices=PRESETS, default="fast",
-                       help="fast: minutes on any machine; paper: the published setting (GPU)")
+                       help="fast: the paper's optimisation in minutes on any machine; refine: the prior decoder, refined on this mesh; "
+                            "paper: the published setting (GPU)")
     group.add_argument("--queries", nargs="+", metavar="CLICKS",
                        help='each a quoted list of vertex ids, a minus sign excludes: "5141" "5141 61" "5141 -10795"; '
                             "default: three examples at spread-out vertices")
@@ -63,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     for tokens, _ in queries:
         timed(seconds, "queries", decoder.main, run.query_arguments(tokens))
     sheet = run.directory / "contact_sheet.png"
-    timed(seconds, "contact sheet", draw_sheet, sheet, mesh, [clicks for _, clicks in queries], run.decoder, name)
+    timed(seconds, "contact sheet", draw_sheet, sheet, mesh, [clicks for _, clicks in queries], run.decoder, name,
+          None if run.needs_field else CALIBRATED_THRESHOLD)
 
     print("\nstage                        seconds")
     for stage, value in seconds.items():
@@ -99,14 +101,14 @@ def timed(seconds: dict[str, float], stage: str, work: Callable, *arguments) -> 
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def draw_sheet(path: Path, mesh: Mesh, queries: list[Clicks], directory: Path, name: str) -> None:
-    """Draw the results of the queries that lie in `directory` on one picture."""
+def draw_sheet(path: Path, mesh: Mesh, queries: list[Clicks], directory: Path, name: str, threshold: float | None = None) -> None:
+    """Draw the results of the queries that lie in `directory` on one picture; threshold: of the counts, None for Otsu's."""
     from utils.figures import QueryPicture, save_contact_sheet
 
     pictures = []
     for clicks in queries:
         probability = np.load(QueryPaths.of(directory, clicks).probability, allow_pickle=False)
-        selected = int((probability > otsu_threshold(probability)).sum())
+        selected = int((probability > (otsu_threshold(probability) if threshold is None else threshold)).sum())
         pictures.append(QueryPicture(probability, clicks, f"{selected:,} of {len(probability):,} vertices selected"))
     save_contact_sheet(path, Rasterizer(mesh, "embree"), pictures, title=name)
 

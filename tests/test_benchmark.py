@@ -56,7 +56,7 @@ def test_report_divides_query_time_by_the_time_at_the_measured_rate():
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text
 
 
-@pytest.mark.parametrize("preset", ("fast", "paper"))
+@pytest.mark.parametrize("preset", ("fast", "refine", "paper"))
 def test_every_stage_understands_its_arguments(preset, tmp_path):
     import data_generation
     import decoder

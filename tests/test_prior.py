@@ -209,7 +209,7 @@ def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(s
         logit = (0.15 if positive.sum() > 1 else 0.3) - away
         return np.stack([logit - 0.01, logit, logit + 0.01]), np.full(3, positive.sum() / 10)
 
-    monkeypatch.setattr(segmenter, "_network_answer", balls)
+    monkeypatch.setattr(segmenter, "answer_together", balls)
     centers = segmenter.patches.center
     low, high = centers[position[:, 1].argmin()], centers[position[:, 1].argmax()]
     near = centers[np.argsort(np.linalg.norm(position - position[segmenter.patches.node[low]], axis=1))[3]]

@@ -1,30 +1,36 @@
-"""The three stages' arguments for one mesh: a fast setting for any machine, and the paper's."""
+"""The stages' arguments for one mesh: the paper's optimisation in a fast setting for any machine and as published, and the prior refined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-PRESETS = ("fast", "paper")
+PRESETS = ("fast", "refine", "paper")
 
 # fast: few views, evenly spread and shared by both stages; lifted loss; a decoder that also sees the clicks' geometry.
+# refine: the decoder shipped for all meshes, refined on this one; it needs no feature field and fewer clicks.
 # paper: as published, with views of their own for either stage.
 _VIEWS = {
     "fast": ["--view_sampling", "sphere", "--n_views", "96"],
+    "refine": ["--view_sampling", "sphere", "--n_views", "96"],
     "paper": ["--view_sampling", "front", "--n_views", "1000"],
 }
 _FIELD = {
     "fast": ["--distillation", "collapsed"],
+    "refine": [],
     "paper": ["--distillation", "rendered", "--num_epochs", "3"],
 }
 _CLICKS = {
     "fast": ["--percentage", "0.03", "--max_clicks", "250", "--n_views", "24", "--share_pairs", "1", "--pair_views", "4",
              "--max_pairs", "3", "--refinements", "1"],
+    "refine": ["--percentage", "0.03", "--max_clicks", "100", "--n_views", "16", "--share_pairs", "1", "--pair_views", "4",
+               "--max_pairs", "1", "--refinements", "1"],
     "paper": ["--percentage", "0.03", "--n_views", "100"],
 }
 _DECODER = {
-    "fast": ["--architecture", "geometric", "--loss", "lifted", "--steps", "700"],
-    "paper": ["--architecture", "published", "--loss", "rendered", "--num_epochs", "5"],
+    "fast": ["--init", "scratch", "--architecture", "geometric", "--loss", "lifted", "--steps", "700"],
+    "refine": ["--init", "prior"],
+    "paper": ["--init", "scratch", "--architecture", "published", "--loss", "rendered", "--num_epochs", "5"],
 }
 
 
@@ -72,6 +78,11 @@ class Run:
         return self.directory / "decoder"
 
     @property
+    def needs_field(self) -> bool:
+        """Whether the decoder reads a feature field of the mesh."""
+        return self.preset != "refine"
+
+    @property
     def checkpoint_name(self) -> str:
         return "decoder_checkpoint.pth"
 
@@ -79,11 +90,11 @@ class Run:
         """For encoder.py: render and embed the views, train the field, or both."""
         return [*self._common(), *self._rendering(), "--name", self.name, "--encoder_data_dir", str(self.views),
                 "--encoder_model_dir", str(self.encoder), "--generate_random_views", _bit(views),
-                "--start_training", _bit(training), *_VIEWS[self.preset], *_FIELD[self.preset]]
+                "--start_training", _bit(training and self.needs_field), *_VIEWS[self.preset], *_FIELD[self.preset]]
 
     def click_arguments(self) -> list[str]:
         """For data_generation.py: single clicks and second clicks of both signs."""
-        shared = ["--encoder_data_dir", str(self.views)] if self.preset == "fast" else []
+        shared = ["--encoder_data_dir", str(self.views)] if self.preset != "paper" else []
         return [*self._common(), *self._rendering(), "--name", self.name, "--decoder_data_dir", str(self.clicks), *shared,
                 "--single_click", "1", "--second_positive", "1", "--second_negative", "1", *_CLICKS[self.preset]]
 

@@ -31,7 +31,7 @@ class SegmenterNote:
 
     kind        "prior", "trained" or "instant"
     digest      of what determines its answers
-    checkpoint, features  files of a trained one (an instant one: its weights), relative to nothing in particular; for the command
+    checkpoint, features  files of a trained one (an instant one: its weights; a refined prior: no features), relative to nothing in particular; for the command
     precision   of a trained one
     """
 
@@ -97,8 +97,8 @@ def decoder_command(session: Session, segmenter: SegmenterNote) -> str:
                            "--granularity", repr(state.granularity), *selecting])
     if segmenter.kind == "trained":
         checkpoint = Path(segmenter.checkpoint)
-        return shlex.join(["python", "decoder.py", "--mode", "test", "--obj_path", str(session.mesh.path), "--encoder_f_path",
-                           segmenter.features, "--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name, "--precision",
+        reading = ["--encoder_f_path", segmenter.features] if segmenter.features else ["--granularity", repr(state.granularity)]  # a refined prior
+        return shlex.join(["python", "decoder.py", "--mode", "test", "--obj_path", str(session.mesh.path), *reading, "--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name, "--precision",
                            segmenter.precision, *selecting])
     return ""
 
