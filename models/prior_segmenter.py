@@ -31,6 +31,9 @@ ANSWERS_VERSION = 3  # of what is made of the network's answers; counts up where
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
 REFINED = "refined prior"  # kind of a checkpoint
 ASKED_TOGETHER = 16  # clicks that the votes come from
+HELD_ANSWERS = 64
+TRUSTED = 0.8  # agreement of the votes from which on corrections of an answer are local: near the correcting click, within ...
+REACH, NEAREST = 3.0, 0.02  # ... so many times its distance from the border that it moves, and at least this (the object has radius 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +160,7 @@ class PriorSegmenter:
         return Candidates(self._on_vertices(self._on_fine_faces(logits, faces, positive), clicks), quality)
 
     def _faces_of(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray]:
-        clicks = clicks.validate(self.num_vertices).canonical()
+        clicks = clicks.validate(self.num_vertices).distinct()
         faces = self.face_of_vertex[clicks.vertices.numpy()]
         if (faces < 0).any():
             lone = int(clicks.vertices[int(np.argmin(faces))])
@@ -210,20 +213,20 @@ class PriorSegmenter:
     # --- what both share -------------------------------------------------------------------------
 
     def _node_answer(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (3, N) and quality (3,) float32 for clicks on fine faces.
+        """Logits (3, N) and quality (3,) float32 for clicks on fine faces, in the order in which they were made.
 
         Positive clicks whose selections do not touch are wishes for several parts: each such group is answered by itself, with all
         negative clicks, and the answers are put together. A positive click that corrects a selection touches it.
         """
-        logits, quality = self.answer_together(faces, positive)
+        logits, quality = self._answer_in_order(faces, positive)
         group = self._apart(logits[1] > 0, self.patches.node[faces[positive]])
         if len(np.unique(group)) < 2:
             return logits, quality
-        wanted, unwanted = faces[positive], faces[~positive]
         answers = []
         for number in np.unique(group):
-            own = wanted[group == number]
-            answers.append(self.answer_together(np.concatenate([own, unwanted]), np.arange(len(own) + len(unwanted)) < len(own)))
+            kept = ~positive
+            kept[np.flatnonzero(positive)[group == number]] = True
+            answers.append(self._answer_in_order(faces[kept], positive[kept]))
         return np.max([each for each, _ in answers], axis=0), np.mean([each for _, each in answers], axis=0)
 
     def _apart(self, selected: np.ndarray, nodes: np.ndarray) -> np.ndarray:
@@ -234,6 +237,27 @@ class PriorSegmenter:
         pairs = pairs[selected[pairs].all(axis=1)]
         touching = sp.csr_matrix((np.ones(len(pairs), dtype=bool), tuple(pairs.T)), shape=(len(selected), len(selected)))
         return connected_components(touching, directed=False)[1][nodes]
+
+    def _answer_in_order(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `answer_together`, but if the votes agree on what the first positive click means, each further click changes the answer to those before
+        it only near itself: how far, its distance from the border that it moves says. So a small correction undoes nothing elsewhere."""
+        first = int(np.flatnonzero(positive)[0])
+        order = np.r_[first, np.delete(np.arange(len(faces)), first)]
+        faces, positive = faces[order], positive[order]
+        logits, quality = self.answer_together(faces[:1], positive[:1])
+        if len(faces) == 1:
+            return logits, quality
+        if self.votes is None or quality[1] < TRUSTED:
+            return self.answer_together(faces, positive)
+        for count in range(2, len(faces) + 1):
+            corrected, quality = self.answer_together(faces[:count], positive[:count])
+            agrees = (logits[1] > 0) == positive[count - 1]
+            if not agrees[self.patches.node[faces[count - 1]]] and agrees.any():
+                self._know(faces[count - 1:count])
+                away = self._held[int(faces[count - 1])][0][:, 0].astype(np.float32)
+                corrected = np.where(away <= REACH * away[agrees].min() + NEAREST, corrected, logits)
+            logits = corrected
+        return logits, quality
 
     @torch.inference_mode()
     def answer_together(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +276,7 @@ class PriorSegmenter:
                 self._answers[key] = self.votes.elect(int(nodes[0]), *answer)
             else:
                 self._answers[key] = _settled(*answer, len(faces))
-            while len(self._answers) > 16:
+            while len(self._answers) > HELD_ANSWERS:
                 self._answers.popitem(last=False)
         return self._answers[key]
 

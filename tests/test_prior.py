@@ -193,9 +193,35 @@ def test_clicked_vertices_are_obeyed(segmenter):
             assert (row[vertices[:2]] > 0.5).all() and (row[vertices[2:]] < 0.5).all()
 
 
-def test_order_and_copies_of_clicks_do_not_matter(segmenter):
+def test_copies_of_clicks_do_not_matter(segmenter):
     first = segmenter.segment(Clicks.from_lists([120, 30], [10]))
-    assert np.array_equal(segmenter.segment(Clicks.from_lists([30, 120, 30], [10, 10])), first)
+    assert np.array_equal(segmenter.segment(Clicks.from_lists([120, 30, 120], [10, 10])), first)
+
+
+def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(segmenter, monkeypatch):
+    position, node = segmenter.patches.graph.position, segmenter.patches.node
+    low = position[:, 1] < np.median(position[:, 1])
+    agreement = {}
+
+    def answer(faces, positive):
+        """One click: the lower half. More: nothing but the clicked nodes, as a network that collapses."""
+        selected = low.copy()
+        if len(faces) > 1:
+            selected[:] = False
+            selected[node[faces[positive]]] = True
+        return np.stack([np.where(selected, 1.0, -1.0)] * 3), np.full(3, agreement["value"])
+
+    monkeypatch.setattr(segmenter, "answer_together", answer)
+    away = segmenter.patches.graph.distances_from(np.array([np.flatnonzero(low)[0]]))[0, :, 0]
+    missed = int(np.where(~low, away, np.inf).argmin())  # just beyond the border
+    clicks = segmenter.patches.center[[np.flatnonzero(low)[0], missed]], np.ones(2, dtype=bool)
+    agreement["value"] = 0.9
+    depth = segmenter.patches.graph.distances_from(np.array([missed]))[0, :, 0]
+    near = depth <= 3.0 * depth[low].min() + 0.02
+    logits, _ = segmenter._answer_in_order(*clicks)
+    assert np.array_equal(logits[1] > 0, np.where(near, answer(*clicks)[0][1] > 0, low)) and 0 < (near & low).sum() < low.sum()
+    agreement["value"] = 0.7
+    assert np.array_equal(segmenter._answer_in_order(*clicks)[0], answer(*clicks)[0])
 
 
 def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(segmenter, monkeypatch):
@@ -214,7 +240,7 @@ def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(s
     low, high = centers[position[:, 1].argmin()], centers[position[:, 1].argmax()]
     near = centers[np.argsort(np.linalg.norm(position - position[segmenter.patches.node[low]], axis=1))[3]]
     logits, quality = segmenter._node_answer(np.array([low, high, near]), np.array([True, True, False]))
-    assert asked[1:] == [([low], [near]), ([high], [near])] and quality == pytest.approx(0.1)
+    assert asked[2::2] == [([low], []), ([high], [])] and asked[3::2] == [([low], [near]), ([high], [near])] and quality == pytest.approx(0.1)
     assert np.array_equal(logits, np.maximum(balls(np.array([low]), np.ones(1, bool))[0], balls(np.array([high]), np.ones(1, bool))[0]))
     joint = segmenter._node_answer(np.array([low, near]), np.array([True, True]))[0]
     assert np.array_equal(joint, balls(np.array([low, near]), np.ones(2, bool))[0])  # one part, clicked twice
@@ -224,7 +250,7 @@ def test_leaving_an_input_out_later_is_leaving_it_out_from_the_beginning(segment
     clicks = Clicks.from_lists([120], [10])
     before = segmenter.segment(clicks)
     later = segmenter.leaving_out("concave").segment(clicks)
-    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, without=("concave",)).segment(clicks)
+    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)).segment(clicks)
     assert np.array_equal(later, begun) and not np.array_equal(later, before)
     assert np.array_equal(segmenter.segment(clicks), before)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from utils.clicks import Clicks
 from utils.errors import UserError
@@ -166,14 +167,14 @@ class State:
         return replace(self, parts=tuple(part if old.id == part.id else old for old in self.parts))
 
     def query(self) -> Clicks:
-        """What is asked of the segmenter: the clicks, and with `exclusive` the other parts' clicks as negatives."""
+        """What is asked of the segmenter: the clicks in their order, and with `exclusive` the other parts' clicks as negatives."""
         signs = {click.vertex: click.positive for click in self.clicks}
         if self.exclusive:
             for part in self.parts:
                 for click in part.clicks:
                     if click.positive:
                         signs.setdefault(click.vertex, False)
-        return Clicks.from_lists([v for v, include in signs.items() if include], [v for v, include in signs.items() if not include])
+        return Clicks(torch.tensor(list(signs), dtype=torch.int64), torch.tensor(list(signs.values()), dtype=torch.bool))
 
     def lesson(self) -> Lesson:
         """What can be learnt from what is asked now."""

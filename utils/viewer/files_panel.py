@@ -226,7 +226,7 @@ class FilesPanel:
 
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
-        text = ("Trains a decoder for this mesh alone: some minutes, while you go on working." if running is None
+        text = ("Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working." if running is None
                 else f"{running.stage} · {100 * running.progress:.0f} %")
         self.refine_note.content = f"<div style='padding:.2em .9em;font-size:.8em;opacity:.85'>{_escape(text)}</div>"
         self.refine.disabled = running is not None

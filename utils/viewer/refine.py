@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-# Where each stage of scripts/pipeline.py begins, as a share of the whole (its measured times at 3,000 vertices).
-STAGES = {"views and feature field": (0.0, 0.2), "click supervision": (0.2, 0.44), "decoder training": (0.44, 0.97),
+# Where each stage of scripts/pipeline.py --preset refine begins, as a share of the whole (its measured times on the hammer).
+STAGES = {"views and feature field": (0.0, 0.1), "click supervision": (0.1, 0.45), "decoder training": (0.45, 0.97),
           "queries": (0.97, 0.99), "contact sheet": (0.99, 1.0)}
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 
@@ -101,9 +101,9 @@ class Refinement:
 
 
 def pipeline_command(root: Path, mesh_path: Path, out_dir: Path, query: str, options: tuple[str, ...] = ()) -> list[str]:
-    """The command that trains a decoder for one mesh."""
+    """The command that refines the prior decoder on one mesh."""
     return [sys.executable, str(root / "scripts" / "pipeline.py"), "--obj_path", str(mesh_path), "--out_dir", str(out_dir),
-            *options, "--queries", query]
+            "--preset", "refine", *options, "--queries", query]
 
 
 def _terminal() -> tuple[int, int]:
