@@ -28,7 +28,7 @@ from utils.prior_training import (ClickSet, PriorTraining, TrainingShape, batch_
                                   set_losses, train_rounds)
 from utils.prior_unions import apart, click_both
 from utils.prior_views import NodeViews, fill_unseen
-from utils.prior_votes import Votes, pairwise_iou
+from utils.prior_votes import VOTERS, Votes, pairwise_iou
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +332,7 @@ def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes
 
 
 def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two_boxes_head):
-    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), views=10)
+    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), views=10, voters=VOTERS)
     click = int(np.argmax(two_boxes.normalized @ [1, 0.2, 0.1]))
     selected = segmenter.segment(Clicks.from_lists([click])) > 0.5
     assert (selected & two_boxes_head).sum() / (selected | two_boxes_head).sum() > 0.7

@@ -59,7 +59,6 @@ def shipped(work, monkeypatch):
     """The command line with the untrained prior and a fake teacher in place of the shipped ones."""
     monkeypatch.setattr(decoder, "WEIGHTS", work / "prior.pt")
     monkeypatch.setattr("SAM_repo.teacher.load_teacher", lambda *_, **__: FakeTeacher())
-    monkeypatch.setattr("models.prior_segmenter.VOTERS", 12)
 
 
 def _train(work, save_dir, *more):
