@@ -111,7 +111,7 @@ class PriorSegmenter:
 
     @torch.inference_mode()
     def _ask_around(self) -> dict[str, np.ndarray]:
-        """The network's own answers to clicks spread over the surface, as `Votes` takes them."""
+        """The network's own answers to clicks spread over the surface: what `Votes` takes."""
         shown = np.flatnonzero(self.views.seen > 0) if self.views.seen.any() else np.arange(len(self.nodes))
         nodes = shown[spread_out(self.nodes.position.numpy()[shown], min(self.voters, len(shown)))]
         logits, quality = [], []
@@ -122,7 +122,7 @@ class PriorSegmenter:
             answer, expected = self.network(self.nodes, self.encoded, clicks, sign, sign, channels)
             logits.append(answer.float().half().numpy())
             quality.append(expected.float().sigmoid().numpy())
-        return Votes(nodes, np.concatenate(logits), np.concatenate(quality), self.nodes.area.numpy()).to_arrays()
+        return {"nodes": nodes, "logits": np.concatenate(logits), "quality": np.concatenate(quality), "area": self.nodes.area.numpy()}
 
     def clicks_on(self, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
         """What the network needs of single clicks in the middle of C nodes: distances (C, N, 2) and masks (C, N, 4), float16."""

@@ -27,10 +27,6 @@ class Votes:
         self._weight = quality.reshape(-1).astype(np.float64) ** 2
         self._agreement = pairwise_iou(self._selected, self._selected, area)
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """What the constructor takes, by name."""
-        return {"nodes": self.nodes, "logits": self.logits, "quality": self.quality, "area": self.area}
-
     def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What one click on `node` means, from the network's own answer: logits (3, N), quality (3,).
 
