@@ -331,10 +331,11 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict]:
 
 
 def is_refined_prior(path: str | Path) -> bool:
-    """Whether `path` is a checkpoint of the prior refined on one mesh (`decoder.py --mode train --init prior`); False if there is none."""
-    if not Path(path).is_file():
-        return False
-    held = load_torch(path, what="decoder checkpoint")
+    """Whether `path` is a checkpoint of the prior refined on one mesh (`decoder.py --mode train --init prior`); False if it is missing or damaged."""
+    try:
+        held = load_torch(path, what="decoder checkpoint")
+    except UserError:
+        return False  # who loads it as a decoder says what is wrong with it
     return isinstance(held, dict) and held.get("kind") == REFINED
 
 

@@ -154,6 +154,12 @@ def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, 
     assert _train(work, tmp_path) == 0 and "already trained" in capsys.readouterr().out and path.read_bytes() == before
 
 
+def test_a_missing_or_damaged_checkpoint_is_no_refined_prior(tmp_path, work):
+    assert not is_refined_prior(tmp_path / "none.pth") and not is_refined_prior(work / "prior.pt")
+    (tmp_path / "damaged.pth").write_bytes((work / "prior.pt").read_bytes()[:2000])
+    assert not is_refined_prior(tmp_path / "damaged.pth")
+
+
 def test_refinements_of_other_settings_meshes_and_kinds_are_refused(work, icosphere, tmp_path, shipped):
     assert _train(work, tmp_path) == 0
     with pytest.raises(UserError, match="--overwrite 1"):
