@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Where each stage of scripts/pipeline.py --preset refine begins, as a share of the whole (its measured times on the hammer).
-STAGES = {"views and feature field": (0.0, 0.1), "click supervision": (0.1, 0.45), "decoder training": (0.45, 0.97),
+STAGES = {"views and feature field": (0.0, 0.05), "click supervision": (0.05, 0.41), "decoder training": (0.41, 0.97),
           "queries": (0.97, 0.99), "contact sheet": (0.99, 1.0)}
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 
