@@ -175,10 +175,8 @@ def refine(args: argparse.Namespace) -> int:
     held = None
     if path.is_file() and args.continue_train and not args.overwrite:
         held = load_torch(path, what="decoder checkpoint")
-        for key, what in (("kind", "--init"), ("mesh_digest", "mesh"), ("run", "training settings, click supervision or prior")):
-            if not isinstance(held, dict) or held.get(key) != record[key]:
-                raise UserError(f"{path} was trained with another {what}; add --overwrite 1 to train it again, or choose another "
-                                "--save_dir or --model_name")
+        _check_same(path, held if isinstance(held, dict) else {}, record,
+                    {"kind": "--init", "mesh_digest": "mesh", "run": "training settings, click supervision or prior"})
         if held["complete"]:
             print(f"decoder: {path} is already trained ({settings.steps} steps); --overwrite 1 trains it again")
             return 0
@@ -234,12 +232,17 @@ def _resumable(path: Path, record: dict, start_over: bool) -> DecoderCheckpoint 
     if start_over or not path.is_file():
         return None
     held = load_decoder_checkpoint(path)
-    for key, what in (("mesh_digest", "mesh"), ("features_digest", "feature field"), ("architecture", "--architecture"),
-                      ("config", "decoder configuration"), ("run", "training settings or click supervision")):
-        if getattr(held, key) != record[key]:
+    _check_same(path, vars(held), record, {"mesh_digest": "mesh", "features_digest": "feature field", "architecture": "--architecture",
+                                           "config": "decoder configuration", "run": "training settings or click supervision"})
+    return held
+
+
+def _check_same(path: Path, held: dict, record: dict, named: dict[str, str]) -> None:
+    """UserError unless what a checkpoint held under the keys of `named` is what this training would record."""
+    for key, what in named.items():
+        if held.get(key) != record[key]:
             raise UserError(f"{path} was trained with another {what}; add --overwrite 1 to train it again, or choose another "
                             "--save_dir or --model_name")
-    return held
 
 
 def run_training(training: DecoderTraining, features: torch.Tensor, mesh: Mesh, samples: SupervisionSet, chosen: torch.Tensor,
