@@ -30,7 +30,7 @@ from utils.face_graph import FaceGraph
 from utils.files import digest, load_json, save_json
 from utils.mesh import Mesh
 from utils.options import TEACHERS, choose_device, flag, positive_int
-from utils.presets import PRESETS, Run
+from utils.presets import PRESETS, Run, preset_digest
 from utils.psb import UnusableShape, area_iou, benchmark_ids, load_shape, wanted_parts
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ class Iseg:
 
     def __init__(self, options: MethodOptions) -> None:
         self.options, teacher = options, options.teacher()
-        self.identity = f"iseg {options.preset} {teacher.name} {options.seed}" + (f" {_prior_identity()}" if options.preset == "refine" else "")
-        self.folder = options.work_dir / f"iseg_{options.preset}_{teacher.name}_{options.seed}"
+        settings = preset_digest(options.preset)
+        self.identity = f"iseg {options.preset} {settings} {teacher.name} {options.seed}" + (f" {_prior_identity()}" if options.preset == "refine" else "")
+        self.folder = options.work_dir / f"iseg_{options.preset}_{settings[:8]}_{teacher.name}_{options.seed}"
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> PreparedMethod:
         import data_generation

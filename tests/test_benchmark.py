@@ -12,6 +12,8 @@ import torch
 from models.click_network import build_network
 from models.segmenter import Segmenter
 from scripts.benchmark import matrix_flops, matrix_rates, report, stages_of
+from scripts.evaluate import Iseg, MethodOptions
+from utils import presets
 from utils.clicks import Clicks
 from utils.presets import Run
 
@@ -54,6 +56,15 @@ def test_report_divides_query_time_by_the_time_at_the_measured_rate():
     assert "m: bfloat16 selects as float32 on 99.96% of the vertices (60 queries, the worst 99.84%)" in text
     assert "| m | 3,000 | published | 2 | bfloat16 | 30.0 | 20.00 | 20.0 | 1.50 |" in text
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text
+
+
+def test_what_another_setting_of_a_preset_gave_is_not_taken_for_this_ones(monkeypatch, tmp_path):
+    before = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
+    again = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
+    monkeypatch.setitem(presets._DECODER, "fast", [*presets._DECODER["fast"][:-1], "701"])
+    after = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
+    assert (before.identity, before.folder) == (again.identity, again.folder)
+    assert before.identity != after.identity and before.folder != after.folder
 
 
 @pytest.mark.parametrize("preset", ("fast", "refine", "paper"))

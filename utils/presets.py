@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.files import digest
+
 PRESETS = ("fast", "refine", "paper")
 
 # fast: few views, evenly spread and shared by both stages; lifted loss; a decoder that also sees the clicks' geometry.
@@ -32,6 +34,11 @@ _DECODER = {
     "refine": ["--init", "prior"],
     "paper": ["--init", "scratch", "--architecture", "published", "--loss", "rendered", "--num_epochs", "5"],
 }
+
+
+def preset_digest(preset: str) -> str:
+    """Identifies the settings behind a preset's name: results that were made with others are not to be taken for these."""
+    return digest(*(" ".join(arguments[preset]) for arguments in (_VIEWS, _FIELD, _CLICKS, _DECODER)))
 
 
 @dataclass(frozen=True)
