@@ -138,7 +138,7 @@ class Tab:
 
     # --- waiting ---------------------------------------------------------------------------------
 
-    def wait(self, condition, seconds: float = 20.0):
+    def wait(self, condition, seconds: float = 60.0):
         """Until `condition()` is true; its value."""
         deadline = time.monotonic() + seconds
         with self._changed:
