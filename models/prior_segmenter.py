@@ -27,7 +27,7 @@ from utils.prior_votes import VOTERS, Votes
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "prior_vit_t.pt"
-ANSWERS_VERSION = 3  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 4  # of what is made of the network's answers; counts up where measured results would change
 HELD_CLICKS = 256  # of which distances and masks are kept, about 36 kB each
 REFINED = "refined prior"  # kind of a checkpoint
 ASKED_TOGETHER = 16  # clicks that the votes come from

@@ -296,10 +296,36 @@ def test_a_click_beside_the_border_gets_the_answer_that_most_clicks_in_the_part_
     own = np.where(np.arange(10) < 9, 1.0, -1.0)  # spills beyond the part
     answer, quality = votes.elect(5, np.stack([own - 0.1, own, own + 0.1]).astype(np.float32), np.array([0.4, 0.5, 0.4], dtype=np.float32))
     assert np.array_equal(answer[1] > 0, inside)
-    assert (np.diff(answer, axis=0) >= 0).all() and np.array_equal(answer[2] > 0, own > 0)
+    assert (np.diff(answer, axis=0) >= 0).all() and np.array_equal(answer[2] > 0, np.arange(10) < 7)  # three answers more say so than spill
     weights = [0.64] * 9 + [1.0]  # three levels of each voter, and the own answer
     ious = [1, 1, 1] * 2 + [6 / 7] * 3 + [6 / 9]
     assert quality[1] == pytest.approx(np.average(ious, weights=weights), abs=1e-5)
+
+
+def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
+    rng = np.random.default_rng(2)
+    area = rng.uniform(0.5, 1.5, 40).astype(np.float32)
+    area /= area.sum()
+    place = np.arange(40)
+    meant = [place < end for end in (20, 20, 20, 8, 8, 31, 31, 36)]  # every answer holds node 3; its own are those that all say
+    logits = np.stack([np.stack([np.where(mask ^ (rng.random(40) < 0.03) | (place == 3), 1.0, -1.0)] * 3) for mask in meant]).astype(np.float16)
+    quality = rng.uniform(0.5, 1.0, (8, 3)).astype(np.float32)
+    votes = Votes(np.arange(1, 9), logits, quality, area)
+    own = np.stack([np.where(place < end, 1.0, -1.0) for end in (19, 20, 22)]).astype(np.float32)
+    own_quality = np.array([0.4, 0.6, 0.5], dtype=np.float32)
+    answer, _ = votes.elect(3, own, own_quality)
+
+    def iou(first, second):
+        return area[first & second].sum() / area[first | second].sum()
+
+    asked = [*(each > 0 for levels in logits for each in levels), *(own > 0)]
+    weight = np.r_[quality.ravel(), own_quality].astype(np.float64) ** 2
+    default = answer[1] > 0
+    for level, other in ((0, [a for a in asked if area[a].sum() < area[default].sum() / 1.1]),
+                         (2, [a for a in asked if area[a].sum() > area[default].sum() * 1.1])):
+        best = max(other, key=lambda c: sum(w * max(iou(c, a), iou(default, a)) for w, a in zip(weight, asked)))
+        assert np.array_equal(answer[level] > 0, best & default if level == 0 else best | default)
+    assert iou(answer[0] > 0, meant[3]) > 0.8 and iou(answer[2] > 0, meant[5]) > 0.8
 
 
 def test_clicks_outside_the_own_answer_have_no_vote():

@@ -10,6 +10,7 @@ import numpy as np
 
 VOTERS = 192
 LEVELS = 3  # finer, default, coarser
+APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
 
 
 class Votes:
@@ -30,22 +31,36 @@ class Votes:
     def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What one click on `node` means, from the network's own answer: logits (3, N), quality (3,).
 
-        An answer has a vote if the own one (the candidate expected to be best) holds its click, and it holds this one. It counts by the square
-        of its expected quality, the own one fully. The answer of the highest mean IoU with the voters becomes the default; finer and coarser
-        are the own ones within and around it. Returns logits (3, N) float32 ascending along the first axis, and the mean IoU of each with the voters.
+        Of the answers that hold the click, those have a vote whose click lies in the own one (the candidate expected to be best). They count by the
+        square of their expected quality, the own one fully. The answer of the highest mean IoU with the voters becomes the default. Finer and
+        coarser are what else may be meant: the smaller and the larger answer that, beside the default, cover best (mean of the larger IoU)
+        all answers that hold the click, cut to nest. Returns logits (3, N) float32 ascending along the first axis, and the mean IoU of each with the voters.
         """
         own = int(quality.argmax())
         proposal = logits[own] > 0
-        voters = np.flatnonzero(self._selected[:, node] & proposal[self._clicked])
-        agreement = pairwise_iou(proposal[None], self._selected[voters], self.area)[0]
-        weight = np.concatenate([self._weight[voters], [1.0]])
-        among = np.vstack([self._agreement[np.ix_(voters, voters)], agreement[None]])
-        score = np.column_stack([among, np.concatenate([agreement, [1.0]])]) @ weight
-        elected = int(score.argmax())
-        middle = logits[own] if elected == len(voters) else self.logits.reshape(-1, len(self.area))[voters[elected]].astype(np.float32)
-        answer = np.stack([np.minimum(logits[0], middle), middle, np.maximum(logits[2], middle)])
-        electorate = np.vstack([self._selected[voters], proposal[None]])
-        return answer, (pairwise_iou(answer > 0, electorate, self.area) @ weight / weight.sum()).astype(np.float32)
+        holders = np.flatnonzero(self._selected[:, node])
+        answers = np.vstack([self._selected[holders], logits > 0])  # the own three last
+        with_own = pairwise_iou(logits > 0, answers, self.area)
+        agreement = np.vstack([np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, :len(holders)].T]), with_own])
+        me = len(holders) + own
+        voters = np.r_[np.flatnonzero(proposal[self._clicked[holders]]), me]
+        weight = np.r_[self._weight[holders], quality.astype(np.float64) ** 2]
+        votes = np.r_[weight[voters[:-1]], 1.0]
+
+        def logits_of(row: int) -> np.ndarray:
+            return logits[row - len(holders)] if row >= len(holders) else self._logits(holders[row])
+
+        default = int(voters[(agreement[np.ix_(voters, voters)] @ votes).argmax()])
+        covered = np.maximum(agreement, agreement[default]) @ weight
+        size = answers @ self.area
+        others = [np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)]
+        finer, coarser = (logits_of(rows[covered[rows].argmax()]) if len(rows) else logits[level] for level, rows in zip((0, 2), others))
+        middle = logits_of(default)
+        answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
+        return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
+
+    def _logits(self, row: int) -> np.ndarray:
+        return self.logits.reshape(-1, len(self.area))[row].astype(np.float32)
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
