@@ -17,7 +17,7 @@ from utils.files import atomic_path
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer
 
-HUES = ("#0b6e99", "#d9730d", "#4b8a3f", "#8e4ba8", "#b3342c", "#7a6a52")  # of the methods, in their order
+HUES = ("#0b6e99", "#d9730d", "#4b8a3f", "#8e4ba8", "#b3342c", "#7a6a52", "#1fa7a0", "#c46a9a", "#b59a00")  # of the methods, in their order
 DOT_COUNT = "5"  # clicks of the dots above the bars
 
 
