@@ -307,7 +307,7 @@ def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
     area = rng.uniform(0.5, 1.5, 40).astype(np.float32)
     area /= area.sum()
     place = np.arange(40)
-    meant = [place < end for end in (20, 20, 20, 8, 8, 31, 31, 36)]  # every answer holds node 3; its own are those that all say
+    meant = [place < end for end in (20, 20, 20, 8, 8, 31, 31, 36)]  # by the eight voters; all hold node 3, which is clicked
     logits = np.stack([np.stack([np.where(mask ^ (rng.random(40) < 0.03) | (place == 3), 1.0, -1.0)] * 3) for mask in meant]).astype(np.float16)
     quality = rng.uniform(0.5, 1.0, (8, 3)).astype(np.float32)
     votes = Votes(np.arange(1, 9), logits, quality, area)

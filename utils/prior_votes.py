@@ -42,13 +42,14 @@ class Votes:
         answers = np.vstack([self._selected[holders], logits > 0])  # the own three last
         with_own = pairwise_iou(logits > 0, answers, self.area)
         agreement = np.vstack([np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, :len(holders)].T]), with_own])
-        me = len(holders) + own
-        voters = np.r_[np.flatnonzero(proposal[self._clicked[holders]]), me]
+        voters = np.r_[np.flatnonzero(proposal[self._clicked[holders]]), len(holders) + own]
         weight = np.r_[self._weight[holders], quality.astype(np.float64) ** 2]
         votes = np.r_[weight[voters[:-1]], 1.0]
 
         def logits_of(row: int) -> np.ndarray:
-            return logits[row - len(holders)] if row >= len(holders) else self._logits(holders[row])
+            if row >= len(holders):
+                return logits[row - len(holders)]
+            return self.logits.reshape(-1, len(self.area))[holders[row]].astype(np.float32)
 
         default = int(voters[(agreement[np.ix_(voters, voters)] @ votes).argmax()])
         covered = np.maximum(agreement, agreement[default]) @ weight
@@ -58,9 +59,6 @@ class Votes:
         middle = logits_of(default)
         answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
         return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
-
-    def _logits(self, row: int) -> np.ndarray:
-        return self.logits.reshape(-1, len(self.area))[row].astype(np.float32)
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
