@@ -28,25 +28,51 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_mesh_options(parser)
     group = parser.add_argument_group("segmenter")
-    group.add_argument("--segmenter", choices=SEGMENTERS, default="auto",
-                       help="what answers at first: trained: a decoder trained on this mesh; prior: one for all meshes; instant: iSeg3D, "
-                            "ready in a second; auto: trained if there is one, else prior")
+    group.add_argument(
+        "--segmenter",
+        choices=SEGMENTERS,
+        default="auto",
+        help="what answers at first: trained: a decoder trained on this mesh; prior: one for all meshes; instant: iSeg3D, "
+        "ready in a second; auto: trained if there is one, else prior",
+    )
     group.add_argument("--name", help="of the mesh, in the default folders; default: the file's name")
-    group.add_argument("--encoder_f_path", type=Path, metavar="FILE", help="feature field; default: experiments/NAME/encoder/pred_f.pth")
+    group.add_argument(
+        "--encoder_f_path",
+        type=Path,
+        metavar="FILE",
+        help="feature field; default: experiments/NAME/encoder/pred_f.pth",
+    )
     group.add_argument("--save_dir", type=Path, help="of the decoder checkpoint; default: experiments/NAME/decoder")
     group.add_argument("--model_name", default="decoder_checkpoint.pth", help="file of the checkpoint in --save_dir")
-    group.add_argument("--precision", choices=PRECISIONS, default="exact", help="of a trained decoder; auto: the fastest")
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default="exact", help="of a trained decoder; auto: the fastest"
+    )
     add_teacher_options(parser)
     group = parser.add_argument_group("page")
-    group.add_argument("--host", default=LOCAL, 
-                       help=f"address to listen on; {LOCAL} is this machine only, 0.0.0.0 everyone who can reach it")
+    group.add_argument(
+        "--host",
+        default=LOCAL,
+        help=f"address to listen on; {LOCAL} is this machine only, 0.0.0.0 everyone who can reach it",
+    )
     group.add_argument("--port", type=int, default=8080, help="the next free one is taken if it is in use")
-    group.add_argument("--out_dir", type=Path, default=Path("experiments/interactive"), help="the only folder that is written to")
-    group.add_argument("--single_click", type=flag, default=False, metavar="0|1", help="every click starts a new selection")
-    group.add_argument("--otsu", type=flag, metavar="0|1", help="start with Otsu's threshold; default: as the segmenter needs it")
-    group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="of the click balls; the object has radius 1")
-    for name, color in (("base_color", BASE_COLOR), ("seg_color", SELECTION_COLOR), ("pos_color", POSITIVE_COLOR),
-                        ("neg_color", NEGATIVE_COLOR)):
+    group.add_argument(
+        "--out_dir", type=Path, default=Path("experiments/interactive"), help="the only folder that is written to"
+    )
+    group.add_argument(
+        "--single_click", type=flag, default=False, metavar="0|1", help="every click starts a new selection"
+    )
+    group.add_argument(
+        "--otsu", type=flag, metavar="0|1", help="start with Otsu's threshold; default: as the segmenter needs it"
+    )
+    group.add_argument(
+        "--sphere_radius", type=float, default=SPHERE_RADIUS, help="of the click balls; the object has radius 1"
+    )
+    for name, color in (
+        ("base_color", BASE_COLOR),
+        ("seg_color", SELECTION_COLOR),
+        ("pos_color", POSITIVE_COLOR),
+        ("neg_color", NEGATIVE_COLOR),
+    ):
         group.add_argument(f"--{name}", type=float, nargs=3, default=color, metavar=("R", "G", "B"), help="0 to 1")
     return parser
 
@@ -77,19 +103,41 @@ def start(args: argparse.Namespace):
         from utils.viewer.studio import Settings, Studio
     except ImportError as error:
         raise UserError(f"the page needs viser ({error}); run: bash install_environment.sh") from error
-    palette = {"base": args.base_color, "selected": args.seg_color, "positive": args.pos_color, "negative": args.neg_color}
+    palette = {
+        "base": args.base_color,
+        "selected": args.seg_color,
+        "positive": args.pos_color,
+        "negative": args.neg_color,
+    }
     for name, color in palette.items():
         if not all(0 <= channel <= 1 for channel in color):
             raise UserError(f"the {name} colour must be three numbers from 0 to 1")
     if not 0 < args.sphere_radius <= 0.5:
-        raise UserError(f"--sphere_radius {args.sphere_radius:g} must be above 0 and at most 0.5; the object has radius 1")
+        raise UserError(
+            f"--sphere_radius {args.sphere_radius:g} must be above 0 and at most 0.5; the object has radius 1"
+        )
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port {args.port} is not a port: give a number from 0 to 65535")
-    settings = Settings(ROOT, args.obj_path, OutputFolder(args.out_dir), {name: tuple(color) for name, color in palette.items()},
-                        args.sphere_radius, args.single_click, args.otsu, ("--device", args.device, "--SAM", args.SAM))
+    settings = Settings(
+        ROOT,
+        args.obj_path,
+        OutputFolder(args.out_dir),
+        {name: tuple(color) for name, color in palette.items()},
+        args.sphere_radius,
+        args.single_click,
+        args.otsu,
+        ("--device", args.device, "--SAM", args.SAM),
+    )
     segmenters = Segmenters(args, settings.output)
-    return Studio(settings, segmenters.open, segmenters.open_refined, args.host, args.port, open_kind=segmenters.open_kind,
-                  kinds=segmenters.kinds)
+    return Studio(
+        settings,
+        segmenters.open,
+        segmenters.open_refined,
+        args.host,
+        args.port,
+        open_kind=segmenters.open_kind,
+        kinds=segmenters.kinds,
+    )
 
 
 class Segmenters:
@@ -152,7 +200,10 @@ class Segmenters:
         """Where a trained decoder may be: features, and folder of the checkpoint; what the command line names comes first."""
         args, first = self.args, self._is_first(mesh)
         name = (args.name if first else None) or Path(mesh.path).stem
-        features, directory = Path("experiments") / name / "encoder" / "pred_f.pth", Path("experiments") / name / "decoder"
+        features, directory = (
+            Path("experiments") / name / "encoder" / "pred_f.pth",
+            Path("experiments") / name / "decoder",
+        )
         if first:
             features, directory = args.encoder_f_path or features, args.save_dir or directory
         named = first and (args.encoder_f_path is not None or args.save_dir is not None)
@@ -167,7 +218,9 @@ class Segmenters:
 
     def open_refined(self, mesh: Mesh, directory: Path):
         """The decoder that a refinement wrote into `directory`."""
-        return self._trained(mesh, directory / "encoder" / "pred_f.pth", directory / "decoder" / "decoder_checkpoint.pth")
+        return self._trained(
+            mesh, directory / "encoder" / "pred_f.pth", directory / "decoder" / "decoder_checkpoint.pth"
+        )
 
     def _trained(self, mesh: Mesh, features: Path, checkpoint: Path):
         from utils.viewer.studio import Opened
@@ -184,10 +237,14 @@ class Segmenters:
 
         if self._teacher is None:  # the prior belongs to the embedded teacher, whatever larger one there may be
             self._teacher = load_teacher("vit_t" if self.args.SAM == "auto" else self.args.SAM, device=self.device)
-        segmenter = PriorSegmenter(mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"), refined or WEIGHTS)
+        segmenter = PriorSegmenter(
+            mesh, self._teacher, self.output.path(Path(mesh.path).stem, "prior"), refined or WEIGHTS
+        )
         identity = digest((refined or WEIGHTS).read_bytes(), self._teacher.name)
         if refined is not None:
-            return Opened(segmenter, SegmenterNote("trained", identity, str(refined)), "prior decoder refined on this mesh")
+            return Opened(
+                segmenter, SegmenterNote("trained", identity, str(refined)), "prior decoder refined on this mesh"
+            )
         return Opened(segmenter, SegmenterNote("prior", identity), "prior decoder")
 
     def _instant(self, mesh: Mesh):
@@ -195,7 +252,9 @@ class Segmenters:
 
         weights = iseg3d_segmenter.WEIGHTS
         segmenter = iseg3d_segmenter.Iseg3dSegmenter(mesh, weights, self.device)
-        return Opened(segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant (iSeg3D)")
+        return Opened(
+            segmenter, SegmenterNote("instant", digest(weights.read_bytes()), str(weights)), "instant (iSeg3D)"
+        )
 
 
 def _is_there(features: Path, checkpoint: Path) -> bool:

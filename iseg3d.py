@@ -1,8 +1,8 @@
 """iSeg3D: segments from the first click, without training on the mesh, by an embedding of points that knows primitives.
 
-    generate  training clouds of reshuffled primitives (iSeg3D paper, Sec. 3.1): our own, or those of ABC models
-    train     the embedding, or the heatmap network that it is compared with (Sec. 4.1)
-    test      answer clicks on any mesh, with the files that decoder.py writes (Sec. 3.2-3.4)
+generate  training clouds of reshuffled primitives (iSeg3D paper, Sec. 3.1): our own, or those of ABC models
+train     the embedding, or the heatmap network that it is compared with (Sec. 4.1)
+test      answer clicks on any mesh, with the files that decoder.py writes (Sec. 3.2-3.4)
 """
 
 from __future__ import annotations
@@ -43,9 +43,15 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--obj_path", type=Path, metavar="FILE", help="the mesh: OBJ, PLY, OFF, STL or GLB")
     group.add_argument("--weights", type=Path, default=WEIGHTS, help="network that --mode train exported")
     group.add_argument("--points", type=positive_int, default=POINTS, help="sampled on the mesh")
-    group.add_argument("--save_dir", type=Path, help="test: of the answers, default experiments/NAME/iseg3d; "
-                                                     "train: of checkpoint and weights, default experiments/iseg3d")
-    group.add_argument("--renderer", choices=BACKENDS, default="auto", help="of the pictures; auto: kaolin with CUDA, else embree")
+    group.add_argument(
+        "--save_dir",
+        type=Path,
+        help="test: of the answers, default experiments/NAME/iseg3d; "
+        "train: of checkpoint and weights, default experiments/iseg3d",
+    )
+    group.add_argument(
+        "--renderer", choices=BACKENDS, default="auto", help="of the pictures; auto: kaolin with CUDA, else embree"
+    )
     add_click_options(parser)
     _add_annotation_options(parser)
     add_answer_options(parser, threshold=str(CALIBRATED_THRESHOLD))
@@ -60,25 +66,48 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generate and train")
     group.add_argument("--data_dir", type=Path, default=Path("data/iseg3d"), help="of the training clouds")
     group.add_argument("--shapes", type=positive_int, default=40_000, help="clouds to make, or to train on")
-    group.add_argument("--abc_dir", type=Path, help="reshuffle the surfaces of these ABC models (obj/ and feat/) instead of our own primitives")
+    group.add_argument(
+        "--abc_dir",
+        type=Path,
+        help="reshuffle the surfaces of these ABC models (obj/ and feat/) instead of our own primitives",
+    )
     group.add_argument("--jobs", type=positive_int, default=1, help="processes that make clouds")
     group.add_argument("--network", choices=KINDS, default="embedding", help="embedding: iSeg3D; heatmap: the baseline")
     group.add_argument("--steps", type=positive_int, default=TrainingSettings.steps)
     group.add_argument("--batch_size", type=positive_int, default=TrainingSettings.batch, help="clouds in a step")
-    group.add_argument("--learning_rate", type=float, default=TrainingSettings.learning_rate, help="of Adam at the start; a cosine ends it")
+    group.add_argument(
+        "--learning_rate",
+        type=float,
+        default=TrainingSettings.learning_rate,
+        help="of Adam at the start; a cosine ends it",
+    )
     group.add_argument("--overwrite", type=flag, default=False, metavar="0|1", help="start over instead of resuming")
 
 
 def _add_annotation_options(parser: argparse.ArgumentParser) -> None:
     printed = AnnotationSettings()
     group = parser.add_argument_group("annotation")
-    group.add_argument("--scribble", nargs="+", type=int, default=[], metavar="ID",
-                       help="exclude what lies along a line through these vertices, drawn on the surface: a dense set of negative clicks")
+    group.add_argument(
+        "--scribble",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="ID",
+        help="exclude what lies along a line through these vertices, drawn on the surface: a dense set of negative clicks",
+    )
     group.add_argument("--granularity", type=float, help="0 a finer part, 0.5 as expected, 1 a coarser one")
-    group.add_argument("--radius", type=float, default=printed.radius, help="of a positive click in the embedding (Eq. 7)")
+    group.add_argument(
+        "--radius", type=float, default=printed.radius, help="of a positive click in the embedding (Eq. 7)"
+    )
     group.add_argument("--outlier_removal", type=flag, default=True, metavar="0|1", help="Algorithm 1")
     group.add_argument("--smoothing", type=flag, default=True, metavar="0|1", help="Algorithm 2")
-    group.add_argument("--fine_tune", type=int, default=0, metavar="STEPS", help="of online fine-tuning by the clicks before answering (Eq. 9)")
+    group.add_argument(
+        "--fine_tune",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="of online fine-tuning by the clicks before answering (Eq. 9)",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,7 +155,9 @@ def train(args: argparse.Namespace) -> int:
     from utils.iseg3d.dataset import CloudSet
 
     folder = args.save_dir or Path("experiments/iseg3d")
-    settings = TrainingSettings(args.network, args.shapes, args.steps, args.batch_size, args.learning_rate, seed=args.seed)
+    settings = TrainingSettings(
+        args.network, args.shapes, args.steps, args.batch_size, args.learning_rate, seed=args.seed
+    )
     clouds = CloudSet(args.data_dir, args.shapes, config_for(args.network))
     training = Training(settings, clouds, choose_device(args.device))
     path = folder / f"{args.network}_checkpoint.pth"
@@ -135,7 +166,9 @@ def train(args: argparse.Namespace) -> int:
         if not isinstance(held, dict) or held.get("settings") != settings.to_dict():
             raise UserError(f"{path} was trained with other settings; choose another --save_dir or give --overwrite 1")
         if held.get("clouds") != training.clouds_digest:
-            raise UserError(f"{path} was trained on other clouds than those in {args.data_dir}; choose another --save_dir or give --overwrite 1")
+            raise UserError(
+                f"{path} was trained on other clouds than those in {args.data_dir}; choose another --save_dir or give --overwrite 1"
+            )
         training.restore(held)
     with tqdm(total=settings.steps, initial=training.done, desc=args.network, unit="step", disable=None) as bar:
         saved = time.monotonic()
@@ -170,21 +203,32 @@ def answer(args: argparse.Namespace) -> int:
     clicks = clicks_of(args)
     if args.scribble:
         line = along_surface(mesh, args.scribble)
-        clicks = Clicks(torch.cat([clicks.vertices, line]), torch.cat([clicks.positive, torch.zeros(len(line), dtype=torch.bool)]))
+        clicks = Clicks(
+            torch.cat([clicks.vertices, line]), torch.cat([clicks.positive, torch.zeros(len(line), dtype=torch.bool)])
+        )
     clicks = clicks.validate(mesh.num_vertices)
-    settings = AnnotationSettings(args.radius, degree=AnnotationSettings.degree if args.outlier_removal else 0,
-                                  smooth_rounds=AnnotationSettings.smooth_rounds if args.smoothing else 0)
+    settings = AnnotationSettings(
+        args.radius,
+        degree=AnnotationSettings.degree if args.outlier_removal else 0,
+        smooth_rounds=AnnotationSettings.smooth_rounds if args.smoothing else 0,
+    )
     started = time.perf_counter()
     segmenter = Iseg3dSegmenter(mesh, args.weights, choose_device(args.device), args.points, args.seed, settings)
     ready = time.perf_counter()
     tuned = args.fine_tune > 0 and segmenter.fine_tune(clicks, settings=FineTuning(steps=args.fine_tune))
     asked = time.perf_counter()
     probability = segmenter.segment(clicks, args.granularity)
-    print(f"query: {1000 * (time.perf_counter() - asked):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
-          f"{mesh.num_vertices} vertices (iSeg3D, ready after {ready - started:.1f} s)")
+    print(
+        f"query: {1000 * (time.perf_counter() - asked):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
+        f"{mesh.num_vertices} vertices (iSeg3D, ready after {ready - started:.1f} s)"
+    )
     if args.fine_tune:
-        print(f"fine-tuned in {asked - ready:.1f} s" if tuned else
-              "not fine-tuned: no negative click, or all of them are far enough from the positive ones already", file=sys.stderr)
+        print(
+            f"fine-tuned in {asked - ready:.1f} s"
+            if tuned
+            else "not fine-tuned: no negative click, or all of them are far enough from the positive ones already",
+            file=sys.stderr,
+        )
     for path in write_answer(args, mesh, clicks, probability, CALIBRATED_THRESHOLD):
         print(f"written: {path}")
     return 0

@@ -21,8 +21,14 @@ class FixedEmbedding(nn.Module):
         return self.embedding.expand(len(images), -1, -1, -1)
 
 
-def automatic_masks(sam: Sam, image: np.ndarray, embedding: Tensor | None = None, points_per_side: int = 16,
-                    min_score: float = 0.7, min_stability: float = 0.8) -> np.ndarray:
+def automatic_masks(
+    sam: Sam,
+    image: np.ndarray,
+    embedding: Tensor | None = None,
+    points_per_side: int = 16,
+    min_score: float = 0.7,
+    min_stability: float = 0.8,
+) -> np.ndarray:
     """All masks (N, H, W) bool that SAM's mask generator finds in an image (H, W, 3) uint8, largest first.
 
     With `embedding` (256, h, w) the mask decoder reads that instead of the image's own features: this is how the
@@ -30,10 +36,20 @@ def automatic_masks(sam: Sam, image: np.ndarray, embedding: Tensor | None = None
     """
     if embedding is not None:
         stand_in = FixedEmbedding(embedding.to(sam.device), sam.image_encoder.img_size)
-        sam = Sam(stand_in, sam.prompt_encoder, sam.mask_decoder, sam.pixel_mean.flatten().tolist(),
-                  sam.pixel_std.flatten().tolist()).to(sam.device).eval()
-    generator = SamAutomaticMaskGenerator(sam, points_per_side=points_per_side, pred_iou_thresh=min_score,
-                                          stability_score_thresh=min_stability)
+        sam = (
+            Sam(
+                stand_in,
+                sam.prompt_encoder,
+                sam.mask_decoder,
+                sam.pixel_mean.flatten().tolist(),
+                sam.pixel_std.flatten().tolist(),
+            )
+            .to(sam.device)
+            .eval()
+        )
+    generator = SamAutomaticMaskGenerator(
+        sam, points_per_side=points_per_side, pred_iou_thresh=min_score, stability_score_thresh=min_stability
+    )
     with torch.no_grad():
         found = sorted(generator.generate(image), key=lambda mask: -mask["area"])
     return np.stack([mask["segmentation"] for mask in found]) if found else np.zeros((0, *image.shape[:2]), dtype=bool)

@@ -40,6 +40,7 @@ def occlusions(depth: np.ndarray) -> np.ndarray:
 
 def watershed_of_distance(view: ViewImage, x: int, y: int, height: float) -> np.ndarray:
     """The basin of the click: the distance to silhouettes and occlusions, cut at its necks; a bump lower than `height` pixels is no basin."""
+
     def make() -> np.ndarray:
         inside = gaussian_filter(distance_transform_edt(~occlusions(view.depth)), 1.0)
         inside[~view.covered] = 0
@@ -51,13 +52,15 @@ def watershed_of_distance(view: ViewImage, x: int, y: int, height: float) -> np.
 
 def felzenszwalb_segment(view: ViewImage, x: int, y: int, scale: float) -> np.ndarray:
     """The segment of the click by Felzenszwalb and Huttenlocher's graph-based segmentation of the image."""
-    segments = view.segments("felzenszwalb", scale, lambda: felzenszwalb(view.image, scale=scale, sigma=0.8, min_size=30))
+    segments = view.segments(
+        "felzenszwalb", scale, lambda: felzenszwalb(view.image, scale=scale, sigma=0.8, min_size=30)
+    )
     return (segments == segments[y, x]) & view.covered
 
 
 def disc(view: ViewImage, x: int, y: int, radius: float) -> np.ndarray:
     """Object pixels within `radius` pixels of the click."""
-    rows, columns = np.ogrid[:view.image.shape[0], :view.image.shape[1]]
+    rows, columns = np.ogrid[: view.image.shape[0], : view.image.shape[1]]
     return ((columns - x) ** 2 + (rows - y) ** 2 <= radius**2) & view.covered
 
 

@@ -18,7 +18,11 @@ from utils.precision import fast_autocast
 from utils.teacher import TeacherMasks
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "model_checkpoints"
-OFFICIAL = {"vit_h": "sam_vit_h_4b8939.pth", "vit_l": "sam_vit_l_0b3195.pth", "vit_b": "sam_vit_b_01ec64.pth"}  # largest first
+OFFICIAL = {
+    "vit_h": "sam_vit_h_4b8939.pth",
+    "vit_l": "sam_vit_l_0b3195.pth",
+    "vit_b": "sam_vit_b_01ec64.pth",
+}  # largest first
 EMBEDDED = "vit_t.pth"
 
 
@@ -49,8 +53,14 @@ class SamTeacher:
             return self.sam.image_encoder(self.sam.preprocess(pixels)).float()
 
     @torch.no_grad()
-    def segment(self, embedding: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int],
-                previous: Tensor | None = None) -> TeacherMasks:
+    def segment(
+        self,
+        embedding: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        image_size: tuple[int, int],
+        previous: Tensor | None = None,
+    ) -> TeacherMasks:
         """Prompt one embedding (D, h, w) with P click sets at once.
 
         points    (P, K, 2) float, xy in the image of `image_size`, pixel centres at +0.5 as `Cameras.project` gives them
@@ -61,22 +71,35 @@ class SamTeacher:
         # SAM counts a pixel by its index and adds the half itself.
         indices = points.to(self.device) * scale.to(self.device) - 0.5
         with fast_autocast(self.device, self.fast):
-            logits, scores = decode_prompts(self.sam, embedding[None].to(self.device).float(), indices[None], labels[None].to(self.device),
-                                            None if previous is None else previous[None].to(self.device).float())
+            logits, scores = decode_prompts(
+                self.sam,
+                embedding[None].to(self.device).float(),
+                indices[None],
+                labels[None].to(self.device),
+                None if previous is None else previous[None].to(self.device).float(),
+            )
         return TeacherMasks(logits[0, :, 1:].float(), scores[0, :, 1:].float(), image_size)
 
     @torch.no_grad()
-    def segment_each(self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]) -> TeacherMasks:
+    def segment_each(
+        self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]
+    ) -> TeacherMasks:
         """Prompt each of B embeddings (B, D, h, w) with one click set of its own, all at once: points (B, K, 2), labels (B, K)."""
         scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
         indices = points.to(self.device) * scale.to(self.device) - 0.5
         with fast_autocast(self.device, self.fast):
-            logits, scores = decode_prompts(self.sam, embeddings.to(self.device).float(), indices[:, None], labels[:, None].to(self.device), None)
+            logits, scores = decode_prompts(
+                self.sam, embeddings.to(self.device).float(), indices[:, None], labels[:, None].to(self.device), None
+            )
         return TeacherMasks(logits[:, 0, 1:].float(), scores[:, 0, 1:].float(), image_size)
 
 
-def load_teacher(sam: str = "auto", checkpoint_dir: Path = CHECKPOINT_DIR, device: str | torch.device = "cpu",
-                 random_weights: bool = False) -> SamTeacher:
+def load_teacher(
+    sam: str = "auto",
+    checkpoint_dir: Path = CHECKPOINT_DIR,
+    device: str | torch.device = "cpu",
+    random_weights: bool = False,
+) -> SamTeacher:
     """The teacher of a model type; "auto" takes the largest official checkpoint present, else the embedded vit_t.
 
     random_weights builds an untrained model, for timing alone. Raises UserError if the weights are missing or damaged.
@@ -92,8 +115,12 @@ def load_teacher(sam: str = "auto", checkpoint_dir: Path = CHECKPOINT_DIR, devic
     path = checkpoint_dir / (EMBEDDED if sam == "vit_t" else OFFICIAL[sam])
     if not path.is_file():
         if sam == "vit_t":
-            raise UserError(f"the embedded teacher's weights are missing at {path}; restore them with: git checkout {path.name}")
-        raise UserError(f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, or use the embedded teacher: --SAM vit_t")
+            raise UserError(
+                f"the embedded teacher's weights are missing at {path}; restore them with: git checkout {path.name}"
+            )
+        raise UserError(
+            f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, or use the embedded teacher: --SAM vit_t"
+        )
     weights = load_torch(path, what=f"SAM checkpoint ({sam})")
     try:
         if sam == "vit_t":

@@ -5,6 +5,7 @@ Works on any `utils.teacher.Teacher`. A shape gives a few views; in each, parts 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +25,9 @@ from utils.teacher import Teacher
 
 MIN_PIXELS = 12  # a part with fewer visible pixels is not clicked
 SIZES = (0, 200, SMALL_AREA, 2000, VIEW_SIZE**2)
-AREA_POWER = 0.35  # between every visible part alike (0) and every visible pixel alike (1); see `vit_t_data.draw_clicks`
+AREA_POWER = (
+    0.35  # between every visible part alike (0) and every visible pixel alike (1); see `vit_t_data.draw_clicks`
+)
 AFFINITY_CELLS = 128  # of a view
 MASKS = ("mask0", "mask1", "mask2")
 
@@ -50,7 +53,9 @@ def render_labelled(mesh: Mesh, labels: np.ndarray, views: int, rng: np.random.G
     images = to_uint8(shade(mesh, cameras, raster))
     seen = raster.face_ids.clamp_min(0).numpy()
     covered = raster.covered.numpy()
-    return ShapeViews(images, raster.depth.numpy(), np.stack([np.where(covered, of_face[seen], -1) for of_face in labels]))
+    return ShapeViews(
+        images, raster.depth.numpy(), np.stack([np.where(covered, of_face[seen], -1) for of_face in labels])
+    )
 
 
 def clicks_on_every_part(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +99,14 @@ class Answers:
     corrections: list[tuple[np.ndarray, np.ndarray]]
 
 
-def ask(teacher: Teacher, embedding: Tensor, clicks: np.ndarray, truth: np.ndarray, generator: torch.Generator, corrections: int = 2) -> Answers:
+def ask(
+    teacher: Teacher,
+    embedding: Tensor,
+    clicks: np.ndarray,
+    truth: np.ndarray,
+    generator: torch.Generator,
+    corrections: int = 2,
+) -> Answers:
     """Prompt one embedding with clicks (P, 2) xy, then correct mask 0 towards truth (P, H, W) bool, showing the teacher mask 0's logits.
 
     A corrective click lies in the larger of the missed and the wrongly included area, at random but rather inside it.
@@ -137,15 +149,25 @@ def click_rows(teacher: Teacher, views: ShapeViews, clicks: list[np.ndarray], se
         picture = ViewImage(views.images[view].numpy(), views.depth[view])
         for index, (x, y) in enumerate(of_view.tolist()):
             masks, part = answers.masks[index], truth[index, 0]
-            row = dict(view=view, x=x, y=y, area=int(part.sum()), scores=answers.scores[index].tolist(),
-                       ious=[[iou(mask, other) for other in truth[index]] for mask in masks],
-                       second=iou(answers.more[0][index], part), third=iou(answers.more[1][index], part),
-                       sizes=[int(mask.sum()) for mask in masks], areas=[int(other.sum()) for other in truth[index]],
-                       inside=[_share(masks[1], masks[0]), _share(masks[0], masks[2])],
-                       others=[iou(part, other) for other in truth[index, 1:]])
+            row = {
+                "view": view,
+                "x": x,
+                "y": y,
+                "area": int(part.sum()),
+                "scores": answers.scores[index].tolist(),
+                "ious": [[iou(mask, other) for other in truth[index]] for mask in masks],
+                "second": iou(answers.more[0][index], part),
+                "third": iou(answers.more[1][index], part),
+                "sizes": [int(mask.sum()) for mask in masks],
+                "areas": [int(other.sum()) for other in truth[index]],
+                "inside": [_share(masks[1], masks[0]), _share(masks[0], masks[2])],
+                "others": [iou(part, other) for other in truth[index, 1:]],
+            }
             if baselines:
-                row["baselines"] = {name: [iou(method(picture, x, y, value), part) for value in values]
-                                    for name, (method, values) in BASELINES.items()}
+                row["baselines"] = {
+                    name: [iou(method(picture, x, y, value), part) for value in values]
+                    for name, (method, values) in BASELINES.items()
+                }
             rows.append(row)
     return rows
 
@@ -186,8 +208,10 @@ def affinity(teacher: Teacher, views: ShapeViews, rng: np.random.Generator) -> d
                 _extend(near, -distance[pairs], same[pairs])
             else:
                 _extend(across, similarity.ravel(), same.ravel())
-    results = {name: auc_and_margin(np.concatenate(values or [np.zeros(0)]), np.concatenate(same or [np.zeros(0, bool)]))
-               for name, (values, same) in (("within", within), ("across", across), ("nearness_within", near))}
+    results = {
+        name: auc_and_margin(np.concatenate(values or [np.zeros(0)]), np.concatenate(same or [np.zeros(0, bool)]))
+        for name, (values, same) in (("within", within), ("across", across), ("nearness_within", near))
+    }
     return None if any(value is None for value in results.values()) else results
 
 
@@ -232,9 +256,13 @@ class Rows:
         """Every part that shows in a view counts the same, however small."""
         return cls(groups, [np.ones(len(rows)) for rows in groups])
 
-    def mean(self, value: Callable[[dict], float | None], seed: int | None = None) -> tuple[float | None, list[float] | None]:
+    def mean(
+        self, value: Callable[[dict], float | None], seed: int | None = None
+    ) -> tuple[float | None, list[float] | None]:
         """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval when meshes are resampled (1,000 draws)."""
-        values = [np.array([np.nan if (v := value(row)) is None else v for row in rows], dtype=float) for rows in self.groups]
+        values = [
+            np.array([np.nan if (v := value(row)) is None else v for row in rows], dtype=float) for rows in self.groups
+        ]
         sums = np.array([np.nansum(v * w) for v, w in zip(values, self.weights)])
         totals = np.array([w[~np.isnan(v)].sum() for v, w in zip(values, self.weights)])
         sums, totals = sums[totals > 0], totals[totals > 0]
@@ -249,8 +277,10 @@ class Rows:
     def where(self, keep: Callable[[dict], bool]) -> Rows:
         """The rows that are kept, with their weights."""
         marks = [np.array([keep(row) for row in rows], dtype=bool) for rows in self.groups]
-        return Rows([[row for row, k in zip(rows, mark) if k] for rows, mark in zip(self.groups, marks)],
-                    [w[mark] for w, mark in zip(self.weights, marks)])
+        return Rows(
+            [[row for row, k in zip(rows, mark) if k] for rows, mark in zip(self.groups, marks)],
+            [w[mark] for w, mark in zip(self.weights, marks)],
+        )
 
     def __len__(self) -> int:
         return sum(map(len, self.groups))
@@ -267,29 +297,48 @@ def _view_shares(rows: list[dict]) -> np.ndarray:
 def summarise(rows: Rows, seed: int = 0) -> dict:
     """Means over clicks with 95 % intervals over meshes."""
     columns: dict[str, Callable[[dict], float | None]] = {
-        name: (lambda row, name=name: one_click_values(row)[name]) for name in (*MASKS, "best", "oracle")}
-    columns |= dict(two_clicks=lambda row: row["second"], three_clicks=lambda row: row["third"],
-                    small_parts=lambda row: row["ious"][0][0] if row["area"] < SMALL_AREA else None,
-                    oracle_minus_mask0=lambda row: max(of_mask[0] for of_mask in row["ious"]) - row["ious"][0][0])
+        name: (lambda row, name=name: one_click_values(row)[name]) for name in (*MASKS, "best", "oracle")
+    }
+    columns |= {
+        "two_clicks": lambda row: row["second"],
+        "three_clicks": lambda row: row["third"],
+        "small_parts": lambda row: row["ious"][0][0] if row["area"] < SMALL_AREA else None,
+        "oracle_minus_mask0": lambda row: max(of_mask[0] for of_mask in row["ious"]) - row["ious"][0][0],
+    }
     measured = {name: rows.mean(value, seed) for name, value in columns.items()}
     means = {name: mean for name, (mean, _) in measured.items()}
-    return dict(clicks=len(rows), small_clicks=len(rows.where(lambda row: row["area"] < SMALL_AREA)),
-                one_click={name: means.pop(name) for name in (*MASKS, "best", "oracle")}, **means,
-                intervals={name: interval for name, (_, interval) in measured.items()},
-                by_size={f"{low}-{high}": brief(rows.where(lambda row: low <= row["area"] < high)) for low, high in zip(SIZES, SIZES[1:])},
-                nesting=nesting([row for group in rows.groups for row in group]))
+    return dict(
+        clicks=len(rows),
+        small_clicks=len(rows.where(lambda row: row["area"] < SMALL_AREA)),
+        one_click={name: means.pop(name) for name in (*MASKS, "best", "oracle")},
+        **means,
+        intervals={name: interval for name, (_, interval) in measured.items()},
+        by_size={
+            f"{low}-{high}": brief(rows.where(lambda row: low <= row["area"] < high))
+            for low, high in itertools.pairwise(SIZES)
+        },
+        nesting=nesting([row for group in rows.groups for row in group]),
+    )
 
 
 def brief(rows: Rows) -> dict:
     """The main numbers of some clicks."""
-    return dict(clicks=len(rows), mask0=rows.mean(lambda row: row["ious"][0][0])[0],
-                oracle=rows.mean(lambda row: max(of_mask[0] for of_mask in row["ious"]))[0], two_clicks=rows.mean(lambda row: row["second"])[0])
+    return {
+        "clicks": len(rows),
+        "mask0": rows.mean(lambda row: row["ious"][0][0])[0],
+        "oracle": rows.mean(lambda row: max(of_mask[0] for of_mask in row["ious"]))[0],
+        "two_clicks": rows.mean(lambda row: row["second"])[0],
+    }
 
 
 def by_category(rows: Rows, categories: list[str]) -> dict[str, dict]:
     """The main numbers of the meshes of each category."""
-    return {name: brief(Rows(*zip(*[(group, w) for group, w, of in zip(rows.groups, rows.weights, categories) if of == name])))
-            for name in dict.fromkeys(categories)}
+    return {
+        name: brief(
+            Rows(*zip(*[(group, w) for group, w, of in zip(rows.groups, rows.weights, categories) if of == name]))
+        )
+        for name in dict.fromkeys(categories)
+    }
 
 
 def nesting(rows: list[dict]) -> dict[str, float]:
@@ -297,9 +346,15 @@ def nesting(rows: list[dict]) -> dict[str, float]:
     medians of the masks' sizes over that of mask 0."""
     inside, sizes = np.array([row["inside"] for row in rows]), np.array([row["sizes"] for row in rows], dtype=float)
     relative = sizes / np.maximum(sizes[:, :1], 1)
-    return dict(share_of_1_in_0=float(inside[:, 0].mean()), share_of_0_in_2=float(inside[:, 1].mean()),
-                often_1_in_0=float((inside[:, 0] >= 0.9).mean()), often_0_in_2=float((inside[:, 1] >= 0.9).mean()),
-                often_both=float((inside >= 0.9).all(1).mean()), size_of_1=float(np.median(relative[:, 1])), size_of_2=float(np.median(relative[:, 2])))
+    return {
+        "share_of_1_in_0": float(inside[:, 0].mean()),
+        "share_of_0_in_2": float(inside[:, 1].mean()),
+        "often_1_in_0": float((inside[:, 0] >= 0.9).mean()),
+        "often_0_in_2": float((inside[:, 1] >= 0.9).mean()),
+        "often_both": float((inside >= 0.9).all(1).mean()),
+        "size_of_1": float(np.median(relative[:, 1])),
+        "size_of_2": float(np.median(relative[:, 2])),
+    }
 
 
 def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
@@ -308,28 +363,46 @@ def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
     for name, (_, parameters) in BASELINES.items():
         measured = [rows.mean(lambda row: row["baselines"][name][index], seed) for index in range(len(parameters))]
         best = int(np.argmax([mean for mean, _ in measured]))
-        result[name] = dict(iou=measured[best][0], interval=measured[best][1], parameter=parameters[best],
-                            by_parameter={str(parameter): mean for parameter, (mean, _) in zip(parameters, measured)})
+        result[name] = {
+            "iou": measured[best][0],
+            "interval": measured[best][1],
+            "parameter": parameters[best],
+            "by_parameter": {str(parameter): mean for parameter, (mean, _) in zip(parameters, measured)},
+        }
     return result
 
 
 def other_people(rows: Rows, seed: int = 0) -> dict | None:
     """IoU of another annotator's part at the same click, mean over annotators; None where there is only one."""
     mean, interval = rows.mean(lambda row: float(np.mean(row["others"])) if row["others"] else None, seed)
-    return None if mean is None else dict(iou=mean, interval=interval)
+    return None if mean is None else {"iou": mean, "interval": interval}
 
 
 def score_errors(rows: list[dict], targets: tuple[int, int, int] = (0, 0, 0)) -> dict[str, float]:
     """Mean absolute error of the predicted IoU, of mask 0 and of all three, and mask 0's bias. targets: for each mask the labelling it shows."""
-    difference = np.array([[score - ious[target] for score, ious, target in zip(row["scores"], row["ious"], targets)] for row in rows])
-    return dict(mask0=float(np.abs(difference[:, 0]).mean()), all_masks=float(np.abs(difference).mean()), mask0_bias=float(difference[:, 0].mean()))
+    difference = np.array(
+        [[score - ious[target] for score, ious, target in zip(row["scores"], row["ious"], targets)] for row in rows]
+    )
+    return {
+        "mask0": float(np.abs(difference[:, 0]).mean()),
+        "all_masks": float(np.abs(difference).mean()),
+        "mask0_bias": float(difference[:, 0].mean()),
+    }
 
 
 def mask_levels(rows: list[dict], levels: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Mean IoU of each mask with each level of the hierarchy at the click; over the clicks where the first two levels differ by a fifth."""
     differ = [row for row in rows if min(row["areas"][:2]) < 0.8 * max(row["areas"][:2])]
-    return dict(clicks=len(differ), **{mask: {level: float(np.mean([row["ious"][m][k] for row in differ])) if differ else None
-                                              for k, level in enumerate(levels)} for m, mask in enumerate(MASKS)})
+    return dict(
+        clicks=len(differ),
+        **{
+            mask: {
+                level: float(np.mean([row["ious"][m][k] for row in differ])) if differ else None
+                for k, level in enumerate(levels)
+            }
+            for m, mask in enumerate(MASKS)
+        },
+    )
 
 
 def mean_affinity(values: list[dict[str, list[float]] | None]) -> dict | None:
@@ -337,5 +410,10 @@ def mean_affinity(values: list[dict[str, list[float]] | None]) -> dict | None:
     kept = [value for value in values if value is not None]
     if not kept:
         return None
-    return {name: dict(auc=float(np.mean([value[name][0] for value in kept])), margin=float(np.mean([value[name][1] for value in kept])))
-            for name in kept[0]} | dict(shapes=len(kept))
+    return {
+        name: {
+            "auc": float(np.mean([value[name][0] for value in kept])),
+            "margin": float(np.mean([value[name][1] for value in kept])),
+        }
+        for name in kept[0]
+    } | {"shapes": len(kept)}

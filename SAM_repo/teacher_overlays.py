@@ -29,26 +29,43 @@ class Overlay:
     tiles: dict[str, np.ndarray]
 
 
-def overlays_of(teacher: Teacher, views: ShapeViews, view: int, clicks: np.ndarray, title: str, labelled: bool = True) -> list[Overlay]:
+def overlays_of(
+    teacher: Teacher, views: ShapeViews, view: int, clicks: np.ndarray, title: str, labelled: bool = True
+) -> list[Overlay]:
     """An overlay for each of the clicks (P, 2) xy in one view; without labels there is no part to outline and no second click."""
     labels = views.labels[0, view]
     truth = np.stack([labels == labels[y, x] for x, y in clicks])
-    answers = ask(teacher, teacher.embed(views.images[view:view + 1])[0], clicks, truth, torch.Generator().manual_seed(0), corrections=int(labelled))
+    answers = ask(
+        teacher,
+        teacher.embed(views.images[view : view + 1])[0],
+        clicks,
+        truth,
+        torch.Generator().manual_seed(0),
+        corrections=int(labelled),
+    )
     image, box = views.images[view].numpy(), _box_around(labels >= 0)
     result = []
     for index, (x, y) in enumerate(clicks.tolist()):
         wanted = truth[index] if labelled else None
         dots = [(x + 0.5, y + 0.5, True)]
-        tiles = {"click" + (", wanted part" if labelled else ""): _tile(_tinted(image, wanted, TRUTH_COLOR, wanted), box, dots)}
+        tiles = {
+            "click" + (", wanted part" if labelled else ""): _tile(
+                _tinted(image, wanted, TRUTH_COLOR, wanted), box, dots
+            )
+        }
         for k in range(3):
             mask = answers.masks[index, k]
             note = f"IoU {iou(mask, wanted):.2f}, " if labelled else ""
-            tiles[f"mask {k}: {note}predicted {answers.scores[index, k]:.2f}"] = _tile(_tinted(image, mask, MASK_COLORS[k], wanted), box, dots)
+            tiles[f"mask {k}: {note}predicted {answers.scores[index, k]:.2f}"] = _tile(
+                _tinted(image, mask, MASK_COLORS[k], wanted), box, dots
+            )
         if labelled:
             xy, label = answers.corrections[0]
             second = answers.more[0][index]
             dots = [*dots, (*(xy[index] + 0.5).tolist(), bool(label[index]))]
-            tiles[f"two clicks: IoU {iou(second, wanted):.2f}"] = _tile(_tinted(image, second, MASK_COLORS[3], wanted), box, dots)
+            tiles[f"two clicks: IoU {iou(second, wanted):.2f}"] = _tile(
+                _tinted(image, second, MASK_COLORS[3], wanted), box, dots
+            )
         result.append(Overlay(title, tiles))
     return result
 
@@ -76,7 +93,9 @@ def _tile(picture: np.ndarray, box: tuple[int, int, int], dots: list[tuple[float
     return np.asarray(image)
 
 
-def _tinted(image: np.ndarray, mask: np.ndarray | None, color: tuple[int, int, int], outline: np.ndarray | None) -> np.ndarray:
+def _tinted(
+    image: np.ndarray, mask: np.ndarray | None, color: tuple[int, int, int], outline: np.ndarray | None
+) -> np.ndarray:
     """The image with a mask coloured and the wanted part's border drawn on top."""
     picture = image.astype(np.float64) * 0.7 + 76
     if mask is not None:
@@ -98,7 +117,7 @@ def save_sheets(folder: Path, sheets: dict[str, list[Overlay]]) -> list[Path]:
         for page, start in enumerate(range(0, len(overlays), ROWS), 1):
             paths.append(folder / f"{name}_{page}.png")
             with atomic_path(paths[-1]) as temporary:
-                sheet(overlays[start:start + ROWS], start + 1).save(temporary, format="PNG")
+                sheet(overlays[start : start + ROWS], start + 1).save(temporary, format="PNG")
     return paths
 
 

@@ -309,11 +309,15 @@ def _image_reads_tokens(attention: nn.Module, image: Tensor, image_pe: Tensor, k
     values = attention.v_proj(value).unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, T, d)
     values = (values @ _split(attention.out_proj.weight.transpose(0, 1), heads)).flatten(-3, -2)  # (..., heads * T, C)
     # Each pixel's weights sum to one within a head: the output bias enters through one head's values, not through every pixel.
-    values = values + F.pad(attention.out_proj.bias.expand(key.shape[-2], -1), (0, 0, 0, (heads - 1) * key.shape[-2])).to(values.dtype)
+    values = values + F.pad(
+        attention.out_proj.bias.expand(key.shape[-2], -1), (0, 0, 0, (heads - 1) * key.shape[-2])
+    ).to(values.dtype)
     return torch.bmm(weights.flatten(0, 1).transpose(1, 2), values.flatten(0, 1)).unflatten(0, weights.shape[:2])
 
 
-def _transform(transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def _transform(
+    transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor]:
     """Stock TwoWayTransformer. image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens (B, P, T, C), image (B, P, hw, C)."""
     tokens = points
     for layer in transformer.layers:
@@ -323,7 +327,9 @@ def _transform(transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, 
             query = (tokens + points).flatten(0, 1)
             tokens = tokens + layer.self_attn(query, query, tokens.flatten(0, 1)).view_as(tokens)
         tokens = layer.norm1(tokens)
-        tokens = layer.norm2(tokens + _tokens_read_image(layer.cross_attn_token_to_image, tokens + points, image, image_pe))
+        tokens = layer.norm2(
+            tokens + _tokens_read_image(layer.cross_attn_token_to_image, tokens + points, image, image_pe)
+        )
         tokens = layer.norm3(tokens + layer.mlp(tokens))
         read = _image_reads_tokens(layer.cross_attn_image_to_token, image, image_pe, tokens + points, tokens)
         image = layer.norm4(image + read)

@@ -36,17 +36,25 @@ CHANNELS = 5  # normal x, y, z as int8 / 127 (camera frame x right, y up, z to t
 
 def random_cameras(count: int, rng: np.random.Generator, published: bool = False) -> Cameras:
     """Cameras of the pipeline (distance 2, 60 degrees), unless `published` slightly off for a third of the shapes."""
-    elevation = np.where(rng.random(count) < 0.5, rng.uniform(-np.pi / 2, np.pi / 2, count), rng.normal(0, np.pi / 5, count))
+    elevation = np.where(
+        rng.random(count) < 0.5, rng.uniform(-np.pi / 2, np.pi / 2, count), rng.normal(0, np.pi / 5, count)
+    )
     azimuth = rng.uniform(0, 2 * np.pi, count)
     radius, fov = 2.0, np.pi / 3
     if not published and rng.random() < 1 / 3:
         radius, fov = rng.uniform(1.7, 2.6), fov * rng.uniform(0.85, 1.1)
-    return orbit_cameras(torch.from_numpy(elevation).float(), torch.from_numpy(azimuth).float(), radius=float(radius),
-                         fov_y=float(fov), size=(VIEW_SIZE, VIEW_SIZE))
+    return orbit_cameras(
+        torch.from_numpy(elevation).float(),
+        torch.from_numpy(azimuth).float(),
+        radius=float(radius),
+        fov_y=float(fov),
+        size=(VIEW_SIZE, VIEW_SIZE),
+    )
 
 
-def shape_views(mesh: Mesh, part: np.ndarray, group: np.ndarray, count: int, rng: np.random.Generator,
-                published: bool = False) -> np.ndarray:
+def shape_views(
+    mesh: Mesh, part: np.ndarray, group: np.ndarray, count: int, rng: np.random.Generator, published: bool = False
+) -> np.ndarray:
     """Views of one labelled mesh, (count, 224, 224, 5) uint8 as described at CHANNELS.
 
     part, group: (F,) int labels from 0; at most 255 parts. One shape in five is given smooth normals, unless `published`.
@@ -70,7 +78,9 @@ def camera_normals(mesh: Mesh, cameras: Cameras, raster: Rasterization, smooth: 
         normals = torch.from_numpy(mesh.face_normals)[raster.face_ids.clamp_min(0)]
     _, directions = cameras.rays()
     normals = torch.where((normals * directions).sum(-1, keepdim=True) > 0, -normals, normals)
-    normals = torch.einsum("bhwi,bji->bhwj", normals, cameras.world_to_camera[:, :3, :3]) * torch.tensor([1.0, -1.0, -1.0])
+    normals = torch.einsum("bhwi,bji->bhwj", normals, cameras.world_to_camera[:, :3, :3]) * torch.tensor(
+        [1.0, -1.0, -1.0]
+    )
     return normals * raster.covered[..., None]
 
 
@@ -149,7 +159,9 @@ def families_without(left_out: tuple[str, ...]) -> tuple[str, ...] | None:
 def views_of_seed(seed: int, count: int, families: tuple[str, ...] | None = None) -> np.ndarray:
     """Views (count, 224, 224, 5) of the shape of a seed, from random cameras that the seed fixes too."""
     shape = random_shape(seed, families)
-    return shape_views(Mesh(shape.vertices, shape.faces), shape.part, shape.group, count, np.random.default_rng([7, seed]))
+    return shape_views(
+        Mesh(shape.vertices, shape.faces), shape.part, shape.group, count, np.random.default_rng([7, seed])
+    )
 
 
 def stored_views(directory: Path, seed: int, count: int, families: tuple[str, ...] | None = None) -> np.ndarray:

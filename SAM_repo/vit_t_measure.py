@@ -70,23 +70,40 @@ def measure(sam: Sam, clicks: ClickSet, device: torch.device, batch: int = 8, se
         part = slice(start, start + batch)
         with fast_autocast(device):
             embedding = sam.image_encoder(normalise(sam, clicks.images[part].to(device)))
-            for name, value in _measure_batch(sam, embedding, clicks.points[part].to(device), clicks.masks[part].to(device),
-                                              clicks.fine[part].to(device), generator).items():
+            for name, value in _measure_batch(
+                sam,
+                embedding,
+                clicks.points[part].to(device),
+                clicks.masks[part].to(device),
+                clicks.fine[part].to(device),
+                generator,
+            ).items():
                 columns.setdefault(name, []).append(value.cpu())
     values = {name: torch.cat(parts) for name, parts in columns.items()}
     small = values["area"] < SMALL_AREA
     three = values["ious"]
-    return dict(
-        mask0=float(three[:, 0].mean()), mask1=float(three[:, 1].mean()), mask2=float(three[:, 2].mean()),
-        oracle=float(three.max(1).values.mean()), best_predicted=float(three.gather(1, values["scores"].argmax(1)[:, None]).mean()),
-        fine=float(values["fine"].mean()), small=float(three[small, 0].mean()), two_clicks=float(values["second"].mean()), three_clicks=float(values["third"].mean()),
-        score_error=float((values["scores"][:, 0] - three[:, 0]).abs().mean()), score_bias=float((values["scores"][:, 0] - three[:, 0]).mean()),
-        missed=float(values["missed"].median()), spilled=float(values["spilled"].median()), clicks=float(len(three)), small_clicks=float(small.sum()),
-    )
+    return {
+        "mask0": float(three[:, 0].mean()),
+        "mask1": float(three[:, 1].mean()),
+        "mask2": float(three[:, 2].mean()),
+        "oracle": float(three.max(1).values.mean()),
+        "best_predicted": float(three.gather(1, values["scores"].argmax(1)[:, None]).mean()),
+        "fine": float(values["fine"].mean()),
+        "small": float(three[small, 0].mean()),
+        "two_clicks": float(values["second"].mean()),
+        "three_clicks": float(values["third"].mean()),
+        "score_error": float((values["scores"][:, 0] - three[:, 0]).abs().mean()),
+        "score_bias": float((values["scores"][:, 0] - three[:, 0]).mean()),
+        "missed": float(values["missed"].median()),
+        "spilled": float(values["spilled"].median()),
+        "clicks": float(len(three)),
+        "small_clicks": float(small.sum()),
+    }
 
 
-def _measure_batch(sam: Sam, embedding: Tensor, points: Tensor, masks: Tensor, fine: Tensor,
-                   generator: torch.Generator) -> dict[str, Tensor]:
+def _measure_batch(
+    sam: Sam, embedding: Tensor, points: Tensor, masks: Tensor, fine: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Columns of `measure`, one row a click."""
     points, truth = points[:, :, None], masks.flatten(0, 1).float()
     labels = torch.ones(points.shape[:3], dtype=torch.long, device=points.device)
@@ -94,8 +111,14 @@ def _measure_batch(sam: Sam, embedding: Tensor, points: Tensor, masks: Tensor, f
     full = upsample(logits[:, :, 1:].flatten(0, 1), masks.shape[-1])
     ious = hard_iou(full, truth[:, None].expand_as(full))
     area, hit = truth.flatten(1).sum(1), ((full[:, 0] > 0) & (truth > 0)).flatten(1).sum(1)
-    columns = dict(ious=ious, fine=hard_iou(full[:, 1:2], fine.flatten(0, 1)[:, None].float())[:, 0], scores=scores[:, :, 1:].flatten(0, 1), area=area, missed=1 - hit / area,
-                   spilled=((full[:, 0] > 0).flatten(1).sum(1) - hit) / area)
+    columns = {
+        "ious": ious,
+        "fine": hard_iou(full[:, 1:2], fine.flatten(0, 1)[:, None].float())[:, 0],
+        "scores": scores[:, :, 1:].flatten(0, 1),
+        "area": area,
+        "missed": 1 - hit / area,
+        "spilled": ((full[:, 0] > 0).flatten(1).sum(1) - hit) / area,
+    }
     current = logits[:, :, 1:2]
     for name in ("second", "third"):
         xy, label = corrective_clicks(full[:, 0], truth, generator)

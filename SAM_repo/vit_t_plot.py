@@ -34,8 +34,14 @@ def plot_curve(log: Path, measured: Path, output: Path) -> None:
     right.plot(images, [float(row["iou0"]) for row in rows], color="#bbbbbb", linewidth=1, label="training batches")
     for name in dict.fromkeys(row["set"] for row in sets):
         of_set = [row for row in sets if row["set"] == name]
-        right.plot([int(row["images"]) / 1000 for row in of_set], [float(row["mask0"]) for row in of_set], "o-", markersize=4,
-                   color=COLORS.get(name), label=TITLES.get(name, name))
+        right.plot(
+            [int(row["images"]) / 1000 for row in of_set],
+            [float(row["mask0"]) for row in of_set],
+            "o-",
+            markersize=4,
+            color=COLORS.get(name),
+            label=TITLES.get(name, name),
+        )
     right.set(xlabel="thousand images", ylabel="IoU of mask 0 after one click", ylim=(0, 1))
     right.legend(frameon=False)
     for row in (r for r, before in zip(rows[1:], rows) if r["size"] != before["size"]):

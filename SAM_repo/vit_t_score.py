@@ -60,7 +60,9 @@ class ScoreData:
 
     @staticmethod
     def joined(parts: list[ScoreData]) -> ScoreData:
-        return ScoreData(*(torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "ious", "clicks", "shapes")))
+        return ScoreData(
+            *(torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "ious", "clicks", "shapes"))
+        )
 
     def __getitem__(self, rows: Tensor) -> ScoreData:
         return ScoreData(self.tokens[rows], self.ious[rows], self.clicks[rows], self.shapes[rows])
@@ -75,12 +77,18 @@ def score_data(sam: Sam, seed: int, config: ScoreConfig, device: torch.device) -
     """
     rng, generator = np.random.default_rng([11, seed]), torch.Generator().manual_seed(seed)
     shape, published = random_shape(seed), bool(rng.random() < config.published)
-    views = shape_views(Mesh(shape.vertices, shape.faces), shape.part, shape.group, config.views, rng, published=published)
+    views = shape_views(
+        Mesh(shape.vertices, shape.faces), shape.part, shape.group, config.views, rng, published=published
+    )
     batch = make_batch(views, config.prompts, VIEW_SIZE, rng, published=published)
-    truth = [(labels[:, None] == ids[..., None, None]).float().to(device).flatten(0, 1)
-             for labels, ids in ((batch.group, batch.group_id), (batch.part, batch.part_id))]
+    truth = [
+        (labels[:, None] == ids[..., None, None]).float().to(device).flatten(0, 1)
+        for labels, ids in ((batch.group, batch.group_id), (batch.part, batch.part_id))
+    ]
     tokens: list[Tensor] = []
-    hook = sam.mask_decoder.iou_prediction_head.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].float().flatten(0, 1)))
+    hook = sam.mask_decoder.iou_prediction_head.register_forward_pre_hook(
+        lambda _, inputs: tokens.append(inputs[0].float().flatten(0, 1))
+    )
     ious = []
     try:
         with fast_autocast(device):
@@ -103,8 +111,12 @@ def score_data(sam: Sam, seed: int, config: ScoreConfig, device: torch.device) -
     finally:
         hook.remove()
     rows = len(wanted)
-    return ScoreData(torch.cat(tokens).cpu(), torch.cat(ious).cpu(), torch.arange(1, ROUNDS + 1).repeat_interleave(rows),
-                     torch.full((rows * ROUNDS,), seed))
+    return ScoreData(
+        torch.cat(tokens).cpu(),
+        torch.cat(ious).cpu(),
+        torch.arange(1, ROUNDS + 1).repeat_interleave(rows),
+        torch.full((rows * ROUNDS,), seed),
+    )
 
 
 def fit_head(head: nn.Module, data: ScoreData, config: ScoreConfig) -> tuple[nn.Module, dict[str, float]]:
@@ -143,5 +155,9 @@ def head_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
     """Mean absolute error of the three masks' predicted IoU after one click and after more, of mask 0 alone, and its bias."""
     difference = head(data.tokens).float() - data.ious
     one = data.clicks == 1
-    return dict(one_click=float(difference[one, 1:].abs().mean()), more_clicks=float(difference[~one, 1:].abs().mean()),
-                mask0=float(difference[one, 1].abs().mean()), mask0_bias=float(difference[one, 1].mean()))
+    return {
+        "one_click": float(difference[one, 1:].abs().mean()),
+        "more_clicks": float(difference[~one, 1:].abs().mean()),
+        "mask0": float(difference[one, 1].abs().mean()),
+        "mask0_bias": float(difference[one, 1].mean()),
+    }

@@ -85,8 +85,9 @@ def auxiliary_loss(heads: AuxiliaryHeads, embedding: Tensor, batch: Batch) -> Te
     return loss + 0.5 * (cosine * weight).sum() / weight.sum().clamp_min(1)
 
 
-def affinity_loss(heads: AuxiliaryHeads, embedding: Tensor, part: Tensor, views: int, generator: torch.Generator,
-                  samples: int = 96) -> Tensor:
+def affinity_loss(
+    heads: AuxiliaryHeads, embedding: Tensor, part: Tensor, views: int, generator: torch.Generator, samples: int = 96
+) -> Tensor:
     """Same part close, other parts far, within a view and across the views of one shape.
 
     embedding (B, C, h, w), part (B, H, W) with ids shared by `views` consecutive images. Cosine similarities become logits; the two
@@ -103,7 +104,9 @@ def affinity_loss(heads: AuxiliaryHeads, embedding: Tensor, part: Tensor, views:
         similarity = features @ features.transpose(1, 2)
     logits = heads.likeness[0].exp() * (similarity - heads.likeness[1])
     same = (labels[:, :, None] == labels[:, None, :]).float()
-    valid = ((labels > 0)[:, :, None] & (labels > 0)[:, None, :]).float() * (1 - torch.eye(views * samples, device=labels.device))
+    valid = ((labels > 0)[:, :, None] & (labels > 0)[:, None, :]).float() * (
+        1 - torch.eye(views * samples, device=labels.device)
+    )
     loss = F.binary_cross_entropy_with_logits(logits, same, reduction="none")
     positive, negative = valid * same, valid * (1 - same)
     return (loss * positive).sum() / positive.sum().clamp_min(1) + (loss * negative).sum() / negative.sum().clamp_min(1)
@@ -122,7 +125,12 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float, spill: Tensor) -> 
     x, t = logits.flatten(2), target.flatten(2)
     softplus, probability = F.softplus(x), torch.sigmoid(x)
     area, pixels = t.sum(-1), x.shape[-1]
-    all_negative, t_softplus, t_x, inside = softplus.sum(-1), (t * softplus).sum(-1), (t * x).sum(-1), (t * probability).sum(-1)
+    all_negative, t_softplus, t_x, inside = (
+        softplus.sum(-1),
+        (t * softplus).sum(-1),
+        (t * x).sum(-1),
+        (t * probability).sum(-1),
+    )
     missed = t_softplus - t_x  # sum of -t log p
     spilled = all_negative - t_softplus  # sum of -(1 - t) log(1 - p)
     plain = (2 * (1 - spill) * missed + 2 * spill * spilled) / (area + 0.003 * pixels)
@@ -180,8 +188,9 @@ class StepResult:
     parts: dict[str, float]
 
 
-def training_loss(sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainConfig, balance: float,
-                  generator: torch.Generator) -> StepResult:
+def training_loss(
+    sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainConfig, balance: float, generator: torch.Generator
+) -> StepResult:
     """Two rounds of prompts on one batch: a click, then a corrective click on some of the prompts.
 
     Two thirds of the second rounds aim at the group, the others at the part; most see the first round's mask; sometimes a third click follows.
@@ -199,7 +208,9 @@ def training_loss(sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainCo
     group = soft_masks(batch.group, batch.group_id, mask_size)
     logits, scores = decode_prompts(sam, embedding, points, labels)
     target = torch.stack([group, group, part, group], dim=2)
-    first, first_score, first_iou = prompt_loss(logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance)
+    first, first_score, first_iou = prompt_loss(
+        logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance
+    )
 
     chosen = slice(0, config.corrected)
     points, labels, part, group = points[:, chosen], labels[:, chosen], part[:, chosen], group[:, chosen]
@@ -208,7 +219,7 @@ def training_loss(sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainCo
     current = logits[:, chosen, 1].detach()
     use_previous = torch.rand((), generator=generator).item() < 0.7
     third = torch.rand((), generator=generator).item() < 0.2
-    for last in ([False, True] if third else [True]):
+    for last in [False, True] if third else [True]:
         xy, label = corrective_clicks(current.flatten(0, 1), wanted.flatten(0, 1), generator)
         xy = (xy + 0.5) * (size / mask_size) - 0.5
         points = torch.cat([points, xy.view(*points.shape[:2], 1, 2)], dim=2)
@@ -218,11 +229,23 @@ def training_loss(sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainCo
             logits, scores = decode_prompts(sam, embedding, points, labels, previous)
         current = logits[:, :, 1].detach()
     target = torch.stack([wanted, wanted, part, wanted], dim=2)
-    second, second_score, second_iou = prompt_loss(logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance)
+    second, second_score, second_iou = prompt_loss(
+        logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance
+    )
 
     loss = first + 0.5 * second + first_score + 0.5 * second_score + 0.3 * affinity + 0.3 * auxiliary
-    values = dict(loss=loss, first=first, second=second, score=first_score, affinity=affinity, auxiliary=auxiliary,
-                  iou0=first_iou[:, 1].mean(), iou1=first_iou[:, 2].mean(), iou2=first_iou[:, 3].mean(), iou0_second=second_iou[:, 1].mean())
+    values = {
+        "loss": loss,
+        "first": first,
+        "second": second,
+        "score": first_score,
+        "affinity": affinity,
+        "auxiliary": auxiliary,
+        "iou0": first_iou[:, 1].mean(),
+        "iou1": first_iou[:, 2].mean(),
+        "iou2": first_iou[:, 3].mean(),
+        "iou0_second": second_iou[:, 1].mean(),
+    }
     return StepResult(loss, {k: float(v.detach()) for k, v in values.items()})
 
 
@@ -251,7 +274,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates for weight matrices (convolutions flattened), scaled to the size of Adam's updates."""
 
     def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
-        super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -271,10 +294,14 @@ def build_optimisers(sam: Sam, heads: AuxiliaryHeads, config: TrainConfig) -> li
     hidden, rest = [], []
     for name, parameter in sam.named_parameters():
         inner = name.startswith(("image_encoder.", "mask_decoder.transformer.")) and not name.startswith(
-            ("image_encoder.stem.", "image_encoder.position."))
+            ("image_encoder.stem.", "image_encoder.position.")
+        )
         (hidden if inner and parameter.ndim >= 2 else rest).append(parameter)
     rest += list(heads.parameters())
-    return [Muon(hidden, config.lr, config.weight_decay), torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0)]
+    return [
+        Muon(hidden, config.lr, config.weight_decay),
+        torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
 
 
 def learning_rate(config: TrainConfig, step: int, fraction: float) -> float:

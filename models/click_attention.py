@@ -21,7 +21,9 @@ class InteractiveAttention(nn.Module):
         self.W_Vp = nn.Linear(dim, dim)
         self.W_Vn = nn.Linear(dim, dim)
 
-    def forward(self, features: Tensor, click_features: Tensor, positive: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, click_features: Tensor, positive: Tensor, present: Tensor | None = None
+    ) -> Tensor:
         """Conditioned features of N vertices.
 
         features        (..., N, d) of the vertices
@@ -35,8 +37,10 @@ class InteractiveAttention(nn.Module):
     def keys_values(self, click_features: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (..., C, d) of the clicks."""
         kind = positive[..., None]
-        return (torch.where(kind, self.W_Kp(click_features), self.W_Kn(click_features)),
-                torch.where(kind, self.W_Vp(click_features), self.W_Vn(click_features)))
+        return (
+            torch.where(kind, self.W_Kp(click_features), self.W_Kn(click_features)),
+            torch.where(kind, self.W_Vp(click_features), self.W_Vn(click_features)),
+        )
 
     def weights(self, queries: Tensor, keys: Tensor, present: Tensor | None = None) -> Tensor:
         """Softmax weights (..., N, C) of every vertex over the clicks, in float32 at least."""

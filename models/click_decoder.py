@@ -38,6 +38,6 @@ def initialize(module: nn.Module, generator: torch.Generator | None) -> None:
     """PyTorch's own initialisation of every Linear in `module`, drawn from `generator`."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            bound = layer.in_features ** -0.5
+            bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -32,8 +32,14 @@ class ClickNetwork(nn.Module):
         """Plain values that `build_network` makes the same network from."""
         return self.decoder.config.to_dict() if self.uses_geometry else {}
 
-    def forward(self, features: Tensor, click_features: Tensor, positive: Tensor, present: Tensor | None = None,
-                geometry: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        click_features: Tensor,
+        positive: Tensor,
+        present: Tensor | None = None,
+        geometry: Tensor | None = None,
+    ) -> Tensor:
         """Logits (..., N, 2) of N vertices for C clicks.
 
         features (..., N, 256), click_features (..., C, 256) of the clicked vertices, positive (..., C) bool,
@@ -46,7 +52,9 @@ class ClickNetwork(nn.Module):
         return self.decoder.logits(torch.cat([part.to(conditioned.dtype) for part in parts], dim=-1))
 
 
-def build_network(architecture: str, config: dict | None = None, generator: torch.Generator | None = None) -> ClickNetwork:
+def build_network(
+    architecture: str, config: dict | None = None, generator: torch.Generator | None = None
+) -> ClickNetwork:
     """A network initialised from `generator`; UserError for an unknown architecture or configuration."""
     if architecture == "published":
         decoder: ClickDecoder = ClickDecoder()
@@ -54,9 +62,13 @@ def build_network(architecture: str, config: dict | None = None, generator: torc
         try:
             decoder = GeometricDecoder(GeometricConfig(**(config or {})))
         except TypeError as error:
-            raise UserError(f"the decoder's configuration {config} is not one this program knows; train the decoder again") from error
+            raise UserError(
+                f"the decoder's configuration {config} is not one this program knows; train the decoder again"
+            ) from error
     else:
-        raise UserError(f"unknown decoder architecture '{architecture}'; this program knows {' and '.join(ARCHITECTURES)}")
+        raise UserError(
+            f"unknown decoder architecture '{architecture}'; this program knows {' and '.join(ARCHITECTURES)}"
+        )
     network = ClickNetwork(architecture, InteractiveAttention(), decoder)
     initialize(network, generator)
     return network

@@ -46,7 +46,7 @@ class FeatureField(nn.Module):
         self.mlp = nn.Sequential(*layers)
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):  # PyTorch's own initialisation, drawn from the given generator
-                bound = layer.in_features ** -0.5
+                bound = layer.in_features**-0.5
                 nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 

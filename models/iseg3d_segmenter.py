@@ -45,7 +45,9 @@ class PointSegmenter:
         self.mesh, self.num_vertices, self.cloud = mesh, mesh.num_vertices, cloud
         self.carrier = Carrier(mesh, cloud)
 
-    def select_points(self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None) -> np.ndarray:
+    def select_points(
+        self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None
+    ) -> np.ndarray:
         """(N,) in [0, 1] or bool for positive (P,) and negative (Q,) clicks on points; granularity as in `segment`."""
         raise NotImplementedError
 
@@ -96,7 +98,9 @@ class EmbeddingSegmenter(PointSegmenter):
         super().__init__(mesh, cloud)
         self.annotator = annotator
 
-    def select_points(self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None) -> np.ndarray:
+    def select_points(
+        self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None
+    ) -> np.ndarray:
         factor = 1.0 if granularity is None else WIDEST ** (2 * min(max(granularity, 0.0), 1.0) - 1)
         return self.annotator.annotate(positives, negatives, factor)
 
@@ -109,8 +113,15 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
     Raises UserError if the weights are missing, damaged, or of another kind of network.
     """
 
-    def __init__(self, mesh: Mesh, weights: str | Path = WEIGHTS, device: torch.device | str = "cpu", points: int = POINTS, seed: int = 0,
-                 settings: AnnotationSettings = AnnotationSettings()) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        weights: str | Path = WEIGHTS,
+        device: torch.device | str = "cpu",
+        points: int = POINTS,
+        seed: int = 0,
+        settings: AnnotationSettings = AnnotationSettings(),
+    ) -> None:
         network = load_network(weights, "embedding").to(device)
         cloud = sample_cloud(mesh, points, seed)
         self.online = OnlineEmbedding(network, cloud, settings)
@@ -139,14 +150,20 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
 def load_network(path: str | Path, kind: str) -> PointNet2:
     """The network of a kind (`utils.iseg3d.training.KINDS`) in float32; UserError if the file cannot be used."""
     held = load_torch(path, what=f"{kind} network of iSeg3D")
-    remedy = "train it again: iseg3d.py --mode train" if Path(path).parent != WEIGHTS.parent else "restore it with: git checkout -- models/weights"
+    remedy = (
+        "train it again: iseg3d.py --mode train"
+        if Path(path).parent != WEIGHTS.parent
+        else "restore it with: git checkout -- models/weights"
+    )
     try:
         if not isinstance(held, dict):
             raise TypeError("a network of iSeg3D is a dictionary")
         if held["settings"]["kind"] != kind:
             raise UserError(f"{path} holds a network of the kind {held['settings']['kind']}, not {kind}")
         network = PointNet2(PointNet2Config.from_dict(held["config"]))
-        network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in held["network"].items()})
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in held["network"].items()}
+        )
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} does not hold a network of iSeg3D of this version; {remedy}") from error
     return network.eval()

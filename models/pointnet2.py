@@ -6,6 +6,7 @@ being the same after a rotation, serves every training step and every step of on
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 
 import torch
@@ -40,8 +41,10 @@ class PointNet2Config:
     @classmethod
     def from_dict(cls, values: dict) -> PointNet2Config:
         """The inverse of `to_dict`; lists become tuples."""
+
         def frozen(value):
             return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+
         return cls(**{key: frozen(value) for key, value in values.items()})
 
 
@@ -97,17 +100,32 @@ class Plan:
             starts = torch.tensor([0, *sizes]).cumsum(0)[:-1].tolist()
             counts = [len(part.centers) for part in level]
             centers = torch.tensor([0, *counts]).cumsum(0)[:-1].tolist()
-            levels.append(Level(
-                torch.cat([part.centers.long() + start for part, start in zip(level, starts)]),
-                tuple(torch.cat([part.groups[k].long() + start for part, start in zip(level, starts)]) for k in range(len(level[0].groups))),
-                torch.cat([part.nearest.long() + start for part, start in zip(level, centers)]),
-                torch.cat([part.weights.float() for part in level])))
+            levels.append(
+                Level(
+                    torch.cat([part.centers.long() + start for part, start in zip(level, starts)]),
+                    tuple(
+                        torch.cat([part.groups[k].long() + start for part, start in zip(level, starts)])
+                        for k in range(len(level[0].groups))
+                    ),
+                    torch.cat([part.nearest.long() + start for part, start in zip(level, centers)]),
+                    torch.cat([part.weights.float() for part in level]),
+                )
+            )
             sizes = counts
         return cls(tuple(levels))
 
     def to(self, device: torch.device | str) -> Plan:
-        return Plan(tuple(Level(level.centers.to(device), tuple(g.to(device) for g in level.groups), level.nearest.to(device),
-                                level.weights.to(device)) for level in self.levels))
+        return Plan(
+            tuple(
+                Level(
+                    level.centers.to(device),
+                    tuple(g.to(device) for g in level.groups),
+                    level.nearest.to(device),
+                    level.weights.to(device),
+                )
+                for level in self.levels
+            )
+        )
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
@@ -130,7 +148,7 @@ class SharedLayers(nn.Module):
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         sizes = (channels, *widths)
-        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:]))
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in itertools.pairwise(sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -185,7 +203,9 @@ class PointNet2(nn.Module):
         super().__init__()
         self.config = config
         self.abstraction = nn.ModuleList()
-        sizes = [config.inputs]  # channels of every level; positions come in relative to the centres, absolute ones at the end
+        sizes = [
+            config.inputs
+        ]  # channels of every level; positions come in relative to the centres, absolute ones at the end
         for radii, widths in zip(config.radii, config.widths):
             self.abstraction.append(nn.ModuleList(Grouping(sizes[-1], widths) for _ in radii))
             sizes.append(len(radii) * widths[-1])
@@ -197,17 +217,30 @@ class PointNet2(nn.Module):
             width = config.propagated[depth]
             self.propagation.append(Propagation(above, below, width))
             above = width
-        self.head = nn.Sequential(nn.Linear(above, above, bias=False), nn.BatchNorm1d(above), nn.ReLU(), nn.Linear(above, config.outputs))
+        self.head = nn.Sequential(
+            nn.Linear(above, above, bias=False), nn.BatchNorm1d(above), nn.ReLU(), nn.Linear(above, config.outputs)
+        )
 
     def forward(self, points: Tensor, channels: Tensor, plan: Plan, clouds: int = 1) -> Tensor:
         """points (N, 3), channels (N, inputs) of `clouds` clouds of equal size one after the other -> (N, outputs) float32."""
         positions, features = [points], [channels]
         for level, scales, radii in zip(plan.levels, self.abstraction, self.config.radii):
-            features.append(torch.cat([scale(positions[-1], features[-1], level, group, radius)
-                                       for scale, group, radius in zip(scales, level.groups, radii)], dim=1))
+            features.append(
+                torch.cat(
+                    [
+                        scale(positions[-1], features[-1], level, group, radius)
+                        for scale, group, radius in zip(scales, level.groups, radii)
+                    ],
+                    dim=1,
+                )
+            )
             positions.append(positions[-1].index_select(0, level.centers))
         coarse = features[-1]
-        whole = self.overall(torch.cat([coarse, positions[-1].to(coarse.dtype)], dim=1)).view(clouds, -1, coarse.shape[1]).amax(dim=1)
+        whole = (
+            self.overall(torch.cat([coarse, positions[-1].to(coarse.dtype)], dim=1))
+            .view(clouds, -1, coarse.shape[1])
+            .amax(dim=1)
+        )
         carried = torch.cat([coarse, whole.repeat_interleave(len(coarse) // clouds, dim=0)], dim=1)
         for depth, layers in zip(reversed(range(len(plan.levels))), self.propagation):
             own = features[depth] if depth else torch.cat([channels, points], dim=1)

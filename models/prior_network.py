@@ -73,11 +73,15 @@ class PriorNetwork(nn.Module):
         self.config = config
         width = config.width
         self.static = nn.Linear(config.field + STATIC_CHANNELS, width)
-        self.static_layers = nn.ModuleList(GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.static_layers))
+        self.static_layers = nn.ModuleList(
+            GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.static_layers)
+        )
         self.static_norm = nn.LayerNorm(width)
         self.attention = InteractiveAttention(width)
         self.clicked = nn.Linear(2 * width + CLICK_CHANNELS, width)
-        self.click_layers = nn.ModuleList(GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.click_layers))
+        self.click_layers = nn.ModuleList(
+            GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.click_layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 3)
         self.quality = nn.Sequential(nn.Linear(3 * width + 4, width), nn.GELU(), nn.Linear(width, 1))
@@ -95,8 +99,9 @@ class PriorNetwork(nn.Module):
             hidden = layer(hidden, nodes)
         return self.static_norm(hidden[:, 0])
 
-    def forward(self, nodes: NodeTensors, encoded: Tensor, clicks: Tensor, positive: Tensor, present: Tensor,
-                channels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, nodes: NodeTensors, encoded: Tensor, clicks: Tensor, positive: Tensor, present: Tensor, channels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """B sets of up to C clicks: nodes clicked (B, C) int64, positive and present (B, C) bool, channels (B, N, CLICK_CHANNELS).
 
         Returns logits (B, 3, N), ascending along axis 1 (finer, default, coarser), and quality logits (B, 3).
@@ -117,10 +122,14 @@ class PriorNetwork(nn.Module):
         probability = logits.float().sigmoid()
         inside = probability * area
         unsure = (probability * (1 - probability)) * area
-        pooled = [torch.einsum("bkn,bnw->bkw", weight / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6), hidden.float())
-                  for weight in (inside, (1 - probability) * area, unsure)]
+        pooled = [
+            torch.einsum("bkn,bnw->bkw", weight / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6), hidden.float())
+            for weight in (inside, (1 - probability) * area, unsure)
+        ]
         share = inside.sum(dim=-1, keepdim=True)
         doubt = unsure.sum(dim=-1, keepdim=True) / share.clamp(min=1e-4)
         hard = (inside * (probability > 0.5)).sum(dim=-1, keepdim=True) / share.clamp(min=1e-4)
         count = clicks.float().add(1).log()[:, None, None].expand_as(share)
-        return self.quality(torch.cat([*pooled, share.clamp(min=1e-4).log(), doubt.clamp(max=4), hard, count], dim=-1))[..., 0]
+        return self.quality(torch.cat([*pooled, share.clamp(min=1e-4).log(), doubt.clamp(max=4), hard, count], dim=-1))[
+            ..., 0
+        ]

@@ -33,7 +33,10 @@ REFINED = "refined prior"  # kind of a checkpoint
 ASKED_TOGETHER = 16  # clicks that the votes come from
 HELD_ANSWERS = 64
 TRUSTED = 0.8  # agreement of the votes from which on corrections of an answer are local: near the correcting click, within ...
-REACH, NEAREST = 3.0, 0.02  # ... so many times its distance from the border that it moves, and at least this (the object has radius 1)
+REACH, NEAREST = (
+    3.0,
+    0.02,
+)  # ... so many times its distance from the border that it moves, and at least this (the object has radius 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +65,33 @@ class PriorSegmenter:
     Raises UserError if the weights are missing, damaged, or of another teacher.
     """
 
-    def __init__(self, mesh: Mesh, teacher: Teacher, cache_dir: str | Path | None = None, weights: str | Path = WEIGHTS,
-                 without: tuple[str, ...] | None = None, views: int = VIEWS, voters: int | None = None) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        teacher: Teacher,
+        cache_dir: str | Path | None = None,
+        weights: str | Path = WEIGHTS,
+        without: tuple[str, ...] | None = None,
+        views: int = VIEWS,
+        voters: int | None = None,
+    ) -> None:
         self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
         self.network, held = load_prior(weights)
         self.without = tuple(held.get("left_out", ()) if without is None else without)
         check_teacher(held, teacher)
         if held.get("mesh_digest") not in (None, mesh.digest):
-            raise UserError(f"{weights} was refined on another mesh than {mesh.path}; give that mesh, or refine the prior on this one")
+            raise UserError(
+                f"{weights} was refined on another mesh than {mesh.path}; give that mesh, or refine the prior on this one"
+            )
         self.patches = Patches(mesh)
         self.cache_dir, self.voters = cache_dir, VOTERS if voters is None else voters
         self._weights = digest(Path(weights).read_bytes())
-        self.views = self._cached("prior_views", (views,), lambda: NodeViews.render(self.patches, teacher, views).to_arrays(),
-                                  lambda arrays: NodeViews.from_arrays(self.patches, teacher, arrays))
+        self.views = self._cached(
+            "prior_views",
+            (views,),
+            lambda: NodeViews.render(self.patches, teacher, views).to_arrays(),
+            lambda arrays: NodeViews.from_arrays(self.patches, teacher, arrays),
+        )
         features = self.views.features(held["field_components"].float(), held["field_mean"].float())
         self.nodes = NodeTensors.of(self.patches.graph, features, self.views.seen)
         self.borders = Borders(self.patches)
@@ -91,14 +108,24 @@ class PriorSegmenter:
             self.encoded = self.network.encode(self.nodes, self.without)
         self._held: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._answers: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self.votes = self._cached("prior_votes", (len(self.views.cameras), self.voters, self._weights, self.without),
-                                  self._ask_around, lambda arrays: Votes(**arrays)) if self.voters else None
+        self.votes = (
+            self._cached(
+                "prior_votes",
+                (len(self.views.cameras), self.voters, self._weights, self.without),
+                self._ask_around,
+                lambda arrays: Votes(**arrays),
+            )
+            if self.voters
+            else None
+        )
 
     def _cached(self, name: str, settings: tuple, make: Callable[[], dict[str, np.ndarray]], restore: Callable):
         """What `restore` makes of the arrays that `make` gives, or that an earlier run with these settings kept."""
         if self.cache_dir is None:
             return restore(make())
-        identity = digest(self.mesh.digest, self.teacher.name, NODES, IMAGE_SIZE, self.patches.node, *map(str, settings))
+        identity = digest(
+            self.mesh.digest, self.teacher.name, NODES, IMAGE_SIZE, self.patches.node, *map(str, settings)
+        )
         path = Path(self.cache_dir) / f"{name}_{identity}.npz"
         if path.is_file():
             try:
@@ -118,11 +145,21 @@ class PriorSegmenter:
         for chunk in np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER)):
             distances, masks = (each.float() for each in self.clicks_on(chunk))
             clicks, sign = torch.from_numpy(chunk)[:, None], torch.ones((len(chunk), 1), dtype=torch.bool)
-            channels = torch.stack([self.nodes.click_channels(*one, self.without) for one in zip(clicks, sign, distances[:, None], masks[:, None])])
+            channels = torch.stack(
+                [
+                    self.nodes.click_channels(*one, self.without)
+                    for one in zip(clicks, sign, distances[:, None], masks[:, None])
+                ]
+            )
             answer, expected = self.network(self.nodes, self.encoded, clicks, sign, sign, channels)
             logits.append(answer.float().half().numpy())
             quality.append(expected.float().sigmoid().numpy())
-        return {"nodes": nodes, "logits": np.concatenate(logits), "quality": np.concatenate(quality), "area": self.nodes.area.numpy()}
+        return {
+            "nodes": nodes,
+            "logits": np.concatenate(logits),
+            "quality": np.concatenate(quality),
+            "area": self.nodes.area.numpy(),
+        }
 
     def clicks_on(self, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
         """What the network needs of single clicks in the middle of C nodes: distances (C, N, 2) and masks (C, N, 4), float16."""
@@ -131,7 +168,11 @@ class PriorSegmenter:
 
     def _masks(self, faces: np.ndarray) -> np.ndarray:
         """(C, N, 4) the teacher's masks of single clicks on fine faces; zeros if they are left out."""
-        return np.zeros((len(faces), len(self.nodes), 4), np.float32) if "masks" in self.without else self.views.click_masks(faces)
+        return (
+            np.zeros((len(faces), len(self.nodes), 4), np.float32)
+            if "masks" in self.without
+            else self.views.click_masks(faces)
+        )
 
     def leaving_out(self, *inputs: str) -> PriorSegmenter:
         """The same without further inputs, for measuring what they are worth; mesh, views and borders are shared."""
@@ -170,8 +211,11 @@ class PriorSegmenter:
     def _on_vertices(self, fine: np.ndarray, clicks: Clicks) -> np.ndarray:
         """(K, V) float32 means over the faces at each vertex, by area; clicked vertices on their side of 1/2."""
         corners, areas = self.patches.fine.faces, self.patches.areas
-        total = np.bincount(corners.ravel(), np.repeat(areas, 3), self.patches.fine.num_vertices)[:self.num_vertices]
-        rows = [np.bincount(corners.ravel(), np.repeat(areas * row, 3), self.patches.fine.num_vertices)[:self.num_vertices] for row in fine]
+        total = np.bincount(corners.ravel(), np.repeat(areas, 3), self.patches.fine.num_vertices)[: self.num_vertices]
+        rows = [
+            np.bincount(corners.ravel(), np.repeat(areas * row, 3), self.patches.fine.num_vertices)[: self.num_vertices]
+            for row in fine
+        ]
         result = np.stack(rows) / np.maximum(total, 1e-12)
         result[:, clicks.positives.numpy()] = np.maximum(result[:, clicks.positives.numpy()], 0.51)
         result[:, clicks.negatives.numpy()] = np.minimum(result[:, clicks.negatives.numpy()], 0.49)
@@ -208,7 +252,9 @@ class PriorSegmenter:
         if self.patches.fine is self.mesh:
             return fine.astype(np.float32)
         total = np.bincount(parent, areas, self.mesh.num_faces)
-        return (np.stack([np.bincount(parent, areas * row, self.mesh.num_faces) for row in fine]) / total).astype(np.float32)
+        return (np.stack([np.bincount(parent, areas * row, self.mesh.num_faces) for row in fine]) / total).astype(
+            np.float32
+        )
 
     # --- what both share -------------------------------------------------------------------------
 
@@ -235,7 +281,9 @@ class PriorSegmenter:
         selected[nodes] = True
         pairs = self.patches.graph.pairs
         pairs = pairs[selected[pairs].all(axis=1)]
-        touching = sp.csr_matrix((np.ones(len(pairs), dtype=bool), tuple(pairs.T)), shape=(len(selected), len(selected)))
+        touching = sp.csr_matrix(
+            (np.ones(len(pairs), dtype=bool), tuple(pairs.T)), shape=(len(selected), len(selected))
+        )
         return connected_components(touching, directed=False)[1][nodes]
 
     def _answer_in_order(self, faces: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -253,7 +301,7 @@ class PriorSegmenter:
             corrected, quality = self.answer_together(faces[:count], positive[:count])
             agrees = (logits[1] > 0) == positive[count - 1]
             if not agrees[self.patches.node[faces[count - 1]]] and agrees.any():
-                self._know(faces[count - 1:count])
+                self._know(faces[count - 1 : count])
                 away = self._held[int(faces[count - 1])][0][:, 0].astype(np.float32)
                 corrected = np.where(away <= REACH * away[agrees].min() + NEAREST, corrected, logits)
             logits = corrected
@@ -267,10 +315,14 @@ class PriorSegmenter:
         key = (tuple(faces.tolist()), tuple(positive.tolist()))
         if key not in self._answers:
             self._know(faces)
-            distances, masks = (torch.from_numpy(np.stack([self._held[int(face)][k] for face in faces])).float() for k in range(2))
+            distances, masks = (
+                torch.from_numpy(np.stack([self._held[int(face)][k] for face in faces])).float() for k in range(2)
+            )
             nodes, sign = torch.from_numpy(self.patches.node[faces]), torch.from_numpy(positive)
             channels = self.nodes.click_channels(nodes, sign, distances, masks, self.without)
-            logits, quality = self.network(self.nodes, self.encoded, nodes[None], sign[None], torch.ones_like(sign)[None], channels[None])
+            logits, quality = self.network(
+                self.nodes, self.encoded, nodes[None], sign[None], torch.ones_like(sign)[None], channels[None]
+            )
             answer = logits[0].float().numpy(), quality[0].float().sigmoid().numpy()
             if len(faces) == 1 and self.votes is not None:
                 self._answers[key] = self.votes.elect(int(nodes[0]), *answer)
@@ -286,7 +338,9 @@ class PriorSegmenter:
         if len(new):
             distances = self.patches.graph.distances_from(self.patches.node[new])
             masks = self._masks(new)
-            self._held |= {int(face): (distances[k].astype(np.float16), masks[k].astype(np.float16)) for k, face in enumerate(new)}
+            self._held |= {
+                int(face): (distances[k].astype(np.float16), masks[k].astype(np.float16)) for k, face in enumerate(new)
+            }
         for face in faces.tolist():
             self._held.move_to_end(face)
         while len(self._held) > max(HELD_CLICKS, len(faces)):
@@ -325,7 +379,11 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict]:
         network.load_state_dict({key: value.float() for key, value in held["weights"].items()})
         held["field_components"], held["field_mean"], held["teacher"]
     except (KeyError, TypeError, RuntimeError) as error:
-        remedy = "restore it with: git checkout -- models/weights" if Path(path) == WEIGHTS else "export it again: scripts/train_prior.py export"
+        remedy = (
+            "restore it with: git checkout -- models/weights"
+            if Path(path) == WEIGHTS
+            else "export it again: scripts/train_prior.py export"
+        )
         raise UserError(f"{path} does not hold a prior decoder of this version; {remedy}") from error
     return network.eval().requires_grad_(False), held
 
@@ -346,5 +404,7 @@ def check_teacher(held: dict, teacher: Teacher) -> None:
     """
     kind = held["teacher"].split("-")[0]
     if kind != teacher.name.split("-")[0]:
-        raise UserError(f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
-                        "or train a prior for this teacher with scripts/train_prior.py")
+        raise UserError(
+            f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
+            "or train a prior for this teacher with scripts/train_prior.py"
+        )

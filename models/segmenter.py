@@ -33,8 +33,9 @@ class Segmenter:
     fastest where the processor multiplies matrices of it; "auto" is bfloat16 there and float32 elsewhere.
     """
 
-    def __init__(self, network: ClickNetwork, features: Tensor, geometry: ClickGeometry | None = None,
-                 precision: str = "exact") -> None:
+    def __init__(
+        self, network: ClickNetwork, features: Tensor, geometry: ClickGeometry | None = None, precision: str = "exact"
+    ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
         if network.uses_geometry and geometry is None:
@@ -49,8 +50,14 @@ class Segmenter:
         self._prepare(features.to(self.device, once))
 
     @classmethod
-    def load(cls, checkpoint: str | Path, features: str | Path, mesh: Mesh, device: str | torch.device = "cpu",
-             precision: str = "exact") -> Segmenter:
+    def load(
+        cls,
+        checkpoint: str | Path,
+        features: str | Path,
+        mesh: Mesh,
+        device: str | torch.device = "cpu",
+        precision: str = "exact",
+    ) -> Segmenter:
         """The decoder at `checkpoint` on the field at `features` (`pred_f.pth`), released files or ours.
 
         Raises UserError if a file is missing or damaged, does not belong to `mesh`, or is of an unknown architecture.
@@ -74,8 +81,10 @@ class Segmenter:
         keys, shares = self._click_terms(clicks.to(self.device))
         size = CHUNK_ROWS[self.device.type]
         inputs, weight = self._click_inputs(len(keys), shares, geometry)
-        parts = [self._probability(slice(start, start + size), keys, inputs, weight)
-                 for start in range(0, self.num_vertices, size)]
+        parts = [
+            self._probability(slice(start, start + size), keys, inputs, weight)
+            for start in range(0, self.num_vertices, size)
+        ]
         return torch.cat(parts).cpu()
 
     @torch.inference_mode()
@@ -85,11 +94,11 @@ class Segmenter:
         features = decoder.standardized(features) if self.network.uses_geometry else features
         first, rest = decoder.mlp[0], list(decoder.mlp[1:-1])
         width = features.shape[1]
-        self._conditioned_weight = first.weight[:, width:2 * width]
+        self._conditioned_weight = first.weight[:, width : 2 * width]
         constant = linear(features, first.weight[:, :width], first.bias)
         if self.geometry is not None:
             split = 2 * width + self.geometry.static.shape[1]
-            constant += linear(self.geometry.static.to(self.device), first.weight[:, 2 * width:split])
+            constant += linear(self.geometry.static.to(self.device), first.weight[:, 2 * width : split])
             self._geometry_weight = first.weight[:, split:].to(self.dtype)
         self._features = features
         self._queries = attention.W_Q(features).to(self.dtype)
@@ -111,7 +120,7 @@ class Segmenter:
 
     def _probability(self, rows: slice, keys: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
         inputs = inputs[rows]
-        inputs[:, :len(keys)] = self.network.attention.weights(self._queries[rows], keys)
+        inputs[:, : len(keys)] = self.network.attention.weights(self._queries[rows], keys)
         logits = run_layers(torch.addmm(self._constant[rows], inputs, weight).relu_(), self._layers)
         return (logits[:, 1] - logits[:, 0]).to(torch.promote_types(logits.dtype, torch.float32)).sigmoid().float()
 

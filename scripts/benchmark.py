@@ -81,10 +81,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--meshes", type=Path, nargs="+", default=list(MESHES), metavar="FILE")
     parser.add_argument("--preset", choices=PRESETS, default="fast")
     parser.add_argument("--SAM", choices=TEACHERS, default="auto", help="teacher")
-    parser.add_argument("--random_weights", type=flag, default=False, metavar="0|1",
-                        help="give --SAM random weights, for timing without its checkpoint")
+    parser.add_argument(
+        "--random_weights",
+        type=flag,
+        default=False,
+        metavar="0|1",
+        help="give --SAM random weights, for timing without its checkpoint",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--work_dir", type=Path, help="where the stages write, starting over; default: a temporary folder")
+    parser.add_argument(
+        "--work_dir", type=Path, help="where the stages write, starting over; default: a temporary folder"
+    )
     parser.add_argument("--repeats", type=positive_int, default=21, help="of each query")
     parser.add_argument("--out", type=Path, metavar="JSON", help="also write the numbers here")
     parser.add_argument("--seed", type=int, default=0)
@@ -102,12 +109,21 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as stack:
         root = args.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="iseg-benchmark-")))
         for path, mesh in meshes:
-            run = Run(path, root / path.stem, path.stem, args.preset, args.SAM, str(device), seed=args.seed, overwrite=True)
+            run = Run(
+                path, root / path.stem, path.stem, args.preset, args.SAM, str(device), seed=args.seed, overwrite=True
+            )
             stages = [run_stage(*stage, args.random_weights) for stage in stages_of(run)]
             queries = query_costs(run, mesh, device, args.repeats)
             agreement = format_agreement(run, mesh, device)
-            results["meshes"].append({"mesh": path.stem, "vertices": mesh.num_vertices, "stages": [asdict(stage) for stage in stages],
-                                      "queries": [asdict(q) for q in queries], "agreement": asdict(agreement)})
+            results["meshes"].append(
+                {
+                    "mesh": path.stem,
+                    "vertices": mesh.num_vertices,
+                    "stages": [asdict(stage) for stage in stages],
+                    "queries": [asdict(q) for q in queries],
+                    "agreement": asdict(agreement),
+                }
+            )
     # The machine may be busier or cooler after the work: the mean of both is what it offered.
     results["matrix_rates_tflops"] = {name: [rates[name], after] for name, after in matrix_rates(device).items()}
     print(report(results))
@@ -125,11 +141,19 @@ def machine(device: torch.device) -> dict:
     processor = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         processor = names[0] if names else processor
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return {"processor": processor, "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "torch_threads": torch.get_num_threads(), "gpu": gpu, "python": platform.python_version(), "torch": torch.__version__}
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def matrix_rates(device: torch.device, side: int | None = None, seconds: float = 1.0) -> dict[str, float]:
@@ -158,10 +182,12 @@ def _timed(device: torch.device, work) -> float:
 
 def stages_of(run: Run) -> list[tuple[str, str, list[str]]]:
     """Title, script and arguments of each stage."""
-    return [("views", "encoder", run.encoder_arguments(training=False)),
-            ("feature field", "encoder", run.encoder_arguments(views=False)),
-            ("click supervision", "data_generation", run.click_arguments()),
-            ("decoder", "decoder", run.decoder_arguments())]
+    return [
+        ("views", "encoder", run.encoder_arguments(training=False)),
+        ("feature field", "encoder", run.encoder_arguments(views=False)),
+        ("click supervision", "data_generation", run.click_arguments()),
+        ("decoder", "decoder", run.decoder_arguments()),
+    ]
 
 
 def run_stage(title: str, script: str, arguments: list[str], random_weights: bool = False) -> StageCost:
@@ -221,22 +247,27 @@ def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> lis
             segmenters.append(Segmenter(network.to(device), features, precision=precision))
         for segmenter in segmenters:
             for count in CLICK_COUNTS:
-                earlier = vertices[:count - 1]
-                queries = [[*earlier, new] for new in vertices[max(CLICK_COUNTS):]]
+                earlier = vertices[: count - 1]
+                queries = [[*earlier, new] for new in vertices[max(CLICK_COUNTS) :]]
                 if segmenter.geometry is not None:
                     segmenter.geometry.distances.forget()
-                costs.append(query_cost(segmenter, [Clicks.from_lists(ids[0::2], ids[1::2]) for ids in queries], device))
+                costs.append(
+                    query_cost(segmenter, [Clicks.from_lists(ids[0::2], ids[1::2]) for ids in queries], device)
+                )
     return costs
 
 
 def format_agreement(run: Run, mesh: Mesh, device: torch.device, per_count: int = 20) -> Agreement:
     """How the selections (probability above 0.5) of the trained decoder in bfloat16 agree with those in float32."""
     vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + per_count).tolist()
-    exact, fast = (Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision) for precision in ("float32", "bfloat16"))
+    exact, fast = (
+        Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
+        for precision in ("float32", "bfloat16")
+    )
     shares = []
     for count in CLICK_COUNTS:
-        for new in vertices[max(CLICK_COUNTS):]:
-            ids = [*vertices[:count - 1], new]
+        for new in vertices[max(CLICK_COUNTS) :]:
+            ids = [*vertices[: count - 1], new]
             clicks = Clicks.from_lists(ids[0::2], ids[1::2])
             shares.append(float(((exact.segment(clicks) > 0.5) == (fast.segment(clicks) > 0.5)).float().mean()))
     return Agreement(len(shares), statistics.mean(shares), min(shares))
@@ -246,7 +277,13 @@ def query_cost(segmenter: Segmenter, queries: list[Clicks], device: torch.device
     """Median time of a query, from clicks to probabilities on the CPU; the first `WARM_UP` do not count."""
     times = [_timed(device, lambda: segmenter.segment(clicks)) for clicks in queries][WARM_UP:]
     name, clicks = str(segmenter.dtype).removeprefix("torch."), queries[0]
-    return QueryCost(segmenter.network.architecture, len(clicks), name, 1000 * statistics.median(times), matrix_flops(segmenter, clicks))
+    return QueryCost(
+        segmenter.network.architecture,
+        len(clicks),
+        name,
+        1000 * statistics.median(times),
+        matrix_flops(segmenter, clicks),
+    )
 
 
 def matrix_flops(segmenter: Segmenter, clicks: Clicks) -> int:
@@ -273,27 +310,48 @@ def report(results: dict) -> str:
     rates = results["matrix_rates_tflops"]
     mean = {name: statistics.mean(values) for name, values in rates.items()}
     where = results["machine"]
-    lines = ["", f"{where['gpu'] or where['processor']}, {where['cores']} cores, torch {where['torch']}, preset {results['preset']}",
-             "matrix products: " + "; ".join(f"{name} {values[0]:.2f} TFLOP/s before, {values[1]:.2f} after"
-                                             for name, values in rates.items()), ""]
+    lines = [
+        "",
+        f"{where['gpu'] or where['processor']}, {where['cores']} cores, torch {where['torch']}, preset {results['preset']}",
+        "matrix products: "
+        + "; ".join(f"{name} {values[0]:.2f} TFLOP/s before, {values[1]:.2f} after" for name, values in rates.items()),
+        "",
+    ]
     rows = []
     for entry in results["meshes"]:
         label = (entry["mesh"], f"{entry['vertices']:,}")
         for stage in entry["stages"]:
-            memory = f"{stage['memory_gib']:.2f} GiB" + (f" + {stage['gpu_memory_gib']:.2f} GiB GPU" if stage["gpu_memory_gib"] else "")
+            memory = f"{stage['memory_gib']:.2f} GiB" + (
+                f" + {stage['gpu_memory_gib']:.2f} GiB GPU" if stage["gpu_memory_gib"] else ""
+            )
             rows.append((*label, stage["stage"], f"{stage['seconds']:.1f}", memory))
         peak = max(stage["memory_gib"] for stage in entry["stages"])
-        rows.append((*label, "**together**", f"**{sum(s['seconds'] for s in entry['stages']):.1f}**", f"**{peak:.2f} GiB**"))
+        rows.append(
+            (*label, "**together**", f"**{sum(s['seconds'] for s in entry['stages']):.1f}**", f"**{peak:.2f} GiB**")
+        )
     lines += _table(TABLE_HEAD, rows)
     rows = []
     for entry in results["meshes"]:
         for query in entry["queries"]:
             limit = 1000 * query["flops"] / (mean[query["precision"]] * 1e12)
-            rows.append((entry["mesh"], f"{entry['vertices']:,}", query["architecture"], str(query["clicks"]), query["precision"],
-                         f"{query['milliseconds']:.1f}", f"{query['flops'] / 1e9:.2f}", f"{limit:.1f}",
-                         f"{query['milliseconds'] / limit:.2f}"))
-    agreements = [f"{entry['mesh']}: bfloat16 selects as float32 on {entry['agreement']['mean']:.2%} of the vertices "
-                  f"({entry['agreement']['queries']} queries, the worst {entry['agreement']['worst']:.2%})" for entry in results["meshes"]]
+            rows.append(
+                (
+                    entry["mesh"],
+                    f"{entry['vertices']:,}",
+                    query["architecture"],
+                    str(query["clicks"]),
+                    query["precision"],
+                    f"{query['milliseconds']:.1f}",
+                    f"{query['flops'] / 1e9:.2f}",
+                    f"{limit:.1f}",
+                    f"{query['milliseconds'] / limit:.2f}",
+                )
+            )
+    agreements = [
+        f"{entry['mesh']}: bfloat16 selects as float32 on {entry['agreement']['mean']:.2%} of the vertices "
+        f"({entry['agreement']['queries']} queries, the worst {entry['agreement']['worst']:.2%})"
+        for entry in results["meshes"]
+    ]
     return "\n".join([*lines, "", *_table(QUERY_HEAD, rows), "", *agreements, ""])
 
 

@@ -36,8 +36,13 @@ from utils.viewer.studio import Opened, Settings, Studio
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--vertices", type=positive_int, nargs="+", default=[1500, 5500, 11000, 25000, 100000],
-                        help="of the meshes; they have twice as many faces")
+    parser.add_argument(
+        "--vertices",
+        type=positive_int,
+        nargs="+",
+        default=[1500, 5500, 11000, 25000, 100000],
+        help="of the meshes; they have twice as many faces",
+    )
     parser.add_argument("--clicks", type=positive_int, default=15, help="on each mesh")
     parser.add_argument("--precision", choices=PRECISIONS, default="exact", help="of the decoder")
     return parser
@@ -62,8 +67,12 @@ def decoder(mesh: Mesh, precision: str) -> Segmenter:
 def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, float]:
     """Milliseconds from sending a click to holding the colours, of that inside the server, and of the decoder alone."""
     save_colored_mesh(folder / "mesh.ply", mesh, np.full((mesh.num_vertices, 3), 0.5))
-    studio = Studio(Settings(folder, folder / "mesh.ply", OutputFolder(folder / "out")),
-                    lambda loaded: Opened(decoder(loaded, precision), SegmenterNote("trained", "0"), "random weights"), None, port=0)
+    studio = Studio(
+        Settings(folder, folder / "mesh.ply", OutputFolder(folder / "out")),
+        lambda loaded: Opened(decoder(loaded, precision), SegmenterNote("trained", "0"), "random weights"),
+        None,
+        port=0,
+    )
     tab = Tab(studio.port)
     started = time.perf_counter()
     tab.painted(1)
@@ -91,23 +100,34 @@ def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, 
         decoder_busy.append(1000 * (time.process_time() - worked))
     tab.close()
     studio.stop()
-    return {"first": first, "total": statistics.median(total[2:]), "best": min(total[2:]), "inside": statistics.median(inside[2:]),
-            "busy": statistics.median(busy[2:]), "decoder": statistics.median(decoding),
-            "decoder_busy": statistics.median(decoder_busy)}
+    return {
+        "first": first,
+        "total": statistics.median(total[2:]),
+        "best": min(total[2:]),
+        "inside": statistics.median(inside[2:]),
+        "busy": statistics.median(busy[2:]),
+        "decoder": statistics.median(decoding),
+        "decoder_busy": statistics.median(decoder_busy),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     logging.getLogger("websockets").setLevel(logging.ERROR)
-    print("| vertices | faces | click to colours, median ms | best | in the server | of that the decoder | processor time | decoder's | "
-          "mesh shown after |")
+    print(
+        "| vertices | faces | click to colours, median ms | best | in the server | of that the decoder | processor time | decoder's | "
+        "mesh shown after |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for count in args.vertices:
         mesh = torus(count)
         with tempfile.TemporaryDirectory() as folder:
             found = measure(mesh, args.clicks, args.precision, Path(folder))
-        print(f"| {mesh.num_vertices:,} | {mesh.num_faces:,} | {found['total']:.0f} | {found['best']:.0f} | {found['inside']:.0f} | "
-              f"{found['decoder']:.0f} | {found['busy']:.0f} | {found['decoder_busy']:.0f} | {found['first']:.1f} s |", flush=True)
+        print(
+            f"| {mesh.num_vertices:,} | {mesh.num_faces:,} | {found['total']:.0f} | {found['best']:.0f} | {found['inside']:.0f} | "
+            f"{found['decoder']:.0f} | {found['busy']:.0f} | {found['decoder_busy']:.0f} | {found['first']:.1f} s |",
+            flush=True,
+        )
     return 0
 
 

@@ -19,6 +19,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import contextlib
+
 import data_generation
 import decoder
 import encoder
@@ -45,7 +47,14 @@ PROBE_STEPS = 8
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--meshes", type=Path, nargs="*", default=[], metavar="OBJ", help="with .seg and .json beside them, as in meshes/")
+    parser.add_argument(
+        "--meshes",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="OBJ",
+        help="with .seg and .json beside them, as in meshes/",
+    )
     parser.add_argument("--psb_dir", type=Path, help="the Princeton benchmark, for --ids")
     parser.add_argument("--ids", type=int, nargs="*", default=[], help="shapes of --psb_dir")
     parser.add_argument("--seconds", type=float, default=60.0, help="of processor time for each training")
@@ -78,7 +87,11 @@ def main(argv: list[str] | None = None) -> int:
         encoder.main(run.encoder_arguments())
         data_generation.main(run.click_arguments())
         for architecture, loss in product(ARCHITECTURES, ("lifted", "rendered")):
-            kept = args.work_dir / name / f"{architecture}_{loss}_{args.seconds:g}s_{args.threads}threads_seed{args.seed}.json"
+            kept = (
+                args.work_dir
+                / name
+                / f"{architecture}_{loss}_{args.seconds:g}s_{args.threads}threads_seed{args.seed}.json"
+            )
             if not kept.is_file():
                 segmenter, steps = train(run, mesh, architecture, loss, args)
                 save_json(kept, {"steps": steps, "iou": measure(segmenter, mesh, labels)})
@@ -106,12 +119,21 @@ def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Nam
         network = build_network(architecture, generator=generator)
         if network.uses_geometry:
             network.decoder.standardize(field)
-        training = DecoderTraining(network.to(device), torch.optim.Adam(network.parameters(), lr=settings.learning_rate), generator)
-        try:
-            decoder.run_training(training, field.to(device), mesh, samples, chosen, rasterizer, settings, None,
-                                 lambda: after_step(training))
-        except _TimeIsOver:
-            pass
+        training = DecoderTraining(
+            network.to(device), torch.optim.Adam(network.parameters(), lr=settings.learning_rate), generator
+        )
+        with contextlib.suppress(_TimeIsOver):
+            decoder.run_training(
+                training,
+                field.to(device),
+                mesh,
+                samples,
+                chosen,
+                rasterizer,
+                settings,
+                None,
+                lambda: after_step(training),
+            )
         return training
 
     if loss == "rendered":
@@ -140,7 +162,9 @@ def measure(segmenter: Segmenter, mesh: Mesh, labels: np.ndarray) -> list[list[f
     """IoU after each of five clicks, for every part."""
     graph, areas = FaceGraph(mesh), mesh.face_areas
     prepared = OnFaces(mesh, lambda clicks: segmenter.segment(clicks).numpy())
-    return [run_part(prepared, graph, areas, part, max(COUNTS), max(COUNTS), 0.9).iou for part in parts_of(labels, areas)]
+    return [
+        run_part(prepared, graph, areas, part, max(COUNTS), max(COUNTS), 0.9).iou for part in parts_of(labels, areas)
+    ]
 
 
 def _row(curves: list[list[float]]) -> str:
@@ -149,7 +173,10 @@ def _row(curves: list[list[float]]) -> str:
 
 def table(results: dict[str, dict]) -> str:
     """Markdown: means over all parts of all meshes."""
-    lines = ["| decoder, loss | steps (median) | " + " | ".join(f"IoU@{k}" for k in COUNTS) + " |", "|---" * (2 + len(COUNTS)) + "|"]
+    lines = [
+        "| decoder, loss | steps (median) | " + " | ".join(f"IoU@{k}" for k in COUNTS) + " |",
+        "|---" * (2 + len(COUNTS)) + "|",
+    ]
     for name, runs in results.items():
         curves = [curve for run in runs.values() for curve in run["iou"]]
         means = " | ".join(f"{np.mean([curve[k - 1] for curve in curves]):.3f}" for k in COUNTS)

@@ -78,7 +78,9 @@ class Iseg:
     def __init__(self, options: MethodOptions) -> None:
         self.options, teacher = options, options.teacher()
         settings = preset_digest(options.preset)
-        self.identity = f"iseg {options.preset} {settings} {teacher.name} {options.seed}" + (f" {_prior_identity()}" if options.preset == "refine" else "")
+        self.identity = f"iseg {options.preset} {settings} {teacher.name} {options.seed}" + (
+            f" {_prior_identity()}" if options.preset == "refine" else ""
+        )
         self.folder = options.work_dir / f"iseg_{options.preset}_{settings[:8]}_{teacher.name}_{options.seed}"
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> PreparedMethod:
@@ -95,8 +97,12 @@ class Iseg:
         clock.run("click supervision", lambda: data_generation.main(run.click_arguments()))
         clock.run("decoder training", lambda: decoder.main(run.decoder_arguments()))
         if not run.needs_field:
-            return _PreparedPrior(mesh, load_teacher("vit_t", device=choose_device(o.device)), run.decoder / run.checkpoint_name, clock)
-        segmenter = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, choose_device(o.device), "auto")
+            return _PreparedPrior(
+                mesh, load_teacher("vit_t", device=choose_device(o.device)), run.decoder / run.checkpoint_name, clock
+            )
+        segmenter = Segmenter.load(
+            run.decoder / run.checkpoint_name, run.features, mesh, choose_device(o.device), "auto"
+        )
         return _PreparedIseg(mesh, segmenter, clock)
 
 
@@ -126,8 +132,11 @@ class StageClock:
             raise UserError(f"{stage} did not finish; see above")
         if held is None or not held["done"]:
             whole = held is None
-            self.stages[stage] = {"done": True, "seconds": time.perf_counter() - wall if whole else None,
-                                  "cpu_seconds": time.process_time() - processor if whole else None}
+            self.stages[stage] = {
+                "done": True,
+                "seconds": time.perf_counter() - wall if whole else None,
+                "cpu_seconds": time.process_time() - processor if whole else None,
+            }
             save_json(self.path, self.stages)
 
     def total(self, key: str) -> float | None:
@@ -166,7 +175,9 @@ class _PreparedPrior:
         if clock is not None:
             ready = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
             totals = {key: clock.total(key) for key in ready}
-            self.seconds, self.cpu_seconds = (None if totals[key] is None else totals[key] + ready[key] for key in ready)
+            self.seconds, self.cpu_seconds = (
+                None if totals[key] is None else totals[key] + ready[key] for key in ready
+            )
 
     def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         return self.segmenter.segment_faces(faces, positive)
@@ -184,7 +195,9 @@ class OnPoints:
 
     def __init__(self, name: str, build: Callable[[Mesh], PointSegmenter], *depends_on: object) -> None:
         self.name, self.build = name, build
-        held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in depends_on]
+        held = [
+            value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in depends_on
+        ]
         self.identity = f"{name} {digest(*held)}"
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> _PreparedOnPoints:
@@ -202,20 +215,31 @@ class _PreparedOnPoints:
 def _iseg3d(options: MethodOptions) -> Method:
     from models.iseg3d_segmenter import WEIGHTS, Iseg3dSegmenter
 
-    return OnPoints("iseg3d", lambda mesh: Iseg3dSegmenter(mesh, device=choose_device(options.device), seed=options.seed), WEIGHTS, options.seed)
+    return OnPoints(
+        "iseg3d",
+        lambda mesh: Iseg3dSegmenter(mesh, device=choose_device(options.device), seed=options.seed),
+        WEIGHTS,
+        options.seed,
+    )
 
 
 def _fpfh(options: MethodOptions) -> Method:
     from utils.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, FpfhSegmenter
 
-    return OnPoints("fpfh", lambda mesh: FpfhSegmenter(mesh, options.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, options.seed)
+    return OnPoints(
+        "fpfh", lambda mesh: FpfhSegmenter(mesh, options.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, options.seed
+    )
 
 
 def _heatmap(options: MethodOptions) -> Method:
     from utils.iseg3d.baselines import HEATMAP_WEIGHTS, HeatmapSegmenter
 
-    return OnPoints("heatmap", lambda mesh: HeatmapSegmenter(mesh, device=choose_device(options.device), seed=options.seed),
-                    HEATMAP_WEIGHTS, options.seed)
+    return OnPoints(
+        "heatmap",
+        lambda mesh: HeatmapSegmenter(mesh, device=choose_device(options.device), seed=options.seed),
+        HEATMAP_WEIGHTS,
+        options.seed,
+    )
 
 
 # A method is a line here: something with `name`, `identity` and `prepare` (utils.evaluation.Method).
@@ -240,16 +264,34 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--concave_radius", type=float, default=defaults.concave_radius, help="of geodesic_concave")
     group.add_argument("--crease_factor", type=float, default=defaults.crease_factor, help="of geodesic_concave")
     group.add_argument("--n_views", type=positive_int, default=defaults.n_views, help="of sam_baseline")
-    group.add_argument("--preset", choices=PRESETS, default=defaults.preset, help="of iseg; refine: the prior, refined on each mesh; paper: the published setting (GPU)")
+    group.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=defaults.preset,
+        help="of iseg; refine: the prior, refined on each mesh; paper: the published setting (GPU)",
+    )
     group.add_argument("--SAM", choices=TEACHERS, default="auto", help="teacher of sam_baseline, iseg and iseg_prior")
-    group.add_argument("--work_dir", type=Path, help="where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work")
+    group.add_argument(
+        "--work_dir",
+        type=Path,
+        help="where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work",
+    )
     group.add_argument("--device", default="auto", help="auto, cpu or cuda")
     group.add_argument("--seed", type=int, default=0)
 
 
 def method_options(args: argparse.Namespace) -> MethodOptions:
-    return MethodOptions(args.radius, args.concave_radius, args.crease_factor, args.n_views, args.preset, args.SAM, args.device,
-                         args.seed, args.work_dir or args.out.with_suffix(".work"))
+    return MethodOptions(
+        args.radius,
+        args.concave_radius,
+        args.crease_factor,
+        args.n_views,
+        args.preset,
+        args.SAM,
+        args.device,
+        args.seed,
+        args.work_dir or args.out.with_suffix(".work"),
+    )
 
 
 # --- command line ---------------------------------------------------------------------------------
@@ -269,18 +311,42 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--psb_dir", type=Path, required=True, help="folder with off/, seg/Benchmark/ and split.json")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="the results")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(TRAINING_FREE), metavar="NAME",
-                        help=f"of {', '.join(METHODS)}")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=list(TRAINING_FREE),
+        metavar="NAME",
+        help=f"of {', '.join(METHODS)}",
+    )
     parser.add_argument("--ids", type=int, nargs="+", help="shapes; default: all of split.json")
     parser.add_argument("--per_category", type=positive_int, help="take the first so many shapes of each category")
     parser.add_argument("--clicks", type=positive_int, default=10, help="clicks a part gets whatever its IoU, 10 to 20")
-    parser.add_argument("--annotator", type=int, help="the human whose parts are wanted; default: who agrees best with the others")
-    parser.add_argument("--jitter", type=flag, nargs="?", const=True, default=False, metavar="0|1",
-                        help="click at random in the region instead of innermost")
-    parser.add_argument("--stability_clicks", type=int, default=0, metavar="N",
-                        help=f"also measure stability from N random clicks on each of {STABILITY_SHAPES} shapes (paper: 100)")
-    parser.add_argument("--plot", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="draw the results beside --out")
-    parser.add_argument("--jobs", type=positive_int, default=1, help="processes, one thread each; 1: all threads in this one")
+    parser.add_argument(
+        "--annotator", type=int, help="the human whose parts are wanted; default: who agrees best with the others"
+    )
+    parser.add_argument(
+        "--jitter",
+        type=flag,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="0|1",
+        help="click at random in the region instead of innermost",
+    )
+    parser.add_argument(
+        "--stability_clicks",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"also measure stability from N random clicks on each of {STABILITY_SHAPES} shapes (paper: 100)",
+    )
+    parser.add_argument(
+        "--plot", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="draw the results beside --out"
+    )
+    parser.add_argument(
+        "--jobs", type=positive_int, default=1, help="processes, one thread each; 1: all threads in this one"
+    )
     add_method_options(parser)
     return parser
 
@@ -288,14 +354,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if not COUNTS[-1] <= args.clicks <= CAP:
-        raise UserError(f"--clicks {args.clicks} is outside {COUNTS[-1]} to {CAP}: IoU@{COUNTS[-1]} needs the first, the cap is the second")
+        raise UserError(
+            f"--clicks {args.clicks} is outside {COUNTS[-1]} to {CAP}: IoU@{COUNTS[-1]} needs the first, the cap is the second"
+        )
     options, protocol = method_options(args), Protocol(args.clicks, args.annotator, args.jitter, args.seed)
     categories = benchmark_ids(args.psb_dir)
-    shapes, skipped = describe(args.psb_dir, choose_ids(categories, args.ids, args.per_category), categories, args.annotator)
+    shapes, skipped = describe(
+        args.psb_dir, choose_ids(categories, args.ids, args.per_category), categories, args.annotator
+    )
     names = list(dict.fromkeys(args.methods))
     stable = stability_ids(shapes) if args.stability_clicks else []
-    tasks = [Task(args.psb_dir, shape["id"], name, args.stability_clicks if shape["id"] in stable else 0)
-             for name in names for shape in shapes]
+    tasks = [
+        Task(args.psb_dir, shape["id"], name, args.stability_clicks if shape["id"] in stable else 0)
+        for name in names
+        for shape in shapes
+    ]
     results: dict[str, dict[int, dict]] = {name: {} for name in names}
     bar = tqdm(total=len(tasks), desc="(mesh, method) pairs", unit="pair", disable=None)
     for task, result in run_tasks(tasks, options, protocol, args.out.with_suffix(".runs"), args.jobs):
@@ -304,12 +377,28 @@ def main(argv: list[str] | None = None) -> int:
     bar.close()
 
     summary = summarise(shapes, results, args.seed)
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()
-                if key not in ("out", "psb_dir", "work_dir", "device", "jobs", "plot")}
+    settings = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in vars(args).items()
+        if key not in ("out", "psb_dir", "work_dir", "device", "jobs", "plot")
+    }
     settings |= {"identity": {name: next(iter(results[name].values()))["identity"] for name in names}, "cap": CAP}
-    left_out = [{"id": shape["id"], "label": label, "reason": reason} for shape in shapes for label, reason in shape["left_out"].items()]
-    save_json(args.out, {"settings": settings, "shapes": [shape["id"] for shape in shapes], "skipped": skipped, "left_out_parts": left_out,
-                         **summary, "parts": part_list(shapes, results)})
+    left_out = [
+        {"id": shape["id"], "label": label, "reason": reason}
+        for shape in shapes
+        for label, reason in shape["left_out"].items()
+    ]
+    save_json(
+        args.out,
+        {
+            "settings": settings,
+            "shapes": [shape["id"] for shape in shapes],
+            "skipped": skipped,
+            "left_out_parts": left_out,
+            **summary,
+            "parts": part_list(shapes, results),
+        },
+    )
     print(table(summary))
     for line in leftovers(skipped, left_out, len(shapes) + len(skipped)):
         print(line)
@@ -329,7 +418,9 @@ def choose_ids(categories: dict[int, str], ids: list[int] | None, per_category: 
     if ids:
         unknown = [i for i in ids if i not in categories]
         if unknown:
-            raise UserError(f"no shape {unknown[0]} in the benchmark folder; there are {', '.join(map(str, list(categories)[:8]))}, ...")
+            raise UserError(
+                f"no shape {unknown[0]} in the benchmark folder; there are {', '.join(map(str, list(categories)[:8]))}, ..."
+            )
         return list(dict.fromkeys(ids))
     taken: dict[str, list[int]] = {}
     for shape_id, category in categories.items():
@@ -337,7 +428,9 @@ def choose_ids(categories: dict[int, str], ids: list[int] | None, per_category: 
     return [shape_id for group in taken.values() for shape_id in group[:per_category]]
 
 
-def describe(folder: Path, ids: list[int], categories: dict[int, str], annotator: int | None) -> tuple[list[dict], dict[int, str]]:
+def describe(
+    folder: Path, ids: list[int], categories: dict[int, str], annotator: int | None
+) -> tuple[list[dict], dict[int, str]]:
     """What is wanted of every usable shape, and why each of the others is skipped (said at once)."""
     shapes, skipped = [], {}
     for shape_id in tqdm(ids, desc="read shapes", unit="shape", disable=None):
@@ -355,11 +448,21 @@ def describe(folder: Path, ids: list[int], categories: dict[int, str], annotator
             if reason != "under 1% of the area":
                 print(f"skipped part {label} of {shape_id}: {reason}", file=sys.stderr)
         human = shape.human_level(chosen)
-        shapes.append({"id": shape_id, "category": shape.category, "annotator": chosen, "left_out": left_out,
-                       "labels": [part.label for part in parts], "shares": [part.share for part in parts],
-                       "human": [human[part.label] for part in parts if human]})
+        shapes.append(
+            {
+                "id": shape_id,
+                "category": shape.category,
+                "annotator": chosen,
+                "left_out": left_out,
+                "labels": [part.label for part in parts],
+                "shares": [part.share for part in parts],
+                "human": [human[part.label] for part in parts if human],
+            }
+        )
     if not shapes:
-        raise UserError(f"no usable shape among {len(ids)} in {folder}: {next(iter(skipped.values()), 'none asked for')}")
+        raise UserError(
+            f"no usable shape among {len(ids)} in {folder}: {next(iter(skipped.values()), 'none asked for')}"
+        )
     return shapes, skipped
 
 
@@ -391,7 +494,9 @@ class Task:
 _built: dict[tuple, Method] = {}  # a process builds each method once
 
 
-def run_tasks(tasks: list[Task], options: MethodOptions, protocol: Protocol, runs_dir: Path, jobs: int) -> Iterator[tuple[Task, dict]]:
+def run_tasks(
+    tasks: list[Task], options: MethodOptions, protocol: Protocol, runs_dir: Path, jobs: int
+) -> Iterator[tuple[Task, dict]]:
     """Each task with its result, in this process or in several."""
     if jobs == 1:
         yield from ((task, measure(task, options, protocol, runs_dir)) for task in tasks)
@@ -427,23 +532,37 @@ def measure(task: Task, options: MethodOptions, protocol: Protocol, runs_dir: Pa
         return prepared[0]
 
     def kept(kind: str, key: tuple, work: Callable[[], dict]) -> dict:
-        path = runs_dir / f"{task.shape_id}_{task.method}_{kind}_{digest(method.identity, *key, shape.mesh.digest)}.json"
+        path = (
+            runs_dir / f"{task.shape_id}_{task.method}_{kind}_{digest(method.identity, *key, shape.mesh.digest)}.json"
+        )
         if not path.is_file():
             save_json(path, work())
         return load_json(path, "partial result")
 
     graph, areas = FaceGraph(shape.mesh), shape.mesh.face_areas
-    result = kept("clicks", (protocol.clicks, protocol.jitter, protocol.seed, CAP, reference),
-                  lambda: {"identity": method.identity} | click_all(ready, graph, areas, reference, task.shape_id, protocol))
+    result = kept(
+        "clicks",
+        (protocol.clicks, protocol.jitter, protocol.seed, CAP, reference),
+        lambda: {"identity": method.identity} | click_all(ready, graph, areas, reference, task.shape_id, protocol),
+    )
     random = np.random.default_rng([protocol.seed, task.shape_id])
     if task.stability_clicks:
-        result |= kept("stability", (task.stability_clicks, protocol.seed),
-                       lambda: {"stability": stability(ready(), graph, areas, task.stability_clicks, random)})
+        result |= kept(
+            "stability",
+            (task.stability_clicks, protocol.seed),
+            lambda: {"stability": stability(ready(), graph, areas, task.stability_clicks, random)},
+        )
     return result
 
 
-def click_all(ready: Callable[[], PreparedMethod], graph: FaceGraph, areas: np.ndarray, reference: np.ndarray, shape_id: int,
-              protocol: Protocol) -> dict:
+def click_all(
+    ready: Callable[[], PreparedMethod],
+    graph: FaceGraph,
+    areas: np.ndarray,
+    reference: np.ndarray,
+    shape_id: int,
+    protocol: Protocol,
+) -> dict:
     """Get a method ready and click it through all parts of one shape."""
     wall, processor = time.perf_counter(), time.process_time()
     prepared = ready()
@@ -454,19 +573,31 @@ def click_all(ready: Callable[[], PreparedMethod], graph: FaceGraph, areas: np.n
         generator = np.random.default_rng([protocol.seed, shape_id, index]) if protocol.jitter else None
         runs.append(run_part(prepared, graph, areas, part.mask, protocol.clicks, CAP, TARGETS[-1] / 100, generator))
     clicks = sum(len(run.faces) for run in runs)
-    return {"seconds": getattr(prepared, "seconds", wall), "cpu_seconds": getattr(prepared, "cpu_seconds", processor),
-            "ms_per_click": 1000 * sum(run.seconds for run in runs) / clicks,
-            "cpu_ms_per_click": 1000 * sum(run.cpu_seconds for run in runs) / clicks,
-            "iou": [run.iou for run in runs], "faces": [run.faces for run in runs], "positive": [run.positive for run in runs],
-            "candidates": _candidates(prepared, [run.faces[0] for run in runs], [part.mask for part in parts], areas)}
+    return {
+        "seconds": getattr(prepared, "seconds", wall),
+        "cpu_seconds": getattr(prepared, "cpu_seconds", processor),
+        "ms_per_click": 1000 * sum(run.seconds for run in runs) / clicks,
+        "cpu_ms_per_click": 1000 * sum(run.cpu_seconds for run in runs) / clicks,
+        "iou": [run.iou for run in runs],
+        "faces": [run.faces for run in runs],
+        "positive": [run.positive for run in runs],
+        "candidates": _candidates(prepared, [run.faces[0] for run in runs], [part.mask for part in parts], areas),
+    }
 
 
-def _candidates(prepared: PreparedMethod, faces: list[int], parts: list[np.ndarray], areas: np.ndarray) -> list[list[float]] | None:
+def _candidates(
+    prepared: PreparedMethod, faces: list[int], parts: list[np.ndarray], areas: np.ndarray
+) -> list[list[float]] | None:
     """The IoU of each alternative that the method offers to each part's first click, if it offers any."""
     if not hasattr(prepared, "candidates"):
         return None
-    return [[area_iou(alternative > 0.5, part, areas) for alternative in prepared.candidates(np.array([face]), np.array([True]))]
-            for face, part in zip(faces, parts)]
+    return [
+        [
+            area_iou(alternative > 0.5, part, areas)
+            for alternative in prepared.candidates(np.array([face]), np.array([True]))
+        ]
+        for face, part in zip(faces, parts)
+    ]
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -476,21 +607,38 @@ def summarise(shapes: list[dict], results: dict[str, dict[int, dict]], seed: int
     """Means over parts with bootstrap intervals over meshes, overall and by category."""
     human = [value for shape in shapes for value in shape["human"]]
     categories = list(dict.fromkeys(shape["category"] for shape in shapes))
-    summary = {"human": float(np.mean(human)) if human else None,
-               "human_by_category": {category: _mean([v for s in shapes if s["category"] == category for v in s["human"]])
-                                     for category in categories}, "methods": {}}
+    summary = {
+        "human": float(np.mean(human)) if human else None,
+        "human_by_category": {
+            category: _mean([v for s in shapes if s["category"] == category for v in s["human"]])
+            for category in categories
+        },
+        "methods": {},
+    }
     for name, runs in results.items():
         curves = {shape["id"]: runs[shape["id"]]["iou"] for shape in shapes}
         entry = _means(list(curves.values()))
-        intervals = [bootstrap_interval([[curve[k] for curve in group] for group in curves.values()], np.random.default_rng(seed))
-                     for k in range(COUNTS[-1])]
+        intervals = [
+            bootstrap_interval(
+                [[curve[k] for curve in group] for group in curves.values()], np.random.default_rng(seed)
+            )
+            for k in range(COUNTS[-1])
+        ]
         entry["interval"] = {k: intervals[int(k) - 1] for k in entry["iou_at"]}
-        entry["curve"] = {"iou": [float(np.mean([curve[k] for group in curves.values() for curve in group])) for k in range(COUNTS[-1])],
-                          "interval": intervals}
-        entry["by_category"] = {category: _means([curves[s["id"]] for s in shapes if s["category"] == category]) for category in categories}
+        entry["curve"] = {
+            "iou": [
+                float(np.mean([curve[k] for group in curves.values() for curve in group])) for k in range(COUNTS[-1])
+            ],
+            "interval": intervals,
+        }
+        entry["by_category"] = {
+            category: _means([curves[s["id"]] for s in shapes if s["category"] == category]) for category in categories
+        }
         for key in ("seconds", "cpu_seconds", "ms_per_click", "cpu_ms_per_click"):
             values = [run[key] for run in runs.values() if run[key] is not None]
-            entry[{"seconds": "seconds_per_mesh", "cpu_seconds": "cpu_seconds_per_mesh"}.get(key, key)] = float(np.median(values)) if values else None
+            entry[{"seconds": "seconds_per_mesh", "cpu_seconds": "cpu_seconds_per_mesh"}.get(key, key)] = (
+                float(np.median(values)) if values else None
+            )
         entry["stability"] = _mean([v for run in runs.values() for v in run.get("stability", [])])
         alternatives = [values for run in runs.values() for values in run["candidates"] or []]
         if alternatives:
@@ -508,39 +656,65 @@ def _means(groups: list[list[list[float]]]) -> dict:
     curves = [curve for group in groups for curve in group]
     reach = {t: [clicks_to_reach(curve, t / 100, CAP) for curve in curves] for t in TARGETS}
     never = {t: [max(curve[:CAP]) < t / 100 for curve in curves] for t in TARGETS}
-    return {"parts": len(curves),
-            "iou_at": {str(k): float(np.mean([curve[k - 1] for curve in curves])) for k in COUNTS},
-            "noc": {str(t): float(np.mean(reach[t])) for t in TARGETS},
-            "failed": {str(t): float(np.mean(never[t])) for t in TARGETS}}
+    return {
+        "parts": len(curves),
+        "iou_at": {str(k): float(np.mean([curve[k - 1] for curve in curves])) for k in COUNTS},
+        "noc": {str(t): float(np.mean(reach[t])) for t in TARGETS},
+        "failed": {str(t): float(np.mean(never[t])) for t in TARGETS},
+    }
 
 
 def part_list(shapes: list[dict], results: dict[str, dict[int, dict]]) -> list[dict]:
     """Every part with its IoU after each click under each method (for scripts/gallery.py)."""
-    return [{"id": shape["id"], "category": shape["category"], "label": label, "share": round(shape["shares"][index], 5),
-             "human": round(shape["human"][index], 4) if shape["human"] else None,
-             "iou": {name: [round(value, 4) for value in runs[shape["id"]]["iou"][index]] for name, runs in results.items()}}
-            for shape in shapes for index, label in enumerate(shape["labels"])]
+    return [
+        {
+            "id": shape["id"],
+            "category": shape["category"],
+            "label": label,
+            "share": round(shape["shares"][index], 5),
+            "human": round(shape["human"][index], 4) if shape["human"] else None,
+            "iou": {
+                name: [round(value, 4) for value in runs[shape["id"]]["iou"][index]] for name, runs in results.items()
+            },
+        }
+        for shape in shapes
+        for index, label in enumerate(shape["labels"])
+    ]
 
 
 def table(summary: dict) -> str:
     """The results as a Markdown table; +- is half the interval of IoU@1."""
-    lines = ["| method | " + " | ".join(f"IoU@{k}" for k in COUNTS) + " | " + " | ".join(f"NoC@{t}" for t in TARGETS)
-             + " | failed@90 | s / mesh | ms / click | stability |", "|" + "---|" * (len(COUNTS) + len(TARGETS) + 5)]
+    lines = [
+        "| method | "
+        + " | ".join(f"IoU@{k}" for k in COUNTS)
+        + " | "
+        + " | ".join(f"NoC@{t}" for t in TARGETS)
+        + " | failed@90 | s / mesh | ms / click | stability |",
+        "|" + "---|" * (len(COUNTS) + len(TARGETS) + 5),
+    ]
     for name, entry in summary["methods"].items():
         low, high = entry["interval"]["1"]
         ious = [f"{entry['iou_at'][str(k)]:.3f}" + (f" ± {(high - low) / 2:.3f}" if k == 1 else "") for k in COUNTS]
         nocs = [f"{entry['noc'][str(t)]:.1f}" for t in TARGETS]
         stable = "-" if entry["stability"] is None else f"{entry['stability']:.3f}"
         seconds = "-" if entry["seconds_per_mesh"] is None else f"{entry['seconds_per_mesh']:.1f}"
-        lines.append(f"| {name} | " + " | ".join(ious + nocs)
-                     + f" | {entry['failed']['90']:.0%} | {seconds} | {entry['ms_per_click']:.0f} | {stable} |")
+        lines.append(
+            f"| {name} | "
+            + " | ".join(ious + nocs)
+            + f" | {entry['failed']['90']:.0%} | {seconds} | {entry['ms_per_click']:.0f} | {stable} |"
+        )
     parts = next(iter(summary["methods"].values()))["parts"]
-    lines.append(f"\n{parts} parts." + ("" if summary["human"] is None else f" One person against another: IoU {summary['human']:.3f}."))
+    lines.append(
+        f"\n{parts} parts."
+        + ("" if summary["human"] is None else f" One person against another: IoU {summary['human']:.3f}.")
+    )
     for name, entry in summary["methods"].items():
         if "oracle_at_1" in entry:
             each = ", ".join(f"{value:.3f}" for value in entry["candidates_at_1"])
-            lines.append(f"{name}, one click: the best of its {len(entry['candidates_at_1'])} candidates (an oracle) {entry['oracle_at_1']:.3f}; "
-                         f"each alone {each}.")
+            lines.append(
+                f"{name}, one click: the best of its {len(entry['candidates_at_1'])} candidates (an oracle) {entry['oracle_at_1']:.3f}; "
+                f"each alone {each}."
+            )
     return "\n".join(lines)
 
 

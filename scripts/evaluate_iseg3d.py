@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,8 +38,11 @@ COUNTS = (1, 2, 3, 5, 10)
 TARGETS = (80, 85)
 LEAST_SHARE = 0.01  # of the points; what is smaller is not asked for
 # Table 1 of the paper: PartNet, mean of eight categories.
-PAPER = {"fpfh": {"miou@10": 0.521}, "heatmap": {"miou@10": 0.614, "noc@80": 11.7, "noc@85": 12.7},
-         "iseg3d": {"miou@10": 0.837, "noc@80": 7.7, "noc@85": 9.0}}
+PAPER = {
+    "fpfh": {"miou@10": 0.521},
+    "heatmap": {"miou@10": 0.614, "noc@80": 11.7, "noc@85": 12.7},
+    "iseg3d": {"miou@10": 0.837, "noc@80": 7.7, "noc@85": 9.0},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,9 @@ def items(args: argparse.Namespace) -> Iterator[Item]:
     for path in args.meshes:
         yield _sample_item(path)
     for index, cloud in enumerate(held_out_clouds(args.synthetic)):
-        labelled = Cloud(cloud.points, cloud.normals, np.zeros(len(cloud.points), dtype=np.int64), cloud.points.astype(np.float64))
+        labelled = Cloud(
+            cloud.points, cloud.normals, np.zeros(len(cloud.points), dtype=np.int64), cloud.points.astype(np.float64)
+        )
         yield Item(f"synthetic {index}", "synthetic", labelled, _parts(cloud.labels))
     for path in args.partnet:
         yield from _partnet_items(path, args.seed)
@@ -77,7 +81,11 @@ def _psb_items(args: argparse.Namespace) -> Iterator[Item]:
         raise UserError(f"no shape {unknown[0]} in {args.psb_dir}")
     for shape_id, category in categories.items():
         place = taken[category] = taken.get(category, 0) + 1
-        if shape_id not in args.ids if args.ids else not args.skip_per_category < place <= args.skip_per_category + args.per_category:
+        if (
+            shape_id not in args.ids
+            if args.ids
+            else not args.skip_per_category < place <= args.skip_per_category + args.per_category
+        ):
             continue
         try:
             shape = load_shape(args.psb_dir, shape_id, category)
@@ -102,10 +110,17 @@ def _partnet_items(path: Path, seed: int) -> Iterator[Item]:
 
     for shape in [read_folder(path)] if path.is_dir() else read_h5(path):
         if shape.normals is None:
-            raise UserError(f"{path} holds no normals, which iSeg3D needs; use the dataset's ins_seg_h5 files or a shape's folder")
+            raise UserError(
+                f"{path} holds no normals, which iSeg3D needs; use the dataset's ins_seg_h5 files or a shape's folder"
+            )
         chosen = np.random.default_rng(seed).permutation(len(shape.points))[:POINTS]
         points = into_unit_ball(shape.points[chosen].astype(np.float64))
-        cloud = Cloud(points.astype(np.float32), shape.normals[chosen].astype(np.float32), np.zeros(len(chosen), dtype=np.int64), points)
+        cloud = Cloud(
+            points.astype(np.float32),
+            shape.normals[chosen].astype(np.float32),
+            np.zeros(len(chosen), dtype=np.int64),
+            points,
+        )
         yield Item(shape.name, path.stem, cloud, _parts(shape.labels[chosen]))
 
 
@@ -133,7 +148,9 @@ class EmbeddingMethod:
 
     def __init__(self, name: str, weights: Path, settings: AnnotationSettings, tuned: str | None = None) -> None:
         self.name, self.weights, self.settings, self.tuned = name, weights, settings, tuned
-        self.identity = digest(name, weights.read_bytes() if weights.is_file() else "", repr(settings), repr(FineTuning()))
+        self.identity = digest(
+            name, weights.read_bytes() if weights.is_file() else "", repr(settings), repr(FineTuning())
+        )
 
     def run(self, item: Item, setting: Setting) -> tuple[float, list[GreedyRun]]:
         network = load_network(self.weights, "embedding").to(choose_device(setting.device))
@@ -141,8 +158,16 @@ class EmbeddingMethod:
         online = OnlineEmbedding(network, item.cloud, self.settings)
         seconds, runs = time.perf_counter() - started, []
         for k, part in enumerate(item.parts):
-            runs.append(greedy_clicks(online.annotator, part, setting.clicks, np.random.default_rng([setting.seed, k]), setting.candidates,
-                                      self._learner(online, part)))
+            runs.append(
+                greedy_clicks(
+                    online.annotator,
+                    part,
+                    setting.clicks,
+                    np.random.default_rng([setting.seed, k]),
+                    setting.candidates,
+                    self._learner(online, part),
+                )
+            )
             while online.undo():
                 pass
         return seconds, runs
@@ -156,7 +181,11 @@ class EmbeddingMethod:
                 return
             clicks = run.of(True), run.of(False)
             before = iou_of(online.annotator.annotate(*clicks), part)
-            if online.fine_tune(*clicks) and self.tuned == "if better" and iou_of(online.annotator.annotate(*clicks), part) <= before:
+            if (
+                online.fine_tune(*clicks)
+                and self.tuned == "if better"
+                and iou_of(online.annotator.annotate(*clicks), part) <= before
+            ):
                 online.undo()
 
         return after_click
@@ -170,8 +199,10 @@ class FpfhMethod:
         started = time.perf_counter()
         annotator = fpfh_annotator(item.cloud)
         seconds = time.perf_counter() - started
-        return seconds, [greedy_clicks(annotator, part, setting.clicks, np.random.default_rng([setting.seed, k]), setting.candidates)
-                         for k, part in enumerate(item.parts)]
+        return seconds, [
+            greedy_clicks(annotator, part, setting.clicks, np.random.default_rng([setting.seed, k]), setting.candidates)
+            for k, part in enumerate(item.parts)
+        ]
 
 
 class HeatmapMethod:
@@ -185,8 +216,16 @@ class HeatmapMethod:
         started = time.perf_counter()
         heatmap = Heatmap(network, item.cloud)
         seconds = time.perf_counter() - started
-        return seconds, [greedy_by_asking(lambda p, n: heatmap.probability(p, n) > 0.5, part, setting.clicks,
-                                          np.random.default_rng([setting.seed, k]), setting.asked) for k, part in enumerate(item.parts)]
+        return seconds, [
+            greedy_by_asking(
+                lambda p, n: heatmap.probability(p, n) > 0.5,
+                part,
+                setting.clicks,
+                np.random.default_rng([setting.seed, k]),
+                setting.asked,
+            )
+            for k, part in enumerate(item.parts)
+        ]
 
 
 def methods(args: argparse.Namespace) -> list:
@@ -194,14 +233,20 @@ def methods(args: argparse.Namespace) -> list:
     printed = AnnotationSettings()
     chosen: list = []
     for name in args.methods:
-        chosen += {"iseg3d": lambda: [EmbeddingMethod("iseg3d", WEIGHTS, printed)], "fpfh": lambda: [FpfhMethod()],
-                   "heatmap": lambda: [HeatmapMethod()]}[name]()
+        chosen += {
+            "iseg3d": lambda: [EmbeddingMethod("iseg3d", WEIGHTS, printed)],
+            "fpfh": lambda: [FpfhMethod()],
+            "heatmap": lambda: [HeatmapMethod()],
+        }[name]()
     if args.ablation:
         neither = replace(printed, degree=0, smooth_rounds=0)
-        chosen += [EmbeddingMethod("neither OR nor SS", WEIGHTS, neither),
-                   EmbeddingMethod("OR", WEIGHTS, replace(printed, smooth_rounds=0)), EmbeddingMethod("SS", WEIGHTS, replace(printed, degree=0)),
-                   EmbeddingMethod("OR, SS, OF always", WEIGHTS, printed, "always"),
-                   EmbeddingMethod("OR, SS, OF undone unless better", WEIGHTS, printed, "if better")]
+        chosen += [
+            EmbeddingMethod("neither OR nor SS", WEIGHTS, neither),
+            EmbeddingMethod("OR", WEIGHTS, replace(printed, smooth_rounds=0)),
+            EmbeddingMethod("SS", WEIGHTS, replace(printed, degree=0)),
+            EmbeddingMethod("OR, SS, OF always", WEIGHTS, printed, "always"),
+            EmbeddingMethod("OR, SS, OF undone unless better", WEIGHTS, printed, "if better"),
+        ]
     return chosen + [EmbeddingMethod(f"iseg3d, {path.parent.name}/{path.stem}", path, printed) for path in args.weights]
 
 
@@ -212,22 +257,55 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="the results")
     group = parser.add_argument_group("shapes")
-    group.add_argument("--psb_dir", type=Path, help="Princeton benchmark: folder with off/, seg/Benchmark/ and split.json")
+    group.add_argument(
+        "--psb_dir", type=Path, help="Princeton benchmark: folder with off/, seg/Benchmark/ and split.json"
+    )
     group.add_argument("--ids", type=int, nargs="+", default=[], help="shapes of it; default: --per_category")
     group.add_argument("--per_category", type=positive_int, default=2, help="so many shapes of each category")
     group.add_argument("--skip_per_category", type=int, default=0, help="after leaving out the first so many")
-    group.add_argument("--meshes", type=Path, nargs="+", default=[], metavar="OBJ", help="labelled meshes of ours, as in meshes/")
+    group.add_argument(
+        "--meshes", type=Path, nargs="+", default=[], metavar="OBJ", help="labelled meshes of ours, as in meshes/"
+    )
     group.add_argument("--synthetic", type=int, default=0, metavar="N", help="held-out synthetic clouds")
-    group.add_argument("--partnet", type=Path, nargs="+", default=[], metavar="PATH", help="HDF5 files or folders of shapes of PartNet")
+    group.add_argument(
+        "--partnet", type=Path, nargs="+", default=[], metavar="PATH", help="HDF5 files or folders of shapes of PartNet"
+    )
     group = parser.add_argument_group("methods")
     group.add_argument("--methods", nargs="*", choices=tuple(PAPER), default=["iseg3d", "fpfh", "heatmap"])
-    group.add_argument("--ablation", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="also without each refinement (Table 3)")
-    group.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE", help="also iSeg3D with these networks (Table 2)")
+    group.add_argument(
+        "--ablation",
+        type=flag,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="0|1",
+        help="also without each refinement (Table 3)",
+    )
+    group.add_argument(
+        "--weights", type=Path, nargs="+", default=[], metavar="FILE", help="also iSeg3D with these networks (Table 2)"
+    )
     group = parser.add_argument_group("clicks")
-    group.add_argument("--clicks", type=positive_int, default=15, help="at most; what is not reached counts as so many (paper: 15)")
-    group.add_argument("--candidates", type=positive_int, default=512, help="points of each sign that the annotator compares")
-    group.add_argument("--asked", type=positive_int, default=4, help="points that it compares for the heatmap network, which answers each anew")
-    group.add_argument("--plot", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="draw IoU over clicks (Fig. 6) beside --out")
+    group.add_argument(
+        "--clicks", type=positive_int, default=15, help="at most; what is not reached counts as so many (paper: 15)"
+    )
+    group.add_argument(
+        "--candidates", type=positive_int, default=512, help="points of each sign that the annotator compares"
+    )
+    group.add_argument(
+        "--asked",
+        type=positive_int,
+        default=4,
+        help="points that it compares for the heatmap network, which answers each anew",
+    )
+    group.add_argument(
+        "--plot",
+        type=flag,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="0|1",
+        help="draw IoU over clicks (Fig. 6) beside --out",
+    )
     group.add_argument("--device", default="auto", help="auto, cpu or cuda")
     group.add_argument("--seed", type=int, default=0)
     return parser
@@ -248,9 +326,23 @@ def main(argv: list[str] | None = None) -> int:
                 results[method.name].append(measure(method, item, setting, args.out.with_suffix(".runs")))
                 bar.update()
     summary = {name: summarise(shapes, runs, args.seed) for name, runs in results.items()}
-    save_json(args.out, {"settings": {key: [str(v) for v in value] if isinstance(value, list) else str(value) if isinstance(value, Path) else value
-                                      for key, value in vars(args).items() if key not in ("out", "psb_dir", "device", "plot")},
-                         "shapes": [item.name for item in shapes], "methods": summary, "paper": PAPER})
+    save_json(
+        args.out,
+        {
+            "settings": {
+                key: [str(v) for v in value]
+                if isinstance(value, list)
+                else str(value)
+                if isinstance(value, Path)
+                else value
+                for key, value in vars(args).items()
+                if key not in ("out", "psb_dir", "device", "plot")
+            },
+            "shapes": [item.name for item in shapes],
+            "methods": summary,
+            "paper": PAPER,
+        },
+    )
     print(table(summary))
     print(f"results: {args.out}")
     if args.plot:
@@ -268,7 +360,9 @@ def measure(method, item: Item, setting: Setting, folder: Path) -> dict:
     path = folder / f"{item.name.replace(' ', '_')}_{key}.json"
     if not path.is_file():
         seconds, runs = method.run(item, setting)
-        save_json(path, {"seconds": seconds, "iou": [run.iou for run in runs], "positive": [run.positive for run in runs]})
+        save_json(
+            path, {"seconds": seconds, "iou": [run.iou for run in runs], "positive": [run.positive for run in runs]}
+        )
     return load_json(path, "partial result")
 
 
@@ -277,7 +371,9 @@ def summarise(shapes: list[Item], runs: list[dict], seed: int) -> dict:
     groups = [run["iou"] for run in runs]
     curves = np.array([curve for group in groups for curve in group])
     entry = _means(curves)
-    entry["interval@10"] = bootstrap_interval([[curve[9] for curve in group] for group in groups], np.random.default_rng(seed))
+    entry["interval@10"] = bootstrap_interval(
+        [[curve[9] for curve in group] for group in groups], np.random.default_rng(seed)
+    )
     entry["seconds"] = float(np.median([run["seconds"] for run in runs]))
     entry["by_category"] = {}
     for category in dict.fromkeys(item.category for item in shapes):
@@ -289,26 +385,54 @@ def summarise(shapes: list[Item], runs: list[dict], seed: int) -> dict:
 def _means(curves: np.ndarray) -> dict:
     """Of IoU after each click, (parts, clicks)."""
     cap = curves.shape[1]
-    noc = {f"noc@{t}": float(np.mean([np.argmax(c >= t / 100) + 1 if (c >= t / 100).any() else cap for c in curves])) for t in TARGETS}
+    noc = {
+        f"noc@{t}": float(np.mean([np.argmax(c >= t / 100) + 1 if (c >= t / 100).any() else cap for c in curves]))
+        for t in TARGETS
+    }
     failed = {f"failed@{t}": float((curves.max(axis=1) < t / 100).mean()) for t in TARGETS}
-    return {"parts": len(curves), **{f"miou@{k}": float(curves[:, k - 1].mean()) for k in COUNTS}, **noc, **failed,
-            "curve": curves.mean(axis=0).tolist()}
+    return {
+        "parts": len(curves),
+        **{f"miou@{k}": float(curves[:, k - 1].mean()) for k in COUNTS},
+        **noc,
+        **failed,
+        "curve": curves.mean(axis=0).tolist(),
+    }
 
 
 def table(summary: dict[str, dict]) -> str:
     """The results as a Markdown table, with the paper's figures on PartNet, which are of other shapes."""
     columns = [f"miou@{k}" for k in COUNTS] + [f"noc@{t}" for t in TARGETS]
-    lines = ["| method | " + " | ".join(column.replace("miou", "mIoU").replace("noc", "NoC") for column in columns) + " | paper, PartNet: mIoU@10, NoC@80, NoC@85 |",
-             "|" + "---|" * (len(columns) + 2)]
+    lines = [
+        "| method | "
+        + " | ".join(column.replace("miou", "mIoU").replace("noc", "NoC") for column in columns)
+        + " | paper, PartNet: mIoU@10, NoC@80, NoC@85 |",
+        "|" + "---|" * (len(columns) + 2),
+    ]
     for name, entry in summary.items():
         paper = PAPER.get(name, {})
         low, high = entry["interval@10"]
-        cells = [f"{entry[c]:.3f}" + (f" ± {(high - low) / 2:.3f}" if c == "miou@10" else "") if c.startswith("miou") else f"{entry[c]:.1f}"
-                 for c in columns]
-        printed = [f"{paper[c]:.3f}" if c.startswith("miou") else f"{paper[c]:.1f}" if c in paper else "-" for c in ("miou@10", "noc@80", "noc@85")
-                   ] if paper else ["-"] * 3
+        cells = [
+            f"{entry[c]:.3f}" + (f" ± {(high - low) / 2:.3f}" if c == "miou@10" else "")
+            if c.startswith("miou")
+            else f"{entry[c]:.1f}"
+            for c in columns
+        ]
+        printed = (
+            [
+                f"{paper[c]:.3f}" if c.startswith("miou") else f"{paper[c]:.1f}" if c in paper else "-"
+                for c in ("miou@10", "noc@80", "noc@85")
+            ]
+            if paper
+            else ["-"] * 3
+        )
         lines.append(f"| {name} | " + " | ".join(cells) + " | " + ", ".join(printed) + " |")
-    return "\n".join(lines + ["", f"{next(iter(summary.values()))['parts']} parts. The paper's figures are of PartNet, other shapes than these."])
+    return "\n".join(
+        lines
+        + [
+            "",
+            f"{next(iter(summary.values()))['parts']} parts. The paper's figures are of PartNet, other shapes than these.",
+        ]
+    )
 
 
 if __name__ == "__main__":

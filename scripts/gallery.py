@@ -29,15 +29,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--psb_dir", type=Path, required=True, help="folder with off/, seg/Benchmark/ and split.json")
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, required=True, metavar="NAME", help=f"columns; of {', '.join(METHODS)}")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, required=True, metavar="NAME", help=f"columns; of {', '.join(METHODS)}"
+    )
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--parts", nargs="+", metavar="ID:LABEL", help="rows")
-    chosen.add_argument("--worst_of", choices=METHODS, metavar="NAME", help="rows: the parts that this method does worst on, in --results")
+    chosen.add_argument(
+        "--worst_of",
+        choices=METHODS,
+        metavar="NAME",
+        help="rows: the parts that this method does worst on, in --results",
+    )
     parser.add_argument("--results", type=Path, metavar="JSON", help="written by scripts/evaluate.py, for --worst_of")
     parser.add_argument("--count", type=positive_int, default=5, help="rows, with --worst_of")
-    parser.add_argument("--clicks", type=positive_int, default=3, help="clicks that each method gets; --worst_of goes by the IoU after these")
-    parser.add_argument("--annotator", type=int, help="the human whose parts are wanted; default: who agrees best with the others")
-    parser.add_argument("--jitter", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="as in scripts/evaluate.py")
+    parser.add_argument(
+        "--clicks",
+        type=positive_int,
+        default=3,
+        help="clicks that each method gets; --worst_of goes by the IoU after these",
+    )
+    parser.add_argument(
+        "--annotator", type=int, help="the human whose parts are wanted; default: who agrees best with the others"
+    )
+    parser.add_argument(
+        "--jitter", type=flag, nargs="?", const=True, default=False, metavar="0|1", help="as in scripts/evaluate.py"
+    )
     add_method_options(parser)
     return parser
 
@@ -46,15 +62,23 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.out.suffix.lower() != ".png":
         raise UserError(f"--out {args.out} is not a .png")
-    parts = [parse_part(text) for text in args.parts] if args.parts else worst_parts(args.results, args.worst_of, args.count, args.clicks)
+    parts = (
+        [parse_part(text) for text in args.parts]
+        if args.parts
+        else worst_parts(args.results, args.worst_of, args.count, args.clicks)
+    )
     categories, options = benchmark_ids(args.psb_dir), method_options(args)
     protocol = Protocol(args.clicks, args.annotator, args.jitter, args.seed)
     methods = [METHODS[name](options) for name in args.methods]
     rows: dict[tuple[int, int], PartPictures] = {}
     for shape_id in tqdm(dict.fromkeys(shape for shape, _ in parts), desc="shapes", unit="shape", disable=None):
         labels = [label for shape, label in parts if shape == shape_id]
-        rows |= {(shape_id, row_label): row for row_label, row in
-                 pictures(args.psb_dir, shape_id, categories.get(shape_id, "all"), labels, methods, protocol).items()}
+        rows |= {
+            (shape_id, row_label): row
+            for row_label, row in pictures(
+                args.psb_dir, shape_id, categories.get(shape_id, "all"), labels, methods, protocol
+            ).items()
+        }
     save_gallery(args.out, [rows[part] for part in parts])
     print(f"picture: {args.out}")
     return 0
@@ -66,7 +90,9 @@ def parse_part(text: str) -> tuple[int, int]:
     try:
         return int(shape), int(label)
     except ValueError:
-        raise UserError(f"'{text}' does not name a part; write the mesh's number and the label in its .seg file, as in 12:3") from None
+        raise UserError(
+            f"'{text}' does not name a part; write the mesh's number and the label in its .seg file, as in 12:3"
+        ) from None
 
 
 def worst_parts(results: Path | None, method: str, count: int, clicks: int) -> list[tuple[int, int]]:
@@ -75,14 +101,18 @@ def worst_parts(results: Path | None, method: str, count: int, clicks: int) -> l
         raise UserError("--worst_of needs --results, a file written by scripts/evaluate.py")
     held = load_json(results, "results file")
     if method not in held.get("methods", {}) or "parts" not in held:
-        raise UserError(f"{results} holds no results of {method}; it has {', '.join(held.get('methods', {})) or 'none'}")
+        raise UserError(
+            f"{results} holds no results of {method}; it has {', '.join(held.get('methods', {})) or 'none'}"
+        )
     curves = {(part["id"], part["label"]): part["iou"][method] for part in held["parts"]}
     if clicks > len(next(iter(curves.values()))):
         raise UserError(f"--clicks {clicks} is more than the {len(next(iter(curves.values())))} of the results")
     return sorted(curves, key=lambda part: (curves[part][clicks - 1], part))[:count]
 
 
-def pictures(folder: Path, shape_id: int, category: str, labels: list[int], methods: list, protocol: Protocol) -> dict[int, PartPictures]:
+def pictures(
+    folder: Path, shape_id: int, category: str, labels: list[int], methods: list, protocol: Protocol
+) -> dict[int, PartPictures]:
     """Label -> row, for parts of one mesh."""
     try:
         shape = load_shape(folder, shape_id, category)
@@ -93,7 +123,9 @@ def pictures(folder: Path, shape_id: int, category: str, labels: list[int], meth
     wanted = {part.label: (index, part) for index, part in enumerate(wanted_parts(reference, areas)[0])}
     unknown = [label for label in labels if label not in wanted]
     if unknown:
-        raise UserError(f"mesh {shape_id} has no part {unknown[0]} of at least 1 % of the area; it has {', '.join(map(str, wanted))}")
+        raise UserError(
+            f"mesh {shape_id} has no part {unknown[0]} of at least 1 % of the area; it has {', '.join(map(str, wanted))}"
+        )
     human = shape.human_level(shape.choose(protocol.annotator))
     on_vertices = OnFaces(shape.mesh, lambda clicks: None)
     columns: dict[int, list] = {label: [] for label in labels}
@@ -104,10 +136,24 @@ def pictures(folder: Path, shape_id: int, category: str, labels: list[int], meth
             generator = np.random.default_rng([protocol.seed, shape_id, index]) if protocol.jitter else None
             run = run_part(prepared, graph, areas, part.mask, protocol.clicks, protocol.clicks, 1.0, generator)
             clicks = on_vertices.clicks(np.array(run.faces), np.array(run.positive))
-            columns[label].append((method.name, run.selected, clicks, "IoU " + " ".join(f"{iou:.2f}" for iou in run.iou[:len(run.faces)])))
-    return {label: PartPictures(shape.mesh, f"{category} {shape_id}, part {label}: {wanted[label][1].share:.0%} of the area"
-                                + (f", other people {human[label]:.2f}" if human else ""), wanted[label][1].mask, columns[label])
-            for label in labels}
+            columns[label].append(
+                (
+                    method.name,
+                    run.selected,
+                    clicks,
+                    "IoU " + " ".join(f"{iou:.2f}" for iou in run.iou[: len(run.faces)]),
+                )
+            )
+    return {
+        label: PartPictures(
+            shape.mesh,
+            f"{category} {shape_id}, part {label}: {wanted[label][1].share:.0%} of the area"
+            + (f", other people {human[label]:.2f}" if human else ""),
+            wanted[label][1].mask,
+            columns[label],
+        )
+        for label in labels
+    }
 
 
 if __name__ == "__main__":

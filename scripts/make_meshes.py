@@ -1,7 +1,7 @@
 """Write the sample meshes of `meshes/` with their part labels (a minute or two each; the same files every time).
 
-  python scripts/make_meshes.py                       # all of them
-  python scripts/make_meshes.py --names hammer goat
+python scripts/make_meshes.py                       # all of them
+python scripts/make_meshes.py --names hammer goat
 """
 
 import argparse
@@ -18,7 +18,9 @@ from utils.shapes.samples import SAMPLES, make_sample, save_sample
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", type=Path, default=Path(__file__).resolve().parents[1] / "meshes", help="folder of the meshes")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path(__file__).resolve().parents[1] / "meshes", help="folder of the meshes"
+    )
     parser.add_argument("--names", nargs="*", default=list(SAMPLES), help=f"objects to make: {', '.join(SAMPLES)}")
     return parser
 
@@ -32,8 +34,10 @@ def main(argv: list[str] | None = None) -> None:
     for name in tqdm(args.names, desc="sample meshes"):
         shape = make_sample(SAMPLES[name], name)
         save_sample(args.output_dir, name, shape)
-        tqdm.write(f"{args.output_dir / name}.obj: {len(shape.vertices)} vertices, {len(shape.faces)} faces, "
-                   f"{len(shape.names['part'])} parts in {len(shape.names['group'])} groups")
+        tqdm.write(
+            f"{args.output_dir / name}.obj: {len(shape.vertices)} vertices, {len(shape.faces)} faces, "
+            f"{len(shape.names['part'])} parts in {len(shape.names['group'])} groups"
+        )
 
 
 if __name__ == "__main__":

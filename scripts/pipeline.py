@@ -35,12 +35,20 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("what to do and where")
     group.add_argument("--name", help="of the mesh; default: the file's name")
     group.add_argument("--out_dir", type=Path, help="folder of everything that is written; default: experiments/NAME")
-    group.add_argument("--preset", choices=PRESETS, default="fast",
-                       help="fast: the paper's optimisation in minutes on any machine; refine: the prior decoder, refined on this mesh; "
-                            "paper: the published setting (GPU)")
-    group.add_argument("--queries", nargs="+", metavar="CLICKS",
-                       help='each a quoted list of vertex ids, a minus sign excludes: "5141" "5141 61" "5141 -10795"; '
-                            "default: three examples at spread-out vertices")
+    group.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="fast",
+        help="fast: the paper's optimisation in minutes on any machine; refine: the prior decoder, refined on this mesh; "
+        "paper: the published setting (GPU)",
+    )
+    group.add_argument(
+        "--queries",
+        nargs="+",
+        metavar="CLICKS",
+        help='each a quoted list of vertex ids, a minus sign excludes: "5141" "5141 61" "5141 -10795"; '
+        "default: three examples at spread-out vertices",
+    )
     group.add_argument("--overwrite", type=flag, default=False, metavar="0|1", help="start over instead of resuming")
     group.add_argument("--renderer", choices=BACKENDS, default="auto", help="auto: kaolin with CUDA, else embree")
     add_teacher_options(parser)
@@ -54,8 +62,17 @@ def main(argv: list[str] | None = None) -> int:
     choose_backend(args.renderer, encoder.choose_device(args.device))
     # Everything a person can get wrong is refused before the long work begins.
     queries = [parse_query(text, mesh) for text in args.queries or example_queries(mesh)]
-    run = Run(args.obj_path, args.out_dir or Path("experiments") / name, name, args.preset, args.SAM, args.device,
-              args.renderer, args.seed, args.overwrite)
+    run = Run(
+        args.obj_path,
+        args.out_dir or Path("experiments") / name,
+        name,
+        args.preset,
+        args.SAM,
+        args.device,
+        args.renderer,
+        args.seed,
+        args.overwrite,
+    )
 
     seconds: dict[str, float] = {}
     timed(seconds, "views and feature field", encoder.main, run.encoder_arguments())
@@ -64,8 +81,17 @@ def main(argv: list[str] | None = None) -> int:
     for tokens, _ in queries:
         timed(seconds, "queries", decoder.main, run.query_arguments(tokens))
     sheet = run.directory / "contact_sheet.png"
-    timed(seconds, "contact sheet", draw_sheet, sheet, mesh, [clicks for _, clicks in queries], run.decoder, name,
-          None if run.needs_field else CALIBRATED_THRESHOLD)
+    timed(
+        seconds,
+        "contact sheet",
+        draw_sheet,
+        sheet,
+        mesh,
+        [clicks for _, clicks in queries],
+        run.decoder,
+        name,
+        None if run.needs_field else CALIBRATED_THRESHOLD,
+    )
 
     print("\nstage                        seconds")
     for stage, value in seconds.items():
@@ -101,7 +127,9 @@ def timed(seconds: dict[str, float], stage: str, work: Callable, *arguments) -> 
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def draw_sheet(path: Path, mesh: Mesh, queries: list[Clicks], directory: Path, name: str, threshold: float | None = None) -> None:
+def draw_sheet(
+    path: Path, mesh: Mesh, queries: list[Clicks], directory: Path, name: str, threshold: float | None = None
+) -> None:
     """Draw the results of the queries that lie in `directory` on one picture; threshold: of the counts, None for Otsu's."""
     from utils.figures import QueryPicture, save_contact_sheet
 
@@ -118,8 +146,15 @@ def written(run: Run, queries: list[Clicks], sheet: Path) -> list[Path]:
     paths = [run.features, run.decoder / run.checkpoint_name]
     for clicks in queries:
         files = QueryPaths.of(run.decoder, clicks)
-        paths += [files.probability, files.colored_mesh, files.colored_mesh_with_clicks, files.views, files.parts_glb,
-                  files.parts_obj, files.face_labels]
+        paths += [
+            files.probability,
+            files.colored_mesh,
+            files.colored_mesh_with_clicks,
+            files.views,
+            files.parts_glb,
+            files.parts_obj,
+            files.face_labels,
+        ]
     return [path for path in [*paths, sheet] if path.is_file()]
 
 

@@ -1,12 +1,12 @@
 """Trains the prior decoder on synthetic shapes with known parts: make the data, train, measure, export.
 
-    data     shapes and their lifted embedding, with --masks 1 also the teacher's masks of single clicks, in shards; resumable, several
-             may run at once with different --shards
-    train    interactive attention and graph layers, from the shards that are there; picks up new ones; resumable
-    measure  IoU after each click on held-out synthetic shapes: clicks innermost, anywhere, and with one kind of input left out; with
-             --psb_dir the last on human-labelled meshes, for exported weights
-    unions   on human-labelled meshes, two positive clicks on parts that do not touch
-    export   the weights that `models.prior_segmenter` loads
+data     shapes and their lifted embedding, with --masks 1 also the teacher's masks of single clicks, in shards; resumable, several
+         may run at once with different --shards
+train    interactive attention and graph layers, from the shards that are there; picks up new ones; resumable
+measure  IoU after each click on held-out synthetic shapes: clicks innermost, anywhere, and with one kind of input left out; with
+         --psb_dir the last on human-labelled meshes, for exported weights
+unions   on human-labelled meshes, two positive clicks on parts that do not touch
+export   the weights that `models.prior_segmenter` loads
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from utils.evaluation import bootstrap_interval, run_part
 from utils.face_graph import FaceGraph
 from utils.files import load_torch, save_json, save_torch
 from utils.options import TEACHERS, choose_device, positive_int
-from utils.prior_data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, shard_path, write_shard
+from utils.prior_data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, write_shard
 from utils.prior_inputs import INPUTS
 from utils.prior_training import PriorTraining, TrainingShape, train_rounds, validate
 from utils.prior_unions import apart, click_both
@@ -47,7 +47,10 @@ from utils.shapes.generate import RECIPES
 LEFT_OUT = ["masks"]
 FIRST_SEED = 1_000_000
 PROJECTION_SEEDS = range(900_000, 900_016)
-HELD_OUT_BELOW, HELD_OUT_FROM = 3, 10_000  # shards that are never trained on: the first ones, and as many of the last as somebody makes
+HELD_OUT_BELOW, HELD_OUT_FROM = (
+    3,
+    10_000,
+)  # shards that are never trained on: the first ones, and as many of the last as somebody makes
 MEASURED_CLICKS = 10
 VALIDATED = 24  # held-out shapes that each checkpoint is measured on
 
@@ -61,32 +64,89 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     data = parser.add_argument_group("data")
     data.add_argument("--SAM", choices=TEACHERS, default="auto", help="teacher that embeds the shapes")
-    data.add_argument("--shards", type=int, nargs=2, default=(0, 100), metavar=("FIRST", "END"),
-                      help=f"of 8 shapes each; those below {HELD_OUT_BELOW} and from {HELD_OUT_FROM} are for measuring, not for training")
-    data.add_argument("--masks", type=int, choices=(0, 1), default=0, help="also prompt the teacher for masks of clicks, at twice the time")
-    data.add_argument("--families", nargs="+", metavar="FAMILY", help="shapes of these families alone (data); measure on these alone (measure)")
+    data.add_argument(
+        "--shards",
+        type=int,
+        nargs=2,
+        default=(0, 100),
+        metavar=("FIRST", "END"),
+        help=f"of 8 shapes each; those below {HELD_OUT_BELOW} and from {HELD_OUT_FROM} are for measuring, not for training",
+    )
+    data.add_argument(
+        "--masks",
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="also prompt the teacher for masks of clicks, at twice the time",
+    )
+    data.add_argument(
+        "--families",
+        nargs="+",
+        metavar="FAMILY",
+        help="shapes of these families alone (data); measure on these alone (measure)",
+    )
     train = parser.add_argument_group("train")
     train.add_argument("--minutes", type=float, default=60.0, help="the learning rate falls to 0 over them")
-    train.add_argument("--steps", type=positive_int, help="end after so many steps, and let the learning rate fall over them, in place of --minutes: "
-                       "the same on a busy machine")
-    train.add_argument("--init", type=Path, metavar="FILE", help="begin with exported weights, or with the checkpoint of an earlier training; "
-                       "data: use the projection of these exported weights")
-    train.add_argument("--learning_rate", type=float, default=PriorTraining.learning_rate, help="of AdamW at its highest")
+    train.add_argument(
+        "--steps",
+        type=positive_int,
+        help="end after so many steps, and let the learning rate fall over them, in place of --minutes: "
+        "the same on a busy machine",
+    )
+    train.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="begin with exported weights, or with the checkpoint of an earlier training; "
+        "data: use the projection of these exported weights",
+    )
+    train.add_argument(
+        "--learning_rate", type=float, default=PriorTraining.learning_rate, help="of AdamW at its highest"
+    )
     train.add_argument("--width", type=positive_int, default=PriorConfig.width, help="of the network's layers")
-    train.add_argument("--neighborhood", type=int, choices=(0, 1), default=1, help="0: layers that see each node by itself, for comparison")
+    train.add_argument(
+        "--neighborhood",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="0: layers that see each node by itself, for comparison",
+    )
     train.add_argument("--left_out", nargs="*", choices=INPUTS, default=[], help="inputs never to give")
     train.add_argument("--hold_out", nargs="+", default=[], metavar="FAMILY", help="families not to train on")
-    train.add_argument("--far_share", type=share, default=PriorTraining.far_share, help="of the wishes that are several parts which do not touch")
-    train.add_argument("--anywhere", type=share, default=PriorTraining.anywhere, help="share of the clicks that are not innermost")
-    train.add_argument("--border_noise", type=share, default=PriorTraining.border_noise, help="share of the wishes with a border beside the crease")
-    train.add_argument("--hold", type=float, default=PriorTraining.hold, help="weight, less 1, of what was right before a correction")
-    train.add_argument("--bfloat16", type=int, choices=(0, 1), default=1, help="matrix products of the training in bfloat16")
+    train.add_argument(
+        "--far_share",
+        type=share,
+        default=PriorTraining.far_share,
+        help="of the wishes that are several parts which do not touch",
+    )
+    train.add_argument(
+        "--anywhere", type=share, default=PriorTraining.anywhere, help="share of the clicks that are not innermost"
+    )
+    train.add_argument(
+        "--border_noise",
+        type=share,
+        default=PriorTraining.border_noise,
+        help="share of the wishes with a border beside the crease",
+    )
+    train.add_argument(
+        "--hold", type=float, default=PriorTraining.hold, help="weight, less 1, of what was right before a correction"
+    )
+    train.add_argument(
+        "--bfloat16", type=int, choices=(0, 1), default=1, help="matrix products of the training in bfloat16"
+    )
     labelled = parser.add_argument_group("measure, unions")
-    labelled.add_argument("--without", nargs="*", choices=INPUTS, help="inputs to leave out, one at a time; default: each (measure)")
+    labelled.add_argument(
+        "--without", nargs="*", choices=INPUTS, help="inputs to leave out, one at a time; default: each (measure)"
+    )
     labelled.add_argument("--psb_dir", type=Path, help="folder with off/, seg/Benchmark/ and split.json")
     labelled.add_argument("--ids", type=int, nargs="+", help="shapes; default: the first two of each category")
     labelled.add_argument("--pairs", type=positive_int, default=6, help="of parts, for each shape (unions)")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the exported weights (export), or to measure (unions, and measure with --psb_dir)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=WEIGHTS,
+        help="file of the exported weights (export), or to measure (unions, and measure with --psb_dir)",
+    )
     return parser
 
 
@@ -105,14 +165,18 @@ def main(argv: list[str] | None = None) -> int:
     for family in (*args.hold_out, *(args.families or ())):
         if family not in known:
             raise UserError(f"no family of shapes is called {family}; there are {', '.join(sorted(known))}")
-    return {"data": make_data, "train": train, "measure": measure, "unions": unions, "export": export}[args.action](args)
+    return {"data": make_data, "train": train, "measure": measure, "unions": unions, "export": export}[args.action](
+        args
+    )
 
 
 def make_data(args: argparse.Namespace) -> int:
     teacher = load_teacher(args.SAM, device=choose_device(args.device))
     path = args.data / "projection.pt"
     if not path.is_file():
-        if args.init is not None:  # the weights that training is to begin with read the embedding through their own projection
+        if (
+            args.init is not None
+        ):  # the weights that training is to begin with read the embedding through their own projection
             _, first = load_prior(args.init)
             check_teacher(first, teacher)
             mean, components = first["field_mean"].float(), first["field_components"].float()
@@ -121,10 +185,19 @@ def make_data(args: argparse.Namespace) -> int:
         save_torch(path, {"mean": mean, "components": components, "teacher": teacher.name})
     held = load_torch(path, what="projection of the embedding")
     if held["teacher"] != teacher.name:
-        raise UserError(f"{args.data} holds shapes of another teacher, {held['teacher']}; choose another folder or --SAM")
+        raise UserError(
+            f"{args.data} holds shapes of another teacher, {held['teacher']}; choose another folder or --SAM"
+        )
     for shard in tqdm(range(*args.shards), desc="shapes", unit="shard", disable=None):
-        write_shard(args.data, shard, teacher, (held["mean"], held["components"]), FIRST_SEED,
-                    args.families and tuple(args.families), TRAIN_PROMPTED * args.masks)
+        write_shard(
+            args.data,
+            shard,
+            teacher,
+            (held["mean"], held["components"]),
+            FIRST_SEED,
+            args.families and tuple(args.families),
+            TRAIN_PROMPTED * args.masks,
+        )
     return 0
 
 
@@ -155,37 +228,60 @@ class Shapes:
 def first_weights(path: Path, network: PriorNetwork, projection: dict) -> dict:
     """Load into `network` the weights of an exported file or a checkpoint; returns what is known of the training they come from."""
     held = load_torch(path, what="prior decoder or checkpoint of one")
-    if "weights" in held and not (torch.equal(held["field_components"].float(), projection["components"].float())
-                                  and torch.equal(held["field_mean"].half(), projection["mean"].half())):
-        raise UserError(f"{path} reads the embedding through another projection than these shapes have: make the data with --init {path}")
+    if "weights" in held and not (
+        torch.equal(held["field_components"].float(), projection["components"].float())
+        and torch.equal(held["field_mean"].half(), projection["mean"].half())
+    ):
+        raise UserError(
+            f"{path} reads the embedding through another projection than these shapes have: make the data with --init {path}"
+        )
     try:
-        network.load_state_dict({key: value.float() for key, value in held["weights" if "weights" in held else "average"].items()})
+        network.load_state_dict(
+            {key: value.float() for key, value in held["weights" if "weights" in held else "average"].items()}
+        )
         earlier, settings = held["done"], held["training" if "weights" in held else "settings"]
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{path} holds no prior decoder of this architecture ({network.config})") from error
-    return {**{key: earlier[key] for key in ("seconds", "steps", "sets", "before") if key in earlier}, "settings": settings}
+    return {
+        **{key: earlier[key] for key in ("seconds", "steps", "sets", "before") if key in earlier},
+        "settings": settings,
+    }
 
 
 def train(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     device = choose_device(args.device)
     config = PriorConfig(width=args.width, neighborhood=bool(args.neighborhood))
-    settings = PriorTraining(learning_rate=args.learning_rate, left_out=tuple(args.left_out), far_share=args.far_share,
-                             anywhere=args.anywhere, border_noise=args.border_noise, hold=args.hold)
+    settings = PriorTraining(
+        learning_rate=args.learning_rate,
+        left_out=tuple(args.left_out),
+        far_share=args.far_share,
+        anywhere=args.anywhere,
+        border_noise=args.border_noise,
+        hold=args.hold,
+    )
     projection = load_torch(args.data / "projection.pt", what="projection of the embedding")
     shapes = Shapes(args.data, args.hold_out, device)
     if len(shapes.training) < settings.shapes:
-        raise UserError(f"{args.data} holds too few shapes; make some first: python scripts/train_prior.py data --folder {args.data}")
+        raise UserError(
+            f"{args.data} holds too few shapes; make some first: python scripts/train_prior.py data --folder {args.data}"
+        )
     network, average = PriorNetwork(config).to(device), PriorNetwork(config).to(device)
     done = {"seconds": 0.0, "steps": 0, "sets": 0, "log": []}
     if args.init is not None:
         done["before"] = first_weights(args.init, network, projection)
     average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
     path = args.folder / "checkpoint.pt"
     if path.is_file():
         held = load_torch(path, map_location=device, what="checkpoint of the prior")
-        if (held["config"], held["settings"], held["hold_out"]) != (config.to_dict(), settings.to_dict(), args.hold_out):
+        if (held["config"], held["settings"], held["hold_out"]) != (
+            config.to_dict(),
+            settings.to_dict(),
+            args.hold_out,
+        ):
             raise UserError(f"{path} was trained with other settings; choose another --folder or remove it")
         network.load_state_dict(held["network"])
         average.load_state_dict(held["average"])
@@ -196,7 +292,11 @@ def train(args: argparse.Namespace) -> int:
     begun, saved, looked = time.time() - done["seconds"], time.time(), time.time()
     queue: list[int] = []
     while (share := done["steps"] / args.steps if args.steps else done["seconds"] / (60 * args.minutes)) < 1:
-        rate = settings.learning_rate * min(1.0, (done["steps"] + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        rate = (
+            settings.learning_rate
+            * min(1.0, (done["steps"] + 1) / 60)
+            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        )
         for group in optimizer.param_groups:
             group["lr"] = rate
         if len(queue) < settings.shapes:
@@ -217,9 +317,12 @@ def train(args: argparse.Namespace) -> int:
             shapes.refresh()
             looked = time.time()
             firsts = [r for r in recent if r["round"] == 0]
-            print(f"{done['seconds']:.0f} s, {len(shapes.training)} shapes, {done['steps']} steps, {done['sets']} sets: loss "
-                  f"{np.mean([r['loss'] for r in recent]):.3f}, IoU {np.mean([r['iou'] for r in recent]):.3f}, at one click "
-                  f"{np.mean([r['iou'] for r in firsts]):.3f} (best of three {np.mean([r['oracle'] for r in firsts]):.3f})", flush=True)
+            print(
+                f"{done['seconds']:.0f} s, {len(shapes.training)} shapes, {done['steps']} steps, {done['sets']} sets: loss "
+                f"{np.mean([r['loss'] for r in recent]):.3f}, IoU {np.mean([r['iou'] for r in recent]):.3f}, at one click "
+                f"{np.mean([r['iou'] for r in firsts]):.3f} (best of three {np.mean([r['oracle'] for r in firsts]):.3f})",
+                flush=True,
+            )
             recent = []
         if time.time() - saved > 360:
             save(path, network, average, optimizer, config, settings, args, done, shapes)
@@ -230,11 +333,28 @@ def train(args: argparse.Namespace) -> int:
 
 def save(path: Path, network, average, optimizer, config, settings, args, done: dict, shapes: Shapes) -> None:
     """Validate and write the checkpoint and the log."""
-    done["log"].append({"seconds": done["seconds"], "steps": done["steps"], "sets": done["sets"], "shapes": len(shapes.training),
-                        **validate(average, shapes.held_out[:VALIDATED], settings)})
+    done["log"].append(
+        {
+            "seconds": done["seconds"],
+            "steps": done["steps"],
+            "sets": done["sets"],
+            "shapes": len(shapes.training),
+            **validate(average, shapes.held_out[:VALIDATED], settings),
+        }
+    )
     print("held out: " + ", ".join(f"{key} {value:.3f}" for key, value in done["log"][-1].items()), flush=True)
-    save_torch(path, {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                      "config": config.to_dict(), "settings": settings.to_dict(), "hold_out": args.hold_out, "done": done})
+    save_torch(
+        path,
+        {
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "config": config.to_dict(),
+            "settings": settings.to_dict(),
+            "hold_out": args.hold_out,
+            "done": done,
+        },
+    )
     save_json(path.parent / "log.json", done["log"])
     plot(path.parent / "log.png", done["log"])
 
@@ -267,16 +387,26 @@ def measure(args: argparse.Namespace) -> int:
         return measure_labelled(args)
     network, held = load_average(args.folder)
     device, settings = choose_device(args.device), PriorTraining(**held["settings"])
-    shapes = [shape for shape in Shapes(args.data, held["hold_out"], device).held_out if args.families is None or shape.family in args.families]
+    shapes = [
+        shape
+        for shape in Shapes(args.data, held["hold_out"], device).held_out
+        if args.families is None or shape.family in args.families
+    ]
     if not shapes:
-        raise UserError(f"{args.data} holds no shapes to measure on; make some: "
-                        f"python scripts/train_prior.py data --folder {args.data} --shards {HELD_OUT_FROM} {HELD_OUT_FROM + 8}")
+        raise UserError(
+            f"{args.data} holds no shapes to measure on; make some: "
+            f"python scripts/train_prior.py data --folder {args.data} --shards {HELD_OUT_FROM} {HELD_OUT_FROM + 8}"
+        )
     network.to(device)
-    rows = {"innermost clicks": validate(network, shapes, settings, MEASURED_CLICKS),
-            "clicks anywhere": validate(network, shapes, settings, MEASURED_CLICKS, anywhere=1.0)}
+    rows = {
+        "innermost clicks": validate(network, shapes, settings, MEASURED_CLICKS),
+        "clicks anywhere": validate(network, shapes, settings, MEASURED_CLICKS, anywhere=1.0),
+    }
     for name in args.without if args.without is not None else INPUTS:
         if name not in settings.left_out:
-            rows[f"without {name}"] = validate(network, shapes, replace(settings, left_out=(*settings.left_out, name)), MEASURED_CLICKS)
+            rows[f"without {name}"] = validate(
+                network, shapes, replace(settings, left_out=(*settings.left_out, name)), MEASURED_CLICKS
+            )
     for name, row in rows.items():
         print(f"{name:18}" + ", ".join(f"{key} {value:.3f}" for key, value in row.items()), flush=True)
     save_json(args.folder / "measured.json", {"shapes": len(shapes), "families": args.families, "rows": rows})
@@ -287,21 +417,55 @@ def measure_labelled(args: argparse.Namespace) -> int:
     """Leave one input after the other out of the exported weights, on meshes with human-labelled parts."""
     rows: dict[str, list[list[list[float]]]] = {}
     for shape_id, shape, parts, graph in labelled_shapes(args):
-        segmenter = PriorSegmenter(shape.mesh, load_teacher(args.SAM, device=choose_device(args.device)), weights=args.out)
-        names = [name for name in (args.without if args.without is not None else INPUTS) if name not in segmenter.without]
-        for name, method in {"all": segmenter, **{f"without {name}": segmenter.leaving_out(name) for name in names}}.items():
+        segmenter = PriorSegmenter(
+            shape.mesh, load_teacher(args.SAM, device=choose_device(args.device)), weights=args.out
+        )
+        names = [
+            name for name in (args.without if args.without is not None else INPUTS) if name not in segmenter.without
+        ]
+        for name, method in {
+            "all": segmenter,
+            **{f"without {name}": segmenter.leaving_out(name) for name in names},
+        }.items():
             prepared = SimpleNamespace(probabilities=method.segment_faces)
-            rows.setdefault(name, []).append([run_part(prepared, graph, shape.mesh.face_areas, part, MEASURED_CLICKS, MEASURED_CLICKS).iou
-                                              for part in parts])
+            rows.setdefault(name, []).append(
+                [
+                    run_part(prepared, graph, shape.mesh.face_areas, part, MEASURED_CLICKS, MEASURED_CLICKS).iou
+                    for part in parts
+                ]
+            )
     counts = (1, 2, 3, 5, MEASURED_CLICKS)
-    summary = {name: {f"iou@{k}": interval([[curve[k - 1] for curve in mesh] for mesh in meshes], args.seed) for k in counts}
-               for name, meshes in rows.items()}
-    against = {name: {f"iou@{k}": interval([[b[k - 1] - a[k - 1] for a, b in zip(*pair)] for pair in zip(rows["all"], meshes)], args.seed)
-                      for k in counts} for name, meshes in rows.items() if name != "all"}
+    summary = {
+        name: {f"iou@{k}": interval([[curve[k - 1] for curve in mesh] for mesh in meshes], args.seed) for k in counts}
+        for name, meshes in rows.items()
+    }
+    against = {
+        name: {
+            f"iou@{k}": interval(
+                [[b[k - 1] - a[k - 1] for a, b in zip(*pair)] for pair in zip(rows["all"], meshes)], args.seed
+            )
+            for k in counts
+        }
+        for name, meshes in rows.items()
+        if name != "all"
+    }
     for name, row in summary.items():
-        print(f"{name:18}" + ", ".join(f"{key} {values[0]:.3f}" + (f" ({against[name][key][1]:+.3f} to {against[name][key][2]:+.3f} against all)"
-                                                                   if name in against else "") for key, values in row.items()))
-    save_json(args.folder / "measured_labelled.json", {"weights": str(args.out), "summary": summary, "against_all": against, "rows": rows})
+        print(
+            f"{name:18}"
+            + ", ".join(
+                f"{key} {values[0]:.3f}"
+                + (
+                    f" ({against[name][key][1]:+.3f} to {against[name][key][2]:+.3f} against all)"
+                    if name in against
+                    else ""
+                )
+                for key, values in row.items()
+            )
+        )
+    save_json(
+        args.folder / "measured_labelled.json",
+        {"weights": str(args.out), "summary": summary, "against_all": against, "rows": rows},
+    )
     return 0
 
 
@@ -337,8 +501,10 @@ def unions(args: argparse.Namespace) -> int:
             continue
         shapes.append({"id": shape_id, "pairs": pairs})
         segmenter = PriorSegmenter(shape.mesh, teacher, weights=args.out)
-        for name, prepared in (("iseg_prior", SimpleNamespace(probabilities=segmenter.segment_faces)),
-                               ("geodesic_concave", METHODS["geodesic_concave"](MethodOptions()).prepare(shape.mesh, graph))):
+        for name, prepared in (
+            ("iseg_prior", SimpleNamespace(probabilities=segmenter.segment_faces)),
+            ("geodesic_concave", METHODS["geodesic_concave"](MethodOptions()).prepare(shape.mesh, graph)),
+        ):
             rows[name].append([click_both(prepared, graph, areas, parts[a], parts[b]) for a, b in pairs])
     if not shapes:
         raise UserError(f"no shape among those asked for in {args.psb_dir} has two parts that do not touch")
@@ -347,9 +513,18 @@ def unions(args: argparse.Namespace) -> int:
         values = {f"@{k + 2}": [[entry["iou"][k] for entry in mesh] for mesh in measured] for k in range(4)}
         values["each by itself"] = [[entry["each"] for entry in mesh] for mesh in measured]
         summary[name] = {key: interval(groups, args.seed) for key, groups in values.items()}
-        print(f"{name:18}" + ", ".join(f"{key} {mean:.3f} ({low:.3f} to {high:.3f})" for key, (mean, low, high) in summary[name].items()))
-    save_json(args.folder / "unions.json", {"weights": str(args.out), "shapes": shapes, "summary": summary, "rows": rows})
-    print(f"{sum(len(shape['pairs']) for shape in shapes)} pairs of parts on {len(shapes)} meshes: {args.folder / 'unions.json'}")
+        print(
+            f"{name:18}"
+            + ", ".join(
+                f"{key} {mean:.3f} ({low:.3f} to {high:.3f})" for key, (mean, low, high) in summary[name].items()
+            )
+        )
+    save_json(
+        args.folder / "unions.json", {"weights": str(args.out), "shapes": shapes, "summary": summary, "rows": rows}
+    )
+    print(
+        f"{sum(len(shape['pairs']) for shape in shapes)} pairs of parts on {len(shapes)} meshes: {args.folder / 'unions.json'}"
+    )
     return 0
 
 
@@ -357,14 +532,29 @@ def export(args: argparse.Namespace) -> int:
     network, held = load_average(args.folder)
     projection = load_torch(args.data / "projection.pt", what="projection of the embedding")
     done = held["done"]
-    save_torch(args.out, {
-        "format": 1, "config": held["config"], "weights": {key: value.half() for key, value in network.state_dict().items()},
-        "field_mean": projection["mean"].half(), "field_components": projection["components"].float(),
-        "teacher": projection["teacher"], "left_out": sorted({*LEFT_OUT, *held["settings"]["left_out"]}),
-        "training": held["settings"], "hold_out": held["hold_out"],
-        "data": {"field": FIELD, "views": TRAIN_VIEWS, "prompted": TRAIN_PROMPTED, "clicks": TRAIN_CLICKS, "first_seed": FIRST_SEED},
-        "done": {key: done[key] for key in ("seconds", "steps", "sets", "before") if key in done},
-        "log": done["log"]})
+    save_torch(
+        args.out,
+        {
+            "format": 1,
+            "config": held["config"],
+            "weights": {key: value.half() for key, value in network.state_dict().items()},
+            "field_mean": projection["mean"].half(),
+            "field_components": projection["components"].float(),
+            "teacher": projection["teacher"],
+            "left_out": sorted({*LEFT_OUT, *held["settings"]["left_out"]}),
+            "training": held["settings"],
+            "hold_out": held["hold_out"],
+            "data": {
+                "field": FIELD,
+                "views": TRAIN_VIEWS,
+                "prompted": TRAIN_PROMPTED,
+                "clicks": TRAIN_CLICKS,
+                "first_seed": FIRST_SEED,
+            },
+            "done": {key: done[key] for key in ("seconds", "steps", "sets", "before") if key in done},
+            "log": done["log"],
+        },
+    )
     print(f"written: {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -1,11 +1,11 @@
 """Train the embedded teacher vit_t on synthetic shapes (never on anything people labelled).
 
-  python scripts/train_vit_t.py train --data DIR --run DIR              # go on after an interruption: the same command
-  python scripts/train_vit_t.py train --run DIR --shapes 0 --workers 16 # new shapes in every step, for a GPU
-  python scripts/train_vit_t.py views --data DIR                        # optional: make the training's views beforehand or beside it
-  python scripts/train_vit_t.py measure --run DIR                       # 2D IoU on held-out shapes (and --labelled meshes)
-  python scripts/train_vit_t.py export --run DIR                        # write SAM_repo/model_checkpoints/vit_t.pth
-  python scripts/train_vit_t.py score --data DIR                        # then calibrate its predicted IoU; masks stay bit for bit
+python scripts/train_vit_t.py train --data DIR --run DIR              # go on after an interruption: the same command
+python scripts/train_vit_t.py train --run DIR --shapes 0 --workers 16 # new shapes in every step, for a GPU
+python scripts/train_vit_t.py views --data DIR                        # optional: make the training's views beforehand or beside it
+python scripts/train_vit_t.py measure --run DIR                       # 2D IoU on held-out shapes (and --labelled meshes)
+python scripts/train_vit_t.py export --run DIR                        # write SAM_repo/model_checkpoints/vit_t.pth
+python scripts/train_vit_t.py score --data DIR                        # then calibrate its predicted IoU; masks stay bit for bit
 """
 
 from __future__ import annotations
@@ -47,37 +47,64 @@ def build_parser() -> argparse.ArgumentParser:
     views = commands.add_parser("views", help="rasterise labelled synthetic shapes")
     views.add_argument("--data", type=Path, required=True, help="folder of the views, about 2 MB a shape")
     views.add_argument("--shapes", type=positive_int, default=TrainConfig.shapes, help="number of shapes")
-    views.add_argument("--stored_views", type=positive_int, default=TrainConfig.stored_views, help="views of each shape")
+    views.add_argument(
+        "--stored_views", type=positive_int, default=TrainConfig.stored_views, help="views of each shape"
+    )
     views.add_argument("--leave_out", default="", help="shape families not to make, separated by commas")
     train = commands.add_parser("train", help="train, or go on training")
-    train.add_argument("--data", type=Path, default=None, help="folder that keeps the views of the shapes; not needed with --shapes 0")
+    train.add_argument(
+        "--data", type=Path, default=None, help="folder that keeps the views of the shapes; not needed with --shapes 0"
+    )
     train.add_argument("--run", type=Path, required=True, help="folder of the run: checkpoint, log")
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
     train.add_argument("--threads", type=positive_int, default=torch.get_num_threads(), help="threads of the processor")
-    train.add_argument("--workers", type=int, default=0, help="processes that make the batches; they do not change them")
-    train.add_argument("--processes", type=positive_int, default=1, help="processes that train and average their weights every few steps: on a "
-                       "shared processor one thread each loses far less to waiting than several threads in one")
-    train.add_argument("--stop_after", type=float, default=None, metavar="MINUTES", help="stop then, as an interruption would; the schedule "
-                       "goes by steps, so this changes nothing else")
+    train.add_argument(
+        "--workers", type=int, default=0, help="processes that make the batches; they do not change them"
+    )
+    train.add_argument(
+        "--processes",
+        type=positive_int,
+        default=1,
+        help="processes that train and average their weights every few steps: on a "
+        "shared processor one thread each loses far less to waiting than several threads in one",
+    )
+    train.add_argument(
+        "--stop_after",
+        type=float,
+        default=None,
+        metavar="MINUTES",
+        help="stop then, as an interruption would; the schedule goes by steps, so this changes nothing else",
+    )
     train.add_argument("--save_every", type=float, default=180.0, metavar="SECONDS", help="between checkpoints")
     train.add_argument("--measure_every", type=float, default=600.0, metavar="SECONDS", help="between measurements")
-    train.add_argument("--labelled", type=Path, default=None, help="folder with off/ and seg/ of labelled meshes, only measured on")
+    train.add_argument(
+        "--labelled", type=Path, default=None, help="folder with off/ and seg/ of labelled meshes, only measured on"
+    )
     train.add_argument("--plot", type=Path, default=None, metavar="PNG", help="draw the curve of the run here")
     train.add_argument("--restart", action="store_true", help="ignore an existing checkpoint of the run")
     for field in fields(TrainConfig):
         train.add_argument(f"--{field.name}", type=type(field.default), default=None, help=f"default {field.default}")
-    for name, text in (("measure", "2D IoU of a run's averaged weights"), ("export", "write the averaged weights in fp16")):
+    for name, text in (
+        ("measure", "2D IoU of a run's averaged weights"),
+        ("export", "write the averaged weights in fp16"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--run", type=Path, required=True)
         command.add_argument("--labelled", type=Path, default=None)
         command.add_argument("--clicks", type=int, default=400, help="clicks measured on each set")
         command.add_argument("--output", type=Path, default=WEIGHTS, help="where export writes")
-    score = commands.add_parser("score", help="train only the head that predicts the IoU of exported weights, on fresh synthetic shapes")
-    score.add_argument("--data", type=Path, required=True, help="folder of what the head learns from; an interrupted run goes on")
+    score = commands.add_parser(
+        "score", help="train only the head that predicts the IoU of exported weights, on fresh synthetic shapes"
+    )
+    score.add_argument(
+        "--data", type=Path, required=True, help="folder of what the head learns from; an interrupted run goes on"
+    )
     score.add_argument("--weights", type=Path, default=WEIGHTS, help="exported weights to start from")
     score.add_argument("--output", type=Path, default=WEIGHTS, help="where the weights with the new head go")
     for field in fields(ScoreConfig):
-        score.add_argument(f"--{field.name}", type=type(field.default), default=field.default, help=f"default {field.default}")
+        score.add_argument(
+            f"--{field.name}", type=type(field.default), default=field.default, help=f"default {field.default}"
+        )
     return parser
 
 
@@ -103,7 +130,9 @@ def claim_folder(folder: Path, name: str, contents: dict) -> None:
     if not path.is_file():
         save_json(path, contents)
     elif load_json(path, "description of a folder") != contents:
-        raise UserError(f"{folder} was made with other weights or settings (see {name}); choose another --data or delete it")
+        raise UserError(
+            f"{folder} was made with other weights or settings (see {name}); choose another --data or delete it"
+        )
 
 
 # ---- training ------------------------------------------------------------------------------------------------------------------
@@ -124,10 +153,19 @@ class Trainer:
         self.step, self.images, self.seconds = 0, 0, 0.0
 
     def state(self) -> dict:
-        return dict(kind="vit_t training", model_config=self.model_config.to_dict(), train_config=self.config.to_dict(),
-                    sam=self.sam.state_dict(), heads=self.heads.state_dict(), average=self.average,
-                    optimisers=[o.state_dict() for o in self.optimisers], generator=self.generator.get_state(),
-                    step=self.step, images=self.images, seconds=self.seconds)
+        return {
+            "kind": "vit_t training",
+            "model_config": self.model_config.to_dict(),
+            "train_config": self.config.to_dict(),
+            "sam": self.sam.state_dict(),
+            "heads": self.heads.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
 
     def restore(self, state: dict) -> None:
         self.sam.load_state_dict(state["sam"])
@@ -163,7 +201,9 @@ class Trainer:
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.sam.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay) if value.is_floating_point() else self.average[name].copy_(value)
+                self.average[name].lerp_(value, 1 - decay) if value.is_floating_point() else self.average[name].copy_(
+                    value
+                )
         self.step += 1
         self.images += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         if dist.is_initialized() and self.step % config.sync_every == 0:
@@ -173,7 +213,7 @@ class Trainer:
     @torch.no_grad()
     def average_processes(self) -> None:
         """All processes go on from the mean of their weights."""
-        tensors = [p for p in (*self.sam.parameters(), *self.heads.parameters())]
+        tensors = list((*self.sam.parameters(), *self.heads.parameters()))
         flat = torch.cat([t.detach().flatten().float() for t in tensors])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
@@ -181,16 +221,31 @@ class Trainer:
             tensor.copy_(mean.view_as(tensor))
 
 
-def train(trainer: Trainer, data: Path | None, run: Path, workers: int = 0, stop_after: float | None = None, save_every: float = 180.0,
-          measure_every: float = 600.0, labelled: Path | None = None, plot: Path | None = None) -> None:
+def train(
+    trainer: Trainer,
+    data: Path | None,
+    run: Path,
+    workers: int = 0,
+    stop_after: float | None = None,
+    save_every: float = 180.0,
+    measure_every: float = 600.0,
+    labelled: Path | None = None,
+    plot: Path | None = None,
+) -> None:
     """Run to the last step, or until `stop_after` minutes; log.csv gets means over 25 steps, measure.csv the measurements."""
     config, first = trainer.config, trainer.rank == 0
-    sets = dict(held_out=held_out_set(HELD_OUT_SEED, 150)) if first else {}
+    sets = {"held_out": held_out_set(HELD_OUT_SEED, 150)} if first else {}
     if labelled is not None and first:
         sets["labelled"] = labelled_mesh_set(labelled, 150)
     views = TrainingViews(config, trainer.model_config.image_size, data, trainer.rank)
-    batches = DataLoader(views, batch_size=None, sampler=range(trainer.step, config.steps), num_workers=workers,
-                         pin_memory=trainer.device.type == "cuda", prefetch_factor=4 if workers else None)
+    batches = DataLoader(
+        views,
+        batch_size=None,
+        sampler=range(trainer.step, config.steps),
+        num_workers=workers,
+        pin_memory=trainer.device.type == "cuda",
+        prefetch_factor=4 if workers else None,
+    )
     if first:
         for table in (run / "log.csv", run / "measure.csv"):
             drop_rows_after(table, trainer.step)
@@ -198,7 +253,15 @@ def train(trainer: Trainer, data: Path | None, run: Path, workers: int = 0, stop
     begun = saved = measured = clock = time.monotonic()
     sums: dict[str, float] = {}
     summed = 0
-    bar = tqdm(batches, initial=trainer.step, total=config.steps, desc="training", unit="step", mininterval=10, disable=None if first else True)
+    bar = tqdm(
+        batches,
+        initial=trainer.step,
+        total=config.steps,
+        desc="training",
+        unit="step",
+        mininterval=10,
+        disable=None if first else True,
+    )
     for batch in bar:
         values = trainer.train_step(batch)
         now = time.monotonic()
@@ -207,8 +270,12 @@ def train(trainer: Trainer, data: Path | None, run: Path, workers: int = 0, stop
             sums[name] = sums.get(name, 0.0) + value
         summed += 1
         if first and trainer.step % 25 == 0:
-            row = dict(step=trainer.step, images=trainer.images, seconds=round(trainer.seconds, 1),
-                       **{k: round(v / summed, 5) for k, v in sums.items()})
+            row = dict(
+                step=trainer.step,
+                images=trainer.images,
+                seconds=round(trainer.seconds, 1),
+                **{k: round(v / summed, 5) for k, v in sums.items()},
+            )
             append_row(run / "log.csv", row)
             bar.set_postfix_str(f"loss {row['loss']:.3f} IoU {row['iou0']:.3f}")
             sums, summed = {}, 0
@@ -251,8 +318,16 @@ def measure_run(trainer: Trainer, sets: dict, run: Path, plot: Path | None) -> N
     sam = averaged_model(trainer.state()).to(trainer.device)
     for name, clicks in sets.items():
         result = measure(sam, clicks, trainer.device)
-        append_row(run / "measure.csv", dict(step=trainer.step, images=trainer.images, seconds=round(trainer.seconds), set=name,
-                                             **{k: round(v, 4) for k, v in result.items()}))
+        append_row(
+            run / "measure.csv",
+            dict(
+                step=trainer.step,
+                images=trainer.images,
+                seconds=round(trainer.seconds),
+                set=name,
+                **{k: round(v, 4) for k, v in result.items()},
+            ),
+        )
     if plot is not None:
         plot_curve(run / "log.csv", run / "measure.csv", plot)
 
@@ -283,8 +358,16 @@ def read_run(run: Path) -> dict:
 def export(state: dict, output: Path) -> None:
     """Weights in fp16 with everything needed to rebuild the model and to say how it was trained."""
     weights = {k: v.half() if v.is_floating_point() else v for k, v in state["average"].items()}
-    save_torch(output, dict(kind="vit_t", model_config=state["model_config"], train_config=state["train_config"],
-                            trained=dict(steps=state["step"], images=state["images"], seconds=round(state["seconds"])), weights=weights))
+    save_torch(
+        output,
+        {
+            "kind": "vit_t",
+            "model_config": state["model_config"],
+            "train_config": state["train_config"],
+            "trained": {"steps": state["step"], "images": state["images"], "seconds": round(state["seconds"])},
+            "weights": weights,
+        },
+    )
 
 
 # ---- predicted IoU -------------------------------------------------------------------------------------------------------------
@@ -303,7 +386,9 @@ def calibrate(weights: Path, data: Path, config: ScoreConfig, output: Path) -> d
     drawing = {name: getattr(config, name) for name in ("views", "prompts", "published", "coarse", "previous")}
     claim_folder(data, "score.json", {"weights": rest, **drawing})
     parts = []
-    for seed in tqdm(range(config.first_shape, config.first_shape + config.shapes), desc="shapes", mininterval=5, disable=None):
+    for seed in tqdm(
+        range(config.first_shape, config.first_shape + config.shapes), desc="shapes", mininterval=5, disable=None
+    ):
         path = data / f"{seed:010d}.pth"
         if not path.is_file():
             save_torch(path, vars(score_data(sam, seed, config, torch.device("cpu"))))
@@ -313,15 +398,24 @@ def calibrate(weights: Path, data: Path, config: ScoreConfig, output: Path) -> d
     except ValueError as error:
         raise UserError(f"{error}; raise --shapes") from error
     fitted = {f"{SCORE_HEAD}{key}": value.half() for key, value in head.state_dict().items()}
-    save_torch(output, {**stored, "weights": {**stored["weights"], **fitted}, "score_config": config.to_dict(),
-                        "score_errors": {name: round(value, 5) for name, value in errors.items()}})
+    save_torch(
+        output,
+        {
+            **stored,
+            "weights": {**stored["weights"], **fitted},
+            "score_config": config.to_dict(),
+            "score_errors": {name: round(value, 5) for name, value in errors.items()},
+        },
+    )
     return errors
 
 
 def read_weights(path: Path) -> dict:
     stored = load_torch(path, what="weights of vit_t")
     if not isinstance(stored, dict) or stored.get("kind") != "vit_t":
-        raise UserError(f"{path} does not hold exported weights of vit_t; write them with: train_vit_t.py export --run DIR")
+        raise UserError(
+            f"{path} does not hold exported weights of vit_t; write them with: train_vit_t.py export --run DIR"
+        )
     return stored
 
 
@@ -344,7 +438,17 @@ def train_process(rank: int, args: argparse.Namespace, meeting: str | None) -> N
     if not state and not rank:
         for table in ("log.csv", "measure.csv"):
             (args.run / table).unlink(missing_ok=True)
-    train(trainer, args.data, args.run, args.workers, args.stop_after, args.save_every, args.measure_every, args.labelled, args.plot)
+    train(
+        trainer,
+        args.data,
+        args.run,
+        args.workers,
+        args.stop_after,
+        args.save_every,
+        args.measure_every,
+        args.labelled,
+        args.plot,
+    )
 
 
 def train_config(values: dict, data: Path | None) -> TrainConfig:
@@ -353,11 +457,17 @@ def train_config(values: dict, data: Path | None) -> TrainConfig:
         config = TrainConfig(**values)
         families_without(config.left_out())
     except (TypeError, ValueError) as error:
-        raise UserError(f"these settings cannot be trained with: {error}; correct them, or begin the run again with --restart") from error
+        raise UserError(
+            f"these settings cannot be trained with: {error}; correct them, or begin the run again with --restart"
+        ) from error
     if config.steps < 1 or config.shapes < 0 or config.small_size % 16 or config.corrected > config.prompts:
-        raise UserError("--steps must be at least 1, --shapes at least 0, --small_size a multiple of 16, --corrected at most --prompts")
+        raise UserError(
+            "--steps must be at least 1, --shapes at least 0, --small_size a multiple of 16, --corrected at most --prompts"
+        )
     if config.shapes and data is None:
-        raise UserError("give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step and keep nothing")
+        raise UserError(
+            "give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step and keep nothing"
+        )
     return config
 
 
@@ -386,9 +496,15 @@ def main(argv: list[str] | None = None) -> int:
             print(args.output)
         else:
             sam = averaged_model(state)
-            print("held-out synthetic", format_measure(measure(sam, held_out_set(HELD_OUT_SEED, args.clicks), torch.device("cpu"))))
+            print(
+                "held-out synthetic",
+                format_measure(measure(sam, held_out_set(HELD_OUT_SEED, args.clicks), torch.device("cpu"))),
+            )
             if args.labelled:
-                print("labelled meshes", format_measure(measure(sam, labelled_mesh_set(args.labelled, args.clicks), torch.device("cpu"))))
+                print(
+                    "labelled meshes",
+                    format_measure(measure(sam, labelled_mesh_set(args.labelled, args.clicks), torch.device("cpu"))),
+                )
     return 0
 
 

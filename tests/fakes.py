@@ -44,8 +44,14 @@ class FakeTeacher:
         basis = torch.cat([cells, place], 1)
         return torch.cat([basis, torch.einsum("cd,bdhw->bchw", self._waves, basis).sin()], 1)
 
-    def segment(self, embedding: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int],
-                previous: Tensor | None = None):
+    def segment(
+        self,
+        embedding: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        image_size: tuple[int, int],
+        previous: Tensor | None = None,
+    ):
         """Masks (see the class) for P prompts of K clicks; `previous` is only checked."""
         from utils.teacher import TeacherMasks
 
@@ -63,7 +69,9 @@ class FakeTeacher:
         clicked = cells[:3, row, column].permute(1, 2, 0)  # (P, K, 3)
         alike = (cells[:3] - clicked[..., None, None]).abs().amax(2) < self.COLOR_TOLERANCE
 
-        y, x = torch.meshgrid((torch.arange(low[0]) + 0.5) / low[0], (torch.arange(low[1]) + 0.5) / low[1], indexing="ij")
+        y, x = torch.meshgrid(
+            (torch.arange(low[0]) + 0.5) / low[0], (torch.arange(low[1]) + 0.5) / low[1], indexing="ij"
+        )
         distance = torch.hypot(x - unit[..., 0, None, None], y - unit[..., 1, None, None])  # (P, K, 4h, 4w)
         absent = torch.full_like(distance, float("inf"))
         include = torch.where((labels == 1)[..., None, None] & alike, distance, absent).amin(1)
@@ -71,4 +79,6 @@ class FakeTeacher:
 
         wanted = (include < exclude) & (cells[3] > 0.5)
         masks = torch.stack([wanted & (include < radius) for radius in self.RADII], 1)
-        return TeacherMasks(masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), tuple(image_size))
+        return TeacherMasks(
+            masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), tuple(image_size)
+        )

@@ -15,7 +15,9 @@ from utils.rasterize import Rasterizer, visible_vertices
 from utils.supervision import ABSENT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, save_shard, shard_path
 
 
-def write_halves(directory: Path, mesh: Mesh, views: int = 10, size: int = 48, clicked: int = 60, seed: int = 0) -> SupervisionSet:
+def write_halves(
+    directory: Path, mesh: Mesh, views: int = 10, size: int = 48, clicked: int = 60, seed: int = 0
+) -> SupervisionSet:
     """A click selects the vertices on its side of the plane x = 0.
 
     A second positive click on the other side selects everything; a negative click on the same side restricts the selection
@@ -43,11 +45,25 @@ def write_halves(directory: Path, mesh: Mesh, views: int = 10, size: int = 48, c
                 rows["negative"].append((vertex, other, False, view, _image(quarter, covered)))
     for kind, samples in rows.items():
         first, second, positive, view, masks = zip(*samples)
-        save_shard(shard_path(directory, kind, 0), torch.tensor([first, second]).T, torch.tensor([(True, p) for p in positive]),
-                   torch.tensor(view), torch.full((len(view),), 0.9), pack_masks(torch.stack(masks)))
+        save_shard(
+            shard_path(directory, kind, 0),
+            torch.tensor([first, second]).T,
+            torch.tensor([(True, p) for p in positive]),
+            torch.tensor(view),
+            torch.full((len(view),), 0.9),
+            pack_masks(torch.stack(masks)),
+        )
     save_npz(directory / "clicks.npz", **cameras_to_arrays(cameras))
-    save_json(directory / "supervision.json", {"format": 1, "mesh_digest": mesh.digest, "teacher": "halves-00000000",
-                                               "settings": {}, "shards": {kind: 1 for kind in KINDS}})
+    save_json(
+        directory / "supervision.json",
+        {
+            "format": 1,
+            "mesh_digest": mesh.digest,
+            "teacher": "halves-00000000",
+            "settings": {},
+            "shards": dict.fromkeys(KINDS, 1),
+        },
+    )
     return SupervisionSet.open(directory, mesh)
 
 

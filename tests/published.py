@@ -11,7 +11,9 @@ import torch
 WIDTHS = [512] + [256] * 14
 
 
-def random_release(directory: Path, num_vertices: int, seed: int = 0, prefix: str = "") -> tuple[Path, Path, dict, np.ndarray]:
+def random_release(
+    directory: Path, num_vertices: int, seed: int = 0, prefix: str = ""
+) -> tuple[Path, Path, dict, np.ndarray]:
     """Random weights saved as the authors save theirs: pred_f.pth and decoder_checkpoint.pth.
 
     prefix: "module." as saved from several GPUs. Returns both paths, the weights by published name and the features.
@@ -26,17 +28,32 @@ def random_release(directory: Path, num_vertices: int, seed: int = 0, prefix: st
         attention[f"{name}.weight"], attention[f"{name}.bias"] = draw(256, 256) / 16, 0.1 * draw(256)
     model, inputs = {}, 512
     for layer, width in enumerate(WIDTHS):
-        model[f"mlp.{3 * layer}.weight"], model[f"mlp.{3 * layer}.bias"] = draw(width, inputs) / math.sqrt(inputs), 0.1 * draw(width)
-        model[f"mlp.{3 * layer + 2}.weight"], model[f"mlp.{3 * layer + 2}.bias"] = 1 + 0.1 * draw(width), 0.1 * draw(width)
+        model[f"mlp.{3 * layer}.weight"], model[f"mlp.{3 * layer}.bias"] = (
+            draw(width, inputs) / math.sqrt(inputs),
+            0.1 * draw(width),
+        )
+        model[f"mlp.{3 * layer + 2}.weight"], model[f"mlp.{3 * layer + 2}.bias"] = (
+            1 + 0.1 * draw(width),
+            0.1 * draw(width),
+        )
         inputs = width
     model["mlp.45.weight"], model["mlp.45.bias"] = draw(2, 256) / 16, 0.1 * draw(2)
     features = torch.tanh(draw(num_vertices, 256))
     features_path, checkpoint_path = directory / "pred_f.pth", directory / "decoder_checkpoint.pth"
     torch.save(features, features_path)
-    torch.save({"attention_state_dict": {prefix + name: value for name, value in attention.items()},
-                "model_state_dict": {prefix + name: value for name, value in model.items()},
-                "optimizer_state_dict": {"state": {}, "param_groups": []}, "epoch": 4, "batch_idx": 7,
-                "shuffled_indices": [2, 0, 1], "losses": [0.5, 0.25], "num_batch": 8}, checkpoint_path)
+    torch.save(
+        {
+            "attention_state_dict": {prefix + name: value for name, value in attention.items()},
+            "model_state_dict": {prefix + name: value for name, value in model.items()},
+            "optimizer_state_dict": {"state": {}, "param_groups": []},
+            "epoch": 4,
+            "batch_idx": 7,
+            "shuffled_indices": [2, 0, 1],
+            "losses": [0.5, 0.25],
+            "num_batch": 8,
+        },
+        checkpoint_path,
+    )
     weights = {name: value.double().numpy() for name, value in (attention | model).items()}
     return features_path, checkpoint_path, weights, features.double().numpy()
 
@@ -49,7 +66,9 @@ def probability(weights: dict, features: np.ndarray, positives: list[int], negat
 
 def _vertex(weights: dict, features: np.ndarray, feature: np.ndarray, clicks: list[tuple[int, str]]) -> float:
     query = _affine(weights, "W_Q", feature)
-    scores = [float(query @ _affine(weights, "W_K" + kind, features[vertex])) / math.sqrt(256) for vertex, kind in clicks]
+    scores = [
+        float(query @ _affine(weights, "W_K" + kind, features[vertex])) / math.sqrt(256) for vertex, kind in clicks
+    ]
     exponentials = [math.exp(score - max(scores)) for score in scores]
     conditioned = np.zeros(256)
     for exponential, (vertex, kind) in zip(exponentials, clicks):

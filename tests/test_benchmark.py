@@ -39,20 +39,40 @@ def test_matrix_rate_is_flops_over_time():
 
 
 def test_peak_memory_sees_an_allocation_of_its_process_and_nothing_of_its_parents():
-    code = ("from utils.process_memory import peak_memory_gib as peak; before = peak(); "
-            "block = bytearray(b'1') * (256 << 20); del block; print(before, peak())")
+    code = (
+        "from utils.process_memory import peak_memory_gib as peak; before = peak(); "
+        "block = bytearray(b'1') * (256 << 20); del block; print(before, peak())"
+    )
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     before, after = map(float, output.split())
     assert before < 0.1 and 0.24 < after - before < 0.27
 
 
 def test_report_divides_query_time_by_the_time_at_the_measured_rate():
-    query = {"architecture": "published", "clicks": 2, "precision": "bfloat16", "milliseconds": 30.0, "flops": 20_000_000_000}
+    query = {
+        "architecture": "published",
+        "clicks": 2,
+        "precision": "bfloat16",
+        "milliseconds": 30.0,
+        "flops": 20_000_000_000,
+    }
     stage = {"stage": "views", "seconds": 12.0, "memory_gib": 1.5, "gpu_memory_gib": 0.0}
-    text = report({"machine": {"processor": "P", "gpu": "", "cores": 2, "torch": "2"}, "preset": "fast",
-                   "matrix_rates_tflops": {"float32": [0.1, 0.1], "bfloat16": [0.9, 1.1]},
-                   "meshes": [{"mesh": "m", "vertices": 3000, "stages": [stage, stage], "queries": [query],
-                              "agreement": {"queries": 60, "mean": 0.9996, "worst": 0.9984}}]})
+    text = report(
+        {
+            "machine": {"processor": "P", "gpu": "", "cores": 2, "torch": "2"},
+            "preset": "fast",
+            "matrix_rates_tflops": {"float32": [0.1, 0.1], "bfloat16": [0.9, 1.1]},
+            "meshes": [
+                {
+                    "mesh": "m",
+                    "vertices": 3000,
+                    "stages": [stage, stage],
+                    "queries": [query],
+                    "agreement": {"queries": 60, "mean": 0.9996, "worst": 0.9984},
+                }
+            ],
+        }
+    )
     assert "m: bfloat16 selects as float32 on 99.96% of the vertices (60 queries, the worst 99.84%)" in text
     assert "| m | 3,000 | published | 2 | bfloat16 | 30.0 | 20.00 | 20.0 | 1.50 |" in text
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text

@@ -44,19 +44,47 @@ def _run(*argv) -> int:
 
 
 def _few(obj_path, directory):
-    return ("--obj_path", obj_path, "--decoder_data_dir", directory, "--percentage", 0.1, "--n_views", 3, "--pool_views", 6)
+    return (
+        "--obj_path",
+        obj_path,
+        "--decoder_data_dir",
+        directory,
+        "--percentage",
+        0.1,
+        "--n_views",
+        3,
+        "--pool_views",
+        6,
+    )
 
 
 def test_published_defaults():
     args = data_generation.build_parser().parse_args(["--obj_path", "hammer.obj"])
-    published = dict(percentage=0.03, n_views=100, radius=2.0, render_res=224, seed=0, single_click=True, second_positive=False,
-                     second_negative=False, overwrite=False, max_pairs=5, refinements=6, min_score=0.4, max_clicks=0, pair_views=0,
-                     share_pairs=False, min_facing=0.0)
+    published = {
+        "percentage": 0.03,
+        "n_views": 100,
+        "radius": 2.0,
+        "render_res": 224,
+        "seed": 0,
+        "single_click": True,
+        "second_positive": False,
+        "second_negative": False,
+        "overwrite": False,
+        "max_pairs": 5,
+        "refinements": 6,
+        "min_score": 0.4,
+        "max_clicks": 0,
+        "pair_views": 0,
+        "share_pairs": False,
+        "min_facing": 0.0,
+    }
     assert {name: getattr(args, name) for name in published} == published and tuple(args.background) == (1, 1, 1)
 
 
 def test_stage_draws_its_own_views_and_sums_up(asked, obj_path, two_boxes, tmp_path, capsys):
-    assert _run(*_few(obj_path, tmp_path / "out"), "--second_positive", 1, "--second_negative", 1, "--refinements", 1) == 0
+    assert (
+        _run(*_few(obj_path, tmp_path / "out"), "--second_positive", 1, "--second_negative", 1, "--refinements", 1) == 0
+    )
     samples = SupervisionSet.open(tmp_path / "out", Mesh(two_boxes.vertices, two_boxes.faces))
     assert len(samples.cameras) == 6 and (tmp_path / "out" / "views" / "pool.json").is_file()
     printed = capsys.readouterr().out
@@ -86,18 +114,21 @@ def test_preview_is_a_sheet_of_pictures(asked, obj_path, tmp_path):
     assert sheet.shape[1] == 6 * 224 and sheet.std() > 10
 
 
-@pytest.mark.parametrize("extra, says", [
-    (["--single_click", 0], "nothing to do"),
-    (["--percentage", 3], "0.03 for 3 %"),
-    (["--percentage", 0], "0.03 for 3 %"),
-    (["--percentage", "nan"], "0.03 for 3 %"),
-    (["--pair_views", -1], "--pair_views"),
-    (["--min_facing", 1], "--min_facing"),
-    (["--single_click", 0, "--second_positive", 1], "data_generation.py"),
-    (["--encoder_data_dir", "nowhere"], "no views at nowhere"),
-    (["--obj_path", "missing.obj"], "missing.obj"),
-    (["--device", "abacus"], "abacus"),
-])
+@pytest.mark.parametrize(
+    "extra, says",
+    [
+        (["--single_click", 0], "nothing to do"),
+        (["--percentage", 3], "0.03 for 3 %"),
+        (["--percentage", 0], "0.03 for 3 %"),
+        (["--percentage", "nan"], "0.03 for 3 %"),
+        (["--pair_views", -1], "--pair_views"),
+        (["--min_facing", 1], "--min_facing"),
+        (["--single_click", 0, "--second_positive", 1], "data_generation.py"),
+        (["--encoder_data_dir", "nowhere"], "no views at nowhere"),
+        (["--obj_path", "missing.obj"], "missing.obj"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
 def test_bad_input_gets_one_line_and_exit_code_2(asked, obj_path, tmp_path, capsys, extra, says):
     assert _run(*_few(obj_path, tmp_path / "out"), *extra) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]

@@ -34,14 +34,45 @@ def work(icosphere, tmp_path_factory):
 
 
 def _train(work, save_dir, *more):
-    return decoder.main(["--obj_path", str(work / "mesh.ply"), "--encoder_f_path", str(work / "pred_f.pth"), "--device", "cpu",
-                         "--decoder_data_dir", str(work / "data"), "--save_dir", str(save_dir), "--mode", "train",
-                         "--steps", "4", "--batch_size", "2", *more])
+    return decoder.main(
+        [
+            "--obj_path",
+            str(work / "mesh.ply"),
+            "--encoder_f_path",
+            str(work / "pred_f.pth"),
+            "--device",
+            "cpu",
+            "--decoder_data_dir",
+            str(work / "data"),
+            "--save_dir",
+            str(save_dir),
+            "--mode",
+            "train",
+            "--steps",
+            "4",
+            "--batch_size",
+            "2",
+            *more,
+        ]
+    )
 
 
 def _ask(work, save_dir, *more):
-    return decoder.main(["--obj_path", str(work / "mesh.ply"), "--encoder_f_path", str(work / "pred_f.pth"), "--device", "cpu",
-                         "--save_dir", str(save_dir), "--mode", "test", *more])
+    return decoder.main(
+        [
+            "--obj_path",
+            str(work / "mesh.ply"),
+            "--encoder_f_path",
+            str(work / "pred_f.pth"),
+            "--device",
+            "cpu",
+            "--save_dir",
+            str(save_dir),
+            "--mode",
+            "test",
+            *more,
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +89,16 @@ def _states(path):
 
 def test_checkpoint_has_the_published_keys_and_says_what_it_is(trained, work):
     held = torch.load(trained / "decoder_checkpoint.pth", weights_only=True)
-    assert {"attention_state_dict", "model_state_dict", "optimizer_state_dict", "epoch", "batch_idx", "shuffled_indices", "losses",
-            "num_batch"} <= set(held)
+    assert {
+        "attention_state_dict",
+        "model_state_dict",
+        "optimizer_state_dict",
+        "epoch",
+        "batch_idx",
+        "shuffled_indices",
+        "losses",
+        "num_batch",
+    } <= set(held)
     assert held["architecture"] == "geometric" and held["teacher"] == "halves-00000000" and held["complete"]
     assert len(held["losses"]) == held["batch_idx"] == held["num_batch"] == 4
     assert held["run"]["loss"] == "lifted" and held["run"]["steps"] == 4
@@ -72,8 +111,13 @@ def test_finished_training_is_not_repeated(trained, work, capsys):
     assert (trained / "decoder_checkpoint.pth").read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [("--architecture", "geometric", "--loss", "lifted"),
-                                     ("--architecture", "published", "--loss", "rendered", "--num_epochs", "1", "--data_percentage", "0.4")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--architecture", "geometric", "--loss", "lifted"),
+        ("--architecture", "published", "--loss", "rendered", "--num_epochs", "1", "--data_percentage", "0.4"),
+    ],
+)
 def test_killed_training_goes_on_from_its_last_checkpoint(options, work, tmp_path, monkeypatch, capsys):
     class Killed(BaseException):
         pass
@@ -113,8 +157,26 @@ def test_other_settings_do_not_overwrite_a_decoder_unasked(trained, work, tmp_pa
 def test_released_files_answer_as_published_on_the_command_line(work, tmp_path):
     """The published command, with the published signed notation, and the published file names."""
     features, _, weights, field = random_release(tmp_path, 162)
-    assert decoder.main(["--mode", "test", "--save_dir", f"{tmp_path}/", "--model_name", "decoder_checkpoint.pth", "--encoder_f_path",
-                         str(features), "--obj_path", str(work / "mesh.ply"), "--select_vertices", "51", "-107"]) == 0
+    assert (
+        decoder.main(
+            [
+                "--mode",
+                "test",
+                "--save_dir",
+                f"{tmp_path}/",
+                "--model_name",
+                "decoder_checkpoint.pth",
+                "--encoder_f_path",
+                str(features),
+                "--obj_path",
+                str(work / "mesh.ply"),
+                "--select_vertices",
+                "51",
+                "-107",
+            ]
+        )
+        == 0
+    )
     found = np.load(tmp_path / "vertex_probability_v51_v-107.npy")
     np.testing.assert_allclose(found, probability(weights, field, [51], [107]), atol=1e-6)
     assert found.shape == (162,) and found.dtype == np.float32
@@ -128,8 +190,15 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     assert _ask(work, tmp_path, "--select_vertices", "7", "--hard", "1", "--show_spheres", "1") == 0
     names = {path.name for path in tmp_path.iterdir()} - {"decoder_checkpoint.pth"}
-    assert names == {"vertex_probability_v7.npy", "colored_mesh_v7.ply", "colored_mesh_with_clicks_v7.ply", "render_views_v7.png",
-                     "selection_v7.glb", "selection_v7.obj", "selection_v7.seg"}
+    assert names == {
+        "vertex_probability_v7.npy",
+        "colored_mesh_v7.ply",
+        "colored_mesh_with_clicks_v7.ply",
+        "render_views_v7.png",
+        "selection_v7.glb",
+        "selection_v7.obj",
+        "selection_v7.seg",
+    }
     printed = capsys.readouterr().out
     assert " ms for 1 click on 162 vertices" in printed and all(name in printed for name in names)
     assert len((tmp_path / "selection_v7.seg").read_text().split()) == 320
@@ -139,7 +208,18 @@ def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, 
     monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)
     probability = np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
     monkeypatch.setattr(decoder, "ask_prior", lambda *_: probability)
-    arguments = ["--mode", "test", "--obj_path", str(work / "mesh.ply"), "--save_dir", str(tmp_path), "--segmenter", "prior", "--hard", "1"]
+    arguments = [
+        "--mode",
+        "test",
+        "--obj_path",
+        str(work / "mesh.ply"),
+        "--save_dir",
+        str(tmp_path),
+        "--segmenter",
+        "prior",
+        "--hard",
+        "1",
+    ]
     assert decoder.main([*arguments, "--select_vertices", "100"]) == 0
     assert f"selection: {(probability > 0.5).sum()} of 162 vertices above 0.500" in capsys.readouterr().out
     assert decoder.main([*arguments, "--select_vertices", "100", "--threshold", "0.8"]) == 0
@@ -156,10 +236,17 @@ def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path, monkeypatch)
     assert np.abs(excluded - included).max() > 1e-4
 
 
-@pytest.mark.parametrize("clicks, message", [
-    (["--select_vertices", "162"], "from 0 to 161"), (["--select_vertices", "-5"], "no positive click"), ([], "no positive click"),
-    (["--select_vertices", "5", "-5"], "both as a positive and as a negative"), (["--select_vertices", "one"], "not a vertex id"),
-    (["--select_vertices", "5", "--threshold", "2"], "not a probability")])
+@pytest.mark.parametrize(
+    "clicks, message",
+    [
+        (["--select_vertices", "162"], "from 0 to 161"),
+        (["--select_vertices", "-5"], "no positive click"),
+        ([], "no positive click"),
+        (["--select_vertices", "5", "-5"], "both as a positive and as a negative"),
+        (["--select_vertices", "one"], "not a vertex id"),
+        (["--select_vertices", "5", "--threshold", "2"], "not a probability"),
+    ],
+)
 def test_bad_clicks_leave_nothing_behind(clicks, message, work, trained):
     before = {path.name for path in trained.iterdir()}
     with pytest.raises(UserError, match=message):
@@ -169,8 +256,25 @@ def test_bad_clicks_leave_nothing_behind(clicks, message, work, trained):
 
 def test_errors_are_one_line_and_exit_code_2(work, tmp_path):
     """Through the real command: nothing to load yet, and the message says what to run."""
-    run = subprocess.run([sys.executable, "decoder.py", "--mode", "test", "--obj_path", str(work / "mesh.ply"), "--encoder_f_path",
-                          str(work / "pred_f.pth"), "--save_dir", str(tmp_path / "new"), "--select_vertices", "3"],
-                         capture_output=True, text=True)
-    assert run.returncode == 2 and run.stderr.count("\n") == 1 and run.stderr.startswith("error: no decoder checkpoint at")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "decoder.py",
+            "--mode",
+            "test",
+            "--obj_path",
+            str(work / "mesh.ply"),
+            "--encoder_f_path",
+            str(work / "pred_f.pth"),
+            "--save_dir",
+            str(tmp_path / "new"),
+            "--select_vertices",
+            "3",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        run.returncode == 2 and run.stderr.count("\n") == 1 and run.stderr.startswith("error: no decoder checkpoint at")
+    )
     assert not (tmp_path / "new").exists()

@@ -13,8 +13,16 @@ from utils import lifted_targets
 from utils.click_geometry import ClickGeometry, ClickGeometryTable
 from utils.clicks import Clicks
 from utils.decoder_losses import lifted_loss, rendered_loss, sample_rows
-from utils.decoder_training import (DecoderTraining, LiftedSettings, RenderedSettings, ViewCache, choose_samples, kind_chances,
-                                    train_lifted, train_rendered)
+from utils.decoder_training import (
+    DecoderTraining,
+    LiftedSettings,
+    RenderedSettings,
+    ViewCache,
+    choose_samples,
+    kind_chances,
+    train_lifted,
+    train_rendered,
+)
 from utils.lifted_targets import ClickTable, lift_masks
 from utils.lifting import PixelWeights, pixel_weights
 from utils.rasterize import Rasterizer
@@ -58,8 +66,12 @@ def test_lifted_weights_are_the_transposed_masks(samples, rasterizer, lifted, ic
     """Pixel by pixel, for some click sets: w1 = sum R^T y, w0 = sum R^T (1 - y)."""
     sets = samples.click_sets()
     assert len(lifted.clicks) == len(sets)
-    keys = {Clicks(lifted.clicks.vertices[k][lifted.clicks.present[k]], lifted.clicks.positive[k][lifted.clicks.present[k]]).key: k
-            for k in range(len(sets))}
+    keys = {
+        Clicks(
+            lifted.clicks.vertices[k][lifted.clicks.present[k]], lifted.clicks.positive[k][lifted.clicks.present[k]]
+        ).key: k
+        for k in range(len(sets))
+    }
     for clicks, members in sets[::37]:
         on, off = np.zeros(icosphere.num_vertices), np.zeros(icosphere.num_vertices)
         for weights, mask in _views_of(samples, rasterizer, members):
@@ -69,7 +81,9 @@ def test_lifted_weights_are_the_transposed_masks(samples, rasterizer, lifted, ic
         row = keys[clicks.key]
         total = on + off
         np.testing.assert_allclose(lifted.weight[row], total / total.sum(), atol=1e-6)
-        np.testing.assert_allclose(lifted.target[row][total > 1e-3], (on / np.maximum(total, 1e-12))[total > 1e-3], atol=1e-4)
+        np.testing.assert_allclose(
+            lifted.target[row][total > 1e-3], (on / np.maximum(total, 1e-12))[total > 1e-3], atol=1e-4
+        )
 
 
 def test_lifted_loss_bounds_the_rendered_loss(samples, rasterizer, lifted, generator):
@@ -78,8 +92,10 @@ def test_lifted_loss_bounds_the_rendered_loss(samples, rasterizer, lifted, gener
     for row in range(0, len(sets), 29):
         views = _views_of(samples, rasterizer, sets[row][1])
         pixels = sum(len(weights) for weights, _ in views)
-        for logits, exact in ((3 * torch.randn(rasterizer.mesh.num_vertices, 2, generator=generator), False),
-                              (torch.tensor([[0.3, -0.9]]).expand(rasterizer.mesh.num_vertices, 2), True)):
+        for logits, exact in (
+            (3 * torch.randn(rasterizer.mesh.num_vertices, 2, generator=generator), False),
+            (torch.tensor([[0.3, -0.9]]).expand(rasterizer.mesh.num_vertices, 2), True),
+        ):
             rendered = sum(len(weights) * rendered_loss(logits, weights, mask) for weights, mask in views) / pixels
             bound = lifted_loss(logits[None], lifted.target[row, None], lifted.weight[row, None])
             torch.testing.assert_close(bound, rendered, rtol=1e-4, atol=1e-5) if exact else None
@@ -97,7 +113,9 @@ def test_rendered_loss_and_gradient_are_the_published_ones(generator):
         exponential = np.exp(values)
         selected = exponential[:, 1] / exponential.sum(1)
         total = 0.0
-        for vertices, shares, inside in zip(weights.vertex_ids.tolist(), weights.weights.double().tolist(), mask.tolist()):
+        for vertices, shares, inside in zip(
+            weights.vertex_ids.tolist(), weights.weights.double().tolist(), mask.tolist()
+        ):
             probability = sum(share * selected[vertex] for vertex, share in zip(vertices, shares)) / sum(shares)
             total -= np.log(probability if inside else 1 - probability)
         return total / len(mask)
@@ -121,8 +139,8 @@ def test_lifted_gradient_is_that_of_the_written_sum(generator):
     target, weight = torch.rand(2, 7, generator=generator), torch.rand(2, 7, generator=generator)
     selected = logits.softmax(-1)[..., 1]
     written = -(weight * target * selected.log() + weight * (1 - target) * (1 - selected).log()).sum(1).mean()
-    expected, = torch.autograd.grad(written, logits)
-    found, = torch.autograd.grad(lifted_loss(logits, target, weight), logits)
+    (expected,) = torch.autograd.grad(written, logits)
+    (found,) = torch.autograd.grad(lifted_loss(logits, target, weight), logits)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -151,12 +169,19 @@ def test_large_mesh_is_lifted_to_fewer_rows(monkeypatch, samples, rasterizer, li
     points = torch.from_numpy(icosphere.normalized)[few.rows]
     # A row stands for its surroundings, so both agree on which side is selected away from the border.
     for row in range(0, len(few.clicks), 31):
-        sure = (few.weight[row] > 0) & (points[:, 0] ** 2 > 0.2) & (points[:, 1] ** 2 > 0.2) & (lifted.weight[row][few.rows] > 0)
+        sure = (
+            (few.weight[row] > 0)
+            & (points[:, 0] ** 2 > 0.2)
+            & (points[:, 1] ** 2 > 0.2)
+            & (lifted.weight[row][few.rows] > 0)
+        )
         assert ((few.target[row] > 0.5) == (lifted.target[row][few.rows] > 0.5))[sure].all()
 
 
 def test_click_kinds_are_drawn_in_the_given_shares(generator):
-    table = ClickTable.of([Clicks.from_lists([1])] * 30 + [Clicks.from_lists([1, 2])] * 5 + [Clicks.from_lists([1], [2])] * 500)
+    table = ClickTable.of(
+        [Clicks.from_lists([1])] * 30 + [Clicks.from_lists([1, 2])] * 5 + [Clicks.from_lists([1], [2])] * 500
+    )
     chance = kind_chances(table.kind, (0.5, 0.25, 0.25))
     drawn = table.kind[torch.multinomial(chance, 20_000, replacement=True, generator=generator)]
     torch.testing.assert_close(drawn.bincount() / 20_000, torch.tensor([0.5, 0.25, 0.25]), rtol=0, atol=0.02)
@@ -186,14 +211,18 @@ def table(icosphere, lifted):
 
 
 @pytest.mark.parametrize("architecture", ["geometric", "published"])
-def test_lifted_training_learns_the_half_that_was_clicked(architecture, icosphere, samples, rasterizer, features, table):
+def test_lifted_training_learns_the_half_that_was_clicked(
+    architecture, icosphere, samples, rasterizer, features, table
+):
     training = _training(features, architecture)
     singles = lift_masks(samples, (samples.kind == 0).nonzero()[:, 0], rasterizer, training.generator)
     settings = LiftedSettings(steps=80, sets_per_step=8, rows_per_set=64, learning_rate=3e-4)
     train_lifted(training, features, singles, table if architecture == "geometric" else None, settings, lambda: None)
     assert np.mean(training.losses[-10:]) < 0.6 * np.mean(training.losses[:10])
     segmenter = Segmenter(training.network, features, ClickGeometry(icosphere))
-    untrained = np.setdiff1d(np.flatnonzero(np.abs(icosphere.normalized[:, 0]) > 0.5), singles.clicks.clicked.numpy())[:6]
+    untrained = np.setdiff1d(np.flatnonzero(np.abs(icosphere.normalized[:, 0]) > 0.5), singles.clicks.clicked.numpy())[
+        :6
+    ]
     agreement = []
     for vertex in untrained.tolist():
         probability = segmenter.segment(Clicks.from_lists([vertex])).numpy()
@@ -212,10 +241,15 @@ def test_rendered_training_lowers_the_loss(samples, rasterizer, features):
 
 def test_a_view_without_pixels_of_the_object_is_no_error(samples, rasterizer, features):
     """The loss of an empty view is 0 and has gradient 0."""
+
     class Empty:
         def __call__(self, view):
             nothing = torch.zeros(0, 3)
-            return PixelWeights(nothing.long(), nothing, 0), torch.zeros(0, dtype=torch.int64), torch.zeros(48, 48, dtype=torch.bool)
+            return (
+                PixelWeights(nothing.long(), nothing, 0),
+                torch.zeros(0, dtype=torch.int64),
+                torch.zeros(48, 48, dtype=torch.bool),
+            )
 
     training = _training(features, "published")
     before = [parameter.clone() for parameter in training.network.parameters()]
@@ -237,8 +271,16 @@ def test_interrupted_training_ends_as_if_never_interrupted(loss, samples, raster
             train_lifted(training, features, lifted, table, LiftedSettings(8, 4, 32), after_step)
         else:
             chosen = torch.arange(0, len(samples), 40)
-            train_rendered(training, features, samples, chosen, ViewCache(samples, rasterizer), None,
-                           RenderedSettings(2, 4, 1e-3), after_step)
+            train_rendered(
+                training,
+                features,
+                samples,
+                chosen,
+                ViewCache(samples, rasterizer),
+                None,
+                RenderedSettings(2, 4, 1e-3),
+                after_step,
+            )
 
     architecture = "geometric" if loss == "lifted" else "published"
     whole, broken, resumed = (_training(features, architecture) for _ in range(3))

@@ -3,7 +3,6 @@
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 import trimesh
@@ -48,8 +47,23 @@ def teacher(monkeypatch):
 
 
 def command(ball_file, tmp_path, *extra):
-    return ["--obj_path", str(ball_file), "--encoder_data_dir", str(tmp_path / "views"), "--encoder_model_dir",
-            str(tmp_path / "field"), "--n_views", "40", "--view_sampling", "sphere", "--steps", "60", "--device", "cpu", *extra]
+    return [
+        "--obj_path",
+        str(ball_file),
+        "--encoder_data_dir",
+        str(tmp_path / "views"),
+        "--encoder_model_dir",
+        str(tmp_path / "field"),
+        "--n_views",
+        "40",
+        "--view_sampling",
+        "sphere",
+        "--steps",
+        "60",
+        "--device",
+        "cpu",
+        *extra,
+    ]
 
 
 def test_fourier_features_follow_the_paper():
@@ -163,7 +177,7 @@ def test_automatic_masks_come_from_the_given_embedding(ball_file, tmp_path, monk
     cameras = ViewSettings("uniform", 2, seed=1).cameras()
     images = encoder.render_views(rasterizer, cameras, ViewSettings())
     first, second = teacher.embed(images)
-    options = dict(points_per_side=6, min_score=0.0, min_stability=0.0)
+    options = {"points_per_side": 6, "min_score": 0.0, "min_stability": 0.0}
     own = automatic_masks(teacher.sam, images[0].numpy(), first, **options)
     assert own.shape[1:] == (224, 224) and len(own) > 0
     assert (own == automatic_masks(teacher.sam, images[0].numpy(), first, **options)).all()

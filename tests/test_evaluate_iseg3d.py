@@ -12,7 +12,12 @@ from utils.files import save_torch
 from utils.iseg3d import clouds
 from utils.iseg3d.simulation import GreedyRun
 
-SMALL = dict(centers=(64, 16, 8), neighbors=((4, 4), (4, 4), (4, 4)), widths=((8, 8), (8, 8), (8, 8)), propagated=(8, 8, 8))
+SMALL = {
+    "centers": (64, 16, 8),
+    "neighbors": ((4, 4), (4, 4), (4, 4)),
+    "widths": ((8, 8), (8, 8), (8, 8)),
+    "propagated": (8, 8, 8),
+}
 
 
 @pytest.fixture
@@ -21,7 +26,10 @@ def networks(tmp_path, monkeypatch):
     torch.manual_seed(0)
     for kind, extra in (("embedding", {"outputs": 4}), ("heatmap", {"inputs": 5, "outputs": 1})):
         network = PointNet2(PointNet2Config(**SMALL, **extra))
-        save_torch(tmp_path / f"{kind}.pt", {"network": network.state_dict(), "config": network.config.to_dict(), "settings": {"kind": kind}})
+        save_torch(
+            tmp_path / f"{kind}.pt",
+            {"network": network.state_dict(), "config": network.config.to_dict(), "settings": {"kind": kind}},
+        )
     monkeypatch.setattr(evaluate_iseg3d, "WEIGHTS", tmp_path / "embedding.pt")
     monkeypatch.setattr(evaluate_iseg3d, "HEATMAP_WEIGHTS", tmp_path / "heatmap.pt")
     monkeypatch.setattr(evaluate_iseg3d, "sample_cloud", lambda mesh, seed=0: clouds.sample_cloud(mesh, 300, seed))
@@ -30,13 +38,31 @@ def networks(tmp_path, monkeypatch):
 
 def test_every_method_and_ablation_is_measured_and_a_second_run_reads_it_back(networks, capsys):
     out = networks / "results.json"
-    arguments = ["--meshes", "meshes/camel.obj", "--ablation", "--clicks", "10", "--candidates", "8", "--asked", "2", "--out", str(out), "--plot"]
+    arguments = [
+        "--meshes",
+        "meshes/camel.obj",
+        "--ablation",
+        "--clicks",
+        "10",
+        "--candidates",
+        "8",
+        "--asked",
+        "2",
+        "--out",
+        str(out),
+        "--plot",
+    ]
     assert evaluate_iseg3d.main(arguments) == 0
     first = json.loads(out.read_text())
     assert set(first["methods"]) >= {"iseg3d", "fpfh", "heatmap", "neither OR nor SS", "OR", "SS", "OR, SS, OF always"}
     for name, entry in first["methods"].items():
         # a random heatmap network may select nothing; embeddings select at least the clicks
-        assert (name == "heatmap" or entry["miou@1"] > 0) and 0 <= entry["miou@10"] <= 1 and 1 <= entry["noc@80"] <= 10 and len(entry["curve"]) == 10
+        assert (
+            (name == "heatmap" or entry["miou@1"] > 0)
+            and 0 <= entry["miou@10"] <= 1
+            and 1 <= entry["noc@80"] <= 10
+            and len(entry["curve"]) == 10
+        )
         assert entry["interval@10"][0] <= entry["miou@10"] <= entry["interval@10"][1]
     assert out.with_suffix(".png").is_file() and "0.837, 7.7, 9.0" in capsys.readouterr().out
     kept = {path.name: path.stat().st_mtime_ns for path in out.with_suffix(".runs").iterdir()}

@@ -10,8 +10,25 @@ import pytest
 import torch
 
 from SAM_repo.image_baselines import BASELINES, ViewImage, disc, flood_fill, occlusions, watershed_of_distance
-from SAM_repo.teacher_evaluation import (MIN_PIXELS, Rows, ShapeViews, affinity, ask, auc_and_margin, best_baselines, by_category, click_rows,
-                                         clicks_on_every_part, iou, mask_levels, nesting, other_people, render_labelled, score_errors, summarise)
+from SAM_repo.teacher_evaluation import (
+    MIN_PIXELS,
+    Rows,
+    ShapeViews,
+    affinity,
+    ask,
+    auc_and_margin,
+    best_baselines,
+    by_category,
+    click_rows,
+    clicks_on_every_part,
+    iou,
+    mask_levels,
+    nesting,
+    other_people,
+    render_labelled,
+    score_errors,
+    summarise,
+)
 from SAM_repo.teacher_overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
 from scripts import evaluate_teacher
 from tests.fakes import FakeTeacher
@@ -28,8 +45,15 @@ class Oracle(FakeTeacher):
 
     def segment(self, embedding, points, labels, image_size, previous=None):
         self.asked.append((points.clone(), labels.clone(), previous))
-        low = torch.nn.functional.interpolate(torch.from_numpy(self.given).float()[None], (224, 224), mode="nearest") * 16 - 8
-        return TeacherMasks(low.expand(len(points), -1, -1, -1).clone(), torch.tensor([[0.9, 0.2, 0.4]]).expand(len(points), -1), image_size)
+        low = (
+            torch.nn.functional.interpolate(torch.from_numpy(self.given).float()[None], (224, 224), mode="nearest") * 16
+            - 8
+        )
+        return TeacherMasks(
+            low.expand(len(points), -1, -1, -1).clone(),
+            torch.tensor([[0.9, 0.2, 0.4]]).expand(len(points), -1),
+            image_size,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +79,7 @@ def test_every_visible_part_is_clicked_once_inside(views: ShapeViews) -> None:
             seen.add(clicks.tobytes())
     assert len(seen) == 8  # other clicks for other seeds
     almost = np.full((20, 20), -1)
-    almost[0, :MIN_PIXELS - 1] = 3
+    almost[0, : MIN_PIXELS - 1] = 3
     assert len(clicks_on_every_part(almost, np.random.default_rng(0))) == 0
 
 
@@ -64,7 +88,7 @@ def test_rows_hold_ious_counted_pixel_by_pixel(views: ShapeViews) -> None:
     masks = np.stack([views.labels[0, 0] == 1, views.labels[1, 0] == 2, rng.random((224, 224)) < 0.5])
     teacher = Oracle(masks)
     y, x = np.argwhere(views.labels[1, 0] == 2)[7]
-    row, = click_rows(teacher, views, [np.array([[x, y]]), np.zeros((0, 2), int)], 0, baselines=True)
+    (row,) = click_rows(teacher, views, [np.array([[x, y]]), np.zeros((0, 2), int)], 0, baselines=True)
 
     def slow(first: np.ndarray, second: np.ndarray) -> float:
         pairs = list(zip(first.ravel().tolist(), second.ravel().tolist()))
@@ -72,10 +96,16 @@ def test_rows_hold_ious_counted_pixel_by_pixel(views: ShapeViews) -> None:
 
     head, half = views.labels[0, 0] == 1, views.labels[1, 0] == 2
     assert row["ious"] == [[pytest.approx(slow(mask, truth)) for truth in (head, half)] for mask in masks]
-    assert row["area"] == head.sum() and row["sizes"] == [int(mask.sum()) for mask in masks] and row["others"] == [pytest.approx(slow(head, half))]
+    assert (
+        row["area"] == head.sum()
+        and row["sizes"] == [int(mask.sum()) for mask in masks]
+        and row["others"] == [pytest.approx(slow(head, half))]
+    )
     assert row["inside"] == [1.0, pytest.approx((head & masks[2]).sum() / head.sum())]
     assert row["second"] == row["third"] == pytest.approx(1.0)
-    assert {name: len(values) for name, values in row["baselines"].items()} == {name: len(values) for name, (_, values) in BASELINES.items()}
+    assert {name: len(values) for name, values in row["baselines"].items()} == {
+        name: len(values) for name, (_, values) in BASELINES.items()
+    }
     assert json.loads(json.dumps(row)) == row
 
 
@@ -84,8 +114,12 @@ def test_corrective_clicks_lie_in_the_error_and_show_the_teacher_its_mask(views:
     given = np.stack([truth & (views.labels[0, 0] == 0)] * 3)
     teacher = Oracle(given)
     y, x = np.argwhere(given[0])[30]
-    answers = ask(teacher, torch.zeros(teacher.embedding_shape), np.array([[x, y]]), truth[None], torch.Generator().manual_seed(0))
-    assert [points.shape[1] for points, _, _ in teacher.asked] == [1, 2, 3] and teacher.asked[0][0].tolist() == [[[x + 0.5, y + 0.5]]]
+    answers = ask(
+        teacher, torch.zeros(teacher.embedding_shape), np.array([[x, y]]), truth[None], torch.Generator().manual_seed(0)
+    )
+    assert [points.shape[1] for points, _, _ in teacher.asked] == [1, 2, 3] and teacher.asked[0][0].tolist() == [
+        [[x + 0.5, y + 0.5]]
+    ]
     for points, signs, previous in teacher.asked[1:]:
         column, row = points[0, -1].long().tolist()
         assert signs[0, -1] == 1 and truth[row, column] and not given[0, row, column]  # the missed part
@@ -104,7 +138,10 @@ def dumbbell() -> ViewImage:
     neck = (abs(y - 40) < 5) & (x > 30) & (x < 90)
     covered = left | right | neck
     image = np.where(right, 180, 100).astype(np.uint8)
-    return ViewImage(np.where(covered[..., None], image[..., None], 255).repeat(3, 2).astype(np.uint8), np.where(covered, 2.0, np.inf))
+    return ViewImage(
+        np.where(covered[..., None], image[..., None], 255).repeat(3, 2).astype(np.uint8),
+        np.where(covered, 2.0, np.inf),
+    )
 
 
 def test_watershed_cuts_a_dumbbell_at_its_neck(dumbbell: ViewImage) -> None:
@@ -156,11 +193,15 @@ def test_affinity_is_one_for_an_embedding_of_the_parts_and_a_half_for_noise(view
         def embed(self, images):
             at = torch.from_numpy(views.labels[0][:, 4::8, 4::8].copy())
             clean = torch.stack([(at == k).float() for k in (-1, 0, 1)], 1)
-            return (1 - self.noise) * clean + self.noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+            return (1 - self.noise) * clean + self.noise * torch.randn(
+                clean.shape, generator=torch.Generator().manual_seed(0)
+            )
 
     teacher = Parts()
     result = affinity(teacher, views, np.random.default_rng(0))
-    assert [*result["within"], *result["across"]] == pytest.approx([1.0] * 4, abs=1e-6) and 0.5 < result["nearness_within"][0] < 1
+    assert [*result["within"], *result["across"]] == pytest.approx([1.0] * 4, abs=1e-6) and 0.5 < result[
+        "nearness_within"
+    ][0] < 1
     teacher.noise = 1.0
     assert abs(affinity(teacher, views, np.random.default_rng(0))["across"][0] - 0.5) < 0.05
 
@@ -171,26 +212,49 @@ def test_affinity_is_one_for_an_embedding_of_the_parts_and_a_half_for_noise(view
 def _row(ious: list[float], area: int = 1000, score: int = 0, **more) -> dict:
     scores = [0.1, 0.1, 0.1]
     scores[score] = 0.8
-    return dict(view=0, ious=[[v, v / 2] for v in ious], scores=scores, area=area, areas=[area, area // 2], second=0.9, third=1.0, sizes=[10, 5, 20],
-                inside=[1.0, 0.8], others=[0.7, 0.5], baselines={name: [0.1] * (len(p) - 1) + [0.3] for name, (_, p) in BASELINES.items()}) | more
+    return {
+        "view": 0,
+        "ious": [[v, v / 2] for v in ious],
+        "scores": scores,
+        "area": area,
+        "areas": [area, area // 2],
+        "second": 0.9,
+        "third": 1.0,
+        "sizes": [10, 5, 20],
+        "inside": [1.0, 0.8],
+        "others": [0.7, 0.5],
+        "baselines": {name: [0.1] * (len(p) - 1) + [0.3] for name, (_, p) in BASELINES.items()},
+    } | more
 
 
 def test_the_summary_is_means_over_clicks() -> None:
     groups = [[_row([0.2, 0.4, 0.6], score=1), _row([0.8, 0.1, 0.1], area=100)], [_row([0.5, 0.5, 0.5])], []]
     rows = Rows.all_alike(groups)
     result = summarise(rows)
-    assert result["one_click"] == pytest.approx(dict(mask0=0.5, mask1=1 / 3, mask2=0.4, best=1.7 / 3, oracle=1.9 / 3))
+    assert result["one_click"] == pytest.approx(
+        {"mask0": 0.5, "mask1": 1 / 3, "mask2": 0.4, "best": 1.7 / 3, "oracle": 1.9 / 3}
+    )
     assert result["small_parts"] == 0.8 and result["small_clicks"] == 1 and result["two_clicks"] == pytest.approx(0.9)
     assert result["oracle_minus_mask0"] == pytest.approx(0.4 / 3)
     assert result["intervals"]["mask0"] == [0.5, 0.5] and result["intervals"]["small_parts"] == [0.8, 0.8]
     assert result["by_size"]["0-200"]["clicks"] == 1 and result["by_size"]["500-2000"]["mask0"] == pytest.approx(0.35)
-    assert by_category(rows, ["a", "b", "a"])["a"] == pytest.approx(dict(clicks=2, mask0=0.5, oracle=0.7, two_clicks=0.9))
-    assert best_baselines(rows)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(rows)["disc"]["iou"] == pytest.approx(0.3)
-    assert other_people(rows)["iou"] == pytest.approx(0.6) and other_people(Rows.all_alike([[_row([1, 1, 1], others=[])]])) is None
+    assert by_category(rows, ["a", "b", "a"])["a"] == pytest.approx(
+        {"clicks": 2, "mask0": 0.5, "oracle": 0.7, "two_clicks": 0.9}
+    )
+    assert best_baselines(rows)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(rows)["disc"][
+        "iou"
+    ] == pytest.approx(0.3)
+    assert (
+        other_people(rows)["iou"] == pytest.approx(0.6)
+        and other_people(Rows.all_alike([[_row([1, 1, 1], others=[])]])) is None
+    )
 
 
 def test_parts_weigh_by_their_area_within_a_view_and_views_alike() -> None:
-    groups = [[_row([0.2] * 3, area=1000), _row([0.8] * 3, area=100), _row([0.5] * 3, view=1)], [_row([0.1] * 3, area=40)]]
+    groups = [
+        [_row([0.2] * 3, area=1000), _row([0.8] * 3, area=100), _row([0.5] * 3, view=1)],
+        [_row([0.1] * 3, area=40)],
+    ]
     large, small = 1000**0.35, 100**0.35
     expected = ((0.2 * large + 0.8 * small) / (large + small) + 0.5 + 0.1) / 3
     assert summarise(Rows.as_clicked(groups))["one_click"]["mask0"] == pytest.approx(expected)
@@ -207,11 +271,20 @@ def test_intervals_resample_whole_meshes() -> None:
 def test_levels_errors_and_nesting_read_the_right_columns() -> None:
     rows = [_row([0.8, 0.4, 0.6]), _row([0.8, 0.4, 0.6], areas=[1000, 990])]
     levels = mask_levels(rows, ("group", "part"))
-    assert levels["clicks"] == 1 and levels["mask1"] == pytest.approx(dict(group=0.4, part=0.2))
+    assert levels["clicks"] == 1 and levels["mask1"] == pytest.approx({"group": 0.4, "part": 0.2})
     errors = score_errors(rows, (0, 1, 0))
-    assert errors == pytest.approx(dict(mask0=0.0, mask0_bias=0.0, all_masks=(0.0 + 0.1 + 0.5) / 3))
-    assert nesting(rows) == pytest.approx(dict(share_of_1_in_0=1, share_of_0_in_2=0.8, often_1_in_0=1, often_0_in_2=0, often_both=0, size_of_1=0.5,
-                                               size_of_2=2))
+    assert errors == pytest.approx({"mask0": 0.0, "mask0_bias": 0.0, "all_masks": (0.0 + 0.1 + 0.5) / 3})
+    assert nesting(rows) == pytest.approx(
+        {
+            "share_of_1_in_0": 1,
+            "share_of_0_in_2": 0.8,
+            "often_1_in_0": 1,
+            "often_0_in_2": 0,
+            "often_both": 0,
+            "size_of_1": 0.5,
+            "size_of_2": 2,
+        }
+    )
 
 
 def test_iou_of_nothing_is_zero() -> None:
@@ -245,13 +318,28 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTeacher:
     return teacher
 
 
-def test_the_report_has_every_key_and_a_second_run_only_reads(benchmark: Path, tmp_path: Path, fake: FakeTeacher, capsys) -> None:
+def test_the_report_has_every_key_and_a_second_run_only_reads(
+    benchmark: Path, tmp_path: Path, fake: FakeTeacher, capsys
+) -> None:
     options = ["--psb_dir", str(benchmark), "--out", str(tmp_path / "teacher.json"), "--views", "1", "--held_out", "1"]
     assert evaluate_teacher.main(options) == 0
     report = json.loads((tmp_path / "teacher.json").read_text())
     assert set(report["one_click"]) == {"mask0", "mask1", "mask2", "best", "oracle"}
-    assert {"two_clicks", "small_parts", "baselines", "by_category", "by_size", "every_part_alike", "intervals", "embedding", "held_out"} <= set(report)
-    assert set(report["baselines"]) == {*BASELINES, "another_person"} and report["baselines"]["another_person"]["iou"] > 0.5
+    assert {
+        "two_clicks",
+        "small_parts",
+        "baselines",
+        "by_category",
+        "by_size",
+        "every_part_alike",
+        "intervals",
+        "embedding",
+        "held_out",
+    } <= set(report)
+    assert (
+        set(report["baselines"]) == {*BASELINES, "another_person"}
+        and report["baselines"]["another_person"]["iou"] > 0.5
+    )
     assert report["meshes"] == [1] and "no human segmentation" in report["skipped"]["2"]
     assert 0 < report["one_click"]["mask0"] <= report["one_click"]["oracle"] <= 1
     calls = fake.segment_calls
@@ -261,8 +349,24 @@ def test_the_report_has_every_key_and_a_second_run_only_reads(benchmark: Path, t
 
 
 def test_sheets_are_drawn_of_labelled_and_other_meshes(benchmark: Path, tmp_path: Path, fake: FakeTeacher) -> None:
-    evaluate_teacher.main(["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--views", "1", "--held_out", "0", "--random_encoder", "0",
-                           "--overlays", str(tmp_path / "sheets"), "--overlay_meshes", str(benchmark / "off" / "2.off")])
+    evaluate_teacher.main(
+        [
+            "--psb_dir",
+            str(benchmark),
+            "--out",
+            str(tmp_path / "t.json"),
+            "--views",
+            "1",
+            "--held_out",
+            "0",
+            "--random_encoder",
+            "0",
+            "--overlays",
+            str(tmp_path / "sheets"),
+            "--overlay_meshes",
+            str(benchmark / "off" / "2.off"),
+        ]
+    )
     assert {path.name for path in (tmp_path / "sheets").iterdir()} == {"worst_1.png", "unlabelled_1.png"}
 
 
@@ -270,24 +374,37 @@ def test_an_overlay_outlines_the_wanted_part_and_colours_the_masks(views: ShapeV
     head = views.labels[0, 0] == 1
     teacher = Oracle(np.stack([head, np.zeros_like(head), np.ones_like(head)]))
     y, x = np.argwhere(head)[40]
-    overlay, = overlays_of(teacher, views, 0, np.array([[x, y]]), "mallet")
+    (overlay,) = overlays_of(teacher, views, 0, np.array([[x, y]]), "mallet")
     captions = list(overlay.tiles)
-    assert captions == ["click, wanted part", "mask 0: IoU 1.00, predicted 0.90", "mask 1: IoU 0.00, predicted 0.20",
-                        f"mask 2: IoU {head.mean():.2f}, predicted 0.40", "two clicks: IoU 1.00"]
+    assert captions == [
+        "click, wanted part",
+        "mask 0: IoU 1.00, predicted 0.90",
+        "mask 1: IoU 0.00, predicted 0.20",
+        f"mask 2: IoU {head.mean():.2f}, predicted 0.40",
+        "two clicks: IoU 1.00",
+    ]
     reddish = [(np.abs(tile.astype(int) - TRUTH_COLOR).sum(2) < 60).sum() for tile in overlay.tiles.values()]
     assert min(reddish) > 50 and all(tile.shape == (SIDE, SIDE, 3) for tile in overlay.tiles.values())
     assert len(save_sheets(tmp_path, {"some": [overlay] * 9})) == 2
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--ids", "7"], "no shape 7"),
-    (["--ids", "2"], "no usable shape"),
-    (["--annotator", "9"], "no annotator 9"),
-    (["--overlay_meshes", "missing.obj"], "missing.obj"),
-], ids=["unknown mesh", "no labels", "annotator", "overlay mesh"])
-def test_mistakes_are_named_and_nothing_is_written(benchmark: Path, tmp_path: Path, fake: FakeTeacher, options: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ids", "7"], "no shape 7"),
+        (["--ids", "2"], "no usable shape"),
+        (["--annotator", "9"], "no annotator 9"),
+        (["--overlay_meshes", "missing.obj"], "missing.obj"),
+    ],
+    ids=["unknown mesh", "no labels", "annotator", "overlay mesh"],
+)
+def test_mistakes_are_named_and_nothing_is_written(
+    benchmark: Path, tmp_path: Path, fake: FakeTeacher, options: list[str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
-        evaluate_teacher.main(["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--held_out", "0", *options])
+        evaluate_teacher.main(
+            ["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--held_out", "0", *options]
+        )
     assert not (tmp_path / "t.json").exists()
 
 

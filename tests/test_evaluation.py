@@ -19,14 +19,17 @@ from utils.errors import UserError
 from utils.evaluation import OnFaces, bootstrap_interval, clicks_to_reach, next_click, run_part, stability
 from utils.face_graph import FaceGraph
 from utils.mesh import Mesh
-from utils.psb import UnusableShape, area_iou, best_match, benchmark_ids, load_shape, parts_of, wanted_parts
+from utils.psb import UnusableShape, area_iou, benchmark_ids, best_match, load_shape, parts_of, wanted_parts
 
 
 def test_face_graph_agrees_with_trimesh(two_boxes):
     reference = trimesh.Trimesh(two_boxes.vertices, two_boxes.faces, process=False)
     graph = FaceGraph(two_boxes)
     assert sorted(map(tuple, graph.pairs)) == sorted(map(tuple, np.sort(reference.face_adjacency, axis=1)))
-    angles = {tuple(sorted(pair)): angle for pair, angle in zip(reference.face_adjacency.tolist(), reference.face_adjacency_angles)}
+    angles = {
+        tuple(sorted(pair)): angle
+        for pair, angle in zip(reference.face_adjacency.tolist(), reference.face_adjacency_angles)
+    }
     np.testing.assert_allclose(graph.dihedral, [angles[tuple(pair)] for pair in graph.pairs.tolist()], atol=1e-3)
     assert not graph.concave[graph.dihedral > 0.1].any()  # each box is convex
 
@@ -122,8 +125,13 @@ def test_geodesic_selects_the_disc_of_its_radius_and_obeys_negatives(icosphere):
 def test_iou_and_matching_weigh_by_area():
     areas = np.array([1.0, 2, 3, 4])
     assert area_iou(np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool), areas) == pytest.approx(2 / 6)
-    assert best_match(np.array([5, 5, 6, 6]), np.array([0, 0, 0, 1]), areas) == {5: pytest.approx(3 / 6), 6: pytest.approx(4 / 7)}
-    assert [p.tolist() for p in parts_of(np.array([9, 0, 0, 0]), np.array([0.001, 1, 1, 1]))] == [[False, True, True, True]]
+    assert best_match(np.array([5, 5, 6, 6]), np.array([0, 0, 0, 1]), areas) == {
+        5: pytest.approx(3 / 6),
+        6: pytest.approx(4 / 7),
+    }
+    assert [p.tolist() for p in parts_of(np.array([9, 0, 0, 0]), np.array([0.001, 1, 1, 1]))] == [
+        [False, True, True, True]
+    ]
 
 
 @pytest.fixture
@@ -156,7 +164,9 @@ def test_reference_is_the_annotator_who_agrees_best(benchmark_folder):
 def test_human_level_matches_the_other_annotators_parts(benchmark_folder):
     shape = load_shape(benchmark_folder, 1, "Mallet")
     matches = [best_match(shape.segmentations[0], shape.segmentations[k], shape.mesh.face_areas) for k in (1, 2)]
-    assert shape.human_level(0) == {label: pytest.approx((matches[0][label] + matches[1][label]) / 2) for label in (0, 1)}
+    assert shape.human_level(0) == {
+        label: pytest.approx((matches[0][label] + matches[1][label]) / 2) for label in (0, 1)
+    }
 
 
 def test_small_and_empty_parts_are_left_out_by_name():
@@ -171,7 +181,9 @@ def test_small_and_empty_parts_are_left_out_by_name():
 def test_a_face_beside_a_crease_is_clicked_off_the_crease(two_boxes):
     on_faces = OnFaces(two_boxes, lambda clicks: np.zeros(two_boxes.num_vertices))
     agreement = np.einsum("fkd,fd->fk", two_boxes.vertex_normals[two_boxes.faces], two_boxes.face_normals)
-    vertices = [int(on_faces.clicks(np.array([face]), np.array([True])).vertices[0]) for face in range(two_boxes.num_faces)]
+    vertices = [
+        int(on_faces.clicks(np.array([face]), np.array([True])).vertices[0]) for face in range(two_boxes.num_faces)
+    ]
     chosen = [agreement[face, two_boxes.faces[face] == vertex][0] for face, vertex in enumerate(vertices)]
     np.testing.assert_allclose(chosen, agreement.max(axis=1), atol=0.051)
     assert (agreement.max(1) - agreement.min(1) > 0.3).any()  # the choice mattered
@@ -189,7 +201,9 @@ def test_face_clicks_never_contradict_each_other_on_a_vertex(icosphere, generato
 def test_probability_of_a_face_is_the_mean_of_its_corners(two_boxes):
     values = np.arange(two_boxes.num_vertices, dtype=float)
     on_faces = OnFaces(two_boxes, lambda clicks: values)
-    np.testing.assert_allclose(on_faces.probabilities(np.array([3]), np.array([True])), [values[f].mean() for f in two_boxes.faces])
+    np.testing.assert_allclose(
+        on_faces.probabilities(np.array([3]), np.array([True])), [values[f].mean() for f in two_boxes.faces]
+    )
 
 
 def test_sam_baseline_averages_the_masks_of_the_views_that_see_a_click(two_boxes, fake_teacher):
@@ -205,8 +219,16 @@ def test_sam_baseline_averages_the_masks_of_the_views_that_see_a_click(two_boxes
         used = [k for k in range(4) if seen[view, k]]
         if not any(signs[k] for k in used):
             continue
-        mask = fake_teacher.segment(prepared.embeddings[view].float(), pixels[view, used][None], torch.tensor(signs[used])[None].long(),
-                                    (224, 224)).masks(0)[0].numpy()
+        mask = (
+            fake_teacher.segment(
+                prepared.embeddings[view].float(),
+                pixels[view, used][None],
+                torch.tensor(signs[used])[None].long(),
+                (224, 224),
+            )
+            .masks(0)[0]
+            .numpy()
+        )
         for face in range(two_boxes.num_faces):
             shown = (prepared.face_ids[view] == face).numpy()
             if shown.any():
@@ -223,7 +245,7 @@ def test_prompting_several_views_at_once_equals_one_by_one(generator):
     points, labels = 224 * torch.rand(3, 2, 2, generator=generator), torch.tensor([[1, 0], [1, 1], [1, -1]])
     together = teacher.segment_each(embeddings, points, labels, (224, 224))
     for row in range(3):
-        alone = teacher.segment(embeddings[row], points[row:row + 1], labels[row:row + 1], (224, 224))
+        alone = teacher.segment(embeddings[row], points[row : row + 1], labels[row : row + 1], (224, 224))
         torch.testing.assert_close(together.logits[row], alone.logits[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(together.scores[row], alone.scores[0], atol=1e-4, rtol=1e-4)
 
@@ -259,26 +281,56 @@ def test_times_of_an_interrupted_stage_are_unknown_and_finished_ones_are_kept(tm
 # --- the whole benchmark --------------------------------------------------------------------------
 
 
-KEYS = {"parts", "iou_at", "noc", "failed", "interval", "curve", "by_category", "seconds_per_mesh", "cpu_seconds_per_mesh",
-        "ms_per_click", "cpu_ms_per_click", "stability"}
+KEYS = {
+    "parts",
+    "iou_at",
+    "noc",
+    "failed",
+    "interval",
+    "curve",
+    "by_category",
+    "seconds_per_mesh",
+    "cpu_seconds_per_mesh",
+    "ms_per_click",
+    "cpu_ms_per_click",
+    "stability",
+}
 
 
 def measures(path):
     """The results without what depends on the clock."""
     held = json.loads(path.read_text())
-    return {name: {key: value for key, value in entry.items() if "seconds" not in key and "ms_per" not in key}
-            for name, entry in held["methods"].items()}, held["parts"], held["human"]
+    return (
+        {
+            name: {key: value for key, value in entry.items() if "seconds" not in key and "ms_per" not in key}
+            for name, entry in held["methods"].items()
+        },
+        held["parts"],
+        held["human"],
+    )
 
 
 def test_benchmark_names_what_it_skips_and_repeats_itself(benchmark_folder, tmp_path, capsys):
     main = evaluate.main
-    arguments = ["--psb_dir", str(benchmark_folder), "--methods", "geodesic", "geodesic_concave", "--stability_clicks", "5"]
+    arguments = [
+        "--psb_dir",
+        str(benchmark_folder),
+        "--methods",
+        "geodesic",
+        "geodesic_concave",
+        "--stability_clicks",
+        "5",
+    ]
     main([*arguments, "--out", str(tmp_path / "a.json")])
     first = json.loads((tmp_path / "a.json").read_text())
     assert set(first["skipped"]) == {"2", "3"} and "skipped 2 of 3 shapes" in capsys.readouterr().out
     entry = first["methods"]["geodesic_concave"]
     assert set(entry) == KEYS
-    assert set(entry["iou_at"]) == {"1", "2", "3", "5", "10"} and set(entry["noc"]) == set(entry["failed"]) == {"80", "85", "90"}
+    assert set(entry["iou_at"]) == {"1", "2", "3", "5", "10"} and set(entry["noc"]) == set(entry["failed"]) == {
+        "80",
+        "85",
+        "90",
+    }
     assert 0 < entry["stability"] <= 1 and first["human"] == pytest.approx(1, abs=0.05)
     before = (tmp_path / "a.json").read_bytes()
     main([*arguments, "--out", str(tmp_path / "a.json")])  # all is kept
@@ -305,12 +357,26 @@ def test_several_processes_measure_the_same(benchmark_folder, tmp_path):
 def test_an_empty_part_is_named_and_counted(benchmark_folder, tmp_path, capsys):
     file = benchmark_folder / "seg/Benchmark/1/1_0.seg"
     file.write_text("\n".join("3" if line == "1" else line for line in file.read_text().split()))
-    evaluate.main(["--psb_dir", str(benchmark_folder), "--ids", "1", "--annotator", "0", "--methods", "geodesic",
-                   "--out", str(tmp_path / "a.json")])
+    evaluate.main(
+        [
+            "--psb_dir",
+            str(benchmark_folder),
+            "--ids",
+            "1",
+            "--annotator",
+            "0",
+            "--methods",
+            "geodesic",
+            "--out",
+            str(tmp_path / "a.json"),
+        ]
+    )
     printed = capsys.readouterr()
     assert "skipped part 1 of 1: no faces" in printed.err and "skipped 2 parts: no faces" in printed.out
     held = json.loads((tmp_path / "a.json").read_text())
-    assert [part["label"] for part in held["left_out_parts"]] == [1, 2] and [part["label"] for part in held["parts"]] == [0, 3]
+    assert [part["label"] for part in held["left_out_parts"]] == [1, 2] and [
+        part["label"] for part in held["parts"]
+    ] == [0, 3]
 
 
 def test_a_method_with_candidates_gets_an_oracle(benchmark_folder, tmp_path, monkeypatch, capsys):
@@ -319,28 +385,43 @@ def test_a_method_with_candidates_gets_an_oracle(benchmark_folder, tmp_path, mon
 
         def prepare(self, mesh, graph):
             offered = np.zeros((3, mesh.num_faces))
-            offered[0, :len(offered[0]) // 2] = offered[1, len(offered[0]) // 2:] = 1  # the two boxes: the two parts
+            offered[0, : len(offered[0]) // 2] = offered[1, len(offered[0]) // 2 :] = 1  # the two boxes: the two parts
             prepared = Obedient(mesh.num_faces)
             prepared.candidates = lambda faces, positive: offered
             return prepared
 
     monkeypatch.setitem(evaluate.METHODS, "offers", lambda options: Offers())
-    evaluate.main(["--psb_dir", str(benchmark_folder), "--ids", "1", "--methods", "offers", "--out", str(tmp_path / "a.json")])
+    evaluate.main(
+        ["--psb_dir", str(benchmark_folder), "--ids", "1", "--methods", "offers", "--out", str(tmp_path / "a.json")]
+    )
     entry = json.loads((tmp_path / "a.json").read_text())["methods"]["offers"]
     assert entry["oracle_at_1"] == 1 and entry["candidates_at_1"] == [0.5, 0.5, 0]
     assert "the best of its 3 candidates (an oracle) 1.000" in capsys.readouterr().out
 
 
 def test_the_pipeline_is_measured_and_its_work_used_again(benchmark_folder, tmp_path, monkeypatch):
-    for table, values in (("_VIEWS", ["--view_sampling", "sphere", "--n_views", "6"]), ("_FIELD", ["--steps", "3"]),
-                          ("_CLICKS", ["--percentage", "0.03", "--n_views", "4", "--max_pairs", "2", "--refinements", "1"]),
-                          ("_DECODER", ["--architecture", "geometric", "--loss", "lifted", "--steps", "3"])):
+    for table, values in (
+        ("_VIEWS", ["--view_sampling", "sphere", "--n_views", "6"]),
+        ("_FIELD", ["--steps", "3"]),
+        ("_CLICKS", ["--percentage", "0.03", "--n_views", "4", "--max_pairs", "2", "--refinements", "1"]),
+        ("_DECODER", ["--architecture", "geometric", "--loss", "lifted", "--steps", "3"]),
+    ):
         monkeypatch.setitem(getattr(presets, table), "fast", values)
     fake = FakeTeacher()
     for stage in (encoder, data_generation, evaluate):
         monkeypatch.setattr(stage, "load_teacher", lambda *_, **__: fake)
-    arguments = ["--psb_dir", str(benchmark_folder), "--ids", "1", "--methods", "iseg", "--device", "cpu",
-                 "--work_dir", str(tmp_path / "work")]
+    arguments = [
+        "--psb_dir",
+        str(benchmark_folder),
+        "--ids",
+        "1",
+        "--methods",
+        "iseg",
+        "--device",
+        "cpu",
+        "--work_dir",
+        str(tmp_path / "work"),
+    ]
     evaluate.main([*arguments, "--out", str(tmp_path / "a.json")])
     embedded = fake.embed_calls
     evaluate.main([*arguments, "--out", str(tmp_path / "b.json")])
@@ -351,9 +432,24 @@ def test_the_pipeline_is_measured_and_its_work_used_again(benchmark_folder, tmp_
 
 
 def test_plots_show_every_method(benchmark_folder, tmp_path):
-    evaluate.main(["--psb_dir", str(benchmark_folder), "--ids", "1", "--methods", "geodesic", "geodesic_concave", "--plot",
-                   "--out", str(tmp_path / "a.json")])
-    for name, colors in (("a_clicks.png", ((11, 110, 153), (217, 115, 13))), ("a_categories.png", ((48, 132, 168), (223, 136, 52)))):
+    evaluate.main(
+        [
+            "--psb_dir",
+            str(benchmark_folder),
+            "--ids",
+            "1",
+            "--methods",
+            "geodesic",
+            "geodesic_concave",
+            "--plot",
+            "--out",
+            str(tmp_path / "a.json"),
+        ]
+    )
+    for name, colors in (
+        ("a_clicks.png", ((11, 110, 153), (217, 115, 13))),
+        ("a_categories.png", ((48, 132, 168), (223, 136, 52))),
+    ):
         image = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
         for color in colors:
             assert (np.abs(image - color).max(axis=2) < 12).sum() > 30, (name, color)

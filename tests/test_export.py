@@ -10,9 +10,21 @@ import pytest
 import trimesh
 
 from utils.clicks import Clicks
-from utils.export import (BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, QueryPaths, face_selection,
-                          probability_colors, save_colored_mesh, save_face_labels, save_parts, save_parts_glb,
-                          save_parts_obj, save_probability)
+from utils.export import (
+    BASE_COLOR,
+    NEGATIVE_COLOR,
+    POSITIVE_COLOR,
+    SELECTION_COLOR,
+    QueryPaths,
+    face_selection,
+    probability_colors,
+    save_colored_mesh,
+    save_face_labels,
+    save_parts,
+    save_parts_glb,
+    save_parts_obj,
+    save_probability,
+)
 from utils.mesh import Mesh, load_mesh
 
 FAR_AWAY = np.array([5e5, -4e6, 120.0])  # a surveyed scan: float32 would round its coordinates to half a metre
@@ -57,7 +69,9 @@ def test_probability_reads_back_as_float32_in_vertex_order(tmp_path):
 
 def test_colors_go_from_base_to_selection():
     colors = probability_colors(np.array([0.0, 0.5, 1.0]))
-    np.testing.assert_allclose(colors, [BASE_COLOR, (np.array(BASE_COLOR) + SELECTION_COLOR) / 2, SELECTION_COLOR], atol=1e-6)
+    np.testing.assert_allclose(
+        colors, [BASE_COLOR, (np.array(BASE_COLOR) + SELECTION_COLOR) / 2, SELECTION_COLOR], atol=1e-6
+    )
 
 
 def test_colored_mesh_reloads_with_the_files_vertices_order_and_colors(tmp_path, icosphere):
@@ -81,8 +95,8 @@ def test_click_spheres_follow_the_meshs_own_vertices(tmp_path, icosphere):
     for sphere, vertex in zip(spheres, (5, 0)):
         np.testing.assert_allclose(np.linalg.norm(sphere - mesh.vertices[vertex], axis=1), 0.05 * mesh.scale, rtol=1e-5)
     rgb = read.visual.vertex_colors[own:, :3]
-    assert (rgb[:len(rgb) // 2] == np.rint(np.array(POSITIVE_COLOR) * 255)).all()
-    assert (rgb[len(rgb) // 2:] == np.rint(np.array(NEGATIVE_COLOR) * 255)).all()
+    assert (rgb[: len(rgb) // 2] == np.rint(np.array(POSITIVE_COLOR) * 255)).all()
+    assert (rgb[len(rgb) // 2 :] == np.rint(np.array(NEGATIVE_COLOR) * 255)).all()
 
 
 def test_polygons_are_selected_by_most_of_their_corners(tmp_path):
@@ -142,7 +156,7 @@ def test_glb_is_what_the_standard_asks_for(tmp_path, two_boxes, two_boxes_head):
     data = (tmp_path / "parts.glb").read_bytes()
     magic, version, length, json_length, kind = struct.unpack("<4sII I4s", data[:20])
     assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON")
-    tree = json.loads(data[20:20 + json_length])
+    tree = json.loads(data[20 : 20 + json_length])
     colors = {m["name"]: m["pbrMetallicRoughness"]["baseColorFactor"][:3] for m in tree["materials"]}
     np.testing.assert_allclose(colors["selected"], SELECTION_COLOR, atol=0.005)
     np.testing.assert_allclose(colors["rest"], BASE_COLOR, atol=0.005)

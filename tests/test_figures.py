@@ -10,8 +10,18 @@ from PIL import Image
 from utils.cameras import orbit_cameras
 from utils.clicks import Clicks
 from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
-from utils.figures import (Frame, MeshPainter, QueryPicture, grid_angles, overlay_masks, save_contact_sheet,
-                           save_mask_comparison, save_render_views, split_at_creases, telling_angles)
+from utils.figures import (
+    Frame,
+    MeshPainter,
+    QueryPicture,
+    grid_angles,
+    overlay_masks,
+    save_contact_sheet,
+    save_mask_comparison,
+    save_render_views,
+    split_at_creases,
+    telling_angles,
+)
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer
 
@@ -27,7 +37,9 @@ def test_sphere_is_shaded_smoothly_and_a_box_keeps_its_edges(icosphere, two_boxe
     box, origin = split_at_creases(two_boxes)
     np.testing.assert_array_equal(origin[box.faces], two_boxes.faces)
     # Every face of a box is flat: each corner's normal is its face's own.
-    np.testing.assert_allclose(box.vertex_normals[box.faces], np.repeat(two_boxes.face_normals[:, None], 3, axis=1), atol=1e-6)
+    np.testing.assert_allclose(
+        box.vertex_normals[box.faces], np.repeat(two_boxes.face_normals[:, None], 3, axis=1), atol=1e-6
+    )
 
 
 def test_a_texture_seam_does_not_show_in_the_shading(icosphere):
@@ -41,8 +53,10 @@ def test_a_texture_seam_does_not_show_in_the_shading(icosphere):
 def test_probability_decides_the_color_of_the_mesh(icosphere):
     painter = MeshPainter(Rasterizer(icosphere))
     cameras = orbit_cameras(torch.tensor([0.2]), torch.tensor([1.0]), size=(40, 40))
-    colors = {name: np.tile(color, (icosphere.num_vertices, 1)) for name, color in
-              (("base", BASE_COLOR), ("selected", SELECTION_COLOR))}
+    colors = {
+        name: np.tile(color, (icosphere.num_vertices, 1))
+        for name, color in (("base", BASE_COLOR), ("selected", SELECTION_COLOR))
+    }
     base, selected = (painter.images(cameras, colors[name])[0, 20, 20] for name in ("base", "selected"))
     assert np.ptp(base) < 1e-5
     np.testing.assert_allclose(selected / selected.sum(), np.array(SELECTION_COLOR) / sum(SELECTION_COLOR), atol=1e-4)
@@ -56,8 +70,11 @@ def test_a_click_is_drawn_on_its_vertex_and_only_where_it_is_seen(icosphere):
     for view, dots in enumerate(painter.click_dots(cameras, clicks)):
         # A unit sphere seen from distance 2 shows the points with <p, c> > 1; leave out the rim.
         height = outward @ cameras.positions[view]
-        assert {tuple(d) for d in dots} >= {(*_project(cameras[view], p), bool(positive)) for p, positive, h in
-                                            zip(outward, clicks.positive, height) if h > 1.1}
+        assert {tuple(d) for d in dots} >= {
+            (*_project(cameras[view], p), bool(positive))
+            for p, positive, h in zip(outward, clicks.positive, height)
+            if h > 1.1
+        }
         assert len(dots) <= int((height > 0.9).sum())
 
 
@@ -89,9 +106,16 @@ def test_pictures_of_a_query_show_its_clicks_and_selection(tmp_path, two_boxes, 
     rasterizer = Rasterizer(two_boxes)
     clicks = Clicks.from_lists([120], [20])
     save_render_views(tmp_path / "views.png", rasterizer, two_boxes_head.astype(float), clicks, cell=64)
-    save_contact_sheet(tmp_path / "sheet.png", rasterizer, [QueryPicture(two_boxes_head.astype(float), clicks, "note"),
-                                                            QueryPicture(np.zeros(196), Clicks.from_lists([3]))],
-                       title="two boxes", tile_area=90 * 90)
+    save_contact_sheet(
+        tmp_path / "sheet.png",
+        rasterizer,
+        [
+            QueryPicture(two_boxes_head.astype(float), clicks, "note"),
+            QueryPicture(np.zeros(196), Clicks.from_lists([3])),
+        ],
+        title="two boxes",
+        tile_area=90 * 90,
+    )
     for name in ("views.png", "sheet.png"):
         path = tmp_path / name
         assert _pixels_of(path, POSITIVE_COLOR) > 50 and _pixels_of(path, NEGATIVE_COLOR) > 50

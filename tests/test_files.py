@@ -11,10 +11,9 @@ from utils.files import atomic_path, digest, load_json, load_npz, load_torch, sa
 def test_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "result.json"
     save_json(path, {"value": 1})
-    with pytest.raises(KeyboardInterrupt):
-        with atomic_path(path) as temporary:
-            temporary.write_text('{"val')
-            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
+        temporary.write_text('{"val')
+        raise KeyboardInterrupt
     assert load_json(path) == {"value": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -40,11 +39,13 @@ def test_loading_never_executes_what_a_file_asks_for(tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: bytes(range(256)) * 4])
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: bytes(range(256)) * 4])
 def test_damaged_files_are_named_in_one_line(tmp_path, damage):
-    for name, save, load in (("a.pth", lambda p: save_torch(p, {"x": torch.zeros(500)}), load_torch),
-                             ("a.npz", lambda p: save_npz(p, x=np.zeros(500)), load_npz),
-                             ("a.json", lambda p: save_json(p, {"x": list(range(99))}), load_json)):
+    for name, save, load in (
+        ("a.pth", lambda p: save_torch(p, {"x": torch.zeros(500)}), load_torch),
+        ("a.npz", lambda p: save_npz(p, x=np.zeros(500)), load_npz),
+        ("a.json", lambda p: save_json(p, {"x": list(range(99))}), load_json),
+    ):
         path = tmp_path / name
         save(path)
         path.write_bytes(damage(path.read_bytes()))
@@ -56,12 +57,20 @@ def test_damaged_files_are_named_in_one_line(tmp_path, damage):
 def test_digest_tells_values_types_and_shapes_apart():
     base = np.arange(6, dtype=np.float32)
     assert digest(base) == digest(torch.from_numpy(base))
-    others = [digest(base.reshape(2, 3)), digest(base.astype(np.float64)), digest(base + 1), digest("ab", "c"), digest("a", "bc")]
+    others = [
+        digest(base.reshape(2, 3)),
+        digest(base.astype(np.float64)),
+        digest(base + 1),
+        digest("ab", "c"),
+        digest("a", "bc"),
+    ]
     assert len({digest(base), *others}) == 6
 
 
-@pytest.mark.parametrize("error, code", [(UserError("do this"), 2), (OSError(errno.ENOSPC, "No space left on device"), 2),
-                                         (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(
+    "error, code",
+    [(UserError("do this"), 2), (OSError(errno.ENOSPC, "No space left on device"), 2), (KeyboardInterrupt(), 130)],
+)
 def test_errors_a_person_can_cause_end_in_one_line(error, code, capsys):
     def main():
         raise error

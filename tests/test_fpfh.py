@@ -32,7 +32,9 @@ def slow_pair(p, n_p, q, n_q):
 
 def slow_fpfh(points, normals, radius):
     count = len(points)
-    neighbours = [[j for j in range(count) if j != i and math.dist(points[i], points[j]) <= radius] for i in range(count)]
+    neighbours = [
+        [j for j in range(count) if j != i and math.dist(points[i], points[j]) <= radius] for i in range(count)
+    ]
     spfh = [[0.0] * 33 for _ in range(count)]
     for i in range(count):
         for j in neighbours[i]:
@@ -44,7 +46,7 @@ def slow_fpfh(points, normals, radius):
         for j in neighbours[i]:
             result[i] += np.array(spfh[j]) / math.dist(points[i], points[j])
         for block in range(3):
-            part = result[i, 11 * block:11 * block + 11]
+            part = result[i, 11 * block : 11 * block + 11]
             part *= 100 / part.sum() if part.sum() else 0
     return result
 
@@ -84,7 +86,9 @@ def test_the_order_of_the_points_and_the_length_of_the_normals_do_not_matter():
     points, normals = bumpy_sphere(150)
     order = np.random.default_rng(1).permutation(150)
     lengths = np.linspace(0.1, 30, 150)[:, None]
-    np.testing.assert_allclose(fpfh(points[order], (normals * lengths)[order], 0.5), fpfh(points, normals, 0.5)[order], atol=1e-9)
+    np.testing.assert_allclose(
+        fpfh(points[order], (normals * lengths)[order], 0.5), fpfh(points, normals, 0.5)[order], atol=1e-9
+    )
 
 
 def test_a_plane_fills_the_middle_bins_and_an_edge_does_not():
@@ -124,14 +128,17 @@ def test_pairs_without_a_frame_add_nothing():
     assert not fpfh([[0, 0, 0], [0.5, 0, 0.1]], [[0, 0, 1.0], [0, 0, 0]], 1.0).any()
 
 
-@pytest.mark.parametrize("points, normals, radius, message", [
-    (np.zeros((4, 2)), np.zeros((4, 2)), 1, r"points must be an array \(N, 3\) with N > 0, not \(4, 2\)"),
-    (np.zeros((0, 3)), np.zeros((0, 3)), 1, "N > 0"),
-    (np.zeros((4, 3)), np.zeros((5, 3)), 1, r"4 points need normals of shape \(4, 3\), not \(5, 3\)"),
-    (np.full((4, 3), np.nan), np.zeros((4, 3)), 1, "NaN or infinite"),
-    (np.zeros((4, 3)), np.zeros((4, 3)), 0, "radius must be a positive number, not 0"),
-    (np.zeros((4, 3)), np.zeros((4, 3)), np.inf, "radius must be a positive number, not inf"),
-])
+@pytest.mark.parametrize(
+    "points, normals, radius, message",
+    [
+        (np.zeros((4, 2)), np.zeros((4, 2)), 1, r"points must be an array \(N, 3\) with N > 0, not \(4, 2\)"),
+        (np.zeros((0, 3)), np.zeros((0, 3)), 1, "N > 0"),
+        (np.zeros((4, 3)), np.zeros((5, 3)), 1, r"4 points need normals of shape \(4, 3\), not \(5, 3\)"),
+        (np.full((4, 3), np.nan), np.zeros((4, 3)), 1, "NaN or infinite"),
+        (np.zeros((4, 3)), np.zeros((4, 3)), 0, "radius must be a positive number, not 0"),
+        (np.zeros((4, 3)), np.zeros((4, 3)), np.inf, "radius must be a positive number, not inf"),
+    ],
+)
 def test_wrong_input_is_named(points, normals, radius, message):
     with pytest.raises(UserError, match=message):
         fpfh(points, normals, radius)

@@ -21,7 +21,9 @@ def mallet(tmp_path, two_boxes, two_boxes_head):
     (folder / "off").mkdir(parents=True)
     (folder / "seg/Benchmark/7").mkdir(parents=True)
     trimesh.Trimesh(two_boxes.vertices, two_boxes.faces, process=False).export(folder / "off/7.off")
-    (folder / "seg/Benchmark/7/7_0.seg").write_text("\n".join(map(str, two_boxes_head[two_boxes.faces[:, 0]].astype(int))))
+    (folder / "seg/Benchmark/7/7_0.seg").write_text(
+        "\n".join(map(str, two_boxes_head[two_boxes.faces[:, 0]].astype(int)))
+    )
     return folder
 
 
@@ -32,19 +34,38 @@ def blue(image) -> int:
 
 def test_a_row_shows_the_human_part_and_each_method(mallet, tmp_path):
     out = tmp_path / "sheet.png"
-    gallery.main(["--psb_dir", str(mallet), "--methods", "geodesic", "geodesic_concave", "--parts", "7:1", "7:0", "--clicks", "2",
-                  "--out", str(out)])
+    gallery.main(
+        [
+            "--psb_dir",
+            str(mallet),
+            "--methods",
+            "geodesic",
+            "geodesic_concave",
+            "--parts",
+            "7:1",
+            "7:0",
+            "--clicks",
+            "2",
+            "--out",
+            str(out),
+        ]
+    )
     sheet = Image.open(out)
     assert sheet.width == 16 + 3 * 316
     for column in range(3):  # something is selected in every column of both rows
         for row in range(2):
-            tile = sheet.crop((16 + column * 316, row * sheet.height // 2, (column + 1) * 316, (row + 1) * sheet.height // 2))
+            tile = sheet.crop(
+                (16 + column * 316, row * sheet.height // 2, (column + 1) * 316, (row + 1) * sheet.height // 2)
+            )
             assert blue(tile) > 500, (row, column)
 
 
 def test_the_worst_parts_come_first(tmp_path):
     results = tmp_path / "results.json"
-    parts = [{"id": 1, "label": label, "iou": {"geodesic": curve}} for label, curve in enumerate(([0.5, 0.9], [0.4, 0.95], [0.9, 0.2]))]
+    parts = [
+        {"id": 1, "label": label, "iou": {"geodesic": curve}}
+        for label, curve in enumerate(([0.5, 0.9], [0.4, 0.95], [0.9, 0.2]))
+    ]
     results.write_text(json.dumps({"methods": {"geodesic": {}}, "parts": parts}))
     assert gallery.worst_parts(results, "geodesic", 2, 1) == [(1, 1), (1, 0)]
     assert gallery.worst_parts(results, "geodesic", 2, 2) == [(1, 2), (1, 0)]
@@ -58,9 +79,13 @@ def test_colors_tell_right_missed_and_wrong_apart():
     assert colors[2][0] > 2 * colors[2][2]  # wrongly selected is red
 
 
-@pytest.mark.parametrize("part, complaint", (("7:5", "no part 5 of at least 1 % of the area; it has 0, 1"), ("7", "does not name a part"),
-                                             ("8:0", "mesh 8")))
+@pytest.mark.parametrize(
+    "part, complaint",
+    (("7:5", "no part 5 of at least 1 % of the area; it has 0, 1"), ("7", "does not name a part"), ("8:0", "mesh 8")),
+)
 def test_a_part_that_is_not_there_is_refused(mallet, tmp_path, part, complaint):
     with pytest.raises(UserError, match=complaint):
-        gallery.main(["--psb_dir", str(mallet), "--methods", "geodesic", "--parts", part, "--out", str(tmp_path / "a.png")])
+        gallery.main(
+            ["--psb_dir", str(mallet), "--methods", "geodesic", "--parts", part, "--out", str(tmp_path / "a.png")]
+        )
     assert not (tmp_path / "a.png").exists()

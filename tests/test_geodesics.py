@@ -62,7 +62,9 @@ def test_distances_are_shortest_paths(icosphere):
 
 def test_nearest_is_the_least_of_each(two_boxes):
     distances = SurfaceDistances(two_boxes)
-    np.testing.assert_allclose(distances.from_nearest([3, 150, 90]), distances.from_each([3, 150, 90]).min(axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        distances.from_nearest([3, 150, 90]), distances.from_each([3, 150, 90]).min(axis=0), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("held_bytes", [0, 1 << 20])
@@ -86,7 +88,9 @@ def test_concave_creases_are_far_and_convex_ones_near(angle_iron):
 
 def test_inside_out_mesh_has_the_same_distances(angle_iron):
     turned = Mesh(angle_iron.vertices, angle_iron.faces[:, ::-1].copy())
-    np.testing.assert_allclose(SurfaceDistances(turned).from_each([5]), SurfaceDistances(angle_iron).from_each([5]), atol=1e-5)
+    np.testing.assert_allclose(
+        SurfaceDistances(turned).from_each([5]), SurfaceDistances(angle_iron).from_each([5]), atol=1e-5
+    )
 
 
 def test_components_are_joined_where_they_are_closest(two_boxes):
@@ -96,7 +100,11 @@ def test_components_are_joined_where_they_are_closest(two_boxes):
     assert (distances < UNREACHABLE).all()
     # The other component counts as behind a crease.
     other = np.arange(two_boxes.num_vertices) >= 98
-    assert (distances[other, 1] - distances[other, 0]).min() > 0.9 * math.pi / 2 > (distances[~other, 1] - distances[~other, 0]).max()
+    assert (
+        (distances[other, 1] - distances[other, 0]).min()
+        > 0.9 * math.pi / 2
+        > (distances[~other, 1] - distances[~other, 0]).max()
+    )
 
 
 def test_components_far_apart_are_joined_by_one_bridge(icosphere):
@@ -121,7 +129,7 @@ def test_geometry_names_the_nearest_click_of_each_kind(two_boxes):
     seen = geometry.of_clicks(clicks)
     assert seen.shape == (two_boxes.num_vertices, CLICK_CHANNELS) and torch.isfinite(seen).all()
     points, distances = geometry.positions.double(), geometry.distances.from_each([3, 150, 60])
-    for group, members in ((seen[:, :GROUP_CHANNELS], [0, 1]), (seen[:, GROUP_CHANNELS:2 * GROUP_CHANNELS], [2])):
+    for group, members in ((seen[:, :GROUP_CHANNELS], [0, 1]), (seen[:, GROUP_CHANNELS : 2 * GROUP_CHANNELS], [2])):
         offsets = torch.stack([points - points[[3, 150, 60][member]] for member in members])
         length, nearest = offsets.norm(dim=-1).min(dim=0)
         torch.testing.assert_close(group[:, 3].double(), length, rtol=0, atol=1e-6)
@@ -134,7 +142,7 @@ def test_geometry_names_the_nearest_click_of_each_kind(two_boxes):
 
 
 def test_without_a_negative_click_everything_is_far_from_it(two_boxes):
-    group = ClickGeometry(two_boxes).of_clicks(Clicks.from_lists([3]))[:, GROUP_CHANNELS:2 * GROUP_CHANNELS]
+    group = ClickGeometry(two_boxes).of_clicks(Clicks.from_lists([3]))[:, GROUP_CHANNELS : 2 * GROUP_CHANNELS]
     assert (group[:, :3] == 0).all() and (group[:, 3] == FAR).all() and (group[:, 4:6] == UNREACHABLE).all()
     assert group[:, 6:].max() < 1e-4
 

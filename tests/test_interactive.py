@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import interactive
@@ -17,7 +16,7 @@ from tests.test_session import _top
 from tests.test_session_files import _write_obj
 from tests.viser_client import Tab
 from utils.errors import UserError
-from utils.mesh import Mesh, load_mesh
+from utils.mesh import Mesh
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 from utils.viewer.refine import STAGES, Refinement
@@ -47,7 +46,9 @@ def studio(icosphere, two_boxes, tmp_path):
     _write_obj(icosphere, tmp_path / "meshes" / "ball.obj")
     _write_obj(two_boxes, tmp_path / "meshes" / "mallet.obj")
     settings = Settings(tmp_path, tmp_path / "meshes" / "ball.obj", OutputFolder(tmp_path / "out"))
-    studio = Studio(settings, _open, _open_trained, port=0, open_kind=_open_kind, kinds=lambda mesh: ("prior", "trained", "instant"))
+    studio = Studio(
+        settings, _open, _open_trained, port=0, open_kind=_open_kind, kinds=lambda mesh: ("prior", "trained", "instant")
+    )
     yield studio
     studio.stop()
 
@@ -145,7 +146,10 @@ def test_single_click_mode_replaces(tab, icosphere):
 
 def test_keys_choose_finer_and_coarser_candidates(tab, icosphere):
     _click(tab, icosphere, _top(icosphere))
-    sizes = [(tab.after(lambda: tab.key(name))["labels"] == SELECTED).sum() for name in ("Finer part", "Default part", "Coarser part")]
+    sizes = [
+        (tab.after(lambda: tab.key(name))["labels"] == SELECTED).sum()
+        for name in ("Finer part", "Default part", "Coarser part")
+    ]
     assert sizes == sorted(sizes) and sizes[0] < sizes[2]
     tab.wait(lambda: tab.value("Granularity") == 1.0)
 
@@ -204,15 +208,32 @@ def test_a_brush_stroke_paints_and_one_undo_takes_it_back(tab, icosphere, studio
     tab.set("Brush size", 0.3)
     for vertex in (start, end):
         origin, direction = _ray(icosphere, vertex)
-        update = tab.after(lambda: tab.tell({"type": "brush", "stroke": 4, "mode": "add", "rays": [[*origin, *direction]], "last": False}))
+        update = tab.after(
+            lambda: tab.tell(
+                {"type": "brush", "stroke": 4, "mode": "add", "rays": [[*origin, *direction]], "last": False}
+            )
+        )
     assert (update["labels"] == SELECTED).sum() > 10
     assert (tab.after(lambda: tab.set("History", "Undo"))["labels"] == REST).all()
 
 
-@pytest.mark.parametrize("message", ["", "{", "[]", "null", "[" * 5000, '{"type": "brush"}', '{"type": "brush", "mode": "add", "rays": [1]}',
-                                     '{"type": "brush", "mode": "add", "rays": [["a", 1, 2, 3, 4, 5]], "stroke": {}}',
-                                     '{"type": "brush", "mode": "add", "rays": [[1e999, 0, 0, 0, 0, 0]], "stroke": 1}',
-                                     '{"type": "hello", "token": ["x"]}', '{"type": 7}', '{"type": "brush", "mode": "add", "rays": "' + "x" * 70000 + '"}'])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "[" * 5000,
+        '{"type": "brush"}',
+        '{"type": "brush", "mode": "add", "rays": [1]}',
+        '{"type": "brush", "mode": "add", "rays": [["a", 1, 2, 3, 4, 5]], "stroke": {}}',
+        '{"type": "brush", "mode": "add", "rays": [[1e999, 0, 0, 0, 0, 0]], "stroke": 1}',
+        '{"type": "hello", "token": ["x"]}',
+        '{"type": 7}',
+        '{"type": "brush", "mode": "add", "rays": "' + "x" * 70000 + '"}',
+    ],
+)
 def test_any_message_of_the_page_is_survived(tab, icosphere, message):
     tab.tell(message)
     tab.click(*_ray(icosphere, _top(icosphere)))
@@ -248,8 +269,15 @@ def test_everything_is_exported_into_the_output_folder_and_downloaded_on_wish(ta
     tab.set("Shape", "GLB")
     tab.wait(lambda: len(tab.downloads) == 1 and next(iter(tab.downloads.values()))[:4] == b"glTF")
     written = _files(studio.settings.output.root)
-    assert {"ball/parts.glb", "ball/parts.obj", "ball/parts.ply", "ball/labels.seg", "ball/labels.npz", "ball/picture.png",
-            "ball/clicks.json"} <= set(written) and len(written) == 8  # the second GLB has a name of its own
+    assert {
+        "ball/parts.glb",
+        "ball/parts.obj",
+        "ball/parts.ply",
+        "ball/labels.seg",
+        "ball/labels.npz",
+        "ball/picture.png",
+        "ball/clicks.json",
+    } <= set(written) and len(written) == 8  # the second GLB has a name of its own
 
 
 def test_exporting_nothing_is_refused(tab, studio):
@@ -274,8 +302,15 @@ def test_a_session_is_saved_and_reopened_in_another_tab(tab, icosphere, studio):
     other.close()
 
 
-@pytest.mark.parametrize("content, reason", [(b"", "not a session file"), (b"{}", "not an iseg session"), (b"[" * 100000, "not a session file"),
-                                             (b'{"format": "iseg session", "version": 1, "mesh": {"digest": "x", "name": "cow.obj"}}', "cow.obj")])
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "not a session file"),
+        (b"{}", "not an iseg session"),
+        (b"[" * 100000, "not a session file"),
+        (b'{"format": "iseg session", "version": 1, "mesh": {"digest": "x", "name": "cow.obj"}}', "cow.obj"),
+    ],
+)
 def test_a_broken_session_file_is_refused_in_one_line_and_changes_nothing(tab, icosphere, content, reason):
     before = _click(tab, icosphere, _top(icosphere))["labels"]
     tab.upload("Reopen a file ...", "broken.json", content)
@@ -295,18 +330,43 @@ def test_another_mesh_is_opened_by_name_and_by_upload(tab, icosphere, two_boxes,
     tab.wait(lambda: "up.obj" in tab.options("Mesh"))
 
 
-@pytest.mark.parametrize("name, content", [("evil.sh", b"rm"), ("../../../x.obj", b"not a mesh"), ("", b"v 0 0 0"), ("a.obj", b""),
-                                           ("..\\..\\b.ply", b"ply"), (".obj", b"v 1 2 3\nf 1 1 1\n")])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("evil.sh", b"rm"),
+        ("../../../x.obj", b"not a mesh"),
+        ("", b"v 0 0 0"),
+        ("a.obj", b""),
+        ("..\\..\\b.ply", b"ply"),
+        (".obj", b"v 1 2 3\nf 1 1 1\n"),
+    ],
+)
 def test_a_bad_upload_is_refused_and_leaves_the_mesh_open(tab, icosphere, studio, name, content):
     tab.upload("Open a file ...", name, content)
     tab.noted("Not done")
     inside = studio.settings.output.root / "uploads"
-    assert all(path.is_relative_to(inside) for path in studio.settings.root.rglob("*") if path.is_file() and "meshes" not in path.parts)
+    assert all(
+        path.is_relative_to(inside)
+        for path in studio.settings.root.rglob("*")
+        if path.is_file() and "meshes" not in path.parts
+    )
     assert len(_click(tab, icosphere, _top(icosphere))["labels"]) == icosphere.num_faces
 
 
-@pytest.mark.parametrize("names", [("..", ".."), ("../../etc", "passwd"), ("/etc", "passwd"), ("a/../../b", "c"), ("", ""), ("..\\..", "x"),
-                                   ("\0", "\n"), ("~", "root"), ("x" * 500, "y" * 500)])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("..", ".."),
+        ("../../etc", "passwd"),
+        ("/etc", "passwd"),
+        ("a/../../b", "c"),
+        ("", ""),
+        ("..\\..", "x"),
+        ("\0", "\n"),
+        ("~", "root"),
+        ("x" * 500, "y" * 500),
+    ],
+)
 def test_no_name_leads_out_of_the_output_folder(tmp_path, names):
     folder = OutputFolder(tmp_path / "out")
     path = folder.path(*names, suffix=".glb")
@@ -396,7 +456,14 @@ def test_controls_out_of_their_range_are_refused(tab, icosphere):
     for label, value in (("Granularity", 7.5), ("Threshold", -3.0), ("Granularity", float("nan"))):
         tab.set(label, value)
     tab.noted("not a number from 0 to 1")
-    for label, value in (("Part", "no such part"), ("Part size", "Huge"), ("History", "Explode"), ("Show", "x"), ("Mesh", "../../etc/passwd"), ("Saved", "/etc/passwd")):
+    for label, value in (
+        ("Part", "no such part"),
+        ("Part size", "Huge"),
+        ("History", "Explode"),
+        ("Show", "x"),
+        ("Mesh", "../../etc/passwd"),
+        ("Saved", "/etc/passwd"),
+    ):
         tab.set(label, value)
     tab.press("Open")
     tab.noted("choose a mesh of the list")
@@ -457,7 +524,13 @@ def test_instant_answers_learn_on_wish_and_undo_takes_it_back(tab, icosphere):
     after = tab.after(lambda: tab.press("Learn from my negative clicks"))["labels"]
     lost = int(((before == SELECTED) & (after != SELECTED)).sum())
     assert lost > 0 and f"0 faces joined the selection, {lost:,} left it" in tab.noted("Learnt")
-    tab.wait(lambda: any("Learnt 1 time." in held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage"))
+    tab.wait(
+        lambda: any(
+            "Learnt 1 time." in held.get("content", "")
+            for held in tab.controls.values()
+            if held["type"] == "GuiHtmlMessage"
+        )
+    )
     assert (tab.after(lambda: tab.key("Undo"))["labels"] == before).all()
     assert (tab.after(lambda: tab.key("Redo"))["labels"] == after).all()
     tab.after(lambda: tab.set("Answered by", PRIOR))
@@ -472,7 +545,11 @@ def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
     tab.press("Save session")
     tab.noted("session.session.json")
     saved = json.loads((studio.settings.output.root / "ball" / "session.session.json").read_text())
-    assert saved["segmenter"]["kind"] == "instant" and saved["log"][0] == {"op": "use", "before": "0", "after": "2"} and saved["lessons"]
+    assert (
+        saved["segmenter"]["kind"] == "instant"
+        and saved["log"][0] == {"op": "use", "before": "0", "after": "2"}
+        and saved["lessons"]
+    )
     other = Tab(studio.port)
     other.painted(1)
     assert (other.after(lambda: other.press("Reopen"))["labels"] == before).all()
@@ -489,6 +566,7 @@ def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
 
 def _fake_training(studio: Studio, monkeypatch, body: str) -> None:
     """Train with a few lines of Python instead of the pipeline."""
+
     def command(root, mesh_path, out_dir, query, options):
         return [sys.executable, "-c", f"out = {str(out_dir)!r}\n{body}"]
 
@@ -510,7 +588,7 @@ open(os.path.join(out, 'weights'), 'w').close()
 
 
 def test_a_refined_decoder_answers_when_it_is_done(tab, icosphere, studio, monkeypatch):
-    _fake_training(studio, monkeypatch, _TRAINS.replace('{}', "time.sleep(0.3)"))
+    _fake_training(studio, monkeypatch, _TRAINS.replace("{}", "time.sleep(0.3)"))
     before = _click(tab, icosphere, _top(icosphere))["labels"]
     tab.press("Start refining")
     bar = next(held for held in tab.controls.values() if held["type"] == "GuiProgressBarMessage")
@@ -521,7 +599,9 @@ def test_a_refined_decoder_answers_when_it_is_done(tab, icosphere, studio, monke
     tab.after(lambda: tab.set("History", "Undo"))
     page = next(iter(studio.pages.values()))
     assert isinstance(page.session.answers.segmenter, BallSegmenter) and not bar["visible"]
-    assert any("one answer" in held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage")
+    assert any(
+        "one answer" in held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage"
+    )
 
 
 def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icosphere, studio, monkeypatch):
@@ -530,7 +610,10 @@ def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icospher
     assert "no SAM checkpoint here; do this" in tab.noted("Refining failed")
     assert (_click(tab, icosphere, _top(icosphere))["labels"] == SELECTED).any()
     commands = []
-    monkeypatch.setattr("utils.viewer.files_panel.pipeline_command", lambda *values: commands.append(values[-1]) or [sys.executable, "-c", "pass"])
+    monkeypatch.setattr(
+        "utils.viewer.files_panel.pipeline_command",
+        lambda *values: commands.append(values[-1]) or [sys.executable, "-c", "pass"],
+    )
     tab.set("Start over", True)
     tab.press("Start refining")
     tab.noted("the training left no decoder")
@@ -538,7 +621,7 @@ def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icospher
 
 
 def test_training_can_be_cancelled(tab, icosphere, studio, monkeypatch):
-    _fake_training(studio, monkeypatch, _TRAINS.replace('{}', "time.sleep(60)"))
+    _fake_training(studio, monkeypatch, _TRAINS.replace("{}", "time.sleep(60)"))
     tab.press("Start refining")
     bar = next(held for held in tab.controls.values() if held["type"] == "GuiProgressBarMessage")
     tab.wait(lambda: bar["value"] > 60)
@@ -551,16 +634,23 @@ def test_training_can_be_cancelled(tab, icosphere, studio, monkeypatch):
 def test_real_progress_bars_are_read():
     """The stages' bars show only on a terminal, so the process gets one."""
     seen = []
-    body = ("import time\nfrom tqdm import tqdm\nprint('== decoder training', flush=True)\n"
-            "for _ in tqdm(range(20), disable=None, mininterval=0): time.sleep(0.01)")
+    body = (
+        "import time\nfrom tqdm import tqdm\nprint('== decoder training', flush=True)\n"
+        "for _ in tqdm(range(20), disable=None, mininterval=0): time.sleep(0.01)"
+    )
     running = Refinement([sys.executable, "-c", body], lambda: seen.append(running.progress))
     assert running.wait(30) == "done" and len([value for value in seen if 0.45 < value < 0.97]) > 5
 
 
 def test_progress_never_goes_back():
     seen = []
-    body = "\n".join(["for stage in ('views and feature field', 'click supervision'):", "    print('== ' + stage)",
-                      "    for done in (100, 20, 70): print(f'{done}%|#|', flush=True)"])
+    body = "\n".join(
+        [
+            "for stage in ('views and feature field', 'click supervision'):",
+            "    print('== ' + stage)",
+            "    for done in (100, 20, 70): print(f'{done}%|#|', flush=True)",
+        ]
+    )
     running = Refinement([sys.executable, "-c", body], lambda: seen.append(running.progress))
     assert running.wait(20) == "done" and seen == sorted(seen) and seen[-1] == 1.0
     assert STAGES["views and feature field"][1] in seen
@@ -573,8 +663,16 @@ def _arguments(*more: str):
     return interactive.build_parser().parse_args(["--obj_path", "nothing.obj", *more])
 
 
-@pytest.mark.parametrize("more, reason", [((), "no mesh at"), (("--base_color", "2", "0", "0"), "colour"), (("--sphere_radius", "0"), "sphere_radius"),
-                                          (("--port", "99999"), "port"), (("--device", "tpu"), "device")])
+@pytest.mark.parametrize(
+    "more, reason",
+    [
+        ((), "no mesh at"),
+        (("--base_color", "2", "0", "0"), "colour"),
+        (("--sphere_radius", "0"), "sphere_radius"),
+        (("--port", "99999"), "port"),
+        (("--device", "tpu"), "device"),
+    ],
+)
 def test_a_wrong_command_line_ends_in_one_line(more, reason, tmp_path):
     with pytest.raises(UserError, match=reason) as error:
         interactive.start(_arguments("--out_dir", str(tmp_path), *more))
@@ -589,7 +687,9 @@ def test_a_named_decoder_that_does_not_fit_is_refused_and_a_found_one_is_passed_
     random_release(tmp_path / "other", 99)
     monkeypatch.chdir(tmp_path)
     named = ["--obj_path", str(tmp_path / "ball.obj"), "--out_dir", str(tmp_path / "out"), "--device", "cpu"]
-    arguments = interactive.build_parser().parse_args([*named, "--encoder_f_path", "other/pred_f.pth", "--save_dir", "other"])
+    arguments = interactive.build_parser().parse_args(
+        [*named, "--encoder_f_path", "other/pred_f.pth", "--save_dir", "other"]
+    )
     with pytest.raises(UserError, match="99 vertices"):
         interactive.Segmenters(arguments, OutputFolder(tmp_path / "out")).open(mesh)
 
@@ -612,7 +712,9 @@ def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "weights.pt"
     monkeypatch.setattr("models.iseg3d_segmenter.WEIGHTS", weights)
-    arguments = interactive.build_parser().parse_args(["--obj_path", "ball.obj", "--segmenter", "instant", "--device", "cpu"])
+    arguments = interactive.build_parser().parse_args(
+        ["--obj_path", "ball.obj", "--segmenter", "instant", "--device", "cpu"]
+    )
     segmenters = interactive.Segmenters(arguments, OutputFolder(tmp_path / "out"))
     assert segmenters.kinds(mesh) == ["prior"]
     with pytest.raises(UserError, match="weights.pt") as error:
@@ -620,7 +722,11 @@ def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are
     assert "\n" not in str(error.value)
     save_weights(weights)
     opened = segmenters.open(mesh)
-    assert segmenters.kinds(mesh) == ["prior", "instant"] and opened.note.kind == "instant" and opened.note.checkpoint == str(weights)
+    assert (
+        segmenters.kinds(mesh) == ["prior", "instant"]
+        and opened.note.kind == "instant"
+        and opened.note.checkpoint == str(weights)
+    )
     assert opened.answers.identity == opened.note.digest and opened.answers.learns
     assert opened.answers.ask(_clicks(_top(mesh))).probability.shape == (162,)
     save_weights(weights, seed=1)

@@ -18,7 +18,12 @@ from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 from utils.viewer.studio import Opened, Settings, Studio
 
-CHROMIUM = os.environ.get("ISEG_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    os.environ.get("ISEG_CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 WAIT = 90_000  # milliseconds; a loaded machine is slow at this
 
@@ -27,7 +32,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (bash scripts/install_browser.sh)")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed (bash scripts/install_browser.sh)"
+    )
     if not CHROMIUM:
         pytest.skip("no Chromium here (bash scripts/install_browser.sh, or ISEG_CHROMIUM=/path)")
     with sync_api.sync_playwright() as playwright:
@@ -60,8 +67,14 @@ def studio(two_boxes, tmp_path):
     def instant(mesh: Mesh, kind: str) -> Opened:
         return Opened(LearningSegmenter(mesh, radius=0.5), SegmenterNote("instant", "1"), "instant")
 
-    studio = Studio(Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")), answer, lambda mesh, _: answer(mesh), port=0,
-                    open_kind=instant, kinds=lambda mesh: ("prior", "instant"))
+    studio = Studio(
+        Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")),
+        answer,
+        lambda mesh, _: answer(mesh),
+        port=0,
+        open_kind=instant,
+        kinds=lambda mesh: ("prior", "instant"),
+    )
     yield studio
     studio.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -27,8 +28,14 @@ from utils.shapes.samples import load_sample
 
 MESHES = Path(__file__).resolve().parents[1] / "meshes"
 POINTS = 400
-CONFIG = PointNet2Config(outputs=8, centers=(64, 16), radii=((0.3, 0.6), (0.6, 1.2)), neighbors=((8, 8), (8, 8)), widths=((16, 16), (16, 24)),
-                         propagated=(16, 24))
+CONFIG = PointNet2Config(
+    outputs=8,
+    centers=(64, 16),
+    radii=((0.3, 0.6), (0.6, 1.2)),
+    neighbors=((8, 8), (8, 8)),
+    widths=((16, 16), (16, 24)),
+    propagated=(16, 24),
+)
 
 
 def save_weights(path, kind: str = "embedding", config: PointNet2Config = CONFIG, seed: int = 0):
@@ -36,8 +43,17 @@ def save_weights(path, kind: str = "embedding", config: PointNet2Config = CONFIG
     torch.manual_seed(seed)
     network = PointNet2(config)
     torch.nn.init.normal_(network.head[-1].weight, std=1.0)
-    save_torch(path, {"network": {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()},
-                      "config": config.to_dict(), "settings": {"kind": kind}})
+    save_torch(
+        path,
+        {
+            "network": {
+                name: value.half() if value.is_floating_point() else value
+                for name, value in network.state_dict().items()
+            },
+            "config": config.to_dict(),
+            "settings": {"kind": kind},
+        },
+    )
     return path
 
 
@@ -55,7 +71,9 @@ def scattered(count: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Points in a cube, and an embedding that varies with the place, so that selections are pieces of different sizes."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(-1, 1, (count, 3)).astype(np.float32)
-    embedding = np.stack([np.sin(2 * points @ rng.normal(size=3)) for _ in range(4)], axis=1) + rng.normal(0, 0.1, (count, 4))
+    embedding = np.stack([np.sin(2 * points @ rng.normal(size=3)) for _ in range(4)], axis=1) + rng.normal(
+        0, 0.1, (count, 4)
+    )
     return points, (0.5 * embedding).astype(np.float32)
 
 
@@ -66,7 +84,13 @@ def slow_loss(z: np.ndarray, labels: list[int]) -> tuple[float, float, float]:
     """Eq. 1-4 as printed."""
     count, sizes = max(labels) + 1, [labels.count(i) for i in range(max(labels) + 1)]
     center = [sum(z[j] for j in range(len(z)) if labels[j] == i) / sizes[i] for i in range(count)]
-    intra = sum(sum(max(math.dist(z[j], center[i]) - 0.25, 0) for j in range(len(z)) if labels[j] == i) / sizes[i] for i in range(count)) / count
+    intra = (
+        sum(
+            sum(max(math.dist(z[j], center[i]) - 0.25, 0) for j in range(len(z)) if labels[j] == i) / sizes[i]
+            for i in range(count)
+        )
+        / count
+    )
     inter = 0.0
     for i in range(count):
         for j in range(count):
@@ -83,7 +107,9 @@ def test_the_loss_is_that_of_the_printed_equations(count):
     total, terms = EmbeddingLoss()(torch.from_numpy(z), torch.from_numpy(labels))
     intra, inter, norm = slow_loss(z, labels.tolist())
     assert [terms["intra"], terms["inter"], terms["norm"]] == pytest.approx([intra, inter, norm], abs=1e-5)
-    assert float(total) == pytest.approx(intra + inter + 1e-4 * norm, abs=1e-5) and (count == 1 or inter > 0) and intra > 0
+    assert (
+        float(total) == pytest.approx(intra + inter + 1e-4 * norm, abs=1e-5) and (count == 1 or inter > 0) and intra > 0
+    )
 
 
 def test_the_gradient_of_the_loss_is_that_of_small_steps():
@@ -105,7 +131,11 @@ def test_the_energy_of_fine_tuning_is_that_of_the_printed_equations():
     rng = np.random.default_rng(5)
     positives, negatives = rng.normal(0, 0.4, (4, 3)), rng.normal(0, 0.4, (6, 3))
     slow = sum(max(0.75 - min(math.dist(n, p) for p in positives), 0) for n in negatives) / len(negatives)  # Eq. 9-10
-    assert float(fine_tuning_energy(torch.from_numpy(positives), torch.from_numpy(negatives))) == pytest.approx(slow, abs=1e-6) and slow > 0
+    assert (
+        float(fine_tuning_energy(torch.from_numpy(positives), torch.from_numpy(negatives)))
+        == pytest.approx(slow, abs=1e-6)
+        and slow > 0
+    )
     assert float(fine_tuning_energy(torch.zeros(1, 3), torch.ones(2, 3))) == 0
 
 
@@ -114,8 +144,10 @@ def test_the_energy_of_fine_tuning_is_that_of_the_printed_equations():
 
 def slow_within(z: np.ndarray, positives: list[int], negatives: list[int], radius: float) -> list[bool]:
     """Eq. 6-8 as printed."""
+
     def radius_of(t: int) -> float:
         return min([radius, *(math.dist(z[t], z[i]) for i in negatives)])
+
     return [any(math.dist(z[i], z[t]) < radius_of(t) for t in positives) for i in range(len(z))]
 
 
@@ -173,7 +205,10 @@ def test_the_post_processing_is_that_of_the_printed_algorithms(seed):
     positives = np.array([3, 40, 77])
     within = annotator.within(positives, np.array([9]))
     without = annotator.without_outliers(within, positives)
-    assert without.tolist() == slow_outlier_removal(points, within.tolist(), positives.tolist(), 3) and without.sum() < within.sum()
+    assert (
+        without.tolist() == slow_outlier_removal(points, within.tolist(), positives.tolist(), 3)
+        and without.sum() < within.sum()
+    )
     dense = within | (np.random.default_rng(seed).random(len(points)) < 0.4)
     smooth = annotator.smoothed(dense)
     assert smooth.tolist() == slow_smoothing(points, dense.tolist(), 12, 0.55, 3) and smooth.sum() > dense.sum()
@@ -207,7 +242,9 @@ def test_a_larger_radius_selects_more_also_after_the_post_processing():
     points, z = scattered()
     annotator = Annotator(points, z)
     rows = [annotator.annotate(np.array([3, 40]), np.array([9]), factor) for factor in (0.3, 0.6, 0.8, 1.0, 1.3, 1.6)]
-    assert all(not (small & ~large).any() for small, large in zip(rows, rows[1:])) and rows[0].sum() < rows[-1].sum()
+    assert (
+        all(not (small & ~large).any() for small, large in itertools.pairwise(rows)) and rows[0].sum() < rows[-1].sum()
+    )
 
 
 # --- the greedy annotator -------------------------------------------------------------------------
@@ -245,11 +282,19 @@ def test_the_greedy_annotator_takes_the_best_click_of_all(greedy):
     run = greedy_clicks(annotator, target, 6, np.random.default_rng(0), candidates=10_000)
     nothing = np.zeros(0, dtype=np.int64)
     for k in range(6):
-        included, excluded = ([c for c, sign in zip(run.clicks[:k], run.positive) if sign == wanted] for wanted in (True, False))
+        included, excluded = (
+            [c for c, sign in zip(run.clicks[:k], run.positive) if sign == wanted] for wanted in (True, False)
+        )
         included, excluded = np.array(included, dtype=np.int64), np.array(excluded, dtype=np.int64)
         selected = annotator.annotate(included, excluded) if k else np.zeros(len(target), dtype=bool)
-        scores = [iou_of(annotator.annotate(np.append(included, p), excluded), target) for p in np.flatnonzero(target & ~selected)]
-        scores += [iou_of(annotator.annotate(included, np.append(excluded, p)), target) for p in np.flatnonzero(selected & ~target)]
+        scores = [
+            iou_of(annotator.annotate(np.append(included, p), excluded), target)
+            for p in np.flatnonzero(target & ~selected)
+        ]
+        scores += [
+            iou_of(annotator.annotate(included, np.append(excluded, p)), target)
+            for p in np.flatnonzero(selected & ~target)
+        ]
         assert run.iou[k] == pytest.approx(max(scores), abs=0.02)
         assert run.positive[k] == bool(target[run.clicks[k]])
     assert run.iou[-1] > run.iou[0] and len(set(run.clicks)) == 6
@@ -265,7 +310,9 @@ def test_a_method_that_can_only_be_asked_gets_the_best_click_too(greedy):
 
 
 def test_the_greedy_annotator_stops_when_all_is_right_and_repeats_itself():
-    points = np.concatenate([np.zeros((20, 3)), np.full((20, 3), 5.0)]) + np.random.default_rng(0).normal(0, 0.1, (40, 3))
+    points = np.concatenate([np.zeros((20, 3)), np.full((20, 3), 5.0)]) + np.random.default_rng(0).normal(
+        0, 0.1, (40, 3)
+    )
     target = np.arange(40) < 20
     annotator = Annotator(points, points.astype(np.float32) * 0.2)
     runs = [greedy_clicks(annotator, target, 5, np.random.default_rng(3)) for _ in range(2)]
@@ -301,13 +348,24 @@ def test_points_lie_on_their_faces_evenly_by_area_with_outward_normals(icosphere
         cloud = sample_cloud(mesh, 2000)
         corners = mesh.normalized.astype(np.float64)[mesh.faces[cloud.faces]]
         offset = cloud.positions - corners[:, 0]
-        weights = np.stack([np.linalg.lstsq(np.stack([c[1] - c[0], c[2] - c[0]], axis=1), o, rcond=None)[0] for c, o in zip(corners, offset)])
+        weights = np.stack(
+            [
+                np.linalg.lstsq(np.stack([c[1] - c[0], c[2] - c[0]], axis=1), o, rcond=None)[0]
+                for c, o in zip(corners, offset)
+            ]
+        )
         back = corners[:, 0] + (weights[:, :, None] * (corners[:, 1:] - corners[:, :1])).sum(axis=1)
-        assert np.allclose(back, cloud.positions, atol=1e-6) and (weights > -1e-6).all() and (weights.sum(axis=1) < 1 + 1e-6).all()
+        assert (
+            np.allclose(back, cloud.positions, atol=1e-6)
+            and (weights > -1e-6).all()
+            and (weights.sum(axis=1) < 1 + 1e-6).all()
+        )
         expected = 2000 * mesh.face_areas / mesh.face_areas.sum()
         assert (np.abs(np.bincount(cloud.faces, minlength=mesh.num_faces) - expected) < 3).all()
         assert ((cloud.positions * cloud.normals).sum(axis=1) > 0).all()
-        assert np.isclose(np.linalg.norm(cloud.points, axis=1).max(), 1) and np.allclose(np.linalg.norm(cloud.normals, axis=1), 1, atol=1e-5)
+        assert np.isclose(np.linalg.norm(cloud.points, axis=1).max(), 1) and np.allclose(
+            np.linalg.norm(cloud.normals, axis=1), 1, atol=1e-5
+        )
         box = cloud.points.min(axis=0) + cloud.points.max(axis=0)
         assert np.allclose(box, 0, atol=1e-5)
 
@@ -360,7 +418,11 @@ def test_values_of_points_come_to_vertices_and_faces_as_averages(two_boxes):
     assert np.allclose(carrier.on_vertices(np.ones(POINTS)), 1) and np.allclose(carrier.on_faces(np.ones(POINTS)), 1)
     values = np.random.default_rng(0).random(POINTS)
     vertices = carrier.on_vertices(values)
-    assert vertices.dtype == np.float32 and vertices.shape == (196,) and carrier.on_faces(values).shape == (two_boxes.num_faces,)
+    assert (
+        vertices.dtype == np.float32
+        and vertices.shape == (196,)
+        and carrier.on_faces(values).shape == (two_boxes.num_faces,)
+    )
     for v in (0, 50, 150):
         slow = sum(w * values[p] for p, w in zip(carrier.vertex_near[v], carrier.vertex_weight[v]))
         assert vertices[v] == pytest.approx(slow, abs=1e-6)
@@ -370,7 +432,9 @@ def test_what_one_component_selects_stays_in_it(two_boxes, two_boxes_head):
     """Handle and head run into each other: their nearest points are often of the other one."""
     cloud = sample_cloud(two_boxes, POINTS)
     carrier, on_head = Carrier(two_boxes, cloud), two_boxes_head[two_boxes.faces[:, 0]]
-    assert np.allclose(carrier.on_vertices(on_head[cloud.faces]), two_boxes_head) and np.allclose(carrier.on_faces(on_head[cloud.faces]), on_head)
+    assert np.allclose(carrier.on_vertices(on_head[cloud.faces]), two_boxes_head) and np.allclose(
+        carrier.on_faces(on_head[cloud.faces]), on_head
+    )
     assert (on_head[cloud.faces][carrier.point_of_vertex(np.arange(196))] == two_boxes_head).all()
 
 
@@ -389,7 +453,9 @@ def test_a_click_on_a_side_of_a_thin_plate_stays_on_its_side(flipped):
         assert np.allclose(carrier.on_vertices(upper)[vertices], side)
         flat = np.abs(plate.face_normals[:, 2]) > 0.9
         on_side = np.flatnonzero(flat & ((plate.vertices[plate.faces].mean(axis=1)[:, 2] > 0) == side))
-        assert (upper[carrier.point_of_face(on_side)] == side).all() and np.allclose(carrier.on_faces(upper)[on_side], side)
+        assert (upper[carrier.point_of_face(on_side)] == side).all() and np.allclose(
+            carrier.on_faces(upper)[on_side], side
+        )
 
 
 # --- the segmenter --------------------------------------------------------------------------------
@@ -398,14 +464,16 @@ def test_a_click_on_a_side_of_a_thin_plate_stays_on_its_side(flipped):
 def odd_meshes() -> dict[str, Mesh]:
     ball = trimesh.creation.icosphere(subdivisions=1)
     vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces)
-    return {"few vertices": Mesh(vertices, faces),
-            "a single triangle": Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]])),
-            "tiny components": grains(1e-4, 40),
-            "a soup of triangles": Mesh(vertices[faces].reshape(-1, 3), np.arange(3 * len(faces)).reshape(-1, 3)),
-            "unreferenced vertices": Mesh(np.concatenate([vertices, np.full((3, 3), 50.0)]), faces),
-            "inverted winding": Mesh(vertices, faces[:, ::-1]),
-            "a face without area": Mesh(vertices, np.concatenate([faces, [[5, 5, 5], [0, 1, 1]]])),
-            "far from the origin": Mesh(vertices * 1e-3 + 1e4, faces)}
+    return {
+        "few vertices": Mesh(vertices, faces),
+        "a single triangle": Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]])),
+        "tiny components": grains(1e-4, 40),
+        "a soup of triangles": Mesh(vertices[faces].reshape(-1, 3), np.arange(3 * len(faces)).reshape(-1, 3)),
+        "unreferenced vertices": Mesh(np.concatenate([vertices, np.full((3, 3), 50.0)]), faces),
+        "inverted winding": Mesh(vertices, faces[:, ::-1]),
+        "a face without area": Mesh(vertices, np.concatenate([faces, [[5, 5, 5], [0, 1, 1]]])),
+        "far from the origin": Mesh(vertices * 1e-3 + 1e4, faces),
+    }
 
 
 @pytest.mark.parametrize("kind", odd_meshes())
@@ -427,15 +495,24 @@ def test_winding_does_not_matter(two_boxes, weights):
     straight = Iseg3dSegmenter(two_boxes, weights, points=POINTS)
     inverted = Iseg3dSegmenter(turned, weights, points=POINTS)
     outward = (straight.cloud.positions - two_boxes.normalized.mean(axis=0)) * straight.cloud.normals
-    assert outward.sum() > 0 and ((inverted.cloud.positions - two_boxes.normalized.mean(axis=0)) * inverted.cloud.normals).sum() > 0
+    assert (
+        outward.sum() > 0
+        and ((inverted.cloud.positions - two_boxes.normalized.mean(axis=0)) * inverted.cloud.normals).sum() > 0
+    )
     assert inverted.segment(clicks)[150] > 0.5
 
 
 def test_the_same_clicks_get_the_same_answer_bit_for_bit_in_any_order(two_boxes, weights, segmenter):
-    clicks, mixed = Clicks.from_signed(["150", "120", "-10", "-60"]), Clicks.from_signed(["-60", "120", "-10", "150", "120"])
+    clicks, mixed = (
+        Clicks.from_signed(["150", "120", "-10", "-60"]),
+        Clicks.from_signed(["-60", "120", "-10", "150", "120"]),
+    )
     again = Iseg3dSegmenter(two_boxes, weights, points=POINTS)
     expected = segmenter.segment(clicks)
-    assert segmenter.segment(mixed).tobytes() == again.segment(clicks).tobytes() == expected.tobytes() and 0 < (expected > 0.5).sum() < 196
+    assert (
+        segmenter.segment(mixed).tobytes() == again.segment(clicks).tobytes() == expected.tobytes()
+        and 0 < (expected > 0.5).sum() < 196
+    )
 
 
 def test_candidates_are_nested_and_clicked_vertices_obeyed(segmenter):
@@ -468,8 +545,15 @@ def test_clicks_on_faces_mean_the_points_on_them(two_boxes, segmenter):
     assert answer.tobytes() == expected.tobytes() and answer.shape == (two_boxes.num_faces,)
 
 
-@pytest.mark.parametrize("clicks, reason", [(Clicks.from_lists([], [3]), "no positive click"), (Clicks.from_lists([196]), "not on this mesh"),
-                                            (Clicks.from_lists([3], [3]), "both"), (Clicks.from_lists([-1]), "not on this mesh")])
+@pytest.mark.parametrize(
+    "clicks, reason",
+    [
+        (Clicks.from_lists([], [3]), "no positive click"),
+        (Clicks.from_lists([196]), "not on this mesh"),
+        (Clicks.from_lists([3], [3]), "both"),
+        (Clicks.from_lists([-1]), "not on this mesh"),
+    ],
+)
 def test_clicks_that_cannot_be_asked_are_refused_in_one_line(segmenter, clicks, reason):
     for ask in (segmenter.segment, segmenter.candidates, segmenter.fine_tune):
         with pytest.raises(UserError, match=reason) as error:
@@ -487,7 +571,9 @@ def test_any_embedding_can_take_the_networks_place(two_boxes, two_boxes_head):
     """The annotation alone: with an embedding that knows the parts, one click is the part."""
     cloud = sample_cloud(two_boxes, POINTS)
     on_head = two_boxes_head[two_boxes.faces[:, 0]][cloud.faces]
-    annotator = Annotator(cloud.points, on_head[:, None].astype(np.float32), AnnotationSettings(degree=0, smooth_rounds=0))
+    annotator = Annotator(
+        cloud.points, on_head[:, None].astype(np.float32), AnnotationSettings(degree=0, smooth_rounds=0)
+    )
     segmenter = EmbeddingSegmenter(two_boxes, cloud, annotator)
     assert ((segmenter.segment(Clicks.from_lists([150])) > 0.5) == two_boxes_head).all()
     assert ((segmenter.segment(Clicks.from_lists([20])) > 0.5) == ~two_boxes_head).all()
@@ -505,10 +591,14 @@ def test_the_shipped_weights_select_the_parts_of_objects_that_no_training_saw():
         cloud, labels = shipped.cloud, sample.group[shipped.cloud.faces]
         torch.manual_seed(0)
         untrained = Embedder(PointNet2(shipped.network.config), cloud)()
-        untrained *= np.median(np.linalg.norm(shipped.annotator.embedding, axis=1)) / np.median(np.linalg.norm(untrained, axis=1))
+        untrained *= np.median(np.linalg.norm(shipped.annotator.embedding, axis=1)) / np.median(
+            np.linalg.norm(untrained, axis=1)
+        )
         for kind, annotator in (("shipped", shipped.annotator), ("untrained", Annotator(cloud.points, untrained))):
-            found[kind] += [greedy_clicks(annotator, labels == part, 5, np.random.default_rng(0), candidates=64).iou[-1]
-                            for part in range(labels.max() + 1)]
+            found[kind] += [
+                greedy_clicks(annotator, labels == part, 5, np.random.default_rng(0), candidates=64).iou[-1]
+                for part in range(labels.max() + 1)
+            ]
     assert np.mean(found["shipped"]) > 0.85 and np.mean(found["shipped"]) > np.mean(found["untrained"]) + 0.2, found
 
 
@@ -522,7 +612,7 @@ def test_weights_that_cannot_be_used_are_refused_in_one_line(two_boxes, weights,
     save_torch(tmp_path / "fewer.pt", {**held, "network": dict(list(held["network"].items())[:-1])})
     save_torch(tmp_path / "other.pt", {**held, "config": {**held["config"], "outputs": 9}})
     save_torch(tmp_path / "unknown.pt", {**held, "config": {**held["config"], "depth": 9}})
-    save_torch(tmp_path / "numbers.pt", {**held, "network": {name: 3 for name in held["network"]}})
+    save_torch(tmp_path / "numbers.pt", {**held, "network": dict.fromkeys(held["network"], 3)})
     save_torch(tmp_path / "names.pt", {**held, "network": ["a"], "config": [1]})
     save_torch(tmp_path / "kind.pt", {**held, "settings": None})
     save_weights(tmp_path / "heatmap.pt", "heatmap")
@@ -538,7 +628,10 @@ def test_weights_that_cannot_be_used_are_refused_in_one_line(two_boxes, weights,
 
 
 def state_of(segmenter: Iseg3dSegmenter) -> list[bytes]:
-    return [segmenter.annotator.embedding.tobytes(), *(value.numpy().tobytes() for value in segmenter.network.state_dict().values())]
+    return [
+        segmenter.annotator.embedding.tobytes(),
+        *(value.numpy().tobytes() for value in segmenter.network.state_dict().values()),
+    ]
 
 
 def apart(segmenter: Iseg3dSegmenter, clicks: Clicks) -> float:
@@ -562,8 +655,16 @@ def test_fine_tuning_moves_negative_clicks_away_and_undo_restores_every_bit(segm
     assert segmenter.fine_tune(close) and apart(segmenter, close) < energy
     once, later = state_of(segmenter), segmenter.segment(close)
     assert once != before and segmenter.fine_tune(close) and state_of(segmenter) != once
-    assert segmenter.undo_fine_tuning() and state_of(segmenter) == once and segmenter.segment(close).tobytes() == later.tobytes()
-    assert segmenter.undo_fine_tuning() and state_of(segmenter) == before and segmenter.segment(close).tobytes() == answer.tobytes()
+    assert (
+        segmenter.undo_fine_tuning()
+        and state_of(segmenter) == once
+        and segmenter.segment(close).tobytes() == later.tobytes()
+    )
+    assert (
+        segmenter.undo_fine_tuning()
+        and state_of(segmenter) == before
+        and segmenter.segment(close).tobytes() == answer.tobytes()
+    )
     assert not segmenter.undo_fine_tuning() and state_of(segmenter) == before
 
 
@@ -575,7 +676,11 @@ def test_fine_tuning_repeats_itself_bit_for_bit(two_boxes, weights, segmenter, c
 @pytest.mark.parametrize("settings", [FineTuning(steps=1), FineTuning(), FineTuning(steps=12, keep_weight=0.0)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_fine_tuning_keeps_other_parts(segmenter, close, settings, count):
-    others = [Clicks.from_lists([60]), Clicks.from_lists([20, 5], [97]), Clicks.from_lists([int(close.negatives[0])], [150])][:count]
+    others = [
+        Clicks.from_lists([60]),
+        Clicks.from_lists([20, 5], [97]),
+        Clicks.from_lists([int(close.negatives[0])], [150]),
+    ][:count]
     asked = [segmenter.points_of(other) for other in others]
     answers, before = [segmenter.annotator.annotate(*points) for points in asked], state_of(segmenter)
     changed = segmenter.fine_tune(close, others, settings)
@@ -622,8 +727,11 @@ def slow_path(mesh: Mesh, start: int, end: int) -> tuple[float, list[int]]:
 def test_a_scribble_follows_the_shortest_paths_on_the_surface(icosphere):
     line = along_surface(icosphere, [3, 80, 120]).tolist()
     edges = {tuple(edge) for edge in icosphere.edges.tolist()}
-    assert all((min(a, b), max(a, b)) in edges for a, b in zip(line, line[1:])) and len(set(line)) == len(line)
-    length = sum(math.dist(icosphere.normalized[a].tolist(), icosphere.normalized[b].tolist()) for a, b in zip(line, line[1:]))
+    assert all((min(a, b), max(a, b)) in edges for a, b in itertools.pairwise(line)) and len(set(line)) == len(line)
+    length = sum(
+        math.dist(icosphere.normalized[a].tolist(), icosphere.normalized[b].tolist())
+        for a, b in itertools.pairwise(line)
+    )
     assert length == pytest.approx(slow_path(icosphere, 3, 80)[0] + slow_path(icosphere, 80, 120)[0], rel=1e-6)
     assert line[0] == 3 and line[-1] == 120 and 80 in line
 
@@ -631,10 +739,14 @@ def test_a_scribble_follows_the_shortest_paths_on_the_surface(icosphere):
 def test_a_scribble_of_one_vertex_is_a_click_and_one_that_returns_counts_once(icosphere):
     assert along_surface(icosphere, [7]).tolist() == [7] and along_surface(icosphere, [7, 7]).tolist() == [7]
     there, back = along_surface(icosphere, [3, 80]), along_surface(icosphere, [3, 80, 3])
-    assert sorted(set(there.tolist()) & set(back.tolist())) == sorted(there.tolist()) and len(set(back.tolist())) == len(back)
+    assert sorted(set(there.tolist()) & set(back.tolist())) == sorted(there.tolist()) and len(
+        set(back.tolist())
+    ) == len(back)
 
 
-@pytest.mark.parametrize("vertices, reason", [([3, 150], "one piece"), ([196], "does not exist"), ([3, -1], "does not exist")])
+@pytest.mark.parametrize(
+    "vertices, reason", [([3, 150], "one piece"), ([196], "does not exist"), ([3, -1], "does not exist")]
+)
 def test_a_scribble_that_cannot_be_drawn_is_refused_in_one_line(two_boxes, vertices, reason):
     with pytest.raises(UserError, match=reason) as error:
         along_surface(two_boxes, vertices)

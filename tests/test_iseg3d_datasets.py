@@ -1,6 +1,7 @@
 """Readers of ABC and PartNet, on small files in the formats of the two datasets."""
 
 import copy
+import itertools
 import json
 
 import h5py
@@ -40,20 +41,42 @@ def write_abc(folder, name=ABC_NAME, variant="000", obj_folder="", feat_folder="
     order = np.random.default_rng(4).permutation(len(faces))  # line i of the OBJ is face order[i]
     line_of = np.argsort(order)
     starts = np.cumsum([0] + [len(patch) for _, patch in surfaces])
-    indices = [sorted(line_of[a:b].tolist()) for a, b in zip(starts, starts[1:])]
-    obj, yml = folder / obj_folder / f"{name}_trimesh_{variant}.obj", folder / feat_folder / f"{name}_features_{variant}.yml"
+    indices = [sorted(line_of[a:b].tolist()) for a, b in itertools.pairwise(starts)]
+    obj, yml = (
+        folder / obj_folder / f"{name}_trimesh_{variant}.obj",
+        folder / feat_folder / f"{name}_features_{variant}.yml",
+    )
     obj.parent.mkdir(parents=True, exist_ok=True)
     yml.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["# a comment"] + [f"v {x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()] + ["vn 0.0 0.0 1.0", "vn 1.0 0.0 0.0"]
+    lines = (
+        ["# a comment"]
+        + [f"v {x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()]
+        + ["vn 0.0 0.0 1.0", "vn 1.0 0.0 0.0"]
+    )
     lines += ["f " + " ".join(f"{corner + 1}//{1 + i % 2}" for corner in faces[index]) for i, index in enumerate(order)]
     obj.write_text("\n".join(lines) + "\n")
     description = {
-        "curves": [{"type": "Line", "sharp": True, "vert_indices": [0, 1], "vert_parameters": [0.0, 2.0],
-                    "location": [0.0, 0.0, 0.0], "direction": [1.0, 0.0, 0.0]}],
-        "surfaces": [{"type": kind, "face_indices": chosen, "coefficients": [0.0, 0.0, 1.0, -2.0], "location": [1.0, 1.0, 0.0],
-                      "vert_indices": sorted({corner for face in patch for corner in face}),
-                      "vert_parameters": [[0.5, -1.5], [2.220446049250313e-13, 1.0]]}
-                     for (kind, patch), chosen in zip(surfaces, indices)],
+        "curves": [
+            {
+                "type": "Line",
+                "sharp": True,
+                "vert_indices": [0, 1],
+                "vert_parameters": [0.0, 2.0],
+                "location": [0.0, 0.0, 0.0],
+                "direction": [1.0, 0.0, 0.0],
+            }
+        ],
+        "surfaces": [
+            {
+                "type": kind,
+                "face_indices": chosen,
+                "coefficients": [0.0, 0.0, 1.0, -2.0],
+                "location": [1.0, 1.0, 0.0],
+                "vert_indices": sorted({corner for face in patch for corner in face}),
+                "vert_parameters": [[0.5, -1.5], [2.220446049250313e-13, 1.0]],
+            }
+            for (kind, patch), chosen in zip(surfaces, indices)
+        ],
     }
     if edit:
         edit(description)
@@ -69,7 +92,9 @@ def test_each_surface_of_an_abc_model_becomes_one_patch_of_its_own_faces(tmp_pat
     assert [len(patch.vertices) for patch in patches] == [4] * 6 + [12, 6]
     for patch, chosen in zip(patches, indices):
         assert patch.vertices.dtype == np.float64 and patch.faces.dtype == np.int64
-        np.testing.assert_array_equal(patch.vertices[patch.faces], corners[chosen])  # the file's faces, order and winding
+        np.testing.assert_array_equal(
+            patch.vertices[patch.faces], corners[chosen]
+        )  # the file's faces, order and winding
         assert sorted(set(patch.faces.ravel().tolist())) == list(range(len(patch.vertices)))
 
 
@@ -81,7 +106,9 @@ def test_a_polygon_of_an_abc_obj_is_one_face_to_the_description(tmp_path):
 
 
 def test_a_surface_without_faces_gives_no_patch(tmp_path):
-    obj, yml, *_ = write_abc(tmp_path, edit=lambda text: text["surfaces"].insert(0, {"type": "Sphere", "face_indices": []}))
+    obj, yml, *_ = write_abc(
+        tmp_path, edit=lambda text: text["surfaces"].insert(0, {"type": "Sphere", "face_indices": []})
+    )
     assert [patch.kind for patch in read_model(obj, yml)][:2] == ["Plane", "Plane"]
 
 
@@ -90,21 +117,27 @@ def move(text, change):
         surface["face_indices"] = [index + change for index in surface["face_indices"]]
 
 
-@pytest.mark.parametrize("edit, message", [
-    (lambda text: move(text, 1), "has face 28, but the OBJ has the faces 0 to 27"),
-    (lambda text: move(text, -1), "has face -1, but the OBJ has the faces 0 to 27"),
-    (lambda text: text["surfaces"].pop(), "the surfaces have 24 of the OBJ's 28 faces"),
-    (lambda text: text["surfaces"].append(copy.deepcopy(text["surfaces"][0])), "surface 8 has a face that is listed twice"),
-    (lambda text: text["surfaces"][0].update(face_indices=[3, 3]), "surface 0 has a face that is listed twice"),
-    (lambda text: text["surfaces"].clear(), "describes no surfaces"),
-    (lambda text: text.pop("surfaces"), "describes no surfaces"),
-    (lambda text: text["surfaces"][2].pop("type"), "surface 2 has no type"),
-    (lambda text: text["surfaces"][1].pop("face_indices"), "surface 1 has no face_indices"),
-    (lambda text: text["surfaces"][1].update(face_indices=7), "expected a list of face_indices in line"),
-    (lambda text: text["surfaces"][1].update(face_indices=["x"]), "invalid literal"),
-    (lambda text: text["surfaces"][1].update(face_indices=[10 ** 30]), "is not a readable features file"),
-    (lambda text: text.update(surfaces="none"), "expected a list of surfaces in line"),
-])
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (lambda text: move(text, 1), "has face 28, but the OBJ has the faces 0 to 27"),
+        (lambda text: move(text, -1), "has face -1, but the OBJ has the faces 0 to 27"),
+        (lambda text: text["surfaces"].pop(), "the surfaces have 24 of the OBJ's 28 faces"),
+        (
+            lambda text: text["surfaces"].append(copy.deepcopy(text["surfaces"][0])),
+            "surface 8 has a face that is listed twice",
+        ),
+        (lambda text: text["surfaces"][0].update(face_indices=[3, 3]), "surface 0 has a face that is listed twice"),
+        (lambda text: text["surfaces"].clear(), "describes no surfaces"),
+        (lambda text: text.pop("surfaces"), "describes no surfaces"),
+        (lambda text: text["surfaces"][2].pop("type"), "surface 2 has no type"),
+        (lambda text: text["surfaces"][1].pop("face_indices"), "surface 1 has no face_indices"),
+        (lambda text: text["surfaces"][1].update(face_indices=7), "expected a list of face_indices in line"),
+        (lambda text: text["surfaces"][1].update(face_indices=["x"]), "invalid literal"),
+        (lambda text: text["surfaces"][1].update(face_indices=[10**30]), "is not a readable features file"),
+        (lambda text: text.update(surfaces="none"), "expected a list of surfaces in line"),
+    ],
+)
 def test_a_description_that_does_not_fit_its_abc_mesh_is_named(tmp_path, edit, message):
     obj, yml, *_ = write_abc(tmp_path, edit=edit)
     with pytest.raises(UserError, match=message) as error:
@@ -112,8 +145,20 @@ def test_a_description_that_does_not_fit_its_abc_mesh_is_named(tmp_path, edit, m
     assert str(yml) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe\x80", b"[1, 2", b"hello", b"- 1\n", b"surfaces:\n- {type: Plane, f",
-                                     b"surfaces: &a [*a]", b"{? [1]: 2}", b"surfaces:\n- type: [Plane\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00\xff\xfe\x80",
+        b"[1, 2",
+        b"hello",
+        b"- 1\n",
+        b"surfaces:\n- {type: Plane, f",
+        b"surfaces: &a [*a]",
+        b"{? [1]: 2}",
+        b"surfaces:\n- type: [Plane\n",
+    ],
+)
 def test_garbage_in_place_of_a_description_is_one_line(tmp_path, content):
     obj, yml, *_ = write_abc(tmp_path)
     yml.write_bytes(content)
@@ -141,7 +186,9 @@ def test_a_missing_file_of_an_abc_model_is_named(tmp_path):
         read_model(tmp_path / "b.obj", yml)
 
 
-@pytest.mark.parametrize("layout", [("obj/{0}", "feat/{0}"), ("", ""), ("abc_0000_obj_v00/{0}", "abc_0000_feat_v00/{0}")])
+@pytest.mark.parametrize(
+    "layout", [("obj/{0}", "feat/{0}"), ("", ""), ("abc_0000_obj_v00/{0}", "abc_0000_feat_v00/{0}")]
+)
 def test_a_repository_is_read_in_either_layout(tmp_path, layout):
     names = ["00000050_80d90bfdd2e74e709956122a", "00000007_b33a147f86da49879455d286"]
     for name in names:
@@ -182,7 +229,9 @@ def test_what_a_repository_leaves_out_is_named_and_counted(tmp_path):
     assert reasons["61"] == "no features file" and reasons["62"] == "no OBJ file"
     assert "is it an OBJ file?" in reasons["31"] and "24 of the OBJ's 28 faces" in reasons["41"]
     assert reasons["51"].startswith("more than one 00000005")
-    assert repository.summary().startswith("2 models, 7 left out: 00000001_") and repository.summary().endswith("and 2 more")
+    assert repository.summary().startswith("2 models, 7 left out: 00000001_") and repository.summary().endswith(
+        "and 2 more"
+    )
 
 
 def test_a_folder_without_abc_models_is_named(tmp_path):
@@ -214,12 +263,28 @@ def leaf_file(tmp_path, shapes=3):
     leaves = np.random.default_rng(1).choice([7, 9, 12, 30], size=(shapes, POINTS)).astype(np.int32)
     leaves[:, :4] = [7, 9, 12, 30]
     pts, nor = clouds(shapes), clouds(shapes, 1)
-    path = write_h5(tmp_path / "train-00.h5", pts=pts, nor=nor, rgb=np.zeros((shapes, POINTS, 3), np.uint8),
-                    opacity=np.ones((shapes, POINTS), np.float32), label=leaves)
-    record = [{"anno_id": str(2458 + i), "model_id": "225e", "ins_seg": [
-        {"part_name": "chair", "leaf_id_list": [7, 9, 12, 30]}, {"part_name": "chair/chair_foot", "leaf_id_list": [8]},
-        {"part_name": "chair/chair_arm", "leaf_id_list": [30]}, {"part_name": "chair/chair_back", "leaf_id_list": [7, 9]},
-        {"part_name": "chair/chair_arm", "leaf_id_list": [12]}]} for i in range(shapes)]
+    path = write_h5(
+        tmp_path / "train-00.h5",
+        pts=pts,
+        nor=nor,
+        rgb=np.zeros((shapes, POINTS, 3), np.uint8),
+        opacity=np.ones((shapes, POINTS), np.float32),
+        label=leaves,
+    )
+    record = [
+        {
+            "anno_id": str(2458 + i),
+            "model_id": "225e",
+            "ins_seg": [
+                {"part_name": "chair", "leaf_id_list": [7, 9, 12, 30]},
+                {"part_name": "chair/chair_foot", "leaf_id_list": [8]},
+                {"part_name": "chair/chair_arm", "leaf_id_list": [30]},
+                {"part_name": "chair/chair_back", "leaf_id_list": [7, 9]},
+                {"part_name": "chair/chair_arm", "leaf_id_list": [12]},
+            ],
+        }
+        for i in range(shapes)
+    ]
     path.with_suffix(".json").write_text(json.dumps(record))
     return path, pts, nor, leaves
 
@@ -254,8 +319,14 @@ def test_masks_of_an_instance_file_become_labels(tmp_path, valid_name):
     masks[1, 0, :] = True
     valid = np.zeros((2, 200), dtype=bool)
     valid[0, :4] = True  # nothing is valid in the second shape
-    path = write_h5(tmp_path / "val-00.h5", pts=clouds(2), gt_mask=masks, gt_label=np.zeros((2, POINTS), np.uint8),
-                    gt_other_mask=np.zeros((2, POINTS), bool), **{valid_name: valid})
+    path = write_h5(
+        tmp_path / "val-00.h5",
+        pts=clouds(2),
+        gt_mask=masks,
+        gt_label=np.zeros((2, POINTS), np.uint8),
+        gt_other_mask=np.zeros((2, POINTS), bool),
+        **{valid_name: valid},
+    )
     first, second = read_h5(path)
     assert (first.name, second.name) == ("val-00-0", "val-00-1")
     assert first.labels.tolist() == [0] * 10 + [1] * 10 + [-1] * 10 + [2] * 10
@@ -276,19 +347,43 @@ def test_files_longer_than_one_block_come_in_order(tmp_path):
     np.testing.assert_array_equal(np.stack([shape.points for shape in read_h5(path)]), pts)
 
 
-@pytest.mark.parametrize("datasets, message", [
-    ({"pts": clouds(2)}, "has the datasets pts; expected pts and label"),
-    ({}, "has the datasets none"),
-    ({"pts": clouds(2), "label": np.zeros((2, POINTS - 1), int)}, r"label has the shape \(2, 39\), which does not fit pts"),
-    ({"pts": clouds(2)[0], "label": np.zeros((2, POINTS), int)}, r"pts has the shape \(40, 3\); expected \(shapes, points, 3\)"),
-    ({"pts": clouds(2), "label": np.zeros((2, POINTS), int), "nor": clouds(1)}, r"nor has the shape \(1, 40, 3\)"),
-    ({"pts": clouds(2), "gt_mask": np.zeros((2, 5, POINTS), bool)}, "expected pts and label, pts, gt_mask and gt_valid"),
-    ({"pts": clouds(2), "gt_mask": np.zeros((2, 5, 9), bool), "gt_valid": np.zeros((2, 5), bool)}, r"shape \(2, 5, 9\), which"),
-    ({"pts": clouds(2), "gt_mask": np.zeros((2, 5, POINTS), bool), "gt_valid": np.zeros((2, 6), bool)}, "gt_valid has the"),
-    ({"pts": np.full((1, 4, 3), np.nan), "label": np.zeros((1, 4), int)}, "shape train-9-0 has a NaN or infinite coordinate"),
-    ({"data": clouds(1), "label_seg": np.zeros((1, POINTS), int), "data_num": np.array([41])}, "uses 41 of 40 points"),
-    ({"pts": clouds(1), "label": np.full((1, POINTS), b"arm")}, "label is not an array of numbers"),
-])
+@pytest.mark.parametrize(
+    "datasets, message",
+    [
+        ({"pts": clouds(2)}, "has the datasets pts; expected pts and label"),
+        ({}, "has the datasets none"),
+        (
+            {"pts": clouds(2), "label": np.zeros((2, POINTS - 1), int)},
+            r"label has the shape \(2, 39\), which does not fit pts",
+        ),
+        (
+            {"pts": clouds(2)[0], "label": np.zeros((2, POINTS), int)},
+            r"pts has the shape \(40, 3\); expected \(shapes, points, 3\)",
+        ),
+        ({"pts": clouds(2), "label": np.zeros((2, POINTS), int), "nor": clouds(1)}, r"nor has the shape \(1, 40, 3\)"),
+        (
+            {"pts": clouds(2), "gt_mask": np.zeros((2, 5, POINTS), bool)},
+            "expected pts and label, pts, gt_mask and gt_valid",
+        ),
+        (
+            {"pts": clouds(2), "gt_mask": np.zeros((2, 5, 9), bool), "gt_valid": np.zeros((2, 5), bool)},
+            r"shape \(2, 5, 9\), which",
+        ),
+        (
+            {"pts": clouds(2), "gt_mask": np.zeros((2, 5, POINTS), bool), "gt_valid": np.zeros((2, 6), bool)},
+            "gt_valid has the",
+        ),
+        (
+            {"pts": np.full((1, 4, 3), np.nan), "label": np.zeros((1, 4), int)},
+            "shape train-9-0 has a NaN or infinite coordinate",
+        ),
+        (
+            {"data": clouds(1), "label_seg": np.zeros((1, POINTS), int), "data_num": np.array([41])},
+            "uses 41 of 40 points",
+        ),
+        ({"pts": clouds(1), "label": np.full((1, POINTS), b"arm")}, "label is not an array of numbers"),
+    ],
+)
 def test_an_hdf5_file_that_does_not_fit_is_named(tmp_path, datasets, message):
     path = write_h5(tmp_path / "train-9.h5", **datasets)
     with pytest.raises(UserError, match=message) as error:
@@ -301,7 +396,7 @@ def test_missing_and_damaged_hdf5_files_are_one_line(tmp_path):
         next(read_h5(tmp_path / "x.h5"))
     path, *_ = leaf_file(tmp_path)
     content = path.read_bytes()
-    for damaged in (b"", b"not HDF5 at all", content[:len(content) // 2]):
+    for damaged in (b"", b"not HDF5 at all", content[: len(content) // 2]):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="is not a readable HDF5 file") as error:
             next(read_h5(path))
@@ -350,9 +445,19 @@ def write_shape(folder):
     lid = node(4, "lid", [node(5, "knob", objs=["new-2"]), node(6, "plate", objs=["new-1"])])
     body = node(1, "body", objs=["original-1", "original-3"])
     result = [node(0, "mug", [body, node(2, "handle", objs=["new-0"]), lid, node(8, "logo", objs=["new-4"])])]
-    merged = [node(0, "mug", [node(1, "container", objs=["original-1", "original-3"], ori_id=1),
-                              node(2, "cover", objs=["new-2", "new-1"], ori_id=4), node(3, "handle", objs=["new-0"], ori_id=2)],
-                   objs=["original-1", "original-3", "new-0", "new-2", "new-1", "new-4"], ori_id=0)]
+    merged = [
+        node(
+            0,
+            "mug",
+            [
+                node(1, "container", objs=["original-1", "original-3"], ori_id=1),
+                node(2, "cover", objs=["new-2", "new-1"], ori_id=4),
+                node(3, "handle", objs=["new-0"], ori_id=2),
+            ],
+            objs=["original-1", "original-3", "new-0", "new-2", "new-1", "new-4"],
+            ori_id=0,
+        )
+    ]
     (folder / "objs").mkdir(parents=True)
     (folder / "point_sample").mkdir()
     (folder / "result.json").write_text(json.dumps(result))
@@ -418,19 +523,31 @@ PTS, IDS = (f"point_sample/sample-points-all-{name}-10000.txt" for name in ("pts
 
 
 @pytest.mark.parametrize("read", [read_folder, read_mesh])
-@pytest.mark.parametrize("change, message", [
-    (spoil("result.json", None), "no part hierarchy at .*result.json"),
-    (spoil("result.json", "{"), "result.json is not a readable part hierarchy"),
-    (spoil("result.json", '[{"id": 1}]'), "result.json is not a hierarchy of parts"),
-    (spoil("result.json", '[{"id": "a", "name": "mug"}]'), "result.json is not a hierarchy of parts"),
-    (spoil("result.json", "3"), "result.json is not a hierarchy of parts"),
-    (spoil("result.json", '["mug"]'), "result.json is not a hierarchy of parts"),
-    (spoil("result.json", "[]"), "result.json has no parts"),
-    (spoil("result.json", json.dumps([node(1, "a", [node(2, "b"), node(2, "c")])])), "result.json has two nodes with the id 2"),
-    (spoil("result_after_merging.json", None), "no part hierarchy at .*result_after_merging.json"),
-    (spoil("result_after_merging.json", json.dumps([node(0, "mug")])), "part 0 has the ori_id None, which result.json has not"),
-    (spoil("result_after_merging.json", json.dumps([node(0, "mug", ori_id=77)])), "part 0 has the ori_id 77, which"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (spoil("result.json", None), "no part hierarchy at .*result.json"),
+        (spoil("result.json", "{"), "result.json is not a readable part hierarchy"),
+        (spoil("result.json", '[{"id": 1}]'), "result.json is not a hierarchy of parts"),
+        (spoil("result.json", '[{"id": "a", "name": "mug"}]'), "result.json is not a hierarchy of parts"),
+        (spoil("result.json", "3"), "result.json is not a hierarchy of parts"),
+        (spoil("result.json", '["mug"]'), "result.json is not a hierarchy of parts"),
+        (spoil("result.json", "[]"), "result.json has no parts"),
+        (
+            spoil("result.json", json.dumps([node(1, "a", [node(2, "b"), node(2, "c")])])),
+            "result.json has two nodes with the id 2",
+        ),
+        (spoil("result_after_merging.json", None), "no part hierarchy at .*result_after_merging.json"),
+        (
+            spoil("result_after_merging.json", json.dumps([node(0, "mug")])),
+            "part 0 has the ori_id None, which result.json has not",
+        ),
+        (
+            spoil("result_after_merging.json", json.dumps([node(0, "mug", ori_id=77)])),
+            "part 0 has the ori_id 77, which",
+        ),
+    ],
+)
 def test_a_wrong_hierarchy_is_named(tmp_path, read, change, message):
     folder = write_shape(tmp_path / "1")
     change(folder)
@@ -439,19 +556,22 @@ def test_a_wrong_hierarchy_is_named(tmp_path, read, change, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change, message", [
-    (spoil(PTS, None), "no point file at"),
-    (spoil(IDS, None), "no label file at"),
-    (spoil(PTS, "1 2 x\n"), "rgba-10000.txt is not a table of numbers"),
-    (spoil(PTS, "1 2 3\n1 2\n"), "rgba-10000.txt is not a table of numbers"),
-    (spoil(PTS, "1 2\n" * 8), "has 2 columns; expected x y z nx ny nz r g b a"),
-    (spoil(PTS, ""), "rgba-10000.txt is empty"),
-    (spoil(PTS, "1 2 nan\n" * 8), "has a NaN or infinite value"),
-    (spoil(PTS, "1 2 1e40\n" * 8), "has a NaN or infinite value"),
-    (spoil(IDS, "1\n" * 7), "has 7 labels for 8 points"),
-    (spoil(IDS, "1.5\n" * 8), "label-10000.txt is not a table of numbers"),
-    (spoil(IDS, "99\n" * 8), r"none of the labels \[99\] is a leaf of result.json"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (spoil(PTS, None), "no point file at"),
+        (spoil(IDS, None), "no label file at"),
+        (spoil(PTS, "1 2 x\n"), "rgba-10000.txt is not a table of numbers"),
+        (spoil(PTS, "1 2 3\n1 2\n"), "rgba-10000.txt is not a table of numbers"),
+        (spoil(PTS, "1 2\n" * 8), "has 2 columns; expected x y z nx ny nz r g b a"),
+        (spoil(PTS, ""), "rgba-10000.txt is empty"),
+        (spoil(PTS, "1 2 nan\n" * 8), "has a NaN or infinite value"),
+        (spoil(PTS, "1 2 1e40\n" * 8), "has a NaN or infinite value"),
+        (spoil(IDS, "1\n" * 7), "has 7 labels for 8 points"),
+        (spoil(IDS, "1.5\n" * 8), "label-10000.txt is not a table of numbers"),
+        (spoil(IDS, "99\n" * 8), r"none of the labels \[99\] is a leaf of result.json"),
+    ],
+)
 def test_wrong_points_are_named(tmp_path, change, message):
     folder = write_shape(tmp_path / "1")
     change(folder)

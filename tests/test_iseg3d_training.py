@@ -73,7 +73,9 @@ def test_clouds_fit_the_unit_ball_and_number_their_primitives_from_zero():
     for seed in range(5):
         cloud = labelled_cloud(seed, count=400)
         assert cloud.points.shape == cloud.normals.shape == (400, 3) and cloud.labels.shape == (400,)
-        assert np.linalg.norm(cloud.points, axis=1).max() < 1.01 and np.allclose(np.linalg.norm(cloud.normals, axis=1), 1, atol=1e-5)
+        assert np.linalg.norm(cloud.points, axis=1).max() < 1.01 and np.allclose(
+            np.linalg.norm(cloud.normals, axis=1), 1, atol=1e-5
+        )
         counts = np.bincount(cloud.labels)
         assert (counts >= 20).all() or len(counts) == 1
 
@@ -110,7 +112,10 @@ def test_no_cloud_has_a_point_inside_another_primitive(monkeypatch):
             corners = vertices[faces[labels == label]]
             normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-            deep = [(np.einsum("nfi,fi->nf", here[:, None] - corners[:, 0], normals) < -0.01).all(axis=1) for here in (points, everywhere)]
+            deep = [
+                (np.einsum("nfi,fi->nf", here[:, None] - corners[:, 0], normals) < -0.01).all(axis=1)
+                for here in (points, everywhere)
+            ]
             assert not deep[0].any()
             buried += int(deep[1].sum())
     assert buried > 100
@@ -156,7 +161,14 @@ def test_a_seed_that_cannot_be_sampled_gives_way_to_one_far_off(monkeypatch):
 
 def test_tiny_primitives_are_given_to_their_nearest_neighbours():
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(0, 0.1, (50, 3)), rng.normal(3, 0.1, (60, 3)), rng.normal(2.5, 0.01, (5, 3)), rng.normal(0.3, 0.01, (3, 3))])
+    points = np.concatenate(
+        [
+            rng.normal(0, 0.1, (50, 3)),
+            rng.normal(3, 0.1, (60, 3)),
+            rng.normal(2.5, 0.01, (5, 3)),
+            rng.normal(0.3, 0.01, (3, 3)),
+        ]
+    )
     labels = np.repeat([4, 1, 2, 7], [50, 60, 5, 3])
     assert without_tiny(points, labels).tolist() == [1] * 50 + [0] * 60 + [0] * 5 + [1] * 3
     assert without_tiny(points[:10], np.full(10, 3)).tolist() == [0] * 10  # nothing is large enough
@@ -173,7 +185,9 @@ def test_points_are_uniform_by_area():
     with pytest.raises(ValueError, match="area"):
         sample_surface(vertices, np.array([[0, 0, 1]]), 5, np.random.default_rng(0))
     ball = into_unit_ball(points)
-    assert np.linalg.norm(ball, axis=1).max() == pytest.approx(1) and np.allclose(ball.min(axis=0) + ball.max(axis=0), 0)
+    assert np.linalg.norm(ball, axis=1).max() == pytest.approx(1) and np.allclose(
+        ball.min(axis=0) + ball.max(axis=0), 0
+    )
 
 
 # --- reshuffling ----------------------------------------------------------------------------------
@@ -184,7 +198,11 @@ def test_primitives_of_our_own_are_of_many_kinds_with_an_area():
     primitives = [own_primitive(rng) for _ in range(60)]
     assert len({primitive.kind for primitive in primitives}) >= 6
     for primitive in primitives:
-        assert np.isfinite(primitive.vertices).all() and primitive.faces.min() == 0 and primitive.faces.max() == len(primitive.vertices) - 1
+        assert (
+            np.isfinite(primitive.vertices).all()
+            and primitive.faces.min() == 0
+            and primitive.faces.max() == len(primitive.vertices) - 1
+        )
 
 
 def test_a_reshuffled_shape_is_one_label_for_each_primitive_and_hangs_together():
@@ -204,7 +222,9 @@ def test_a_reshuffled_shape_is_one_label_for_each_primitive_and_hangs_together()
 
 def test_a_repository_gives_all_primitives():
     """With one flat primitive, every normal of a cloud is that of some turned square."""
-    square = Primitive("Plane", np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]]))
+    square = Primitive(
+        "Plane", np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]])
+    )
     for seed in range(3):
         cloud = labelled_cloud(seed, [square], count=300)
         for label in range(cloud.labels.max() + 1):
@@ -252,8 +272,15 @@ def test_clouds_of_another_repository_are_refused(made, small):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:500]), lambda path: path.write_text("x"),
-                                    lambda path: path.unlink(), lambda path: np.savez(path, other=np.zeros(3))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:500]),
+        lambda path: path.write_text("x"),
+        lambda path: path.unlink(),
+        lambda path: np.savez(path, other=np.zeros(3)),
+    ],
+)
 def test_missing_and_damaged_shards_are_refused_in_one_line(made, small, tmp_path, damage):
     for path in made.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -323,13 +350,15 @@ def test_heatmaps_are_gaussians_of_the_nearest_click():
     found = heatmaps(points, clicks, positive, width=0.4)
     for i in range(30):
         away = [float((points[i] - points[c]).norm()) for c in clicks]
-        expected = [np.exp(-min(away[0], away[2]) ** 2 / 0.32), np.exp(-away[1] ** 2 / 0.32)]
+        expected = [np.exp(-(min(away[0], away[2]) ** 2) / 0.32), np.exp(-(away[1] ** 2) / 0.32)]
         assert found[i].tolist() == pytest.approx(expected, abs=1e-3)
     assert (heatmaps(points, clicks[:1], positive[:1])[:, 1] == 0).all()
 
 
 def test_what_is_exported_is_the_network_in_half_the_size(made, small):
-    run = Training(TrainingSettings("embedding", SIZE, steps=1, batch=2), CloudSet(made, SIZE, CONFIG), torch.device("cpu"))
+    run = Training(
+        TrainingSettings("embedding", SIZE, steps=1, batch=2), CloudSet(made, SIZE, CONFIG), torch.device("cpu")
+    )
     run.run(lambda: None)
     held = exported(run)
     assert held["settings"]["kind"] == "embedding" and held["steps"] == 1 and held["config"] == CONFIG.to_dict()
@@ -342,7 +371,9 @@ def test_what_is_exported_is_the_network_in_half_the_size(made, small):
 
 
 def write_obj(mesh: Mesh, path) -> None:
-    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()
+    ]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -362,7 +393,21 @@ def no_pictures(monkeypatch):
 
 
 def ask(*more: str) -> int:
-    return iseg3d.main(["--obj_path", "mesh.obj", "--weights", "w.pt", "--points", "200", "--device", "cpu", "--save_dir", "out", *more])
+    return iseg3d.main(
+        [
+            "--obj_path",
+            "mesh.obj",
+            "--weights",
+            "w.pt",
+            "--points",
+            "200",
+            "--device",
+            "cpu",
+            "--save_dir",
+            "out",
+            *more,
+        ]
+    )
 
 
 def refused(capsys, *arguments: str) -> str:
@@ -376,32 +421,72 @@ def refused(capsys, *arguments: str) -> str:
 
 
 def test_from_clouds_to_weights_to_an_answer(work, no_pictures, small, capsys):
-    data = ["--data_dir", "data", "--shapes", str(SIZE), "--steps", "3", "--batch_size", "2", "--device", "cpu", "--save_dir", "run"]
+    data = [
+        "--data_dir",
+        "data",
+        "--shapes",
+        str(SIZE),
+        "--steps",
+        "3",
+        "--batch_size",
+        "2",
+        "--device",
+        "cpu",
+        "--save_dir",
+        "run",
+    ]
     assert iseg3d.main(["--mode", "generate", *data]) == 0
     assert iseg3d.main(["--mode", "train", *data]) == 0
     assert iseg3d.main(["--mode", "train", "--network", "heatmap", *data]) == 0
-    assert {"embedding.pt", "embedding_checkpoint.pth", "heatmap.pt", "heatmap_checkpoint.pth"} <= {path.name for path in (work / "run").iterdir()}
+    assert {"embedding.pt", "embedding_checkpoint.pth", "heatmap.pt", "heatmap_checkpoint.pth"} <= {
+        path.name for path in (work / "run").iterdir()
+    }
     before = load_torch(work / "run" / "embedding.pt")
     assert iseg3d.main(["--mode", "train", *data]) == 0  # all done: nothing is trained again
     after = load_torch(work / "run" / "embedding.pt")
-    assert after["steps"] == 3 and all(torch.equal(value, after["network"][name]) for name, value in before["network"].items())
+    assert after["steps"] == 3 and all(
+        torch.equal(value, after["network"][name]) for name, value in before["network"].items()
+    )
     assert ask("--weights", "run/embedding.pt", "--select_vertices", "150", "-10", "--hard", "1") == 0
     said = capsys.readouterr().out
     assert "2 clicks on 196 vertices (iSeg3D" in said and "train: run/embedding.pt (3 steps" in said
     assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".glb", ".obj", ".seg"}
     probability = np.load(work / "out" / "vertex_probability_v150_v-10.npy")
     assert probability.shape == (196,) and probability.dtype == np.float32 and probability[150] > 0.5 > probability[10]
-    assert "heatmap, not embedding" in refused(capsys, "--obj_path", "mesh.obj", "--weights", "run/heatmap.pt", "--select_vertices", "3")
+    assert "heatmap, not embedding" in refused(
+        capsys, "--obj_path", "mesh.obj", "--weights", "run/heatmap.pt", "--select_vertices", "3"
+    )
 
 
 def test_the_command_answers_as_the_segmenter_does(work, no_pictures):
     mesh = load_mesh(work / "mesh.obj")
     line = along_surface(mesh, [10, 30]).tolist()
-    assert ask("--select_vertices", "150", "120", "--scribble", "10", "30", "--granularity", "0.8", "--radius", "0.3", "--smoothing", "0",
-               "--seed", "4", "--show_spheres", "1") == 0
-    segmenter = Iseg3dSegmenter(mesh, work / "w.pt", points=200, seed=4, settings=AnnotationSettings(0.3, smooth_rounds=0))
+    assert (
+        ask(
+            "--select_vertices",
+            "150",
+            "120",
+            "--scribble",
+            "10",
+            "30",
+            "--granularity",
+            "0.8",
+            "--radius",
+            "0.3",
+            "--smoothing",
+            "0",
+            "--seed",
+            "4",
+            "--show_spheres",
+            "1",
+        )
+        == 0
+    )
+    segmenter = Iseg3dSegmenter(
+        mesh, work / "w.pt", points=200, seed=4, settings=AnnotationSettings(0.3, smooth_rounds=0)
+    )
     expected = segmenter.segment(Clicks.from_lists([150, 120], line), 0.8)
-    found, = (work / "out").glob("vertex_probability_*.npy")
+    (found,) = (work / "out").glob("vertex_probability_*.npy")
     assert np.load(found).tobytes() == expected.tobytes() and len(line) > 1
     assert list((work / "out").glob("colored_mesh_with_clicks_*.ply"))
 
@@ -423,7 +508,20 @@ def test_fine_tuning_by_command_says_what_it_did(work, no_pictures, capsys):
 
 
 def test_training_goes_on_from_its_checkpoint_and_starts_over_on_wish(work, small, capsys):
-    data = ["--mode", "train", "--data_dir", "data", "--shapes", str(SIZE), "--batch_size", "2", "--device", "cpu", "--save_dir", "run"]
+    data = [
+        "--mode",
+        "train",
+        "--data_dir",
+        "data",
+        "--shapes",
+        str(SIZE),
+        "--batch_size",
+        "2",
+        "--device",
+        "cpu",
+        "--save_dir",
+        "run",
+    ]
     iseg3d.main(["--mode", "generate", *data[2:]])
     assert iseg3d.main([*data, "--steps", "2"]) == 0
     held = load_torch(work / "run" / "embedding_checkpoint.pth")
@@ -456,26 +554,60 @@ def test_bad_input_of_a_query_ends_in_one_line_and_leaves_nothing(work, capsys, 
     write_obj(Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]])), work / "line.obj")
     good = ["--obj_path", "mesh.obj", "--weights", "w.pt", "--points", "200", "--select_vertices", "150"]
     before = sorted(path.name for path in work.iterdir())
-    for more, reason in ((["--weights", "no.pt"], "no embedding network"), (["--weights", "cut.pt"], "cut.pt"), (["--weights", "mesh.obj"], "mesh.obj"),
-                         (["--weights", "heatmap.pt"], "heatmap, not embedding"), (["--weights", "field.pt"], "field.pt"),
-                         (["--select_vertices", "-3"], "no positive click"), (["--select_vertices"] + ["196"], "196"),
-                         (["--select_vertices", "1.5"], "1.5"), (["--negative_vertices", "150"], "both"), (["--negative_vertices", "999"], "999"),
-                         (["--scribble", "3", "150"], "one piece"), (["--scribble", "3", "999"], "999"), (["--scribble", "150", "151"], "both"),
-                         (["--obj_path", "no.obj"], "no mesh"), (["--obj_path", "w.pt"], "cannot read"), (["--obj_path", "line.obj"], "area"),
-                         (["--obj_path", "stray.obj", "--select_vertices", "196"], "no face"), (["--radius", "0"], "--radius"),
-                         (["--radius", "nan"], "--radius"), (["--granularity", "2"], "--granularity"), (["--fine_tune", "-1"], "--fine_tune"),
-                         (["--threshold", "7"], "--threshold"), (["--sphere_radius", "0"], "--sphere_radius"), (["--device", "tpu"], "tpu")):
+    for more, reason in (
+        (["--weights", "no.pt"], "no embedding network"),
+        (["--weights", "cut.pt"], "cut.pt"),
+        (["--weights", "mesh.obj"], "mesh.obj"),
+        (["--weights", "heatmap.pt"], "heatmap, not embedding"),
+        (["--weights", "field.pt"], "field.pt"),
+        (["--select_vertices", "-3"], "no positive click"),
+        (["--select_vertices"] + ["196"], "196"),
+        (["--select_vertices", "1.5"], "1.5"),
+        (["--negative_vertices", "150"], "both"),
+        (["--negative_vertices", "999"], "999"),
+        (["--scribble", "3", "150"], "one piece"),
+        (["--scribble", "3", "999"], "999"),
+        (["--scribble", "150", "151"], "both"),
+        (["--obj_path", "no.obj"], "no mesh"),
+        (["--obj_path", "w.pt"], "cannot read"),
+        (["--obj_path", "line.obj"], "area"),
+        (["--obj_path", "stray.obj", "--select_vertices", "196"], "no face"),
+        (["--radius", "0"], "--radius"),
+        (["--radius", "nan"], "--radius"),
+        (["--granularity", "2"], "--granularity"),
+        (["--fine_tune", "-1"], "--fine_tune"),
+        (["--threshold", "7"], "--threshold"),
+        (["--sphere_radius", "0"], "--sphere_radius"),
+        (["--device", "tpu"], "tpu"),
+    ):
         if "line.obj" in more:
             more = [*more, "--select_vertices", "0"]
         assert reason in refused(capsys, *good, *more), more
-    assert "--obj_path" in refused(capsys, "--select_vertices", "3") and "no positive click" in refused(capsys, *good[:-2])
+    assert "--obj_path" in refused(capsys, "--select_vertices", "3") and "no positive click" in refused(
+        capsys, *good[:-2]
+    )
     assert sorted(path.name for path in work.iterdir()) == before
 
 
 def test_bad_input_of_training_ends_in_one_line_and_leaves_nothing(work, made, small, capsys):
-    small_data = ["--data_dir", str(made), "--shapes", str(SIZE), "--steps", "1", "--batch_size", "2", "--device", "cpu", "--save_dir", "run"]
+    small_data = [
+        "--data_dir",
+        str(made),
+        "--shapes",
+        str(SIZE),
+        "--steps",
+        "1",
+        "--batch_size",
+        "2",
+        "--device",
+        "cpu",
+        "--save_dir",
+        "run",
+    ]
     more_than_there_are = ["--mode", "train", *small_data, "--shapes", "50"]
-    assert "make them first" in refused(capsys, *more_than_there_are) and "make them first" in refused(capsys, "--mode", "train", "--data_dir", "no")
+    assert "make them first" in refused(capsys, *more_than_there_are) and "make them first" in refused(
+        capsys, "--mode", "train", "--data_dir", "no"
+    )
     assert "--learning_rate" in refused(capsys, "--mode", "train", *small_data, "--learning_rate", "0")
     assert "no folder" in refused(capsys, "--mode", "generate", *small_data, "--abc_dir", "no")
     (work / "abc").mkdir()

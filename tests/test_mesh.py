@@ -73,6 +73,7 @@ def test_seams_do_not_cut_the_surface():
     ball = trimesh.creation.icosphere(subdivisions=1)
     soup = Mesh(ball.vertices[ball.faces].reshape(-1, 3), np.arange(len(ball.faces) * 3).reshape(-1, 3))
     from scipy.sparse.csgraph import connected_components
+
     assert connected_components(soup.vertex_adjacency, directed=False)[0] == 1
 
 
@@ -83,24 +84,27 @@ def test_degenerate_duplicate_and_nonmanifold_faces_are_kept():
     assert mesh.num_faces == 5 and mesh.face_areas[4] == 0 and np.isfinite(mesh.face_normals).all()
 
 
-@pytest.mark.parametrize("name, content, says", [
-    ("missing.obj", None, "no mesh at"),
-    ("empty.obj", b"", "is empty"),
-    ("garbage.obj", bytes(range(256)) * 40, "no vertices"),
-    ("garbage.ply", bytes(range(256)) * 40, "not a readable PLY"),
-    ("garbage.glb", bytes(range(256)) * 40, "not a readable GLB"),
-    ("garbage.stl", bytes(range(256)) * 40, "garbage.stl"),
-    ("garbage.off", bytes(range(256)) * 40, "OFF"),
-    ("points.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "0 faces"),
-    ("nan.obj", b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 1 has a NaN"),
-    ("inf.obj", b"v 0 0 0\nv inf 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 1 has a NaN or infinite"),
-    ("range.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "0 to 2"),
-    ("zero.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 0\n", "0 to 2"),
-    ("text.obj", b"v 0 0 zero\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not a readable OBJ"),
-    ("point.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "one point"),
-    ("cut.off", b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n", "cut short"),
-    ("mesh.fbx", b"Kaydara", "convert the mesh"),
-])
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        ("missing.obj", None, "no mesh at"),
+        ("empty.obj", b"", "is empty"),
+        ("garbage.obj", bytes(range(256)) * 40, "no vertices"),
+        ("garbage.ply", bytes(range(256)) * 40, "not a readable PLY"),
+        ("garbage.glb", bytes(range(256)) * 40, "not a readable GLB"),
+        ("garbage.stl", bytes(range(256)) * 40, "garbage.stl"),
+        ("garbage.off", bytes(range(256)) * 40, "OFF"),
+        ("points.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "0 faces"),
+        ("nan.obj", b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 1 has a NaN"),
+        ("inf.obj", b"v 0 0 0\nv inf 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 1 has a NaN or infinite"),
+        ("range.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "0 to 2"),
+        ("zero.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 0\n", "0 to 2"),
+        ("text.obj", b"v 0 0 zero\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not a readable OBJ"),
+        ("point.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "one point"),
+        ("cut.off", b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n", "cut short"),
+        ("mesh.fbx", b"Kaydara", "convert the mesh"),
+    ],
+)
 def test_unusable_files_are_refused_in_one_line(tmp_path, name, content, says):
     path = tmp_path / name
     if content is not None:

@@ -20,10 +20,12 @@ from utils.errors import UserError, run_cli
 @pytest.fixture
 def small_preset(monkeypatch):
     """The fast preset with as little of everything as will do."""
-    for table, values in (("_VIEWS", ["--view_sampling", "sphere", "--n_views", "6"]),
-                          ("_FIELD", ["--steps", "3"]),
-                          ("_CLICKS", ["--percentage", "0.03", "--n_views", "4", "--max_pairs", "2", "--refinements", "1"]),
-                          ("_DECODER", ["--architecture", "geometric", "--loss", "lifted", "--steps", "3"])):
+    for table, values in (
+        ("_VIEWS", ["--view_sampling", "sphere", "--n_views", "6"]),
+        ("_FIELD", ["--steps", "3"]),
+        ("_CLICKS", ["--percentage", "0.03", "--n_views", "4", "--max_pairs", "2", "--refinements", "1"]),
+        ("_DECODER", ["--architecture", "geometric", "--loss", "lifted", "--steps", "3"]),
+    ):
         monkeypatch.setitem(getattr(presets, table), "fast", values)
 
 
@@ -43,19 +45,29 @@ def mesh_file(tmp_path, two_boxes):
     return path
 
 
-def test_one_command_writes_the_answers_and_a_second_call_redoes_nothing(tmp_path, mesh_file, small_preset, teacher, capsys):
+def test_one_command_writes_the_answers_and_a_second_call_redoes_nothing(
+    tmp_path, mesh_file, small_preset, teacher, capsys
+):
     out = tmp_path / "out dir"
     command = ["--obj_path", str(mesh_file), "--out_dir", str(out), "--device", "cpu", "--queries", "120 -0", "7"]
     assert pipeline.main(command) == 0
     printed = capsys.readouterr().out
     for name in ("v120_v-0", "v7"):
         probability = np.load(out / "decoder" / f"vertex_probability_{name}.npy")
-        assert probability.shape == (196,) and ((0 <= probability) & (probability <= 1)).all()
-        for file in (f"colored_mesh_{name}.ply", f"colored_mesh_with_clicks_{name}.ply", f"render_views_{name}.png",
-                     f"selection_{name}.glb", f"selection_{name}.obj", f"selection_{name}.seg"):
+        assert probability.shape == (196,) and ((probability >= 0) & (probability <= 1)).all()
+        for file in (
+            f"colored_mesh_{name}.ply",
+            f"colored_mesh_with_clicks_{name}.ply",
+            f"render_views_{name}.png",
+            f"selection_{name}.glb",
+            f"selection_{name}.obj",
+            f"selection_{name}.seg",
+        ):
             assert (out / "decoder" / file).is_file() and str(out / "decoder" / file) in printed
     assert Image.open(out / "contact_sheet.png").width > 600
-    assert all(stage in printed for stage in ("views and feature field", "click supervision", "decoder training", "together"))
+    assert all(
+        stage in printed for stage in ("views and feature field", "click supervision", "decoder training", "together")
+    )
 
     trained = (out / "decoder" / "decoder_checkpoint.pth").stat().st_mtime_ns
     embedded, prompted = teacher.embed_calls, teacher.segment_calls
@@ -64,7 +76,9 @@ def test_one_command_writes_the_answers_and_a_second_call_redoes_nothing(tmp_pat
     assert (out / "decoder" / "decoder_checkpoint.pth").stat().st_mtime_ns == trained
 
 
-@pytest.mark.parametrize("query, complaint", (("7 196", "0 to 195"), ("-7", "positive"), ("7 -7", "7"), ("seven", "seven")))
+@pytest.mark.parametrize(
+    "query, complaint", (("7 196", "0 to 195"), ("-7", "positive"), ("7 -7", "7"), ("seven", "seven"))
+)
 def test_a_bad_query_is_refused_before_any_work(tmp_path, mesh_file, teacher, query, complaint):
     with pytest.raises(UserError, match=complaint):
         pipeline.main(["--obj_path", str(mesh_file), "--out_dir", str(tmp_path / "out"), f"--queries={query}"])

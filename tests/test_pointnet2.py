@@ -10,12 +10,29 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from models.pointnet2 import Grouping, Level, Plan, PointNet2, PointNet2Config, Propagation, farthest_points, group_maximum, interpolate
+from models.pointnet2 import (
+    Grouping,
+    Level,
+    Plan,
+    PointNet2,
+    PointNet2Config,
+    Propagation,
+    farthest_points,
+    group_maximum,
+    interpolate,
+)
 from utils.files import load_torch, save_torch
 from utils.iseg3d.dataset import compact
 
-SMALL = PointNet2Config(inputs=3, outputs=5, centers=(24, 8), radii=((0.5, 0.9), (0.8, 1.6)), neighbors=((4, 7), (3, 6)),
-                        widths=((6, 7), (8, 10)), propagated=(9, 11))
+SMALL = PointNet2Config(
+    inputs=3,
+    outputs=5,
+    centers=(24, 8),
+    radii=((0.5, 0.9), (0.8, 1.6)),
+    neighbors=((4, 7), (3, 6)),
+    widths=((6, 7), (8, 10)),
+    propagated=(9, 11),
+)
 
 
 def cloud(count: int, seed: int = 0) -> Tensor:
@@ -88,11 +105,18 @@ def test_points_interpolate_from_their_three_nearest_centres_by_inverse_distance
             assert nearest == sorted(range(len(centers)), key=away.__getitem__)[:3]
             inverse = [1 / (away[c] + 1e-6) for c in nearest]
             # A centre's distance to itself is 0 up to the rounding of float32.
-            assert weights == pytest.approx([w / sum(inverse) for w in inverse], abs=0.02 if away[nearest[0]] < 1e-6 else 1e-3)
+            assert weights == pytest.approx(
+                [w / sum(inverse) for w in inverse], abs=0.02 if away[nearest[0]] < 1e-6 else 1e-3
+            )
         here = centers
     values = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
     level = plan.levels[0]
-    slow = torch.stack([sum(w * values[c] for c, w in zip(near.tolist(), weight)) for near, weight in zip(level.nearest, level.weights)])
+    slow = torch.stack(
+        [
+            sum(w * values[c] for c, w in zip(near.tolist(), weight))
+            for near, weight in zip(level.nearest, level.weights)
+        ]
+    )
     assert torch.allclose(interpolate(values, level.nearest, level.weights), slow, atol=1e-6)
 
 
@@ -108,11 +132,18 @@ def test_a_plan_is_the_same_after_a_rotation():
 # --- the layers -----------------------------------------------------------------------------------
 
 
-def textbook_grouping(layer: Grouping, points: Tensor, features: Tensor, level: Level, group: Tensor, radius: float) -> Tensor:
+def textbook_grouping(
+    layer: Grouping, points: Tensor, features: Tensor, level: Level, group: Tensor, radius: float
+) -> Tensor:
     """Qi et al. 2017: gather, subtract the centre, concatenate, and apply the layers to every member of every group."""
     weight = torch.cat([layer.feature.weight, layer.offset.weight], dim=1)
-    rows = torch.stack([torch.cat([features[j], (points[j] - points[center]) / radius])
-                        for center, members in zip(level.centers.tolist(), group.tolist()) for j in members])
+    rows = torch.stack(
+        [
+            torch.cat([features[j], (points[j] - points[center]) / radius])
+            for center, members in zip(level.centers.tolist(), group.tolist())
+            for j in members
+        ]
+    )
     rows = torch.relu(layer.norm(rows @ weight.T))
     for linear, norm in zip(layer.rest.layers, layer.rest.norms):
         rows = torch.relu(norm(linear(rows)))
@@ -121,8 +152,12 @@ def textbook_grouping(layer: Grouping, points: Tensor, features: Tensor, level: 
 
 def textbook_propagation(layer: Propagation, above: Tensor, own: Tensor, level: Level) -> Tensor:
     """Interpolate, concatenate with what the point has itself, and apply the layers."""
-    carried = torch.stack([sum(w * above[c] for c, w in zip(near.tolist(), weight.to(above.dtype)))
-                           for near, weight in zip(level.nearest, level.weights)])
+    carried = torch.stack(
+        [
+            sum(w * above[c] for c, w in zip(near.tolist(), weight.to(above.dtype)))
+            for near, weight in zip(level.nearest, level.weights)
+        ]
+    )
     rows = torch.cat([carried, own], dim=1) @ torch.cat([layer.above.weight, layer.own.weight], dim=1).T
     rows = torch.relu(layer.norm(rows))
     for linear, norm in zip(layer.rest.layers, layer.rest.norms):
@@ -133,8 +168,15 @@ def textbook_propagation(layer: Propagation, above: Tensor, own: Tensor, level: 
 def textbook(made: PointNet2, points: Tensor, channels: Tensor, plan: Plan) -> Tensor:
     positions, features = [points], [channels]
     for level, scales, radii in zip(plan.levels, made.abstraction, made.config.radii):
-        features.append(torch.cat([textbook_grouping(scale, positions[-1], features[-1], level, group, radius)
-                                   for scale, group, radius in zip(scales, level.groups, radii)], dim=1))
+        features.append(
+            torch.cat(
+                [
+                    textbook_grouping(scale, positions[-1], features[-1], level, group, radius)
+                    for scale, group, radius in zip(scales, level.groups, radii)
+                ],
+                dim=1,
+            )
+        )
         positions.append(positions[-1][level.centers])
     rows = torch.cat([features[-1], positions[-1]], dim=1)
     for linear, norm in zip(made.overall.layers, made.overall.norms):
@@ -168,8 +210,8 @@ def test_the_network_and_its_gradients_are_those_of_the_textbook(training):
 def test_the_maximum_over_groups_and_its_gradient_are_those_of_amax():
     rows = torch.randn(6 * 4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
-    found, = torch.autograd.grad((group_maximum(rows, 4) * weight).sum(), rows)
-    expected, = torch.autograd.grad((rows.view(6, 4, 5).amax(dim=1) * weight).sum(), rows)
+    (found,) = torch.autograd.grad((group_maximum(rows, 4) * weight).sum(), rows)
+    (expected,) = torch.autograd.grad((rows.view(6, 4, 5).amax(dim=1) * weight).sum(), rows)
     assert torch.equal(group_maximum(rows, 4), rows.view(6, 4, 5).amax(dim=1)) and torch.equal(found, expected)
 
 
@@ -186,7 +228,11 @@ def test_the_order_of_the_points_does_not_matter():
 
 @pytest.mark.parametrize("squeeze", [lambda plan: plan, compact])
 def test_clouds_laid_one_after_the_other_are_answered_as_each_alone(squeeze):
-    made, clouds, channels = network(), [cloud(70, seed) for seed in range(3)], [channels_of(70, seed) for seed in range(3)]
+    made, clouds, channels = (
+        network(),
+        [cloud(70, seed) for seed in range(3)],
+        [channels_of(70, seed) for seed in range(3)],
+    )
     plans = [squeeze(Plan.of(points, SMALL)) for points in clouds]
     together = made(torch.cat(clouds), torch.cat(channels), Plan.joined(plans, [70] * 3), clouds=3)
     for answer, points, channel in zip(together.split(70), clouds, channels):

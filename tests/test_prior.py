@@ -19,13 +19,27 @@ from utils.errors import UserError
 from utils.export import save_colored_mesh
 from utils.face_graph import FaceGraph
 from utils.files import load_json, load_torch, save_torch
-from utils.mesh import Mesh, load_mesh
+from utils.mesh import Mesh
 from utils.prior_borders import Borders
 from utils.prior_data import choose_clicks, depth_inside, kinds_of, without_details
 from utils.prior_graph import Patches, diffusion_modes, spread_out, subdivided
 from utils.prior_inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
-from utils.prior_training import (ClickSet, PriorTraining, TrainingShape, batch_of, correct, draw_set, far_members, far_set, first_click, hard_iou, nest, segmentation_loss,
-                                  set_losses, train_rounds)
+from utils.prior_training import (
+    ClickSet,
+    PriorTraining,
+    TrainingShape,
+    batch_of,
+    correct,
+    draw_set,
+    far_members,
+    far_set,
+    first_click,
+    hard_iou,
+    nest,
+    segmentation_loss,
+    set_losses,
+    train_rounds,
+)
 from utils.prior_unions import apart, click_both
 from utils.prior_views import NodeViews, fill_unseen
 from utils.prior_votes import VOTERS, Votes, pairwise_iou
@@ -48,8 +62,16 @@ def weights(tmp_path_factory):
     network = PriorNetwork(PriorConfig(width=16, click_layers=2))
     torch.nn.init.normal_(network.head.weight, std=2.0)  # so that answers differ from place to place
     path = tmp_path_factory.mktemp("prior") / "prior.pt"
-    save_torch(path, {"config": network.config.to_dict(), "weights": network.state_dict(), "teacher": FakeTeacher.name,
-                      "field_mean": torch.zeros(256), "field_components": torch.eye(256)[:, :64]})
+    save_torch(
+        path,
+        {
+            "config": network.config.to_dict(),
+            "weights": network.state_dict(),
+            "teacher": FakeTeacher.name,
+            "field_mean": torch.zeros(256),
+            "field_components": torch.eye(256)[:, :64],
+        },
+    )
     return path
 
 
@@ -63,10 +85,15 @@ def segmenter(two_boxes, weights) -> PriorSegmenter:
 
 def test_subdivided_faces_cover_the_faces_they_come_from(tetrahedron):
     fine, parent = subdivided(tetrahedron, 0.3)
-    assert np.allclose(np.bincount(parent, fine.face_areas) / fine.face_areas.sum(), tetrahedron.face_areas / tetrahedron.face_areas.sum())
+    assert np.allclose(
+        np.bincount(parent, fine.face_areas) / fine.face_areas.sum(),
+        tetrahedron.face_areas / tetrahedron.face_areas.sum(),
+    )
     assert np.allclose(fine.face_normals, tetrahedron.face_normals[parent], atol=1e-5)
     sides = np.sort(fine.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    assert (np.unique(sides, axis=0, return_counts=True)[1] == 2).all(), "a side without its neighbour: the halving does not conform"
+    assert (np.unique(sides, axis=0, return_counts=True)[1] == 2).all(), (
+        "a side without its neighbour: the halving does not conform"
+    )
     assert np.linalg.norm(np.diff(fine.vertices[sides], axis=1), axis=2).max() <= 0.3
     assert np.allclose(fine.vertices[:4], tetrahedron.normalized)
 
@@ -113,14 +140,16 @@ def test_spread_out_points_are_the_farthest():
 
 
 def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
-    nodes = NodeTensors.of(patches.graph, np.random.default_rng(0).normal(size=(len(patches.graph), 8)), np.ones(len(patches.graph)))
+    nodes = NodeTensors.of(
+        patches.graph, np.random.default_rng(0).normal(size=(len(patches.graph), 8)), np.ones(len(patches.graph))
+    )
     values = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(1))
     for averaging in (nodes.plain, nodes.concave):
         dense = averaging.matrix.to_dense()
         assert torch.allclose(dense.sum(dim=1), torch.ones(len(nodes)), atol=1e-5)
         assert torch.allclose(averaging(values), dense @ values, atol=1e-5)
-        gradient, = torch.autograd.grad((averaging(values) * weight).sum(), values)
+        (gradient,) = torch.autograd.grad((averaging(values) * weight).sum(), values)
         assert torch.allclose(gradient, dense.T @ weight, atol=1e-5)
 
 
@@ -219,7 +248,10 @@ def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(segmen
     depth = segmenter.patches.graph.distances_from(np.array([missed]))[0, :, 0]
     near = depth <= 3.0 * depth[low].min() + 0.02
     logits, _ = segmenter._answer_in_order(*clicks)
-    assert np.array_equal(logits[1] > 0, np.where(near, answer(*clicks)[0][1] > 0, low)) and 0 < (near & low).sum() < low.sum()
+    assert (
+        np.array_equal(logits[1] > 0, np.where(near, answer(*clicks)[0][1] > 0, low))
+        and 0 < (near & low).sum() < low.sum()
+    )
     agreement["value"] = 0.7
     assert np.array_equal(segmenter._answer_in_order(*clicks)[0], answer(*clicks)[0])
 
@@ -240,8 +272,14 @@ def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(s
     low, high = centers[position[:, 1].argmin()], centers[position[:, 1].argmax()]
     near = centers[np.argsort(np.linalg.norm(position - position[segmenter.patches.node[low]], axis=1))[3]]
     logits, quality = segmenter._node_answer(np.array([low, high, near]), np.array([True, True, False]))
-    assert asked[2::2] == [([low], []), ([high], [])] and asked[3::2] == [([low], [near]), ([high], [near])] and quality == pytest.approx(0.1)
-    assert np.array_equal(logits, np.maximum(balls(np.array([low]), np.ones(1, bool))[0], balls(np.array([high]), np.ones(1, bool))[0]))
+    assert (
+        asked[2::2] == [([low], []), ([high], [])]
+        and asked[3::2] == [([low], [near]), ([high], [near])]
+        and quality == pytest.approx(0.1)
+    )
+    assert np.array_equal(
+        logits, np.maximum(balls(np.array([low]), np.ones(1, bool))[0], balls(np.array([high]), np.ones(1, bool))[0])
+    )
     joint = segmenter._node_answer(np.array([low, near]), np.array([True, True]))[0]
     assert np.array_equal(joint, balls(np.array([low, near]), np.ones(2, bool))[0])  # one part, clicked twice
 
@@ -250,7 +288,9 @@ def test_leaving_an_input_out_later_is_leaving_it_out_from_the_beginning(segment
     clicks = Clicks.from_lists([120], [10])
     before = segmenter.segment(clicks)
     later = segmenter.leaving_out("concave").segment(clicks)
-    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)).segment(clicks)
+    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)).segment(
+        clicks
+    )
     assert np.array_equal(later, begun) and not np.array_equal(later, before)
     assert np.array_equal(segmenter.segment(clicks), before)
 
@@ -268,7 +308,9 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
 
     def answer(teacher, **changed):
         asked.clear()
-        return PriorSegmenter(two_boxes, teacher, tmp_path, **{"weights": weights, "views": 6, "voters": 20} | changed).segment(Clicks.from_lists([120]))
+        return PriorSegmenter(
+            two_boxes, teacher, tmp_path, **{"weights": weights, "views": 6, "voters": 20} | changed
+        ).segment(Clicks.from_lists([120]))
 
     first = answer(FakeTeacher())
     assert sum(asked) == 21  # the voters, and the click
@@ -276,7 +318,7 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
     assert np.array_equal(answer(teacher), first)
     assert teacher.embed_calls == 0 and sum(asked) == 1
     for name, remade in (("prior_views", lambda: teacher.embed_calls > 0), ("prior_votes", lambda: sum(asked) == 21)):
-        path, = tmp_path.glob(f"{name}_*.npz")
+        (path,) = tmp_path.glob(f"{name}_*.npz")
         path.write_bytes(path.read_bytes()[:5000])
         assert np.array_equal(answer(teacher), first) and remade()
     other = load_torch(weights)
@@ -294,9 +336,13 @@ def test_a_click_beside_the_border_gets_the_answer_that_most_clicks_in_the_part_
     logits[2, :, 6] = 1.0  # a voter that is alone with its opinion
     votes = Votes(np.array([0, 2, 4]), logits.astype(np.float16), np.full((3, 3), 0.8, dtype=np.float32), area)
     own = np.where(np.arange(10) < 9, 1.0, -1.0)  # spills beyond the part
-    answer, quality = votes.elect(5, np.stack([own - 0.1, own, own + 0.1]).astype(np.float32), np.array([0.4, 0.5, 0.4], dtype=np.float32))
+    answer, quality = votes.elect(
+        5, np.stack([own - 0.1, own, own + 0.1]).astype(np.float32), np.array([0.4, 0.5, 0.4], dtype=np.float32)
+    )
     assert np.array_equal(answer[1] > 0, inside)
-    assert (np.diff(answer, axis=0) >= 0).all() and np.array_equal(answer[2] > 0, np.arange(10) < 7)  # three answers more say so than spill
+    assert (np.diff(answer, axis=0) >= 0).all() and np.array_equal(
+        answer[2] > 0, np.arange(10) < 7
+    )  # three answers more say so than spill
     weights = [0.64] * 9 + [1.0]  # three levels of each voter, and the own answer
     ious = [1, 1, 1] * 2 + [6 / 7] * 3 + [6 / 9]
     assert quality[1] == pytest.approx(np.average(ious, weights=weights), abs=1e-5)
@@ -307,8 +353,12 @@ def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
     area = rng.uniform(0.5, 1.5, 40).astype(np.float32)
     area /= area.sum()
     place = np.arange(40)
-    meant = [place < end for end in (20, 20, 20, 8, 8, 31, 31, 36)]  # by the eight voters; all hold node 3, which is clicked
-    logits = np.stack([np.stack([np.where(mask ^ (rng.random(40) < 0.03) | (place == 3), 1.0, -1.0)] * 3) for mask in meant]).astype(np.float16)
+    meant = [
+        place < end for end in (20, 20, 20, 8, 8, 31, 31, 36)
+    ]  # by the eight voters; all hold node 3, which is clicked
+    logits = np.stack(
+        [np.stack([np.where(mask ^ (rng.random(40) < 0.03) | (place == 3), 1.0, -1.0)] * 3) for mask in meant]
+    ).astype(np.float16)
     quality = rng.uniform(0.5, 1.0, (8, 3)).astype(np.float32)
     votes = Votes(np.arange(1, 9), logits, quality, area)
     own = np.stack([np.where(place < end, 1.0, -1.0) for end in (19, 20, 22)]).astype(np.float32)
@@ -321,8 +371,10 @@ def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
     asked = [*(each > 0 for levels in logits for each in levels), *(own > 0)]
     weight = np.r_[quality.ravel(), own_quality].astype(np.float64) ** 2
     default = answer[1] > 0
-    for level, other in ((0, [a for a in asked if area[a].sum() < area[default].sum() / 1.1]),
-                         (2, [a for a in asked if area[a].sum() > area[default].sum() * 1.1])):
+    for level, other in (
+        (0, [a for a in asked if area[a].sum() < area[default].sum() / 1.1]),
+        (2, [a for a in asked if area[a].sum() > area[default].sum() * 1.1]),
+    ):
         best = max(other, key=lambda c: sum(w * max(iou(c, a), iou(default, a)) for w, a in zip(weight, asked)))
         assert np.array_equal(answer[level] > 0, best & default if level == 0 else best | default)
     assert iou(answer[0] > 0, meant[3]) > 0.8 and iou(answer[2] > 0, meant[5]) > 0.8
@@ -331,10 +383,14 @@ def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
 def test_clicks_outside_the_own_answer_have_no_vote():
     area = np.full(4, 0.25, dtype=np.float32)
     everything, left = np.ones(4), np.array([1.0, 1, -1, -1])
-    votes = Votes(np.array([3]), np.stack([[everything] * 3]).astype(np.float16), np.ones((1, 3), dtype=np.float32), area)
+    votes = Votes(
+        np.array([3]), np.stack([[everything] * 3]).astype(np.float16), np.ones((1, 3), dtype=np.float32), area
+    )
     own = np.stack([left - 0.1, left, left + 0.1]).astype(np.float32)
     answer, quality = votes.elect(0, own, np.array([0.1, 0.2, 0.6], dtype=np.float32))
-    assert np.array_equal(answer[1], own[2]) and quality[1] == pytest.approx(1.0)  # of the own answers the one expected to be best
+    assert np.array_equal(answer[1], own[2]) and quality[1] == pytest.approx(
+        1.0
+    )  # of the own answers the one expected to be best
 
 
 def test_pairwise_iou_is_that_of_each_pair():
@@ -354,7 +410,9 @@ def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes
         load_prior(tmp_path / "other.pt")
     with_stray = Mesh(np.concatenate([two_boxes.vertices, [[0.0, 0, 0]]]), two_boxes.faces)
     with pytest.raises(UserError, match="belongs to no face"):
-        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).segment(Clicks.from_lists([two_boxes.num_vertices]))
+        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).segment(
+            Clicks.from_lists([two_boxes.num_vertices])
+        )
 
 
 def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two_boxes_head):
@@ -369,7 +427,16 @@ def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two
 def test_a_mesh_without_a_decoder_is_answered_at_once(two_boxes, tmp_path, capsys):
     """The command that a newcomer types: views, field and answer on the spot."""
     save_colored_mesh(tmp_path / "mallet.ply", two_boxes, np.full((two_boxes.num_vertices, 3), 0.5))
-    command = ["--mode", "test", "--obj_path", str(tmp_path / "mallet.ply"), "--save_dir", str(tmp_path / "out"), "--device", "cpu"]
+    command = [
+        "--mode",
+        "test",
+        "--obj_path",
+        str(tmp_path / "mallet.ply"),
+        "--save_dir",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+    ]
     assert decoder.main([*command, "--select_vertices", "100"]) == 0
     assert "prior decoder" in capsys.readouterr().out
     assert (np.load(tmp_path / "out" / "vertex_probability_v100.npy") > 0.5)[100]
@@ -386,10 +453,35 @@ def shape(patches, views, two_boxes, two_boxes_head) -> TrainingShape:
     part = (np.bincount(patches.node, head) > 0).astype(np.int64)
     clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng(0))
     graph = patches.graph
-    arrays = {name: getattr(graph, name) for name in ("position", "normal", "area", "curvature", "thickness", "pairs", "length", "conductance",
-                                                      "modes", "rates")}
-    return TrainingShape({**arrays, "family": np.array("mallet"), "features": views.features()[:, :64], "seen": views.seen, "part": part,
-                          "group": np.zeros_like(part), "part_kind": np.array([0, 1]), "group_kind": np.array([0]), "clicks": clicks, "masks": np.round(views.click_masks(patches.center[clicks]) * 255)})
+    arrays = {
+        name: getattr(graph, name)
+        for name in (
+            "position",
+            "normal",
+            "area",
+            "curvature",
+            "thickness",
+            "pairs",
+            "length",
+            "conductance",
+            "modes",
+            "rates",
+        )
+    }
+    return TrainingShape(
+        {
+            **arrays,
+            "family": np.array("mallet"),
+            "features": views.features()[:, :64],
+            "seen": views.seen,
+            "part": part,
+            "group": np.zeros_like(part),
+            "part_kind": np.array([0, 1]),
+            "group_kind": np.array([0]),
+            "clicks": clicks,
+            "masks": np.round(views.click_masks(patches.center[clicks]) * 255),
+        }
+    )
 
 
 def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
@@ -416,13 +508,26 @@ def test_details_join_the_neighbour_they_share_most_border_with():
     area = np.array([0.2, 0.2, 0.1, 0.005, 0.2, 0.2, 0.095])
     pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
     merged, groups = without_details(part, group, area, pairs, np.array([1, 1, 0.1, 5.0, 1, 1]))
-    assert merged.tolist() == [0, 0, 0, 0, 1, 1, 1] and groups.tolist() == [0, 0, 0, 0, 1, 1, 1]  # the same group comes first
+    assert merged.tolist() == [0, 0, 0, 0, 1, 1, 1] and groups.tolist() == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]  # the same group comes first
 
 
 def test_loss_is_least_for_the_target_and_iou_is_by_area():
     target, weight = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.4, 0.1, 0.3, 0.2])
     right = segmentation_loss(8 * (2 * target - 1), target, weight)
-    assert right < 0.02 < segmentation_loss(torch.zeros(4), target, weight) < segmentation_loss(8 * (1 - 2 * target), target, weight)
+    assert (
+        right
+        < 0.02
+        < segmentation_loss(torch.zeros(4), target, weight)
+        < segmentation_loss(8 * (1 - 2 * target), target, weight)
+    )
     assert hard_iou(torch.tensor([1.0, -1, 1, -1]), target, weight).item() == pytest.approx(0.4 / 0.8)
 
 
@@ -459,7 +564,9 @@ def test_leaving_an_input_out_hides_it(shape):
     for name in INPUTS:
         channels, static = COLUMNS[name][1], COLUMNS[name][0]
         hidden = batch_of(shape, [click_set], (name,))[3]
-        assert (hidden[..., list(channels)] == 0).all() and (hidden[..., [KIND_CHANNELS + k for k in channels]] == 0).all()
+        assert (hidden[..., list(channels)] == 0).all() and (
+            hidden[..., [KIND_CHANNELS + k for k in channels]] == 0
+        ).all()
         assert torch.equal(hidden, whole) == (not channels)
         assert torch.equal(network.encode(shape.nodes, (name,)), encoded) == (not static and name != "field")
     masks = shape.example["masks"]
@@ -481,7 +588,15 @@ def table(shape) -> TrainingShape:
     height = shape.graph.position[:, 1]
     low, high = np.quantile(height, [0.3, 0.7])
     part = np.where(height < low, 0, np.where(height > high, 2, 1)).astype(np.int16)
-    return TrainingShape({**shape.example, "part": part, "group": part, "part_kind": np.array([1, 0, 1]), "group_kind": np.array([0, 1, 2])})
+    return TrainingShape(
+        {
+            **shape.example,
+            "part": part,
+            "group": part,
+            "part_kind": np.array([1, 0, 1]),
+            "group_kind": np.array([0, 1, 2]),
+        }
+    )
 
 
 def test_wishes_for_several_parts_begin_with_a_click_in_each_and_grow(table):
@@ -520,7 +635,12 @@ def test_alike_parts_share_a_kind():
     names = ["seat", "front left leg", "hind right leg 2", "left"]
     named = np.array([0, 0, 1, 1, 2, 2, 3])
     assert kinds_of(np.array([0, 0, 1, 1, 2, 2, 2]), named, names, np.ones(7)).tolist() == [1, 0, 0]
-    assert kinds_of(named, named, names, np.ones(7)).tolist() == [2, 1, 1, 0]  # a name of nothing but places stays what it is
+    assert kinds_of(named, named, names, np.ones(7)).tolist() == [
+        2,
+        1,
+        1,
+        0,
+    ]  # a name of nothing but places stays what it is
 
 
 def test_pairs_of_parts_share_no_edge_and_both_are_clicked(icosphere):
@@ -553,7 +673,21 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, monkeypatch,
     monkeypatch.setattr(train_prior, "PROJECTION_SEEDS", range(900_000, 900_002))
 
     def run(action: str, *options: str, folder: str = "run") -> None:
-        assert train_prior.main([action, "--folder", str(tmp_path / folder), "--data", str(tmp_path / "data"), "--device", "cpu", *options]) == 0
+        assert (
+            train_prior.main(
+                [
+                    action,
+                    "--folder",
+                    str(tmp_path / folder),
+                    "--data",
+                    str(tmp_path / "data"),
+                    "--device",
+                    "cpu",
+                    *options,
+                ]
+            )
+            == 0
+        )
 
     run("data", "--SAM", "vit_t", "--shards", "2", "5")  # 2 is held out
     run("train", "--minutes", "0.03", "--width", "16", "--left_out", "masks", "curvature")
@@ -570,7 +704,20 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, monkeypatch,
     segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), weights=out, views=6)
     assert segmenter.without == ("curvature", "masks") and segmenter.segment(Clicks.from_lists([120]))[120] > 0.5
 
-    run("train", "--minutes", "0.02", "--width", "16", "--init", str(out), "--far_share", "0.5", "--hold", "1", folder="second")
+    run(
+        "train",
+        "--minutes",
+        "0.02",
+        "--width",
+        "16",
+        "--init",
+        str(out),
+        "--far_share",
+        "0.5",
+        "--hold",
+        "1",
+        folder="second",
+    )
     assert load_torch(tmp_path / "second" / "checkpoint.pt")["done"]["before"]["steps"] > 0
     with pytest.raises(UserError, match="another projection"):
         run("train", "--minutes", "0.02", "--init", str(WEIGHTS), folder="third")

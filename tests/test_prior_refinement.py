@@ -30,8 +30,17 @@ def work(icosphere, tmp_path_factory):
     write_halves(directory / "data", load_mesh(directory / "mesh.ply"), views=6, clicked=20)
     torch.manual_seed(3)
     network = PriorNetwork(PriorConfig(width=16, static_layers=1, click_layers=1, hops=2))
-    save_torch(directory / "prior.pt", {"config": network.config.to_dict(), "weights": network.state_dict(), "teacher": FakeTeacher.name,
-                                        "left_out": ["masks"], "field_mean": torch.zeros(256), "field_components": torch.eye(256)[:, :64]})
+    save_torch(
+        directory / "prior.pt",
+        {
+            "config": network.config.to_dict(),
+            "weights": network.state_dict(),
+            "teacher": FakeTeacher.name,
+            "left_out": ["masks"],
+            "field_mean": torch.zeros(256),
+            "field_components": torch.eye(256)[:, :64],
+        },
+    )
     return directory
 
 
@@ -62,8 +71,23 @@ def shipped(work, monkeypatch):
 
 
 def _train(work, save_dir, *more):
-    return decoder.main(["--obj_path", str(work / "mesh.ply"), "--device", "cpu", "--decoder_data_dir", str(work / "data"),
-                         "--save_dir", str(save_dir), "--mode", "train", "--steps", "5", *more])
+    return decoder.main(
+        [
+            "--obj_path",
+            str(work / "mesh.ply"),
+            "--device",
+            "cpu",
+            "--decoder_data_dir",
+            str(work / "data"),
+            "--save_dir",
+            str(save_dir),
+            "--mode",
+            "train",
+            "--steps",
+            "5",
+            *more,
+        ]
+    )
 
 
 def test_masks_on_nodes_are_the_weighted_means_over_the_corners_of_their_faces(segmenter, targets):
@@ -94,7 +118,11 @@ def test_a_mask_chooses_the_candidate_it_confirms_and_else_the_default_stays(seg
     settings = RefinementSettings(sets=12, shares=(1.0, 0.0, 0.0))
     refinement = PriorRefinement(segmenter, targets, settings)
     assert refinement.confirmed == 12
-    halves = [click_set for click_set in refinement.sets if np.array_equal(click_set.target, half if half[click_set.nodes[0]] else ~half)]
+    halves = [
+        click_set
+        for click_set in refinement.sets
+        if np.array_equal(click_set.target, half if half[click_set.nodes[0]] else ~half)
+    ]
     assert len(halves) >= 9  # from few views the visible half can be all that is visible
     for click_set in halves:
         assert np.array_equal(click_set.smaller, click_set.target) and click_set.larger.all()
@@ -141,7 +169,19 @@ def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, 
     assert _train(work, tmp_path) == 0
     path = tmp_path / "decoder_checkpoint.pth"
     assert is_refined_prior(path) and "prior refined" in capsys.readouterr().out
-    ask = ["--obj_path", str(work / "mesh.ply"), "--device", "cpu", "--save_dir", str(tmp_path), "--mode", "test", "--select_vertices", "3", "-9"]
+    ask = [
+        "--obj_path",
+        str(work / "mesh.ply"),
+        "--device",
+        "cpu",
+        "--save_dir",
+        str(tmp_path),
+        "--mode",
+        "test",
+        "--select_vertices",
+        "3",
+        "-9",
+    ]
     assert decoder.main(ask) == 0
     assert "refined prior decoder" in capsys.readouterr().out
     answer = np.load(tmp_path / "vertex_probability_v3_v-9.npy")

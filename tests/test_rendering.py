@@ -52,11 +52,17 @@ def test_rays_project_back_onto_their_pixel_centres():
     origins, directions = cameras.rays()
     points = origins[1] + 1.3 * directions[1].reshape(-1, 3)
     row, column = torch.meshgrid(torch.arange(24) + 0.5, torch.arange(20) + 0.5, indexing="ij")
-    torch.testing.assert_close(cameras[1].project(points)[0][0], torch.stack([column, row], -1).reshape(-1, 2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        cameras[1].project(points)[0][0], torch.stack([column, row], -1).reshape(-1, 2), atol=1e-3, rtol=0
+    )
 
 
 def test_samplings_are_repeatable_and_sphere_is_even():
-    for sample in (lambda g: sample_front_angles(50, 4.0, g), lambda g: sample_uniform_angles(50, g), lambda g: sample_sphere_angles(50, g)):
+    for sample in (
+        lambda g: sample_front_angles(50, 4.0, g),
+        lambda g: sample_uniform_angles(50, g),
+        lambda g: sample_sphere_angles(50, g),
+    ):
         first, second = (torch.stack(sample(torch.Generator().manual_seed(3))) for _ in range(2))
         assert torch.equal(first, second)
     positions = orbit_cameras(*sample_sphere_angles(200, torch.Generator().manual_seed(0)), radius=1.0).positions
@@ -100,7 +106,9 @@ def test_embree_sees_what_a_loop_over_all_triangles_sees():
                     disagreements += 1  # a ray through an edge may belong to either side
                 elif face >= 0:
                     np.testing.assert_allclose(raster.barycentric[view, row, column], weights, atol=1e-4)
-                    assert float(raster.depth[view, row, column]) == pytest.approx(distance * (direction @ forward), abs=1e-4)
+                    assert float(raster.depth[view, row, column]) == pytest.approx(
+                        distance * (direction @ forward), abs=1e-4
+                    )
     assert raster.covered.sum() > 60 and disagreements <= 2
 
 

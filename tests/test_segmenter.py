@@ -33,8 +33,14 @@ def geometric(two_boxes, generator):
 def _save(network, directory, mesh, features, **changes):
     """A checkpoint of ours and its features; returns both paths."""
     save_torch(directory / "pred_f.pth", features)
-    held = DecoderCheckpoint(network.attention.state_dict(), network.decoder.state_dict(), architecture=network.architecture,
-                             config=network.config(), mesh_digest=mesh.digest, features_digest=digest(features))
+    held = DecoderCheckpoint(
+        network.attention.state_dict(),
+        network.decoder.state_dict(),
+        architecture=network.architecture,
+        config=network.config(),
+        mesh_digest=mesh.digest,
+        features_digest=digest(features),
+    )
     for name, value in changes.items():
         setattr(held, name, value)
     save_decoder_checkpoint(directory / "ours.pth", held)
@@ -66,9 +72,13 @@ def test_the_trained_network_is_the_one_that_answers(icosphere, tmp_path):
     clicks = Clicks.from_lists([5, 61], [100])
     with torch.no_grad():
         logits = network(field, field[clicks.vertices], clicks.positive)
-        whole = network.decoder(torch.cat([field, network.attention(field, field[clicks.vertices], clicks.positive)], dim=1))
+        whole = network.decoder(
+            torch.cat([field, network.attention(field, field[clicks.vertices], clicks.positive)], dim=1)
+        )
     torch.testing.assert_close(whole, logits.softmax(-1), rtol=0, atol=1e-6)
-    torch.testing.assert_close(Segmenter(network, field, precision="float32").segment(clicks), whole[:, 1], rtol=0, atol=5e-5)
+    torch.testing.assert_close(
+        Segmenter(network, field, precision="float32").segment(clicks), whole[:, 1], rtol=0, atol=5e-5
+    )
 
 
 def test_published_decoder_has_the_published_size_and_names():
@@ -76,7 +86,11 @@ def test_published_decoder_has_the_published_size_and_names():
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_586_946
     shapes = {name: tuple(value.shape) for name, value in network.decoder.state_dict().items()}
     assert len(shapes) == 62 and shapes["mlp.0.weight"] == (512, 512) and shapes["mlp.2.weight"] == (512,)
-    assert shapes["mlp.3.weight"] == (256, 512) and shapes["mlp.42.weight"] == (256, 256) and shapes["mlp.45.weight"] == (2, 256)
+    assert (
+        shapes["mlp.3.weight"] == (256, 512)
+        and shapes["mlp.42.weight"] == (256, 256)
+        and shapes["mlp.45.weight"] == (2, 256)
+    )
     assert {name.split(".")[0] for name in network.attention.state_dict()} == {"W_Q", "W_Kp", "W_Kn", "W_Vp", "W_Vn"}
 
 
@@ -88,7 +102,9 @@ def test_attention_ignores_absent_clicks_and_their_order(generator):
     found = attention(features, clicks, positive, present)
     torch.testing.assert_close(found[0], attention(features[0], clicks[0, :2], positive[0, :2]))
     order = [2, 0, 1]
-    torch.testing.assert_close(found[1], attention(features[1], clicks[1, order], positive[1, order]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found[1], attention(features[1], clicks[1, order], positive[1, order]), rtol=1e-4, atol=1e-5
+    )
     assert not torch.allclose(attention(features[1], clicks[1], ~positive[1]), found[1])
 
 
@@ -123,7 +139,9 @@ def test_query_sees_the_geometry_that_training_saw(two_boxes, geometric, positiv
     geometry, clicks = ClickGeometry(two_boxes), Clicks.from_lists(positives, negatives)
     rows = torch.arange(two_boxes.num_vertices)
     table = ClickGeometryTable(geometry, clicks.vertices.unique(), rows)
-    seen = table(clicks.vertices[None], clicks.positive[None], torch.ones(1, len(clicks), dtype=torch.bool), rows[None])[0]
+    seen = table(
+        clicks.vertices[None], clicks.positive[None], torch.ones(1, len(clicks), dtype=torch.bool), rows[None]
+    )[0]
     with torch.no_grad():
         expected = network(features, features[clicks.vertices], clicks.positive, None, seen).softmax(-1)[:, 1]
     torch.testing.assert_close(Segmenter(network, features, geometry).segment(clicks), expected, rtol=0, atol=1e-5)
@@ -162,9 +180,15 @@ def test_our_checkpoint_reloads_the_same_answer(two_boxes, geometric, tmp_path):
     assert torch.equal(Segmenter.load(checkpoint, field, two_boxes).segment(clicks), expected)
 
 
-@pytest.mark.parametrize("positives, negatives, message", [
-    ([], [3], "no positive click"), ([3], [3], "both as a positive and as a negative"), ([196], [], "from 0 to 195"),
-    ([-1], [], "from 0 to 195")])
+@pytest.mark.parametrize(
+    "positives, negatives, message",
+    [
+        ([], [3], "no positive click"),
+        ([3], [3], "both as a positive and as a negative"),
+        ([196], [], "from 0 to 195"),
+        ([-1], [], "from 0 to 195"),
+    ],
+)
 def test_impossible_clicks_are_refused(two_boxes, geometric, positives, negatives, message):
     with pytest.raises(UserError, match=message):
         Segmenter(*geometric, ClickGeometry(two_boxes)).segment(Clicks.from_lists(positives, negatives))
@@ -192,9 +216,15 @@ def test_features_of_another_mesh_are_refused(two_boxes, icosphere, geometric, t
         Segmenter.load(checkpoint, field, two_boxes)
 
 
-@pytest.mark.parametrize("value, message", [
-    ({"anything": 1}, "not a feature field"), (torch.zeros(196, 64), "64 channels"),
-    (torch.full((196, 256), float("nan")), "NaN"), (torch.zeros(196, 256, dtype=torch.int64), "not a feature field")])
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ({"anything": 1}, "not a feature field"),
+        (torch.zeros(196, 64), "64 channels"),
+        (torch.full((196, 256), float("nan")), "NaN"),
+        (torch.zeros(196, 256, dtype=torch.int64), "not a feature field"),
+    ],
+)
 def test_files_that_are_no_features_are_refused(two_boxes, geometric, tmp_path, value, message):
     checkpoint, field = _save(*geometric[:1], tmp_path, two_boxes, geometric[1])
     save_torch(field, value)
@@ -203,9 +233,13 @@ def test_files_that_are_no_features_are_refused(two_boxes, geometric, tmp_path, 
 
 
 def test_unknown_architecture_or_configuration_is_refused(two_boxes, geometric, tmp_path):
-    for changes, message in (({"architecture": "transformer"}, "unknown decoder architecture 'transformer'"),
-                             ({"config": {"heads": 3}}, "configuration"), ({"config": {"depth": "many"}}, "configuration"),
-                             ({"config": {"depth": 2}}, "does not fit"), ({"architecture": "published"}, "does not fit")):
+    for changes, message in (
+        ({"architecture": "transformer"}, "unknown decoder architecture 'transformer'"),
+        ({"config": {"heads": 3}}, "configuration"),
+        ({"config": {"depth": "many"}}, "configuration"),
+        ({"config": {"depth": 2}}, "does not fit"),
+        ({"architecture": "published"}, "does not fit"),
+    ):
         with pytest.raises(UserError, match=message):
             Segmenter.load(*_save(geometric[0], tmp_path, two_boxes, geometric[1], **changes), two_boxes)
 
@@ -213,7 +247,7 @@ def test_unknown_architecture_or_configuration_is_refused(two_boxes, geometric, 
 def test_truncated_or_foreign_checkpoint_is_refused(two_boxes, geometric, tmp_path):
     checkpoint, field = _save(*geometric[:1], tmp_path, two_boxes, geometric[1])
     content = checkpoint.read_bytes()
-    for damaged in (content[:len(content) // 2], content[:10], b"", b"not a checkpoint at all"):
+    for damaged in (content[: len(content) // 2], content[:10], b"", b"not a checkpoint at all"):
         checkpoint.write_bytes(damaged)
         with pytest.raises(UserError, match="ours.pth"):
             Segmenter.load(checkpoint, field, two_boxes)

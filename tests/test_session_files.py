@@ -25,8 +25,17 @@ from utils.errors import UserError
 from utils.mesh import Mesh, load_mesh
 from utils.session import output
 from utils.session.answers import Answers
-from utils.session.files import (SegmenterNote, decoder_command, load_session, replay_log, result_digest, save_log, save_session,
-                                 session_from_json, session_to_json)
+from utils.session.files import (
+    SegmenterNote,
+    decoder_command,
+    load_session,
+    replay_log,
+    result_digest,
+    save_log,
+    save_session,
+    session_from_json,
+    session_to_json,
+)
 from utils.session.session import Session
 from utils.session.textures import read_textures
 
@@ -42,7 +51,9 @@ def worked(icosphere) -> Session:
 
 
 def _write_obj(mesh: Mesh, path) -> Mesh:
-    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()
+    ]
     path.write_text("\n".join(lines) + "\n")
     return load_mesh(path)
 
@@ -64,7 +75,9 @@ def test_a_reopened_session_is_the_same_and_goes_on(worked, icosphere, tmp_path)
 
 def test_a_reopened_session_saves_to_the_same_file(worked, icosphere):
     held = json.loads(json.dumps(session_to_json(worked, NOTE)))
-    again = json.loads(json.dumps(session_to_json(session_from_json(held, icosphere, Answers(BallSegmenter(icosphere))), NOTE)))
+    again = json.loads(
+        json.dumps(session_to_json(session_from_json(held, icosphere, Answers(BallSegmenter(icosphere))), NOTE))
+    )
     assert again.pop("log") == [*held.pop("log"), {"op": "reopened"}] and again == held
 
 
@@ -102,9 +115,21 @@ def _damaged(held: dict) -> list[dict]:
         for value in (None, -7, 1e99, math.nan, "x", [1], {"a": 1}, True, [[1, 2, 3]], [{"id": 1}]):
             if key not in ("result", "segmenter", "log") and not (key == "next_part" and value == 1):
                 cases.append({**held, key: value})
-    deep = [("parts", 0, "id"), ("parts", 0, "color"), ("parts", 0, "faces"), ("parts", 0, "clicks"), ("parts", 0, "visible"),
-            ("settings", "granularity"), ("settings", "threshold"), ("settings", "exclusive"), ("touches", 0), ("edits", 0, "amount"),
-            ("edits", 0, "kind"), ("edits", 0, "faces"), ("clicks", 0)]
+    deep = [
+        ("parts", 0, "id"),
+        ("parts", 0, "color"),
+        ("parts", 0, "faces"),
+        ("parts", 0, "clicks"),
+        ("parts", 0, "visible"),
+        ("settings", "granularity"),
+        ("settings", "threshold"),
+        ("settings", "exclusive"),
+        ("touches", 0),
+        ("edits", 0, "amount"),
+        ("edits", 0, "kind"),
+        ("edits", 0, "faces"),
+        ("clicks", 0),
+    ]
     for path in deep:
         for value in (-7, math.nan, "x", [1], {}, 10**12):
             broken = copy.deepcopy(held)
@@ -205,11 +230,15 @@ def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path,
         session.set_granularity(granularity)
         command = decoder_command(session, note)
         assert "-20" in shlex.split(command)  # the kept part's click
-        assert iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0
-        written, = (tmp_path / str(number)).glob("vertex_probability_*.npy")
+        assert (
+            iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0
+        )
+        (written,) = (tmp_path / str(number)).glob("vertex_probability_*.npy")
         assert np.load(written).tobytes() == session.selection.probability.tobytes()
         labels = np.loadtxt(next((tmp_path / str(number)).glob("selection_*.seg")), dtype=int)
-        assert (labels == session.surface.of_vertices(session.selection.probability > session.selection.threshold)).all()
+        assert (
+            labels == session.surface.of_vertices(session.selection.probability > session.selection.threshold)
+        ).all()
     session.delete_part(1)  # which the random network would not leave as it is
     session.learn()
     assert decoder_command(session, note) == ""  # no command learns what this session has learnt
@@ -228,8 +257,14 @@ def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
     session.set_granularity(0.5)
     assert session.selection.probability.tobytes() == after
     save_session(tmp_path / "s.json", session, note)
-    for again in (replay_log(tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant"))[0],
-                  load_session(tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant"))):
+    for again in (
+        replay_log(
+            tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant")
+        )[0],
+        load_session(
+            tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant")
+        ),
+    ):
         assert result_digest(again) == result_digest(session) and again.state.lessons == session.state.lessons != ()
         assert again.selection.probability.tobytes() == after
 
@@ -249,24 +284,45 @@ def learnt(icosphere) -> Session:
 def test_a_reopened_session_has_learnt_what_it_had(learnt, icosphere, tmp_path):
     save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
     again = load_session(tmp_path / "s.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"))
-    assert again.state.lessons == learnt.state.lessons and len(again.state.lessons) == 2 and result_digest(again) == result_digest(learnt)
-    assert [entry["op"] for entry in again.log[len(learnt.log):]] == ["reopened"]
+    assert (
+        again.state.lessons == learnt.state.lessons
+        and len(again.state.lessons) == 2
+        and result_digest(again) == result_digest(learnt)
+    )
+    assert [entry["op"] for entry in again.log[len(learnt.log) :]] == ["reopened"]
 
 
 def test_a_session_that_goes_on_with_another_segmenter_says_so_in_its_log(learnt, icosphere, tmp_path):
     save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
     again = load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere), "ball"))
-    assert again.log[-1] == {"op": "use", "before": "learner", "after": "ball"} and again.state.lessons == learnt.state.lessons
+    assert (
+        again.log[-1] == {"op": "use", "before": "learner", "after": "ball"}
+        and again.state.lessons == learnt.state.lessons
+    )
     again.click(_top(icosphere, axis=1, sign=-1.0))
     save_log(tmp_path / "log.json", again, SegmenterNote("trained", "ball"))
     others = [Answers(BallSegmenter(icosphere), "ball")]
-    replayed, same = replay_log(tmp_path / "log.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"), others)
+    replayed, same = replay_log(
+        tmp_path / "log.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"), others
+    )
     assert same and result_digest(replayed) == result_digest(again)
 
 
-@pytest.mark.parametrize("lessons", [None, 3, [3], [{}], [{"clicks": [[3, True]]}], [{"clicks": [[3, False]], "others": []}],
-                                     [{"clicks": [[3, True], [999, False]], "others": []}], [{"clicks": [[3, True]], "others": [[]]}],
-                                     [{"clicks": [[3, True], [3, False]], "others": []}], [{"clicks": [[3, True]], "others": [[[4, 1]]]}]])
+@pytest.mark.parametrize(
+    "lessons",
+    [
+        None,
+        3,
+        [3],
+        [{}],
+        [{"clicks": [[3, True]]}],
+        [{"clicks": [[3, False]], "others": []}],
+        [{"clicks": [[3, True], [999, False]], "others": []}],
+        [{"clicks": [[3, True]], "others": [[]]}],
+        [{"clicks": [[3, True], [3, False]], "others": []}],
+        [{"clicks": [[3, True]], "others": [[[4, 1]]]}],
+    ],
+)
 def test_damaged_lessons_of_a_session_file_are_refused_in_one_line(learnt, icosphere, lessons):
     held = {**json.loads(json.dumps(session_to_json(learnt, NOTE))), "lessons": lessons}
     with pytest.raises(UserError, match="damaged") as error:
@@ -314,7 +370,7 @@ def test_obj_keeps_polygons_coordinates_textures_and_names(tmp_path):
     assert [line for line in lines if line.startswith("g ")] == ["g two_sides", "g lid", "g rest"]
     before = [line for line in (tmp_path / "cube.obj").read_text().splitlines() if line.startswith("f ")]
     assert sorted(line for line in lines if line.startswith("f ")) == sorted(before)
-    first = lines[lines.index("g two_sides") + 1:lines.index("g lid")]
+    first = lines[lines.index("g two_sides") + 1 : lines.index("g lid")]
     assert [line for line in first if line.startswith("f ")] == [before[0], before[3]] and "usemtl m1" in first
     assert lines[0] == "mtllib ../cube.mtl" and "vt 0.25 0.125" in lines and "vn 0 1 0" in lines
 
@@ -348,7 +404,9 @@ def test_glb_has_a_named_node_for_each_part_with_texture_coordinates(tmp_path):
         allowed = {}
         for triangle, ids in zip(session.mesh.faces, textures.of_triangles(session.mesh)):
             for vertex, coordinate in zip(triangle, ids):
-                allowed.setdefault(tuple(np.round(session.mesh.vertices[vertex], 4)), set()).add(tuple(textures.coordinates[coordinate]))
+                allowed.setdefault(tuple(np.round(session.mesh.vertices[vertex], 4)), set()).add(
+                    tuple(textures.coordinates[coordinate])
+                )
         for vertex, coordinate in zip(piece.vertices, piece.visual.uv):
             assert tuple(np.round(coordinate, 5)) in allowed[tuple(np.round(vertex, 4))]
     assert areas["lid"] == pytest.approx(0.9) and sum(areas.values()) == pytest.approx(2 * (0.9 + 1.25 + 0.9 * 1.25))
@@ -357,7 +415,9 @@ def test_glb_has_a_named_node_for_each_part_with_texture_coordinates(tmp_path):
 def test_glb_texture_coordinates_survive_from_glb(tmp_path, icosphere):
     uv = np.random.default_rng(0).random((162, 2))
     piece = trimesh.Trimesh(icosphere.vertices, icosphere.faces, process=False)
-    piece.visual = trimesh.visual.TextureVisuals(uv=uv, material=trimesh.visual.material.PBRMaterial(baseColorFactor=[1, 1, 1, 1]))
+    piece.visual = trimesh.visual.TextureVisuals(
+        uv=uv, material=trimesh.visual.material.PBRMaterial(baseColorFactor=[1, 1, 1, 1])
+    )
     piece.export(tmp_path / "ball.glb")
     mesh = load_mesh(tmp_path / "ball.glb")
     assert read_textures(mesh).coordinates == pytest.approx(uv, abs=1e-6)

@@ -17,8 +17,20 @@ from utils.shapes.elements import arc, circle, spiral
 from utils.shapes.generate import assembly, opened
 from utils.shapes.remesh import face_pairs, flip_edges, is_closed_manifold, resample, smooth_labels, straighten_seams
 from utils.shapes.samples import SAMPLES, Sample, load_sample, make_sample, save_sample
-from utils.shapes.solids import (Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, polygon_distance, rod,
-                                 rotation_to, triangulate_polygon)
+from utils.shapes.solids import (
+    Box,
+    Ellipsoid,
+    Lathe,
+    Prism,
+    RoundCone,
+    Superquadric,
+    Torus,
+    Tube,
+    polygon_distance,
+    rod,
+    rotation_to,
+    triangulate_polygon,
+)
 
 MESHES = Path(__file__).resolve().parents[1] / "meshes"
 TURN = rotation_to([1.0, 2.0, 0.5], 0.7)
@@ -43,10 +55,13 @@ SOLIDS = {
 @pytest.fixture(scope="module")
 def shapes():
     """One shape of each family and some of any."""
-    return [random_shape(seed, [family]) for seed, family in enumerate(FAMILIES)] + [random_shape(1000 + seed) for seed in range(20)]
+    return [random_shape(seed, [family]) for seed, family in enumerate(FAMILIES)] + [
+        random_shape(1000 + seed) for seed in range(20)
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- generator
+
 
 def test_a_seed_always_gives_the_same_shape_and_another_seed_another():
     np.random.seed(1)
@@ -145,6 +160,7 @@ def test_an_assembly_has_the_parts_of_both_shapes_and_they_touch():
 
 # ---------------------------------------------------------------------------------------------- solids
 
+
 @pytest.mark.parametrize("name", SOLIDS)
 def test_distance_and_tessellation_of_a_solid_are_the_same_surface(name):
     solid = SOLIDS[name]
@@ -192,6 +208,7 @@ def test_ear_clipping_covers_the_polygon_once():
 
 # ---------------------------------------------------------------------------------------------- blending
 
+
 def pair_of_balls(blend: float) -> list[Piece]:
     return [Piece(Ellipsoid((x, 0, 0), 0.5), part=i, blend=blend, cluster=0) for i, x in enumerate((-0.35, 0.35))]
 
@@ -230,6 +247,7 @@ def test_a_coarse_surface_has_few_irregular_triangles_on_the_same_surface_unless
 
 # ---------------------------------------------------------------------------------------------- remeshing
 
+
 def onto_ball(points):
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
@@ -245,7 +263,7 @@ def quality(vertices, faces):
     """(F,) 1 for equilateral triangles, 0 for degenerate ones."""
     corners = vertices[faces]
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-    return 4 * np.sqrt(3) * trimesh.triangles.area(corners) / (edges ** 2).sum(1)
+    return 4 * np.sqrt(3) * trimesh.triangles.area(corners) / (edges**2).sum(1)
 
 
 def test_resampling_gives_the_wanted_vertices_as_a_closed_surface_of_even_triangles(ball):
@@ -278,7 +296,7 @@ def test_straightened_seams_are_shorter_and_keep_the_parts(ball):
         return np.linalg.norm(v[seam[:, 0]] - v[seam[:, 1]], axis=1).sum()
 
     straight, new_faces = straighten_seams(vertices, faces, labels, onto_ball)
-    circle_length = 2 * np.pi * np.sqrt(1 - 0.2 ** 2)
+    circle_length = 2 * np.pi * np.sqrt(1 - 0.2**2)
     assert seam_length(vertices, faces) > 1.1 * circle_length
     assert seam_length(straight, new_faces) == pytest.approx(circle_length, rel=0.04)
     assert quality(straight, new_faces).min() > 0.3
@@ -293,6 +311,7 @@ def test_smooth_labels_removes_islands(ball):
 
 
 # ---------------------------------------------------------------------------------------------- sample meshes
+
 
 @pytest.fixture(scope="module")
 def samples():
@@ -335,7 +354,9 @@ def test_demo_clicks_of_the_hammer_lie_where_the_readme_says(samples):
     assert around(5141) == {"cheek"}
     assert around(61) == {"grip"}
     assert around(10795) == {"claw"}
-    group = {part: hammer.names["group"][hammer.group[hammer.part == i][0]] for i, part in enumerate(hammer.names["part"])}
+    group = {
+        part: hammer.names["group"][hammer.group[hammer.part == i][0]] for i, part in enumerate(hammer.names["part"])
+    }
     assert group["cheek"] == group["claw"] == group["face"] == "head" and group["grip"] == group["shaft"] == "handle"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -18,8 +19,14 @@ from utils.errors import UserError
 from utils.rasterize import Rasterizer
 from utils.sampling import farthest_point_sampling
 from utils.supervision import SupervisionSet, pack_masks, unpack_masks
-from utils.supervision_writer import (ClickSettings, SecondClickSettings, choose_clicked_vertices, choose_views, locate_clicks,
-                                      write_supervision)
+from utils.supervision_writer import (
+    ClickSettings,
+    SecondClickSettings,
+    choose_clicked_vertices,
+    choose_views,
+    locate_clicks,
+    write_supervision,
+)
 from utils.view_pool import ViewSettings, build_view_pool
 
 CLICKS = ClickSettings(percentage=0.25, n_views=6, render_res=90)  # 90 x 90 pixels do not fill whole bytes
@@ -49,7 +56,9 @@ def rasterizer(two_boxes):
 
 @pytest.fixture(scope="module")
 def pool(rasterizer, tmp_path_factory):
-    return build_view_pool(tmp_path_factory.mktemp("views"), rasterizer, FakeTeacher(), ViewSettings("uniform", 14, seed=3))
+    return build_view_pool(
+        tmp_path_factory.mktemp("views"), rasterizer, FakeTeacher(), ViewSettings("uniform", 14, seed=3)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +208,9 @@ def test_second_clicks_come_from_the_published_candidates(two_boxes, made):
         for k, other in enumerate(vertices):
             column, row = pixels[view, k]
             if visible[view, k] and other != v and first[v, view][row, column] != include:
-                distance[other] = float(((two_boxes.normalized[v].astype(float) - two_boxes.normalized[other]) ** 2).sum())
+                distance[other] = float(
+                    ((two_boxes.normalized[v].astype(float) - two_boxes.normalized[other]) ** 2).sum()
+                )
         assert distance[q] < 0.5 * max(distance.values()) + 1e-6
         tried[v, view, include] += 1
     assert max(tried.values()) <= PAIRS.max_pairs
@@ -226,7 +237,7 @@ def test_refinements_start_from_the_best_scored_mask_of_the_call_before(pool):
     start = torch.randn(1, 1, 56, 56)
     answer = prompt_clicks(Recording(), pool.embedding(0), pixels, labels, (112, 112), start, refinements=6)
     assert len(calls) == 6 and torch.equal(calls[0][0], start)
-    for (_, before), (previous, _) in zip(calls, calls[1:]):
+    for (_, before), (previous, _) in itertools.pairwise(calls):
         assert torch.equal(previous[0, 0], before.logits[0, 1])
     assert answer.scores.tolist() == pytest.approx([0.2])  # mask 0 is the one kept
 
@@ -235,7 +246,7 @@ def test_many_prompts_are_answered_like_one_at_a_time(pool, generator):
     pixels = torch.randint(0, 112, (150, 1, 2), generator=generator)
     together = prompt_clicks(FakeTeacher(), pool.embedding(0), pixels, torch.ones(150, 1).long(), (112, 112))
     for i in (0, 63, 64, 149):
-        alone = prompt_clicks(FakeTeacher(), pool.embedding(0), pixels[i:i + 1], torch.ones(1, 1).long(), (112, 112))
+        alone = prompt_clicks(FakeTeacher(), pool.embedding(0), pixels[i : i + 1], torch.ones(1, 1).long(), (112, 112))
         assert torch.equal(together.masks[i], alone.masks[0])
 
 
@@ -283,10 +294,15 @@ def test_shared_negative_is_inside_the_first_mask_but_not_the_reverse(two_boxes,
 
     def sides(v, q):  # of q's pixel and v's mask, in the views that show both
         k = place[q]
-        return [bool(mask[pixels[view, k, 1], pixels[view, k, 0]]) for (vertex, view), mask in first.items()
-                if vertex == v and visible[view, k]]
+        return [
+            bool(mask[pixels[view, k, 1], pixels[view, k, 0]])
+            for (vertex, view), mask in first.items()
+            if vertex == v and visible[view, k]
+        ]
 
-    pairs = {(bool(shared.positive[i, 1]), *shared.vertices[i].tolist()) for i in (shared.kind > 0).nonzero()[:, 0].tolist()}
+    pairs = {
+        (bool(shared.positive[i, 1]), *shared.vertices[i].tolist()) for i in (shared.kind > 0).nonzero()[:, 0].tolist()
+    }
     for include, v, q in pairs:
         if include:
             assert np.mean(sides(v, q)) < 0.5
@@ -364,8 +380,9 @@ def test_kinds_made_one_after_another_equal_kinds_made_together(rasterizer, pool
         samples = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS, kinds=(kind,))
     assert len(samples) == len(made)
     ours, theirs = _files(tmp_path), _files(made.directory)
-    assert {name: data for name, data in ours.items() if name.endswith("npz")} == \
-        {name: data for name, data in theirs.items() if name.endswith("npz")}
+    assert {name: data for name, data in ours.items() if name.endswith("npz")} == {
+        name: data for name, data in theirs.items() if name.endswith("npz")
+    }
     only = SupervisionSet.open(tmp_path, rasterizer.mesh, kinds=("negative",))
     assert (only.kind == 2).all() and len(only) == int((made.kind == 2).sum())
 

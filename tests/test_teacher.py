@@ -21,8 +21,21 @@ from utils.files import save_torch
 from utils.rasterize import rasterize
 from utils.shading import shade, to_uint8
 
-TINY = VitTConfig(image_size=64, stem_width=16, stem_blocks=1, mid_width=16, mid_blocks=1, dim=32, depth=1, head_dim=16,
-                  embed_dim=32, fuse_blocks=1, decoder_heads=2, decoder_mlp=32, mask_in_chans=8)
+TINY = VitTConfig(
+    image_size=64,
+    stem_width=16,
+    stem_blocks=1,
+    mid_width=16,
+    mid_blocks=1,
+    dim=32,
+    depth=1,
+    head_dim=16,
+    embed_dim=32,
+    fuse_blocks=1,
+    decoder_heads=2,
+    decoder_mlp=32,
+    mask_in_chans=8,
+)
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -68,7 +81,12 @@ def test_clicks_with_a_previous_mask_give_sampredictors_masks(tiny: Sam, image: 
     clicks, labels = np.array([[10.0, 40.0], [30.0, 5.0], [60.0, 61.0]]), np.array([1, 0, 1])
     _, scores, logits = predictor.predict(clicks, labels, mask_input=previous.numpy())
     ours = SamTeacher(tiny, "tiny-0", fast=False).segment(
-        predictor.features[0], torch.from_numpy(clicks)[None] + 0.5, torch.from_numpy(labels)[None], (64, 64), previous[None])
+        predictor.features[0],
+        torch.from_numpy(clicks)[None] + 0.5,
+        torch.from_numpy(labels)[None],
+        (64, 64),
+        previous[None],
+    )
     torch.testing.assert_close(ours.logits[0], torch.from_numpy(logits), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ours.scores[0], torch.from_numpy(scores), atol=1e-4, rtol=1e-4)
 
@@ -76,8 +94,11 @@ def test_clicks_with_a_previous_mask_give_sampredictors_masks(tiny: Sam, image: 
 def test_full_size_masks_are_sampredictors(tiny: Sam, image: np.ndarray) -> None:
     predictor = _with_image(tiny, image)
     masks, _, _ = predictor.predict(np.array([[20.0, 20.0]]), np.array([1]))
-    ours = SamTeacher(tiny, "tiny-0", fast=False).segment(
-        predictor.features[0], torch.tensor([[[20.5, 20.5]]]), torch.ones(1, 1), (64, 64)).masks()
+    ours = (
+        SamTeacher(tiny, "tiny-0", fast=False)
+        .segment(predictor.features[0], torch.tensor([[[20.5, 20.5]]]), torch.ones(1, 1), (64, 64))
+        .masks()
+    )
     assert masks.any() and not masks.all()
     assert (ours[0].numpy() != masks).mean() < 1e-3
 
@@ -96,8 +117,13 @@ def _stock_style_sam() -> Sam:
     torch.manual_seed(1)
     encoder = nn.Identity()
     encoder.img_size = 64
-    sam = Sam(encoder, PromptEncoder(embed_dim=32, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=16),
-              MaskDecoder(transformer_dim=32, transformer=TwoWayTransformer(depth=2, embedding_dim=32, num_heads=4, mlp_dim=64)))
+    sam = Sam(
+        encoder,
+        PromptEncoder(embed_dim=32, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=16),
+        MaskDecoder(
+            transformer_dim=32, transformer=TwoWayTransformer(depth=2, embedding_dim=32, num_heads=4, mlp_dim=64)
+        ),
+    )
     return sam.eval()
 
 
@@ -113,7 +139,9 @@ def test_batched_decoder_is_the_stock_decoder(with_previous: bool) -> None:
         logits, scores = decode_prompts(sam, embeddings, points, labels, previous)
         for i in range(2):
             sparse, dense = sam.prompt_encoder((points[i], labels[i]), None, None if previous is None else previous[i])
-            expected = sam.mask_decoder.predict_masks(embeddings[i:i + 1], sam.prompt_encoder.get_dense_pe(), sparse, dense)
+            expected = sam.mask_decoder.predict_masks(
+                embeddings[i : i + 1], sam.prompt_encoder.get_dense_pe(), sparse, dense
+            )
             torch.testing.assert_close(logits[i], expected[0], atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(scores[i], expected[1], atol=1e-5, rtol=1e-4)
 
@@ -124,7 +152,9 @@ def test_gradients_through_the_batched_decoder_are_the_stock_ones() -> None:
     points, labels = torch.tensor([[[[10.0, 20.0]], [[50.0, 5.0]]]]), torch.ones(1, 2, 1)
     weight = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(4))
     parameter = sam.mask_decoder.transformer.layers[1].cross_attn_image_to_token.q_proj.bias
-    ours = torch.autograd.grad((decode_prompts(sam, embeddings, points, labels)[0][0] * weight).sum(), [embeddings, parameter])
+    ours = torch.autograd.grad(
+        (decode_prompts(sam, embeddings, points, labels)[0][0] * weight).sum(), [embeddings, parameter]
+    )
     sparse, dense = sam.prompt_encoder((points[0], labels[0]), None, None)
     stock, _ = sam.mask_decoder.predict_masks(embeddings, sam.prompt_encoder.get_dense_pe(), sparse, dense)
     expected = torch.autograd.grad((stock * weight).sum(), [embeddings, parameter])
@@ -137,7 +167,12 @@ def test_the_model_takes_other_image_sizes(tiny: Sam) -> None:
     teacher = SamTeacher(tiny, "tiny-0")
     embedding = teacher.embed(torch.zeros(2, 96, 96, 3, dtype=torch.uint8))
     assert embedding.shape == (2, 32, 12, 12) == (2, *teacher.embedding_shape)
-    assert teacher.segment(embedding[0], torch.zeros(5, 1, 2), torch.ones(5, 1), (96, 96)).logits.shape == (5, 3, 48, 48)
+    assert teacher.segment(embedding[0], torch.zeros(5, 1, 2), torch.ones(5, 1), (96, 96)).logits.shape == (
+        5,
+        3,
+        48,
+        48,
+    )
 
 
 def test_missing_official_weights_say_what_to_do(tmp_path: Path) -> None:
@@ -167,7 +202,7 @@ def test_auto_takes_the_largest_official_checkpoint_present(tmp_path: Path, tiny
 
 
 def test_auto_without_official_checkpoints_is_the_embedded_teacher(tmp_path: Path) -> None:
-    save_torch(tmp_path / EMBEDDED, dict(model_config=TINY.to_dict(), weights=build_vit_t(TINY).half().state_dict()))
+    save_torch(tmp_path / EMBEDDED, {"model_config": TINY.to_dict(), "weights": build_vit_t(TINY).half().state_dict()})
     assert load_teacher("auto", tmp_path).name.startswith("vit_t-")
 
 
@@ -198,9 +233,17 @@ def test_vit_h_can_be_built_with_random_weights(tmp_path: Path) -> None:
 def test_download_refuses_and_removes_a_file_with_the_wrong_checksum(tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / OFFICIAL["vit_b"]).write_text("not a checkpoint")
-    done = subprocess.run(["bash", "scripts/download_sam.sh", "vit_b"], cwd=ROOT, capture_output=True, text=True,
-                          env={"PATH": "/usr/bin:/bin:/usr/local/bin", "SAM_CHECKPOINT_DIR": str(tmp_path / "got"),
-                               "SAM_DOWNLOAD_BASE": (tmp_path / "served").as_uri()})
+    done = subprocess.run(
+        ["bash", "scripts/download_sam.sh", "vit_b"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": "/usr/bin:/bin:/usr/local/bin",
+            "SAM_CHECKPOINT_DIR": str(tmp_path / "got"),
+            "SAM_DOWNLOAD_BASE": (tmp_path / "served").as_uri(),
+        },
+    )
     assert done.returncode == 2 and "checksum" in done.stderr
     assert not any((tmp_path / "got").iterdir())
 
@@ -245,7 +288,9 @@ def _mallet_iou(teacher: SamTeacher, mallet_view, two_boxes, two_boxes_head, hea
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["head", "handle"])
-def test_one_click_segments_the_part_of_a_mallet(embedded: SamTeacher, mallet_view, two_boxes, two_boxes_head, head: bool) -> None:
+def test_one_click_segments_the_part_of_a_mallet(
+    embedded: SamTeacher, mallet_view, two_boxes, two_boxes_head, head: bool
+) -> None:
     assert _mallet_iou(embedded, mallet_view, two_boxes, two_boxes_head, head) > 0.7
 
 
@@ -260,6 +305,7 @@ def test_fast_arithmetic_changes_masks_little(embedded: SamTeacher, mallet_view)
 
 @pytest.mark.slow
 def test_the_stock_automatic_mask_generator_finds_the_parts(embedded: SamTeacher, mallet_view) -> None:
-    found = SamAutomaticMaskGenerator(embedded.sam, points_per_side=16, pred_iou_thresh=0.6, stability_score_thresh=0.7).generate(
-        mallet_view[0][0].numpy())
+    found = SamAutomaticMaskGenerator(
+        embedded.sam, points_per_side=16, pred_iou_thresh=0.6, stability_score_thresh=0.7
+    ).generate(mallet_view[0][0].numpy())
     assert len(found) >= 2

@@ -13,10 +13,20 @@ from PIL import Image
 
 from SAM_repo.teacher import SamTeacher
 from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
-from SAM_repo.vit_t_data import (VIEW_SIZE, TrainingViews, draw_clicks, light_view, make_batch, mirror, shape_views, soft_masks, stored_views,
-                                 write_shape)
+from SAM_repo.vit_t_data import (
+    VIEW_SIZE,
+    TrainingViews,
+    draw_clicks,
+    light_view,
+    make_batch,
+    mirror,
+    shape_views,
+    soft_masks,
+    stored_views,
+    write_shape,
+)
 from SAM_repo.vit_t_plot import plot_curve
-from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data, head_errors
+from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, head_errors, score_data
 from SAM_repo.vit_t_training import TrainConfig, corrective_clicks, hard_iou, mask_loss, orthogonalise, part_boundaries
 from scripts import train_vit_t
 from utils.cameras import orbit_cameras
@@ -48,9 +58,11 @@ def test_training_images_are_the_pipelines(monkeypatch, two_boxes, two_boxes_hea
 def test_a_mirrored_view_is_the_view_of_a_mirrored_shape(mallet_views) -> None:
     light = np.zeros(9)
     light[0], light[1] = 1.0, 1.0  # from the right
+
     def brightness(view):
         normals = torch.from_numpy(view[..., :3].view(np.int8).astype(np.float32) / 127)
         return torch.from_numpy(view[..., 3] > 0), normals
+
     covered, normals = brightness(mallet_views[0])
     mirrored_covered, mirrored = brightness(mirror(mallet_views[0]))
     assert torch.equal(mirrored_covered, covered.flip(1))
@@ -128,10 +140,39 @@ def test_orthogonalised_updates_have_singular_values_near_one(shape: tuple[int, 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------------------
 
-TINY = VitTConfig(image_size=112, stem_width=16, stem_blocks=1, mid_width=16, mid_blocks=1, dim=32, depth=1, head_dim=16,
-                  embed_dim=32, fuse_blocks=1, decoder_heads=2, decoder_mlp=32, mask_in_chans=8)
-SMALL = ["--device", "cpu", "--prompts", "2", "--corrected", "1", "--small_shapes", "1", "--large_shapes", "1", "--threads", "1", "--shapes", "2",
-         "--stored_views", "2"]
+TINY = VitTConfig(
+    image_size=112,
+    stem_width=16,
+    stem_blocks=1,
+    mid_width=16,
+    mid_blocks=1,
+    dim=32,
+    depth=1,
+    head_dim=16,
+    embed_dim=32,
+    fuse_blocks=1,
+    decoder_heads=2,
+    decoder_mlp=32,
+    mask_in_chans=8,
+)
+SMALL = [
+    "--device",
+    "cpu",
+    "--prompts",
+    "2",
+    "--corrected",
+    "1",
+    "--small_shapes",
+    "1",
+    "--large_shapes",
+    "1",
+    "--threads",
+    "1",
+    "--shapes",
+    "2",
+    "--stored_views",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +208,9 @@ def _train(losses: list[str], run: Path, steps: int, *options: str) -> list[str]
     return list(losses)
 
 
-def test_the_same_seed_gives_the_same_losses_and_another_one_others(data: Path, tmp_path: Path, losses: list[str]) -> None:
+def test_the_same_seed_gives_the_same_losses_and_another_one_others(
+    data: Path, tmp_path: Path, losses: list[str]
+) -> None:
     first = _train(losses, tmp_path / "a", 2, "--data", str(data))
     assert len(first) == 2 and first == _train(losses, tmp_path / "b", 2, "--data", str(data))
     assert first != _train(losses, tmp_path / "c", 2, "--data", str(data), "--seed", "1")
@@ -176,7 +219,9 @@ def test_the_same_seed_gives_the_same_losses_and_another_one_others(data: Path, 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_first_hundred_losses_from_nothing(tmp_path: Path, losses: list[str]) -> None:
     first = _train(losses, tmp_path / "a", 100, "--data", str(tmp_path / "views a"), "--shapes", "8")
-    assert len(first) == 100 and first == _train(losses, tmp_path / "b", 100, "--data", str(tmp_path / "views b"), "--shapes", "8")
+    assert len(first) == 100 and first == _train(
+        losses, tmp_path / "b", 100, "--data", str(tmp_path / "views b"), "--shapes", "8"
+    )
 
 
 def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path, losses: list[str]) -> None:
@@ -188,11 +233,15 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path, l
 
 def test_an_interrupted_runs_log_has_every_step_once(tmp_path: Path) -> None:
     for step in (25, 50, 75):
-        train_vit_t.append_row(tmp_path / "log.csv", dict(step=step, loss=2.0))
+        train_vit_t.append_row(tmp_path / "log.csv", {"step": step, "loss": 2.0})
     train_vit_t.drop_rows_after(tmp_path / "log.csv", 60)  # the checkpoint is of step 60
-    train_vit_t.append_row(tmp_path / "log.csv", dict(step=75, loss=1.5))
+    train_vit_t.append_row(tmp_path / "log.csv", {"step": 75, "loss": 1.5})
     with open(tmp_path / "log.csv") as file:
-        assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [("25", "2.0"), ("50", "2.0"), ("75", "1.5")]
+        assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [
+            ("25", "2.0"),
+            ("50", "2.0"),
+            ("75", "1.5"),
+        ]
 
 
 @pytest.mark.slow
@@ -201,7 +250,9 @@ def test_worker_processes_do_not_change_the_losses(tmp_path: Path, losses: list[
     assert alone == _train(losses, tmp_path / "b", 3, "--shapes", "0", "--workers", "2")
 
 
-def test_fresh_data_never_shows_a_shape_twice_and_stored_data_is_made_where_missing(monkeypatch, tmp_path: Path, mallet_views) -> None:
+def test_fresh_data_never_shows_a_shape_twice_and_stored_data_is_made_where_missing(
+    monkeypatch, tmp_path: Path, mallet_views
+) -> None:
     made: list[int] = []
     monkeypatch.setattr("SAM_repo.vit_t_data.views_of_seed", lambda seed, *_: made.append(seed) or mallet_views)
     fresh = TrainingViews(TrainConfig(steps=10, shapes=0), 224, None)
@@ -223,12 +274,16 @@ def test_families_left_out_are_never_drawn() -> None:
     assert {random_shape(seed, views.families).family for seed in range(4)} <= set(views.families)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--leave_out", "unicorn"], "unknown shape families unicorn"),
-    (["--leave_out", ",".join(FAMILIES)], "no shape family is left"),
-    (["--shapes", "3"], "--data DIR"),
-    (["--small_size", "100", "--shapes", "0"], "a multiple of 16"),
-], ids=["unknown family", "no family", "no folder", "size"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--leave_out", "unicorn"], "unknown shape families unicorn"),
+        (["--leave_out", ",".join(FAMILIES)], "no shape family is left"),
+        (["--shapes", "3"], "--data DIR"),
+        (["--small_size", "100", "--shapes", "0"], "a multiple of 16"),
+    ],
+    ids=["unknown family", "no family", "no folder", "size"],
+)
 def test_settings_that_make_no_sense_are_named(tmp_path: Path, options: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         train_vit_t.main(["train", "--run", str(tmp_path), *options])
@@ -249,11 +304,22 @@ def test_a_damaged_file_of_views_is_named(tmp_path: Path) -> None:
 
 def test_the_curve_is_drawn_from_the_tables(tmp_path: Path) -> None:
     for step in (25, 50):
-        train_vit_t.append_row(tmp_path / "log.csv", dict(step=step, images=24 * step, loss=3 - step / 50, iou0=step / 100, size=112.0 if step < 50 else 224.0))
+        train_vit_t.append_row(
+            tmp_path / "log.csv",
+            {
+                "step": step,
+                "images": 24 * step,
+                "loss": 3 - step / 50,
+                "iou0": step / 100,
+                "size": 112.0 if step < 50 else 224.0,
+            },
+        )
     plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "early.png")
-    train_vit_t.append_row(tmp_path / "measure.csv", dict(step=50, images=1200, set="held_out", mask0=0.4))
+    train_vit_t.append_row(tmp_path / "measure.csv", {"step": 50, "images": 1200, "set": "held_out", "mask0": 0.4})
     plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "later.png")
-    early, later = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("early.png", "later.png"))
+    early, later = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("early.png", "later.png")
+    )
     red = [((x[..., 0] > 150) & (x[..., 1] < 90) & (x[..., 2] < 80)).sum() for x in (early, later)]
     assert red[0] == 0 and red[1] > 20  # the measured point
 
@@ -272,31 +338,63 @@ def test_the_fitted_head_predicts_the_iou_of_shapes_it_has_not_seen(generator: t
     rows = _score_rows(3000, generator)
     before = head_errors(head, rows)["one_click"]
     fitted, errors = fit_head(head, rows, ScoreConfig(epochs=8, batch=64, lr=3e-3))
-    assert before > 0.15 and errors["one_click"] < 0.05 and head_errors(fitted, _score_rows(500, generator))["one_click"] < 0.05
+    assert (
+        before > 0.15
+        and errors["one_click"] < 0.05
+        and head_errors(fitted, _score_rows(500, generator))["one_click"] < 0.05
+    )
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(1)
     sam = build_vit_t(TINY)
-    save_torch(tmp_path / "before.pth", dict(kind="vit_t", model_config=TINY.to_dict(), train_config=dict(seed=0), trained=dict(images=1),
-                                             weights={k: v.half() for k, v in sam.state_dict().items()}))
+    save_torch(
+        tmp_path / "before.pth",
+        {
+            "kind": "vit_t",
+            "model_config": TINY.to_dict(),
+            "train_config": {"seed": 0},
+            "trained": {"images": 1},
+            "weights": {k: v.half() for k, v in sam.state_dict().items()},
+        },
+    )
     return tmp_path / "before.pth"
 
 
-def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(monkeypatch, tmp_path: Path, weights: Path) -> None:
+def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(
+    monkeypatch, tmp_path: Path, weights: Path
+) -> None:
     monkeypatch.setattr(train_vit_t, "score_data", lambda sam, seed, *_: _one_shape_rows(seed))
-    options = ["score", "--data", str(tmp_path / "data"), "--weights", str(weights), "--shapes", "40", "--first_shape", "80", "--epochs", "3"]
+    options = [
+        "score",
+        "--data",
+        str(tmp_path / "data"),
+        "--weights",
+        str(weights),
+        "--shapes",
+        "40",
+        "--first_shape",
+        "80",
+        "--epochs",
+        "3",
+    ]
     train_vit_t.main([*options, "--output", str(tmp_path / "after.pth")])
     before, after = (torch.load(path, weights_only=True) for path in (weights, tmp_path / "after.pth"))
-    assert after["score_config"]["shapes"] == 40 and after["score_errors"]["one_click"] > 0 and after["trained"] == before["trained"]
+    assert (
+        after["score_config"]["shapes"] == 40
+        and after["score_errors"]["one_click"] > 0
+        and after["trained"] == before["trained"]
+    )
     answers = []
     for stored in (before, after):
         sam = build_vit_t(TINY)
         sam.load_state_dict({k: v.float() for k, v in stored["weights"].items()})
         with torch.no_grad():
             embedding = sam.image_encoder(torch.ones(1, 3, 112, 112))
-            answers.append((embedding, *decode_prompts(sam, embedding, torch.full((1, 2, 1, 2), 40.0), torch.ones(1, 2, 1))))
+            answers.append(
+                (embedding, *decode_prompts(sam, embedding, torch.full((1, 2, 1, 2), 40.0), torch.ones(1, 2, 1)))
+            )
     assert torch.equal(answers[0][0], answers[1][0]) and torch.equal(answers[0][1], answers[1][1])
     assert not torch.equal(answers[0][2], answers[1][2])
     with pytest.raises(UserError, match="other weights or settings"):
@@ -323,16 +421,20 @@ def test_calibration_data_are_the_ious_of_the_masks_the_tokens_came_with(weights
     batch = make_batch(views, 2, 224, rng, published=True)
     with torch.no_grad():
         teacher = SamTeacher(sam, "test", fast=True)
-        masks = teacher.segment(teacher.embed(batch.images)[0], batch.points[0][:, None] + 0.5, torch.ones(2, 1), (224, 224)).masks()
+        masks = teacher.segment(
+            teacher.embed(batch.images)[0], batch.points[0][:, None] + 0.5, torch.ones(2, 1), (224, 224)
+        ).masks()
     for click in range(2):
         x, y = batch.points[0, click].long().tolist()
         for index, labels in ((0, batch.group[0]), (1, batch.part[0]), (2, batch.group[0])):
             mask, truth = masks[click, index].numpy(), (labels == labels[y, x]).numpy()
-            assert rows.ious[click, 1 + index].item() == pytest.approx((mask & truth).sum() / max((mask | truth).sum(), 1), abs=0.01)
+            assert rows.ious[click, 1 + index].item() == pytest.approx(
+                (mask & truth).sum() / max((mask | truth).sum(), 1), abs=0.01
+            )
 
 
 def test_measurements_are_written_as_a_table(tmp_path: Path) -> None:
-    train_vit_t.append_row(tmp_path / "log.csv", dict(step=1, loss=2.0))
-    train_vit_t.append_row(tmp_path / "log.csv", dict(step=2, loss=1.5))
+    train_vit_t.append_row(tmp_path / "log.csv", {"step": 1, "loss": 2.0})
+    train_vit_t.append_row(tmp_path / "log.csv", {"step": 2, "loss": 1.5})
     with open(tmp_path / "log.csv") as file:
         assert [row["loss"] for row in csv.DictReader(file)] == ["2.0", "1.5"]

@@ -14,8 +14,18 @@ import viser
 import zstandard
 from websockets.sync.client import connect
 
-CAMERA = {"type": "ViewerCameraMessage", "wxyz": (1, 0, 0, 0), "position": (0.0, 0.0, 2.6), "fov": 0.8, "near": 0.01, "far": 1000.0,
-          "image_height": 600, "image_width": 800, "look_at": (0.0, 0.0, 0.0), "up_direction": (0.0, 1.0, 0.0)}
+CAMERA = {
+    "type": "ViewerCameraMessage",
+    "wxyz": (1, 0, 0, 0),
+    "position": (0.0, 0.0, 2.6),
+    "fov": 0.8,
+    "near": 0.01,
+    "far": 1000.0,
+    "image_height": 600,
+    "image_width": 800,
+    "look_at": (0.0, 0.0, 0.0),
+    "up_direction": (0.0, 1.0, 0.0),
+}
 
 
 class Tab:
@@ -26,7 +36,9 @@ class Tab:
     """
 
     def __init__(self, port: int, script: bool = True, token: str | None = None, origin: str | None = None) -> None:
-        self._socket = connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None, origin=origin)
+        self._socket = connect(
+            f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None, origin=origin
+        )
         self.script, self.token = script, token
         self.controls: dict[str, dict] = {}  # by uuid: type, label, props, value
         self.nodes: dict[str, dict] = {}
@@ -51,7 +63,7 @@ class Tab:
         try:
             for raw in self._socket:
                 size = int.from_bytes(raw[8:16], "little")
-                inner = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(raw[16:16 + size]))
+                inner = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(raw[16 : 16 + size]))
                 with self._changed:
                     for message in inner["messages"]:
                         self._take(message)
@@ -103,12 +115,24 @@ class Tab:
         self.send({"type": "GuiUpdateMessage", "uuid": self.field, "updates": {"value": text}})
 
     def click(self, origin, direction, modifier: str | None = None) -> None:
-        self.send({"type": "ScenePointerMessage", "event_type": "click", "ray_origin": tuple(map(float, origin)),
-                   "ray_direction": tuple(map(float, direction)), "screen_pos": ((0.5, 0.5),), "modifier": modifier})
+        self.send(
+            {
+                "type": "ScenePointerMessage",
+                "event_type": "click",
+                "ray_origin": tuple(map(float, origin)),
+                "ray_direction": tuple(map(float, direction)),
+                "screen_pos": ((0.5, 0.5),),
+                "modifier": modifier,
+            }
+        )
 
     def control(self, label: str) -> str:
         """Id of the control with this label."""
-        found = [uuid for uuid, held in self.controls.items() if held.get("label") == label and held["type"] != "GuiFolderMessage"]
+        found = [
+            uuid
+            for uuid, held in self.controls.items()
+            if held.get("label") == label and held["type"] != "GuiFolderMessage"
+        ]
         assert len(found) == 1, f"{len(found)} controls are called {label!r}"
         return found[0]
 
@@ -131,10 +155,27 @@ class Tab:
     def upload(self, label: str, name: str, content: bytes) -> None:
         self._sent += 1
         uuid, transfer = self.control(label), f"transfer-{self._sent}"
-        self.send({"type": "FileTransferStartUpload", "source_component_uuid": uuid, "transfer_uuid": transfer, "filename": name,
-                   "mime_type": "", "part_count": 1, "size_bytes": len(content)})
+        self.send(
+            {
+                "type": "FileTransferStartUpload",
+                "source_component_uuid": uuid,
+                "transfer_uuid": transfer,
+                "filename": name,
+                "mime_type": "",
+                "part_count": 1,
+                "size_bytes": len(content),
+            }
+        )
         time.sleep(0.1)  # viser handles messages in tasks of their own: the start has to be first
-        self.send({"type": "FileTransferPart", "source_component_uuid": uuid, "transfer_uuid": transfer, "part_index": 0, "content": content})
+        self.send(
+            {
+                "type": "FileTransferPart",
+                "source_component_uuid": uuid,
+                "transfer_uuid": transfer,
+                "part_index": 0,
+                "content": content,
+            }
+        )
 
     # --- waiting ---------------------------------------------------------------------------------
 

@@ -49,7 +49,11 @@ class _PreparedGeodesic:
         return self.cache[face]
 
     def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        near = np.min([self.distance(int(f)) for f in faces[positive]], axis=0) if positive.any() else np.full(self.matrix.shape[0], np.inf)
+        near = (
+            np.min([self.distance(int(f)) for f in faces[positive]], axis=0)
+            if positive.any()
+            else np.full(self.matrix.shape[0], np.inf)
+        )
         limit = np.full_like(near, self.radius)
         for face in faces[~positive]:
             limit = np.minimum(limit, self.distance(int(face)))
@@ -65,7 +69,9 @@ class SamBaseline:
     0 where none does. Mask 0 is used as in the paper. A view is prompted anew only when a click that it sees is added.
     """
 
-    def __init__(self, teacher: Teacher, n_views: int = 100, seed: int = 0, name: str = "sam_baseline", device: str = "cpu") -> None:
+    def __init__(
+        self, teacher: Teacher, n_views: int = 100, seed: int = 0, name: str = "sam_baseline", device: str = "cpu"
+    ) -> None:
         self.teacher, self.n_views, self.seed, self.name, self.device = teacher, n_views, seed, name, device
 
     @property
@@ -76,8 +82,10 @@ class SamBaseline:
         rasterizer = Rasterizer(mesh, device=self.device)
         settings = ViewSettings("uniform", self.n_views, seed=self.seed)
         cameras = settings.cameras()
-        embeddings = [self.teacher.embed(render_views(rasterizer, cameras[start:start + BATCH], settings)).half().cpu()
-                      for start in range(0, self.n_views, BATCH)]
+        embeddings = [
+            self.teacher.embed(render_views(rasterizer, cameras[start : start + BATCH], settings)).half().cpu()
+            for start in range(0, self.n_views, BATCH)
+        ]
         rasters = [rasterizer(cameras[view]) for view in range(self.n_views)]
         return _PreparedSamBaseline(mesh, self.teacher, cameras, torch.cat(embeddings), rasters)
 
@@ -86,15 +94,21 @@ BATCH = 8  # views embedded or prompted at once; more is no faster on a CPU
 
 
 class _PreparedSamBaseline:
-    def __init__(self, mesh: Mesh, teacher: Teacher, cameras: Cameras, embeddings: Tensor, rasters: list[Rasterization]) -> None:
+    def __init__(
+        self, mesh: Mesh, teacher: Teacher, cameras: Cameras, embeddings: Tensor, rasters: list[Rasterization]
+    ) -> None:
         self.teacher, self.cameras, self.embeddings, self.num_faces = teacher, cameras, embeddings, mesh.num_faces
         self.centroids = torch.from_numpy(mesh.normalized[mesh.faces].mean(axis=1))
         self.face_ids = torch.stack([raster.face_ids[0] for raster in rasters]).cpu()
         self.depths = torch.stack([raster.depth[0] for raster in rasters]).cpu()
         self.shown = [np.flatnonzero(ids >= 0) for ids in self.face_ids.flatten(1).numpy()]  # pixels that show the mesh
-        self.faces_of = [np.unique(ids[shown], return_inverse=True, return_counts=True)
-                         for ids, shown in zip(self.face_ids.flatten(1).numpy(), self.shown)]
-        self.answers: dict[int, tuple[tuple, np.ndarray]] = {}  # view -> the clicks last prompted, the mask's share of each face
+        self.faces_of = [
+            np.unique(ids[shown], return_inverse=True, return_counts=True)
+            for ids, shown in zip(self.face_ids.flatten(1).numpy(), self.shown)
+        ]
+        self.answers: dict[
+            int, tuple[tuple, np.ndarray]
+        ] = {}  # view -> the clicks last prompted, the mask's share of each face
 
     def _seen(self, faces: np.ndarray) -> tuple[Tensor, Tensor]:
         """Pixels (T, C, 2) xy of the clicked faces' centroids in all views, and where they are seen (T, C)."""
@@ -112,12 +126,14 @@ class _PreparedSamBaseline:
         labels = torch.as_tensor(positive)
         clicked = [(face, bool(sign)) for face, sign in zip(faces.tolist(), positive)]
         prompted = torch.nonzero((seen & labels).any(1))[:, 0].tolist()
-        keys = {view: tuple(click for click, visible in zip(clicked, seen[view].tolist()) if visible) for view in prompted}
+        keys = {
+            view: tuple(click for click, visible in zip(clicked, seen[view].tolist()) if visible) for view in prompted
+        }
         new = [view for view in prompted if self.answers.get(view, ((), None))[0] != keys[view]]
         for _, alike in groupby(sorted(new, key=lambda view: len(keys[view])), key=lambda view: len(keys[view])):
             alike = list(alike)
             for start in range(0, len(alike), BATCH):
-                self._answer(alike[start:start + BATCH], keys, pixels, seen, labels)
+                self._answer(alike[start : start + BATCH], keys, pixels, seen, labels)
         total, count = np.zeros(self.num_faces), np.zeros(self.num_faces)
         for view in prompted:
             visible = self.faces_of[view][0]
@@ -134,7 +150,10 @@ class _PreparedSamBaseline:
         if hasattr(self.teacher, "segment_each"):
             masks = self.teacher.segment_each(embeddings, points, signs, size).masks(0).cpu().numpy()
         else:
-            masks = [self.teacher.segment(*each, size).masks(0)[0].cpu().numpy() for each in zip(embeddings, points[:, None], signs[:, None])]
+            masks = [
+                self.teacher.segment(*each, size).masks(0)[0].cpu().numpy()
+                for each in zip(embeddings, points[:, None], signs[:, None])
+            ]
         for view, mask in zip(views, masks):
             _, face_of_pixel, pixels_of = self.faces_of[view]
             inside = np.bincount(face_of_pixel[mask.ravel()[self.shown[view]]], minlength=len(pixels_of))

@@ -17,7 +17,17 @@ from utils.files import atomic_path
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer
 
-HUES = ("#0b6e99", "#d9730d", "#4b8a3f", "#8e4ba8", "#b3342c", "#7a6a52", "#1fa7a0", "#c46a9a", "#b59a00")  # of the methods, in their order
+HUES = (
+    "#0b6e99",
+    "#d9730d",
+    "#4b8a3f",
+    "#8e4ba8",
+    "#b3342c",
+    "#7a6a52",
+    "#1fa7a0",
+    "#c46a9a",
+    "#b59a00",
+)  # of the methods, in their order
 DOT_COUNT = "5"  # clicks of the dots above the bars
 
 
@@ -57,13 +67,32 @@ def save_category_plot(path: str | Path, results: dict) -> None:
         x = place - 0.4 + (index + 0.5) * width
         after = {k: [entry["by_category"][category]["iou_at"][k] for category in categories] for k in ("1", DOT_COUNT)}
         axes.bar(x, after["1"], 0.92 * width, color=color, alpha=0.85, label=name)
-        axes.plot(x, after[DOT_COUNT], linestyle="none", marker="o", markersize=3.2, markerfacecolor="white", markeredgecolor=color)
+        axes.plot(
+            x,
+            after[DOT_COUNT],
+            linestyle="none",
+            marker="o",
+            markersize=3.2,
+            markerfacecolor="white",
+            markeredgecolor=color,
+        )
     for x, category in zip(place, categories):
         human = results["human_by_category"][category]
         if human is not None:
-            axes.plot([x - 0.42, x + 0.42], [human, human], color=QUIET_INK, linestyle=(0, (4, 2)), linewidth=1.1,
-                      label="another person's part" if x == 0 else None)
-    axes.set(xticks=place, ylim=(0, 1), xlim=(-0.6, len(categories) - 0.4), ylabel=f"IoU: bar 1 click, dot {DOT_COUNT} clicks")
+            axes.plot(
+                [x - 0.42, x + 0.42],
+                [human, human],
+                color=QUIET_INK,
+                linestyle=(0, (4, 2)),
+                linewidth=1.1,
+                label="another person's part" if x == 0 else None,
+            )
+    axes.set(
+        xticks=place,
+        ylim=(0, 1),
+        xlim=(-0.6, len(categories) - 0.4),
+        ylabel=f"IoU: bar 1 click, dot {DOT_COUNT} clicks",
+    )
     axes.set_xticklabels(categories, rotation=35, ha="right", fontsize=9)
     axes.set_title(_title(results), fontsize=10, color=INK, loc="left")
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
@@ -79,10 +108,22 @@ def save_greedy_plot(path: str | Path, results: dict) -> None:
     for category, entry in first["by_category"].items():
         axes.plot(range(1, len(entry["curve"]) + 1), entry["curve"], color=HUES[0], linewidth=0.7, alpha=0.35)
     for color, (name, entry) in zip(_hues(results), results["methods"].items()):
-        axes.plot(range(1, len(entry["curve"]) + 1), entry["curve"], color=color, linewidth=1.9, marker="o", markersize=3.2, label=name)
+        axes.plot(
+            range(1, len(entry["curve"]) + 1),
+            entry["curve"],
+            color=color,
+            linewidth=1.9,
+            marker="o",
+            markersize=3.2,
+            label=name,
+        )
     axes.set(xlabel="greedy clicks", ylabel="IoU, mean over parts", ylim=(0, 1))
-    axes.set_title(f"{first['parts']} parts of {len(results['shapes'])} shapes; thin: each category of the first method", fontsize=10,
-                   color=INK, loc="left")
+    axes.set_title(
+        f"{first['parts']} parts of {len(results['shapes'])} shapes; thin: each category of the first method",
+        fontsize=10,
+        color=INK,
+        loc="left",
+    )
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     _save(figure, path)
@@ -96,7 +137,7 @@ def save_training_plot(path: str | Path, log: Sequence[dict], smooth: int = 25) 
         values = np.array([record[key] for record in log])
         window = min(smooth, len(values))
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
-        axes.plot(steps[window - 1:], mean, color=color, linewidth=1.4, label=key)
+        axes.plot(steps[window - 1 :], mean, color=color, linewidth=1.4, label=key)
     axes.set(xlabel="step", ylim=(0, None))
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.legend(loc="upper right", frameon=False, fontsize=9)
@@ -157,9 +198,18 @@ def save_gallery(path: str | Path, rows: Sequence[PartPictures], side: int = 300
     top = gap
     for row, (painter, frame) in zip(rows, views):
         canvas.text(gap, top + 0.5 * head, row.title, size=17, align="left", weight="bold")
-        for index, (name, selected, clicks, note) in enumerate([("human", row.part, Clicks.from_lists(), ""), *row.columns]):
+        for index, (name, selected, clicks, note) in enumerate(
+            [("human", row.part, Clicks.from_lists(), ""), *row.columns]
+        ):
             left = gap + index * (side + gap)
-            canvas.text(left, top + head + 0.5 * label - 3, f"{name}   {note}", size=14, align="left", color=QUIET_INK if index else INK)
+            canvas.text(
+                left,
+                top + head + 0.5 * label - 3,
+                f"{name}   {note}",
+                size=14,
+                align="left",
+                color=QUIET_INK if index else INK,
+            )
             image = frame.crop(painter.images(frame.cameras, face_colors=selection_colors(row.part, selected)))[0]
             dots = frame.shift(painter.click_dots(frame.cameras, clicks))[0] if len(clicks) else []
             canvas.tile(left + (side - frame.width) // 2, top + head + label, image, dots, Palette())
@@ -172,7 +222,11 @@ def _telling_frame(row: PartPictures, side: int) -> tuple[MeshPainter, Frame]:
     rasterizer = Rasterizer(row.mesh, "embree")
     vertices = np.zeros(row.mesh.num_vertices)
     vertices[row.mesh.faces[row.part]] = 1
-    signs = {int(vertex): bool(sign) for _, _, clicks, _ in row.columns for vertex, sign in zip(clicks.vertices, clicks.positive)}
+    signs = {
+        int(vertex): bool(sign)
+        for _, _, clicks, _ in row.columns
+        for vertex, sign in zip(clicks.vertices, clicks.positive)
+    }
     angles = telling_angles(rasterizer, Clicks(list(signs), list(signs.values())), vertices, 1)
     frame = Frame.around(row.mesh, *angles, area=side * side)
     shrink = side / (1 + max(frame.width, frame.height))

@@ -61,7 +61,7 @@ class Cameras:
     def rays(self) -> tuple[Tensor, Tensor]:
         """World-space rays through the pixel centres: origins (B, 3), unit directions (B, H, W, 3)."""
         height, width = self.size
-        like = dict(dtype=self.world_to_camera.dtype, device=self.world_to_camera.device)
+        like = {"dtype": self.world_to_camera.dtype, "device": self.world_to_camera.device}
         y = (torch.arange(height, **like) + 0.5 - 0.5 * height) / self.focal
         x = (torch.arange(width, **like) + 0.5 - 0.5 * width) / self.focal
         y, x = torch.meshgrid(y, x, indexing="ij")
@@ -78,8 +78,13 @@ class Cameras:
         return Cameras(values["world_to_camera"], float(values["fov_y"]), tuple(values["size"]))
 
 
-def orbit_cameras(elevation: Tensor, azimuth: Tensor, radius: float = ORBIT_RADIUS, fov_y: float = FIELD_OF_VIEW,
-                  size: tuple[int, int] = (224, 224)) -> Cameras:
+def orbit_cameras(
+    elevation: Tensor,
+    azimuth: Tensor,
+    radius: float = ORBIT_RADIUS,
+    fov_y: float = FIELD_OF_VIEW,
+    size: tuple[int, int] = (224, 224),
+) -> Cameras:
     """Cameras that look at the origin from r (cos e cos a, sin e, cos e sin a), with +y up in the image.
 
     elevation, azimuth: (B,) radians. Exactly at a pole, where +y gives no up, up is the limit from the side of `azimuth`.

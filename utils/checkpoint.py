@@ -65,8 +65,10 @@ def load_decoder_checkpoint(path: str | Path, map_location: str | torch.device =
     """Read a released checkpoint or one of ours; UserError if it is missing, truncated or something else."""
     held = load_torch(path, map_location, "decoder checkpoint")
     if not isinstance(held, dict) or any(not isinstance(held.get(key), dict) for key in PUBLISHED_KEYS):
-        raise UserError(f"{path} is not a decoder checkpoint ({' and '.join(PUBLISHED_KEYS)} are missing); "
-                        "give the file that decoder.py --mode train wrote")
+        raise UserError(
+            f"{path} is not a decoder checkpoint ({' and '.join(PUBLISHED_KEYS)} are missing); "
+            "give the file that decoder.py --mode train wrote"
+        )
     known = {entry.name for entry in fields(DecoderCheckpoint)}
     values = {name: value for name, value in held.items() if name in known}
     for key in PUBLISHED_KEYS:
@@ -77,10 +79,14 @@ def load_decoder_checkpoint(path: str | Path, map_location: str | torch.device =
 def require_mesh(checkpoint: DecoderCheckpoint, path: str | Path, mesh: Mesh, features_digest: str) -> None:
     """UserError if the checkpoint says that it belongs to another mesh or another field. Released ones do not say."""
     if checkpoint.mesh_digest not in (None, mesh.digest):
-        raise UserError(f"{path} was trained on another mesh than {mesh.path}; give that mesh, or train a decoder for this one")
+        raise UserError(
+            f"{path} was trained on another mesh than {mesh.path}; give that mesh, or train a decoder for this one"
+        )
     if checkpoint.features_digest not in (None, features_digest):
-        raise UserError(f"{path} was trained on another feature field than the one given; give the pred_f.pth it was trained "
-                        "on, or train the decoder again")
+        raise UserError(
+            f"{path} was trained on another feature field than the one given; give the pred_f.pth it was trained "
+            "on, or train the decoder again"
+        )
 
 
 def load_state(module: torch.nn.Module, state: dict, path: str | Path) -> None:
@@ -90,7 +96,9 @@ def load_state(module: torch.nn.Module, state: dict, path: str | Path) -> None:
     except (RuntimeError, TypeError, AttributeError) as error:
         lines = str(error).strip().splitlines()
         reason = (lines[1] if len(lines) > 1 else lines[0]).strip()[:160]
-        raise UserError(f"{path} does not fit the decoder's architecture ({reason}); train the decoder again") from error
+        raise UserError(
+            f"{path} does not fit the decoder's architecture ({reason}); train the decoder again"
+        ) from error
 
 
 def load_features(path: str | Path, mesh: Mesh, channels: int = 256) -> tuple[Tensor, str]:
@@ -102,13 +110,19 @@ def load_features(path: str | Path, mesh: Mesh, channels: int = 256) -> tuple[Te
     path = Path(path)
     features = load_torch(path, what="feature field")
     if not isinstance(features, Tensor) or features.dim() != 2 or not features.is_floating_point():
-        raise UserError(f"{path} is not a feature field (a float tensor, vertices x {channels}); "
-                        "give the pred_f.pth that encoder.py wrote")
+        raise UserError(
+            f"{path} is not a feature field (a float tensor, vertices x {channels}); "
+            "give the pred_f.pth that encoder.py wrote"
+        )
     if len(features) != mesh.num_vertices:
-        raise UserError(f"{path} has features of {len(features)} vertices but {mesh.path} has {mesh.num_vertices}; "
-                        "give the features of this mesh, or make them with encoder.py")
+        raise UserError(
+            f"{path} has features of {len(features)} vertices but {mesh.path} has {mesh.num_vertices}; "
+            "give the features of this mesh, or make them with encoder.py"
+        )
     if features.shape[1] != channels:
-        raise UserError(f"{path} has {features.shape[1]} channels, the decoder reads {channels}; make it with encoder.py")
+        raise UserError(
+            f"{path} has {features.shape[1]} channels, the decoder reads {channels}; make it with encoder.py"
+        )
     features = features.detach().float().contiguous()
     if not torch.isfinite(features).all():
         raise UserError(f"{path} holds NaN or infinite features; train the field again with encoder.py")
@@ -125,8 +139,10 @@ def _check_note(path: Path, mesh: Mesh, identity: str) -> None:
     if not isinstance(held, dict):
         raise UserError(f"{note} is damaged; make the features again with encoder.py, or remove that file")
     if held.get("mesh_digest") not in (None, mesh.digest):
-        raise UserError(f"{path} holds the features of another mesh than {mesh.path}; give the features of this mesh, "
-                        "or make them with encoder.py")
+        raise UserError(
+            f"{path} holds the features of another mesh than {mesh.path}; give the features of this mesh, "
+            "or make them with encoder.py"
+        )
     if held.get("features_digest") not in (None, identity):
         raise UserError(f"{path} is not the file that {note} describes; make the features again with encoder.py")
 

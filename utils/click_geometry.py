@@ -28,7 +28,9 @@ class ClickGeometry:
 
     def __init__(self, mesh: Mesh) -> None:
         self.positions = torch.from_numpy(mesh.normalized)
-        self.static = torch.cat([self.positions, torch.from_numpy(mesh.vertex_normals * np.float32(mesh.winding))], dim=1)
+        self.static = torch.cat(
+            [self.positions, torch.from_numpy(mesh.vertex_normals * np.float32(mesh.winding))], dim=1
+        )
         self.distances = SurfaceDistances(mesh)
 
     def of_clicks(self, clicks: Clicks) -> Tensor:
@@ -55,10 +57,14 @@ class ClickGeometryTable:
     clicked  (S,) int64 distinct vertices that may be clicked; rows (M,) int64 vertices that may be asked about
     """
 
-    def __init__(self, geometry: ClickGeometry, clicked: Tensor, rows: Tensor, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, geometry: ClickGeometry, clicked: Tensor, rows: Tensor, device: str | torch.device = "cpu"
+    ) -> None:
         table = np.empty((len(clicked), len(rows), 2), dtype=np.float32)
         kept = rows.numpy()
-        for place, vertex in enumerate(tqdm(clicked.tolist(), desc="surface distances", unit="click", disable=None, leave=False)):
+        for place, vertex in enumerate(
+            tqdm(clicked.tolist(), desc="surface distances", unit="click", disable=None, leave=False)
+        ):
             table[place] = geometry.distances.from_each([vertex])[0][kept]
         self.surface = torch.from_numpy(table).to(device)  # (S, M, 2)
         self.row_positions, self.static = geometry.positions[rows].to(device), geometry.static[rows].to(device)

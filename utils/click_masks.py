@@ -30,8 +30,15 @@ class ClickMasks:
     best: Tensor
 
 
-def prompt_clicks(teacher, embedding: Tensor, pixels: Tensor, labels: Tensor, size: tuple[int, int],
-                  first: Tensor | None = None, refinements: int = 1) -> ClickMasks:
+def prompt_clicks(
+    teacher,
+    embedding: Tensor,
+    pixels: Tensor,
+    labels: Tensor,
+    size: tuple[int, int],
+    first: Tensor | None = None,
+    refinements: int = 1,
+) -> ClickMasks:
     """Segment one view from P prompts of K clicks each.
 
     teacher      utils.teacher.Teacher; embedding (256, h, w): the view's

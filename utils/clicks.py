@@ -54,8 +54,10 @@ class Clicks:
         texts = [str(value).strip() for value in values]
         for text in texts:
             if not _SIGNED_VERTEX.fullmatch(text):
-                raise UserError(f"'{text}' is not a vertex id: give whole numbers, with a minus sign for a click that "
-                                "excludes (-0 excludes vertex 0)")
+                raise UserError(
+                    f"'{text}' is not a vertex id: give whole numbers, with a minus sign for a click that "
+                    "excludes (-0 excludes vertex 0)"
+                )
         return cls(
             torch.tensor([abs(int(text)) for text in texts], dtype=torch.int64),
             torch.tensor([not text.startswith("-") for text in texts], dtype=torch.bool),
@@ -85,7 +87,9 @@ class Clicks:
 
     def distinct(self) -> Clicks:
         """Each click once, in the order in which they were first made."""
-        vertices, positive = zip(*dict.fromkeys(zip(self.vertices.tolist(), self.positive.tolist()))) if len(self) else ((), ())
+        vertices, positive = (
+            zip(*dict.fromkeys(zip(self.vertices.tolist(), self.positive.tolist()))) if len(self) else ((), ())
+        )
         return Clicks(torch.tensor(vertices, dtype=torch.int64), torch.tensor(positive, dtype=torch.bool))
 
     def canonical(self) -> Clicks:
@@ -110,7 +114,9 @@ class Clicks:
             raise UserError("no positive click: give at least one vertex to include")
         both = sorted(set(self.positives.tolist()) & set(self.negatives.tolist()))
         if both:
-            raise UserError(f"vertex {both[0]} is given both as a positive and as a negative click: keep one of the two")
+            raise UserError(
+                f"vertex {both[0]} is given both as a positive and as a negative click: keep one of the two"
+            )
         return self
 
 

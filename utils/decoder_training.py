@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import torch
 from torch import Tensor
@@ -66,9 +66,17 @@ class DecoderTraining:
     def checkpoint(self, **record) -> DecoderCheckpoint:
         """Everything needed to go on, or to answer clicks; `record` fills the remaining fields."""
         return DecoderCheckpoint(
-            self.network.attention.state_dict(), self.network.decoder.state_dict(), self.optimizer.state_dict(),
-            self.epoch, self.batch_idx, self.shuffled_indices, list(self.losses), self.num_batch,
-            generator_state=self.generator.get_state(), **record)
+            self.network.attention.state_dict(),
+            self.network.decoder.state_dict(),
+            self.optimizer.state_dict(),
+            self.epoch,
+            self.batch_idx,
+            self.shuffled_indices,
+            list(self.losses),
+            self.num_batch,
+            generator_state=self.generator.get_state(),
+            **record,
+        )
 
     def restore(self, held: DecoderCheckpoint) -> None:
         """The inverse of `checkpoint`."""
@@ -100,8 +108,14 @@ def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float,
     return chosen
 
 
-def train_lifted(training: DecoderTraining, features: Tensor, targets: LiftedTargets, geometry: ClickGeometryTable | None,
-                 settings: LiftedSettings, after_step: Callable[[], None]) -> None:
+def train_lifted(
+    training: DecoderTraining,
+    features: Tensor,
+    targets: LiftedTargets,
+    geometry: ClickGeometryTable | None,
+    settings: LiftedSettings,
+    after_step: Callable[[], None],
+) -> None:
     """Train on the masks lifted to the vertices: each step draws click sets, and rows of the mesh for each.
 
     features (V, 256) of all vertices, on the device of the network, as everything here; `after_step` may save.
@@ -111,10 +125,15 @@ def train_lifted(training: DecoderTraining, features: Tensor, targets: LiftedTar
     row_features = features[targets.rows]
     with _bar(training, settings.steps, "train decoder") as bar:
         while training.batch_idx < settings.steps:
-            _set_rate(training.optimizer, settings.learning_rate * math.cos(math.pi / 2 * training.batch_idx / settings.steps) ** 2)
+            _set_rate(
+                training.optimizer,
+                settings.learning_rate * math.cos(math.pi / 2 * training.batch_idx / settings.steps) ** 2,
+            )
             drawn = torch.multinomial(chance, settings.sets_per_step, replacement=True, generator=training.generator)
             drawn = drawn.to(features.device)
-            rows, weight = sample_rows(targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator)
+            rows, weight = sample_rows(
+                targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator
+            )
             logits = _logits(training.network, row_features, rows, features, targets.clicks[drawn], geometry)
             training.step(lifted_loss(logits, targets.target[drawn].gather(1, rows), weight))
             training.batch_idx += 1
@@ -129,8 +148,14 @@ def kind_chances(kind: Tensor, shares: tuple[float, float, float]) -> Tensor:
     return (torch.tensor(shares) / count)[kind].clamp(min=1e-12)
 
 
-def _logits(network, row_features: Tensor, rows: Tensor, features: Tensor, clicks: ClickTable,
-            geometry: ClickGeometryTable | None) -> Tensor:
+def _logits(
+    network,
+    row_features: Tensor,
+    rows: Tensor,
+    features: Tensor,
+    clicks: ClickTable,
+    geometry: ClickGeometryTable | None,
+) -> Tensor:
     """(B, N, 2) of B click sets at N rows each; rows (B, N) into `row_features` (M, 256) and the geometry's rows."""
     seen = None if geometry is None else geometry(clicks.vertices, clicks.positive, clicks.present, rows)
     with fast_autocast(features.device):
@@ -152,8 +177,16 @@ class ViewCache:
         return self._held[view]
 
 
-def train_rendered(training: DecoderTraining, features: Tensor, samples: SupervisionSet, chosen: Tensor, views: ViewCache,
-                   geometry: ClickGeometryTable | None, settings: RenderedSettings, after_step: Callable[[], None]) -> None:
+def train_rendered(
+    training: DecoderTraining,
+    features: Tensor,
+    samples: SupervisionSet,
+    chosen: Tensor,
+    views: ViewCache,
+    geometry: ClickGeometryTable | None,
+    settings: RenderedSettings,
+    after_step: Callable[[], None],
+) -> None:
     """Train as published: batches of single samples, the probabilities rendered in the sample's own view.
 
     chosen (n,) int64, the samples to train on; geometry: over all vertices of the mesh. Only the vertices that the view
@@ -166,7 +199,7 @@ def train_rendered(training: DecoderTraining, features: Tensor, samples: Supervi
             if training.batch_idx == 0:
                 training.shuffled_indices = chosen[torch.randperm(len(chosen), generator=training.generator)]
             start = training.batch_idx * settings.batch_size
-            batch = training.shuffled_indices[start:start + settings.batch_size].tolist()
+            batch = training.shuffled_indices[start : start + settings.batch_size].tolist()
             losses = [_sample_loss(training.network, features, samples, sample, views, geometry) for sample in batch]
             training.step(torch.stack(losses).mean())
             training.batch_idx += 1
@@ -176,8 +209,14 @@ def train_rendered(training: DecoderTraining, features: Tensor, samples: Supervi
             after_step()
 
 
-def _sample_loss(network, features: Tensor, samples: SupervisionSet, sample: int, views: ViewCache,
-                 geometry: ClickGeometryTable | None) -> Tensor:
+def _sample_loss(
+    network,
+    features: Tensor,
+    samples: SupervisionSet,
+    sample: int,
+    views: ViewCache,
+    geometry: ClickGeometryTable | None,
+) -> Tensor:
     weights, vertices, covered = views(int(samples.view[sample]))
     if len(vertices) == 0:
         return sum(parameter.sum() for parameter in network.parameters()) * 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch import Tensor
@@ -34,7 +34,12 @@ def collapse_views(pool: ViewPool, rasterizer: Rasterizer, cache: Path | None = 
         quadratic.add_view(rasterizer(cameras[view]), pool.embedding(view).permute(1, 2, 0).to(rasterizer.device))
     loss = quadratic.finish()
     if cache is not None:
-        a = {"crow": loss.a.crow_indices(), "col": loss.a.col_indices(), "values": loss.a.values(), "size": list(loss.a.shape)}
+        a = {
+            "crow": loss.a.crow_indices(),
+            "col": loss.a.col_indices(),
+            "values": loss.a.values(),
+            "size": list(loss.a.shape),
+        }
         save_torch(cache, {"key": key, "a": a, "b": loss.b, "c": loss.c})
     return loss
 
@@ -52,8 +57,11 @@ class FieldTraining:
 
     def state(self) -> dict:
         """Published keys of `encoder_checkpoint.pth`."""
-        return {"encoder_state_dict": self.field.state_dict(), "optimizer_state_dict": self.optimizer.state_dict(),
-                "losses": list(self.losses)}
+        return {
+            "encoder_state_dict": self.field.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "losses": list(self.losses),
+        }
 
     def restore(self, state: dict) -> None:
         """The inverse of `state`."""
@@ -62,8 +70,14 @@ class FieldTraining:
         self.losses[:] = state["losses"]
 
 
-def distill_collapsed(training: FieldTraining, positions: Tensor, loss: CollapsedLoss, steps: int, learning_rate: float,
-                      after_step: Callable[[int], None]) -> None:
+def distill_collapsed(
+    training: FieldTraining,
+    positions: Tensor,
+    loss: CollapsedLoss,
+    steps: int,
+    learning_rate: float,
+    after_step: Callable[[int], None],
+) -> None:
     """Train on the collapsed loss: every step sees all views at the price of one pass over the vertices.
 
     positions (V, 3) normalised. The learning rate falls from `learning_rate` to zero along a cosine. `after_step(step)` may save.
@@ -80,13 +94,22 @@ def distill_collapsed(training: FieldTraining, positions: Tensor, loss: Collapse
             after_step(step + 1)
 
 
-def distill_rendered(training: FieldTraining, positions: Tensor, pool: ViewPool, rasterizer: Rasterizer, epochs: int,
-                     generator: torch.Generator, after_step: Callable[[int], None]) -> None:
+def distill_rendered(
+    training: FieldTraining,
+    positions: Tensor,
+    pool: ViewPool,
+    rasterizer: Rasterizer,
+    epochs: int,
+    generator: torch.Generator,
+    after_step: Callable[[int], None],
+) -> None:
     """Train as published: one view a step, `epochs` passes over the views in random order."""
     encoded = training.field.encoding(positions)
     cameras = pool.cameras.resized(pool.embedding_shape[1:])
     order = torch.cat([torch.randperm(len(pool), generator=generator) for _ in range(epochs)])
-    with tqdm(total=len(order), initial=len(training.losses), desc="distil field (rendered)", unit="view", disable=None) as bar:
+    with tqdm(
+        total=len(order), initial=len(training.losses), desc="distil field (rendered)", unit="view", disable=None
+    ) as bar:
         for step in range(len(training.losses), len(order)):
             view = int(order[step])
             weights, covered = pixel_weights(rasterizer.mesh, rasterizer(cameras[view]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Callable, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -25,6 +26,9 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: cannot write: {error.strerror}{where}; free space or choose another folder, then run "
-              "the same command again", file=sys.stderr)
+        print(
+            f"error: cannot write: {error.strerror}{where}; free space or choose another folder, then run "
+            "the same command again",
+            file=sys.stderr,
+        )
         sys.exit(2)

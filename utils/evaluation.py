@@ -94,8 +94,13 @@ class PartRun:
     selected: np.ndarray | None = None
 
 
-def next_click(graph: FaceGraph, areas: np.ndarray, part: np.ndarray, selected: np.ndarray | None,
-               generator: np.random.Generator | None = None) -> tuple[int, bool]:
+def next_click(
+    graph: FaceGraph,
+    areas: np.ndarray,
+    part: np.ndarray,
+    selected: np.ndarray | None,
+    generator: np.random.Generator | None = None,
+) -> tuple[int, bool]:
     """The simulated annotator's next click: a face and whether it is positive.
 
     part, selected: (F,) bool; None before the first click. With a generator (jitter), the face is drawn from the
@@ -117,8 +122,16 @@ def next_click(graph: FaceGraph, areas: np.ndarray, part: np.ndarray, selected: 
     return int(candidates[np.argmax(depth)]), positive
 
 
-def run_part(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, part: np.ndarray, clicks: int = 10, cap: int = 20,
-             target: float = 0.9, generator: np.random.Generator | None = None) -> PartRun:
+def run_part(
+    prepared: PreparedMethod,
+    graph: FaceGraph,
+    areas: np.ndarray,
+    part: np.ndarray,
+    clicks: int = 10,
+    cap: int = 20,
+    target: float = 0.9,
+    generator: np.random.Generator | None = None,
+) -> PartRun:
     """Click `clicks` times, then on until IoU `target` or `cap` clicks; the IoU list is `cap` long, its last value repeated.
 
     A selection that equals the part ends it, and so does a click where one already is: clicking there again changes
@@ -143,12 +156,14 @@ def run_part(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, part
     return run
 
 
-def stability(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, clicks: int,
-              generator: np.random.Generator) -> list[float]:
+def stability(
+    prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, clicks: int, generator: np.random.Generator
+) -> list[float]:
     """IoU between a random click's selection and those of clicks on the adjacent faces, a mean per click.
 
     As Sec. 4.3 of the paper, on faces instead of vertices. Two empty selections differ by nothing: IoU 1.
     """
+
     def selection(face: int) -> np.ndarray:
         return prepared.probabilities(np.array([face]), np.array([True])) > 0.5
 
@@ -159,7 +174,9 @@ def stability(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, cli
         if len(neighbours):
             own = selection(int(face))
             others = [selection(int(other)) for other in neighbours]
-            values.append(float(np.mean([area_iou(own, other, areas) if (own | other).any() else 1.0 for other in others])))
+            values.append(
+                float(np.mean([area_iou(own, other, areas) if (own | other).any() else 1.0 for other in others]))
+            )
     return values
 
 
@@ -169,7 +186,9 @@ def clicks_to_reach(iou: list[float], target: float, cap: int = 20) -> int:
     return reached[0] if reached else cap
 
 
-def bootstrap_interval(groups: list[list[float]], generator: np.random.Generator, draws: int = 1000) -> tuple[float, float]:
+def bootstrap_interval(
+    groups: list[list[float]], generator: np.random.Generator, draws: int = 1000
+) -> tuple[float, float]:
     """95 % interval of the mean over all values when whole groups (meshes) are resampled."""
     sums, counts = np.array([np.sum(g) for g in groups]), np.array([len(g) for g in groups])
     picks = generator.integers(0, len(groups), (draws, len(groups)))

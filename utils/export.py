@@ -70,7 +70,9 @@ class QueryPaths:
         return self.directory / f"selection_{self.label}.seg"
 
 
-def probability_colors(probability: np.ndarray, base: Color = BASE_COLOR, selected: Color = SELECTION_COLOR) -> np.ndarray:
+def probability_colors(
+    probability: np.ndarray, base: Color = BASE_COLOR, selected: Color = SELECTION_COLOR
+) -> np.ndarray:
     """Vertex colours (V, 3) float32 between `base` (probability 0) and `selected` (1), linear in probability (V,)."""
     weight = np.clip(np.nan_to_num(np.asarray(probability, dtype=np.float32)), 0, 1)[:, None]
     return (1 - weight) * np.float32(base) + weight * np.float32(selected)
@@ -81,9 +83,15 @@ def save_probability(path: str | Path, probability: np.ndarray) -> None:
     save_npy(path, np.asarray(probability, dtype=np.float32))
 
 
-def save_colored_mesh(path: str | Path, mesh: Mesh, colors: np.ndarray, clicks: Clicks | None = None,
-                      sphere_radius: float = SPHERE_RADIUS, positive_color: Color = POSITIVE_COLOR,
-                      negative_color: Color = NEGATIVE_COLOR) -> None:
+def save_colored_mesh(
+    path: str | Path,
+    mesh: Mesh,
+    colors: np.ndarray,
+    clicks: Clicks | None = None,
+    sphere_radius: float = SPHERE_RADIUS,
+    positive_color: Color = POSITIVE_COLOR,
+    negative_color: Color = NEGATIVE_COLOR,
+) -> None:
     """Write a binary PLY with vertex colours (V, 3) in [0, 1]; coordinates are doubles, so none is rounded.
 
     With `clicks`, a sphere of `sphere_radius` (normalised units) is put on every clicked vertex. The spheres' vertices
@@ -109,7 +117,10 @@ def face_selection(mesh: Mesh, selected: np.ndarray) -> np.ndarray:
     inside, corners = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     first = _first_of_fan(mesh)
     # A fan (0, 1, 2), (0, 2, 3), ... has every corner once in: all of its first triangle, the last one of the others.
-    for ids, polygon in ((mesh.faces[first], mesh.face_polygon[first]), (mesh.faces[~first, 2:], mesh.face_polygon[~first])):
+    for ids, polygon in (
+        (mesh.faces[first], mesh.face_polygon[first]),
+        (mesh.faces[~first, 2:], mesh.face_polygon[~first]),
+    ):
         np.add.at(inside, polygon, selected[ids].sum(axis=1))
         np.add.at(corners, polygon, ids.shape[1])
     return 2 * inside > corners
@@ -122,8 +133,13 @@ def save_face_labels(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None
         temporary.write_text(lines + "\n")
 
 
-def save_parts_glb(path: str | Path, mesh: Mesh, selected: np.ndarray, base_color: Color = BASE_COLOR,
-                   selection_color: Color = SELECTION_COLOR) -> None:
+def save_parts_glb(
+    path: str | Path,
+    mesh: Mesh,
+    selected: np.ndarray,
+    base_color: Color = BASE_COLOR,
+    selection_color: Color = SELECTION_COLOR,
+) -> None:
     """Write the selection (V,) bool as a GLB with the nodes "selected" and "rest"; a part without faces is left out.
 
     A polygon belongs to the part of most of its corners. glTF keeps coordinates as float32, so each part is stored
@@ -140,8 +156,9 @@ def save_parts_glb(path: str | Path, mesh: Mesh, selected: np.ndarray, base_colo
             continue
         used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
         part = trimesh.Trimesh(mesh.vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
-        material = trimesh.visual.material.PBRMaterial(name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0,
-                                                       roughnessFactor=0.7, doubleSided=True)
+        material = trimesh.visual.material.PBRMaterial(
+            name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
+        )
         part.visual = trimesh.visual.TextureVisuals(material=material)
         scene.add_geometry(part, node_name=name, geom_name=name, transform=back)
     content = scene.export(file_type="glb")
@@ -160,8 +177,11 @@ def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
     with atomic_path(path) as temporary, open(temporary, "w") as file:
         file.write("".join(f"v {x!r} {y!r} {z!r}\n" for x, y, z in mesh.vertices.tolist()))
         for name, wanted in (("selected", True), ("rest", False)):
-            lines = ["f " + " ".join(map(str, ids)) + "\n" for ids, chosen in zip(corners, inside.tolist())
-                     if chosen == wanted and ids]
+            lines = [
+                "f " + " ".join(map(str, ids)) + "\n"
+                for ids, chosen in zip(corners, inside.tolist())
+                if chosen == wanted and ids
+            ]
             if lines:
                 file.write(f"g {name}\n")
                 file.write("".join(lines))
@@ -185,10 +205,16 @@ def _ply(vertices: np.ndarray, faces: np.ndarray, rgb: np.ndarray) -> bytes:
     vertex["xyz"], vertex["rgb"] = vertices, rgb
     face = np.empty(len(faces), dtype=[("count", "u1"), ("ids", "<i4", 3)])
     face["count"], face["ids"] = 3, faces
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}",
-              *(f"property double {axis}" for axis in "xyz"),
-              *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
-              f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(vertices)}",
+        *(f"property double {axis}" for axis in "xyz"),
+        *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+    ]
     return ("\n".join(header) + "\n").encode() + vertex.tobytes() + face.tobytes()
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from utils.cameras import FIELD_OF_VIEW, ORBIT_RADIUS, Cameras, orbit_cameras
+from utils.cameras import FIELD_OF_VIEW, Cameras, orbit_cameras
 from utils.clicks import Clicks
 from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color, probability_colors
 from utils.files import atomic_path
@@ -72,7 +72,9 @@ class MeshPainter:
         self._split, origin = split_at_creases(self.mesh)
         self._origin = torch.from_numpy(origin)
 
-    def images(self, cameras: Cameras, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None) -> np.ndarray:
+    def images(
+        self, cameras: Cameras, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None
+    ) -> np.ndarray:
         """Anti-aliased images (B, H, W, 3) float32 at `cameras.size` of the mesh in vertex colours (V, 3) or face colours (F, 3)."""
         height, width = cameras.size
         large = cameras.resized((SUPERSAMPLING * height, SUPERSAMPLING * width))
@@ -82,8 +84,15 @@ class MeshPainter:
         for view in range(len(cameras)):
             raster = self.rasterizer(large[view])
             # The split copy has the same triangles in the same order; only its normals differ.
-            image = shade(self._split, large[view], raster, vertex_colors=vertex_colors, face_colors=face_colors, smooth=True,
-                          lights=STUDIO_LIGHTS)
+            image = shade(
+                self._split,
+                large[view],
+                raster,
+                vertex_colors=vertex_colors,
+                face_colors=face_colors,
+                smooth=True,
+                lights=STUDIO_LIGHTS,
+            )
             images.append(image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean((1, 3)).cpu().numpy())
         return np.stack(images)
 
@@ -94,8 +103,13 @@ class MeshPainter:
         for view in range(len(cameras)):
             camera = cameras[view]
             seen = visible_vertices(self.mesh, camera, self.rasterizer(camera))[0].cpu()[clicks.vertices]
-            dots.append([(*xy, positive) for xy, positive, shown in
-                         zip(pixels[view].tolist(), clicks.positive.tolist(), seen.tolist()) if shown])
+            dots.append(
+                [
+                    (*xy, positive)
+                    for xy, positive, shown in zip(pixels[view].tolist(), clicks.positive.tolist(), seen.tolist())
+                    if shown
+                ]
+            )
         return dots
 
 
@@ -123,8 +137,9 @@ def split_at_creases(mesh: Mesh, crease: float = CREASE) -> tuple[Mesh, np.ndarr
     normals = mesh.face_normals
     smooth = np.einsum("ij,ij->i", normals[face[first]], normals[face[second]]) > math.cos(crease)
     first, second = first[smooth], second[smooth]
-    joined = np.concatenate([np.stack([low_corner[first], low_corner[second]]),
-                             np.stack([high_corner[first], high_corner[second]])], axis=1)
+    joined = np.concatenate(
+        [np.stack([low_corner[first], low_corner[second]]), np.stack([high_corner[first], high_corner[second]])], axis=1
+    )
     graph = sp.coo_matrix((np.ones(joined.shape[1]), joined), shape=(len(here),) * 2)
     count, group = sp.csgraph.connected_components(graph, directed=False)
     origin = np.zeros(count, dtype=np.int64)
@@ -142,14 +157,17 @@ def grid_angles() -> tuple[Tensor, Tensor]:
     return torch.tensor(elevation, dtype=torch.float32).deg2rad(), torch.tensor(azimuth, dtype=torch.float32).deg2rad()
 
 
-def telling_angles(rasterizer: Rasterizer, clicks: Clicks, probability: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
+def telling_angles(
+    rasterizer: Rasterizer, clicks: Clicks, probability: np.ndarray, count: int
+) -> tuple[Tensor, Tensor]:
     """Elevations and azimuths (count,), radians, of different views that show the clicks and the selection well.
 
     Greedy: each view is worth the clicks it sees (most where not seen yet) and how squarely it sees them, the shares of
     the selection and of the rest that it shows, and its distance from the views chosen before.
     """
-    elevation, azimuth = torch.meshgrid(torch.tensor([-20.0, 10.0, 25.0, 45.0]).deg2rad(),
-                                        torch.arange(0, 360, 15.0).deg2rad(), indexing="ij")
+    elevation, azimuth = torch.meshgrid(
+        torch.tensor([-20.0, 10.0, 25.0, 45.0]).deg2rad(), torch.arange(0, 360, 15.0).deg2rad(), indexing="ij"
+    )
     elevation, azimuth = elevation.flatten(), azimuth.flatten()
     cameras = orbit_cameras(elevation, azimuth, size=(96, 96))
     mesh = rasterizer.mesh
@@ -222,20 +240,28 @@ class Frame:
             before = max(0, -left, -top)
             after = max(0, left + self.width - image.shape[1], top + self.height - image.shape[0])
             padded = np.pad(image, ((before, after), (before, after), (0, 0)), constant_values=1.0)
-            tiles.append(padded[top + before:top + before + self.height, left + before:left + before + self.width])
+            tiles.append(padded[top + before : top + before + self.height, left + before : left + before + self.width])
         return tiles
 
     def shift(self, dots: list[list[tuple[float, float, bool]]]) -> list[list[tuple[float, float, bool]]]:
         """Camera image coordinates of dots in the tiles'."""
-        return [[(x - left, y - top, positive) for x, y, positive in of_view]
-                for of_view, left, top in zip(dots, self.left, self.top)]
+        return [
+            [(x - left, y - top, positive) for x, y, positive in of_view]
+            for of_view, left, top in zip(dots, self.left, self.top)
+        ]
 
 
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def save_render_views(path: str | Path, rasterizer: Rasterizer, probability: np.ndarray, clicks: Clicks,
-                      palette: Palette = Palette(), cell: int = 224) -> None:
+def save_render_views(
+    path: str | Path,
+    rasterizer: Rasterizer,
+    probability: np.ndarray,
+    clicks: Clicks,
+    palette: Palette = Palette(),
+    cell: int = 224,
+) -> None:
     """Write the published picture of a query: the mesh coloured by probability (V,) in a grid of 30 views.
 
     Rows are elevations, columns azimuths (`GRID_ELEVATIONS`, `GRID_AZIMUTHS`); clicks are drawn where they are visible.
@@ -250,25 +276,42 @@ def save_render_views(path: str | Path, rasterizer: Rasterizer, probability: np.
     canvas = Canvas(left + columns * step_x, top + rows * step_y)
     canvas.legend(left, 4, clicks, palette, size=17)
     for column, degrees in enumerate(GRID_AZIMUTHS):
-        canvas.text(left + column * step_x + 0.5 * frame.width, top - 18, f"azimuth {degrees}°", color=QUIET_INK, size=12)
+        canvas.text(
+            left + column * step_x + 0.5 * frame.width, top - 18, f"azimuth {degrees}°", color=QUIET_INK, size=12
+        )
     for row, degrees in enumerate(GRID_ELEVATIONS):
-        canvas.text(0.5 * left, top + row * step_y + 0.5 * frame.height, f"elevation {degrees}°", color=QUIET_INK, size=12,
-                    rotation=90)
+        canvas.text(
+            0.5 * left,
+            top + row * step_y + 0.5 * frame.height,
+            f"elevation {degrees}°",
+            color=QUIET_INK,
+            size=12,
+            rotation=90,
+        )
         for column in range(columns):
             view = row * columns + column
             canvas.tile(left + column * step_x, top + row * step_y, images[view], dots[view], palette)
     canvas.save(path)
 
 
-def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequence[QueryPicture], title: str = "",
-                       views: int = 3, palette: Palette = Palette(), tile_area: int = 440 * 440) -> None:
+def save_contact_sheet(
+    path: str | Path,
+    rasterizer: Rasterizer,
+    queries: Sequence[QueryPicture],
+    title: str = "",
+    views: int = 3,
+    palette: Palette = Palette(),
+    tile_area: int = 440 * 440,
+) -> None:
     """Write one picture of several queries of a mesh, `views` well-chosen views each, below or beside each other."""
     if not queries:
         raise ValueError("a contact sheet needs at least one query")
     painter = MeshPainter(rasterizer)
     angles = [telling_angles(rasterizer, query.clicks, query.probability, views) for query in queries]
     # One frame for all rows, so that they can be compared.
-    frame = Frame.around(rasterizer.mesh, torch.cat([a[0] for a in angles]), torch.cat([a[1] for a in angles]), tile_area)
+    frame = Frame.around(
+        rasterizer.mesh, torch.cat([a[0] for a in angles]), torch.cat([a[1] for a in angles]), tile_area
+    )
     gap, head, pad = 28, 56, 28
     title_height = 60 if title else 8
     block_width = max(views * frame.width + (views - 1) * gap, MIN_LEGEND)
@@ -283,8 +326,10 @@ def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequen
         if row or title:
             canvas.rule(left, top, left + block_width)
         canvas.legend(left, top + 8, query.clicks, palette, size=18, note=query.note)
-        part = frame[index * views:(index + 1) * views]
-        images = part.crop(painter.images(part.cameras, probability_colors(query.probability, palette.base, palette.selected)))
+        part = frame[index * views : (index + 1) * views]
+        images = part.crop(
+            painter.images(part.cameras, probability_colors(query.probability, palette.base, palette.selected))
+        )
         for place, (image, dots) in enumerate(zip(images, part.shift(painter.click_dots(part.cameras, query.clicks)))):
             canvas.tile(left + place * (frame.width + gap), top + head, image, dots, palette)
     canvas.save(path)
@@ -292,6 +337,7 @@ def save_contact_sheet(path: str | Path, rasterizer: Rasterizer, queries: Sequen
 
 def _columns(count: int, width: int, height: int, aspect: float = 1.5) -> int:
     """How many of `count` blocks go beside each other: a sheet about `aspect` times as wide as high, with few gaps."""
+
     def flaw(columns: int) -> float:
         rows = -(-count // columns)
         return abs(math.log(columns * width / (rows * height) / aspect)) + 4 * (1 - count / (rows * columns))
@@ -299,7 +345,9 @@ def _columns(count: int, width: int, height: int, aspect: float = 1.5) -> int:
     return min(range(1, count + 1), key=flaw)
 
 
-def save_mask_comparison(path: str | Path, images: np.ndarray, masks: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> None:
+def save_mask_comparison(
+    path: str | Path, images: np.ndarray, masks: Mapping[str, Sequence[Sequence[np.ndarray]]]
+) -> None:
     """Write masks side by side: a row an image, the image itself first, then a column per entry of `masks`.
 
     images  (N, H, W, 3) uint8
@@ -324,8 +372,14 @@ def save_mask_comparison(path: str | Path, images: np.ndarray, masks: Mapping[st
             image = image.repeat(scale, axis=0).repeat(scale, axis=1)
             canvas.tile(gap + column * (width + gap), head + row * (height + gap), image)
             if column:
-                canvas.text(gap + column * (width + gap) + 8, head + row * (height + gap) + 12,
-                            f"{len(masks[title][row])} masks", size=11, align="left", color=QUIET_INK)
+                canvas.text(
+                    gap + column * (width + gap) + 8,
+                    head + row * (height + gap) + 12,
+                    f"{len(masks[title][row])} masks",
+                    size=11,
+                    align="left",
+                    color=QUIET_INK,
+                )
     canvas.save(path)
 
 
@@ -365,22 +419,40 @@ class Canvas:
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))
         self._pixels = np.ones((self.height, self.width, 3), dtype=np.float32)
 
-    def tile(self, left: float, top: float, image: np.ndarray, dots: Sequence[tuple[float, float, bool]] = (),
-             palette: Palette = Palette()) -> None:
+    def tile(
+        self,
+        left: float,
+        top: float,
+        image: np.ndarray,
+        dots: Sequence[tuple[float, float, bool]] = (),
+        palette: Palette = Palette(),
+    ) -> None:
         """Put an image (H, W, 3) in [0, 1] with its click dots."""
         left, top = int(left), int(top)
-        self._pixels[top:top + image.shape[0], left:left + image.shape[1]] = image
+        self._pixels[top : top + image.shape[0], left : left + image.shape[1]] = image
         for x, y, positive in dots:
-            self.dot(left + x, top + y, positive, palette, radius=max(5.0, 0.016 * math.sqrt(image.shape[0] * image.shape[1])))
+            self.dot(
+                left + x,
+                top + y,
+                positive,
+                palette,
+                radius=max(5.0, 0.016 * math.sqrt(image.shape[0] * image.shape[1])),
+            )
 
     def dot(self, x: float, y: float, positive: bool, palette: Palette, radius: float) -> None:
         """A click: a disc with a plus or a minus, so that it is told apart without colours too."""
         color = palette.positive if positive else palette.negative
-        self._axes.add_patch(Circle((x, y), radius, facecolor=color, edgecolor="white", linewidth=0.16 * radius, zorder=3))
+        self._axes.add_patch(
+            Circle((x, y), radius, facecolor=color, edgecolor="white", linewidth=0.16 * radius, zorder=3)
+        )
         arm = 0.5 * radius
-        self._axes.plot([x - arm, x + arm], [y, y], color="white", linewidth=0.2 * radius, zorder=4, solid_capstyle="butt")
+        self._axes.plot(
+            [x - arm, x + arm], [y, y], color="white", linewidth=0.2 * radius, zorder=4, solid_capstyle="butt"
+        )
         if positive:
-            self._axes.plot([x, x], [y - arm, y + arm], color="white", linewidth=0.2 * radius, zorder=4, solid_capstyle="butt")
+            self._axes.plot(
+                [x, x], [y - arm, y + arm], color="white", linewidth=0.2 * radius, zorder=4, solid_capstyle="butt"
+            )
 
     def legend(self, left: float, top: float, clicks: Clicks, palette: Palette, size: float, note: str = "") -> None:
         """A line with every click as a dot and its vertex id, then the note."""
@@ -394,11 +466,30 @@ class Canvas:
         if note:
             self.text(x + radius, y, note, size=0.8 * size, align="left", color=QUIET_INK)
 
-    def text(self, x: float, y: float, words: str, size: float, align: str = "center", color: str = INK,
-             rotation: float = 0, weight: str = "normal") -> float:
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: float,
+        align: str = "center",
+        color: str = INK,
+        rotation: float = 0,
+        weight: str = "normal",
+    ) -> float:
         """Words centred vertically at y; `size` is in pixels. Returns where they end."""
-        item = self._axes.text(x, y, words, fontsize=size * 72 / DPI, ha=align, va="center", color=color, rotation=rotation,
-                               weight=weight, zorder=5)
+        item = self._axes.text(
+            x,
+            y,
+            words,
+            fontsize=size * 72 / DPI,
+            ha=align,
+            va="center",
+            color=color,
+            rotation=rotation,
+            weight=weight,
+            zorder=5,
+        )
         box = item.get_window_extent(self._figure.canvas.get_renderer())
         return float(box.x1)
 
@@ -408,7 +499,9 @@ class Canvas:
 
     def save(self, path: str | Path) -> None:
         """Write the picture as PNG."""
-        self._axes.imshow(self._pixels.clip(0, 1), extent=(0, self.width, self.height, 0), interpolation="nearest", zorder=1)
+        self._axes.imshow(
+            self._pixels.clip(0, 1), extent=(0, self.width, self.height, 0), interpolation="nearest", zorder=1
+        )
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
         with atomic_path(path) as temporary:
             self._figure.savefig(temporary, dpi=DPI, format="png")

@@ -9,15 +9,15 @@ import os
 import pickle
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from utils.errors import UserError
-
 
 NOT_WHOLE = "the file could not be written whole (disk full?)"
 
@@ -74,8 +74,9 @@ def load_torch(path: str | os.PathLike, map_location: str | torch.device = "cpu"
         return torch.load(path, map_location=map_location, weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is not a readable {what} (truncated, or another kind of file): {reason}; "
-                        "create it again") from error
+        raise UserError(
+            f"{path} is not a readable {what} (truncated, or another kind of file): {reason}; create it again"
+        ) from error
 
 
 def save_json(path: str | os.PathLike, value: Any) -> None:
@@ -116,7 +117,9 @@ def load_npz(path: str | os.PathLike, what: str = "file") -> dict[str, np.ndarra
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a readable {what}: {error}; delete it and run the same command again") from error
+        raise UserError(
+            f"{path} is not a readable {what}: {error}; delete it and run the same command again"
+        ) from error
 
 
 def digest(*parts: np.ndarray | torch.Tensor | str | bytes | int | float) -> str:

@@ -57,7 +57,9 @@ class SurfaceDistances:
         vertices = np.asarray(vertices, dtype=np.int64).reshape(-1)
         result = np.empty((len(vertices), self.mesh.num_vertices, len(self.KINDS)), dtype=np.float32)
         for kind, graph in enumerate(self.graphs):
-            for row, vertex in enumerate(vertices):  # one at a time: dijkstra's float64 answer for all would be twice the size
+            for row, vertex in enumerate(
+                vertices
+            ):  # one at a time: dijkstra's float64 answer for all would be twice the size
                 result[row, :, kind] = dijkstra(graph, indices=int(vertex))
         return np.minimum(result, np.float32(UNREACHABLE), out=result)
 

@@ -41,8 +41,8 @@ class ClickTable:
         vertices = torch.zeros((len(sets), width), dtype=torch.int64)
         positive, present = torch.zeros_like(vertices, dtype=torch.bool), torch.zeros_like(vertices, dtype=torch.bool)
         for row, clicks in enumerate(sets):
-            vertices[row, :len(clicks)], positive[row, :len(clicks)] = clicks.vertices, clicks.positive
-            present[row, :len(clicks)] = True
+            vertices[row, : len(clicks)], positive[row, : len(clicks)] = clicks.vertices, clicks.positive
+            present[row, : len(clicks)] = True
         return cls(vertices, positive, present)
 
     def __len__(self) -> int:
@@ -82,10 +82,14 @@ class LiftedTargets:
     target: Tensor
 
     def to(self, device) -> LiftedTargets:
-        return LiftedTargets(self.clicks.to(device), self.rows.to(device), self.weight.to(device), self.target.to(device))
+        return LiftedTargets(
+            self.clicks.to(device), self.rows.to(device), self.weight.to(device), self.target.to(device)
+        )
 
 
-def lift_masks(samples: SupervisionSet, chosen: Tensor, rasterizer: Rasterizer, generator: torch.Generator) -> LiftedTargets:
+def lift_masks(
+    samples: SupervisionSet, chosen: Tensor, rasterizer: Rasterizer, generator: torch.Generator
+) -> LiftedTargets:
     """Gather the masks of the `chosen` samples (n,) on the vertices, one row of weights a click set.
 
     Each view is rasterised once. If sets times vertices exceed `MAX_ENTRIES`, fewer rows are kept (on a mesh of more than
@@ -131,7 +135,9 @@ def _gather_matrix(weights, nearest: Tensor, rows: int) -> Tensor:
     return matrix.coalesce()
 
 
-def _limited_groups(samples: SupervisionSet, chosen: Tensor, limit: int, generator: torch.Generator) -> tuple[Tensor, list[int]]:
+def _limited_groups(
+    samples: SupervisionSet, chosen: Tensor, limit: int, generator: torch.Generator
+) -> tuple[Tensor, list[int]]:
     """For each chosen sample its click set (n,) int64, -1 if left out, and for each set one of its samples.
 
     Single clicks are kept before pairs.
@@ -142,7 +148,7 @@ def _limited_groups(samples: SupervisionSet, chosen: Tensor, limit: int, generat
     sets = [members for members in sets if len(members)]
     if len(sets) > limit:
         pair = torch.tensor([int(samples.num_clicks[members[0]]) > 1 for members in sets])
-        order = (pair + torch.rand(len(sets), generator=generator)).argsort()[:max(1, limit)]
+        order = (pair + torch.rand(len(sets), generator=generator)).argsort()[: max(1, limit)]
         sets = [sets[place] for place in order.sort().values.tolist()]
     group = torch.full((len(samples),), -1)
     for place, members in enumerate(sets):

@@ -7,9 +7,9 @@ three barycentric weights a row; its gradient is R_t^T. No differentiable raster
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator
 
 import torch
 from torch import Tensor
@@ -42,14 +42,20 @@ class PixelWeights:
         """R^T y: pixel values (P, D) gathered on the vertices, (V, D)."""
         result = pixel_values.new_zeros((self.num_vertices, pixel_values.shape[1]))
         for corner in range(3):
-            result.index_add_(0, self.vertex_ids[:, corner], pixel_values * self.weights[:, corner, None].to(pixel_values))
+            result.index_add_(
+                0, self.vertex_ids[:, corner], pixel_values * self.weights[:, corner, None].to(pixel_values)
+            )
         return result
 
     def to_sparse(self) -> Tensor:
         """R as a sparse COO tensor (P, V)."""
         rows = torch.arange(len(self), device=self.vertex_ids.device).repeat_interleave(3)
-        return torch.sparse_coo_tensor(torch.stack([rows, self.vertex_ids.reshape(-1)]), self.weights.reshape(-1),
-                                       (len(self), self.num_vertices), check_invariants=False)
+        return torch.sparse_coo_tensor(
+            torch.stack([rows, self.vertex_ids.reshape(-1)]),
+            self.weights.reshape(-1),
+            (len(self), self.num_vertices),
+            check_invariants=False,
+        )
 
 
 def pixel_weights(mesh: Mesh, raster: Rasterization) -> tuple[PixelWeights, Tensor]:
@@ -97,8 +103,12 @@ class DistillationQuadratic:
         rows = self.faces[used][:, [0, 0, 0, 1, 1, 1, 2, 2, 2]].reshape(-1)
         columns = self.faces[used][:, [0, 1, 2, 0, 1, 2, 0, 1, 2]].reshape(-1)
         size = self.mesh.num_vertices
-        a = torch.sparse_coo_tensor(torch.stack([rows, columns]), (self.face_blocks[used] / self.views).float().reshape(-1),
-                                    (size, size), check_invariants=False).coalesce()
+        a = torch.sparse_coo_tensor(
+            torch.stack([rows, columns]),
+            (self.face_blocks[used] / self.views).float().reshape(-1),
+            (size, size),
+            check_invariants=False,
+        ).coalesce()
         with quiet_sparse():
             return CollapsedLoss(a.to_sparse_csr(), self.b / self.views, self.c / self.views)
 

@@ -152,7 +152,16 @@ def load_mesh(path: str | Path) -> Mesh:
     try:
         reader = {".obj": _read_obj, ".off": _read_off}.get(suffix, _read_with_trimesh)
         vertices, faces, polygon = reader(path)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, OverflowError) as error:
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        EOFError,
+        OverflowError,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is not a readable {suffix[1:].upper()} mesh: {reason}; export it again") from error
     _validate(path, vertices, faces)
@@ -161,17 +170,23 @@ def load_mesh(path: str | Path) -> Mesh:
 
 def _validate(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
     if len(vertices) == 0 or len(faces) == 0:
-        raise UserError(f"{path} has {len(vertices)} vertices and {len(faces)} faces; a surface mesh with faces is needed")
+        raise UserError(
+            f"{path} has {len(vertices)} vertices and {len(faces)} faces; a surface mesh with faces is needed"
+        )
     if not np.isfinite(vertices).all():
         bad = int(np.flatnonzero(~np.isfinite(vertices).all(axis=1))[0])
         raise UserError(f"{path}: vertex {bad} has a NaN or infinite coordinate; repair the mesh and export it again")
     if faces.min() < 0 or faces.max() >= len(vertices):
         bad = int(np.flatnonzero(((faces < 0) | (faces >= len(vertices))).any(axis=1))[0])
-        raise UserError(f"{path}: triangle {bad} refers to vertex {int(faces[bad].max())}, but the vertices are 0 to "
-                        f"{len(vertices) - 1}; export the mesh again")
+        raise UserError(
+            f"{path}: triangle {bad} refers to vertex {int(faces[bad].max())}, but the vertices are 0 to "
+            f"{len(vertices) - 1}; export the mesh again"
+        )
     extent = np.ptp(vertices[faces.ravel()], axis=0).max()
     if not np.isfinite(extent) or extent <= 0:
-        raise UserError(f"{path}: all vertices of the faces lie at one point or too far apart for numbers; export it again")
+        raise UserError(
+            f"{path}: all vertices of the faces lie at one point or too far apart for numbers; export it again"
+        )
 
 
 def _fan(polygons: list[list[int]] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,21 +223,28 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _read_off(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices and faces of a text OFF file (also COFF and a header on one line)."""
-    lines = [line for line in (raw.split("#")[0].strip() for raw in
-                               path.read_bytes().decode("utf-8", errors="replace").splitlines()) if line]
+    lines = [
+        line
+        for line in (
+            raw.split("#")[0].strip() for raw in path.read_bytes().decode("utf-8", errors="replace").splitlines()
+        )
+        if line
+    ]
     if not lines or not lines[0].upper().lstrip("STCN4").startswith("OFF"):
         raise UserError(f"{path} does not begin with 'OFF'; is it an OFF file?")
     counts = lines[0].split()[1:] or lines[1].split()
     body = lines[1:] if lines[0].split()[1:] else lines[2:]
     num_vertices, num_faces = int(counts[0]), int(counts[1])
     if len(body) < num_vertices + num_faces:
-        raise UserError(f"{path} is cut short: {num_vertices} vertices and {num_faces} faces announced, "
-                        f"{len(body)} lines found; export the mesh again")
+        raise UserError(
+            f"{path} is cut short: {num_vertices} vertices and {num_faces} faces announced, "
+            f"{len(body)} lines found; export the mesh again"
+        )
     vertices = np.array([line.split()[:3] for line in body[:num_vertices]], dtype=np.float64).reshape(-1, 3)
     polygons = []
-    for line in body[num_vertices:num_vertices + num_faces]:
+    for line in body[num_vertices : num_vertices + num_faces]:
         tokens = line.split()
-        corners = [int(token) for token in tokens[1:1 + int(tokens[0])]]
+        corners = [int(token) for token in tokens[1 : 1 + int(tokens[0])]]
         if len(corners) != int(tokens[0]):
             raise ValueError(f"face line '{line[:60]}' is cut short")
         polygons.append(corners)

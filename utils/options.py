@@ -36,7 +36,9 @@ def positive_int(text: str) -> int:
 def add_mesh_options(parser: argparse.ArgumentParser) -> None:
     """--obj_path, --seed, --device."""
     group = parser.add_argument_group("mesh and run")
-    group.add_argument("--obj_path", type=Path, required=True, metavar="FILE", help="the mesh: OBJ, PLY, OFF, STL or GLB")
+    group.add_argument(
+        "--obj_path", type=Path, required=True, metavar="FILE", help="the mesh: OBJ, PLY, OFF, STL or GLB"
+    )
     group.add_argument("--seed", type=int, default=0, help="of all randomness")
     group.add_argument("--device", default="auto", help="auto, cpu or cuda; auto takes CUDA where there is a GPU")
 
@@ -45,16 +47,24 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
     """--radius, --render_res, --background, --renderer."""
     group = parser.add_argument_group("rendering")
     group.add_argument("--radius", type=float, default=2.0, help="camera distance; the object has radius 1")
-    group.add_argument("--render_res", type=positive_int, default=224, metavar="PX", help="side of the rendered square image")
-    group.add_argument("--background", type=float, nargs=3, default=(1.0, 1.0, 1.0), metavar=("R", "G", "B"), help="0 to 1")
+    group.add_argument(
+        "--render_res", type=positive_int, default=224, metavar="PX", help="side of the rendered square image"
+    )
+    group.add_argument(
+        "--background", type=float, nargs=3, default=(1.0, 1.0, 1.0), metavar=("R", "G", "B"), help="0 to 1"
+    )
     group.add_argument("--renderer", choices=BACKENDS, default="auto", help="auto: kaolin with CUDA, else embree")
 
 
 def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     """--SAM."""
     group = parser.add_argument_group("teacher")
-    group.add_argument("--SAM", choices=TEACHERS, default="auto",
-                       help="segmentation model that supervises; auto: the largest checkpoint present, else the embedded vit_t")
+    group.add_argument(
+        "--SAM",
+        choices=TEACHERS,
+        default="auto",
+        help="segmentation model that supervises; auto: the largest checkpoint present, else the embedded vit_t",
+    )
 
 
 def choose_device(name: str) -> torch.device:

@@ -23,10 +23,38 @@ _FIELD = {
     "paper": ["--distillation", "rendered", "--num_epochs", "3"],
 }
 _CLICKS = {
-    "fast": ["--percentage", "0.03", "--max_clicks", "250", "--n_views", "24", "--share_pairs", "1", "--pair_views", "4",
-             "--max_pairs", "3", "--refinements", "1"],
-    "refine": ["--percentage", "0.03", "--max_clicks", "100", "--n_views", "16", "--share_pairs", "1", "--pair_views", "4",
-               "--max_pairs", "1", "--refinements", "1"],
+    "fast": [
+        "--percentage",
+        "0.03",
+        "--max_clicks",
+        "250",
+        "--n_views",
+        "24",
+        "--share_pairs",
+        "1",
+        "--pair_views",
+        "4",
+        "--max_pairs",
+        "3",
+        "--refinements",
+        "1",
+    ],
+    "refine": [
+        "--percentage",
+        "0.03",
+        "--max_clicks",
+        "100",
+        "--n_views",
+        "16",
+        "--share_pairs",
+        "1",
+        "--pair_views",
+        "4",
+        "--max_pairs",
+        "1",
+        "--refinements",
+        "1",
+    ],
     "paper": ["--percentage", "0.03", "--n_views", "100"],
 }
 _DECODER = {
@@ -95,28 +123,83 @@ class Run:
 
     def encoder_arguments(self, views: bool = True, training: bool = True) -> list[str]:
         """For encoder.py: render and embed the views, train the field, or both."""
-        return [*self._common(), *self._rendering(), "--name", self.name, "--encoder_data_dir", str(self.views),
-                "--encoder_model_dir", str(self.encoder), "--generate_random_views", _bit(views),
-                "--start_training", _bit(training and self.needs_field), *_VIEWS[self.preset], *_FIELD[self.preset]]
+        return [
+            *self._common(),
+            *self._rendering(),
+            "--name",
+            self.name,
+            "--encoder_data_dir",
+            str(self.views),
+            "--encoder_model_dir",
+            str(self.encoder),
+            "--generate_random_views",
+            _bit(views),
+            "--start_training",
+            _bit(training and self.needs_field),
+            *_VIEWS[self.preset],
+            *_FIELD[self.preset],
+        ]
 
     def click_arguments(self) -> list[str]:
         """For data_generation.py: single clicks and second clicks of both signs."""
         shared = ["--encoder_data_dir", str(self.views)] if self.preset != "paper" else []
-        return [*self._common(), *self._rendering(), "--name", self.name, "--decoder_data_dir", str(self.clicks), *shared,
-                "--single_click", "1", "--second_positive", "1", "--second_negative", "1", *_CLICKS[self.preset]]
+        return [
+            *self._common(),
+            *self._rendering(),
+            "--name",
+            self.name,
+            "--decoder_data_dir",
+            str(self.clicks),
+            *shared,
+            "--single_click",
+            "1",
+            "--second_positive",
+            "1",
+            "--second_negative",
+            "1",
+            *_CLICKS[self.preset],
+        ]
 
     def decoder_arguments(self) -> list[str]:
         """For decoder.py: train."""
-        return [*self._common(), *self._decoder_files(), "--mode", "train", "--decoder_data_dir", str(self.clicks),
-                "--use_positive_click", "1", "--use_negative_click", "1", *_DECODER[self.preset]]
+        return [
+            *self._common(),
+            *self._decoder_files(),
+            "--mode",
+            "train",
+            "--decoder_data_dir",
+            str(self.clicks),
+            "--use_positive_click",
+            "1",
+            "--use_negative_click",
+            "1",
+            *_DECODER[self.preset],
+        ]
 
     def query_arguments(self, clicks: list[str]) -> list[str]:
         """For decoder.py: answer clicks in the published signed notation, with the hard selection."""
-        return [*self._common(overwrite=False), *self._decoder_files(), "--mode", "test", "--hard", "1",
-                "--show_spheres", "1", "--select_vertices", *clicks]
+        return [
+            *self._common(overwrite=False),
+            *self._decoder_files(),
+            "--mode",
+            "test",
+            "--hard",
+            "1",
+            "--show_spheres",
+            "1",
+            "--select_vertices",
+            *clicks,
+        ]
 
     def _decoder_files(self) -> list[str]:
-        return ["--encoder_f_path", str(self.features), "--save_dir", str(self.decoder), "--model_name", self.checkpoint_name]
+        return [
+            "--encoder_f_path",
+            str(self.features),
+            "--save_dir",
+            str(self.decoder),
+            "--model_name",
+            self.checkpoint_name,
+        ]
 
     def _common(self, overwrite: bool = True) -> list[str]:
         start_over = ["--overwrite", "1"] if overwrite and self.overwrite else []

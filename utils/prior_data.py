@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from utils.files import load_npz, save_npz
 from utils.mesh import Mesh
-from utils.prior_graph import Patches, symmetric
+from utils.prior_graph import Patches
 from utils.prior_views import NodeViews
 from utils.shapes import Builder, LabelledMesh, compose, random_shape
 from utils.shapes.builder import attach_loose_pieces
@@ -23,9 +23,13 @@ TRAIN_VIEWS = 18
 TRAIN_PROMPTED = 5
 TRAIN_CLICKS = 16
 SHARD_SHAPES = 8
-PLACED_SHARE = 0.35  # shapes taken as the generator places them; the others become one surface, as scanned and modelled meshes are
+PLACED_SHARE = (
+    0.35  # shapes taken as the generator places them; the others become one surface, as scanned and modelled meshes are
+)
 SMALLEST = 0.012  # share of the area below which a part counts as a detail of its neighbour
-PLACES = re.compile(r"\b(left|right|front|hind|rear|back|middle|mid|[a-z]|-?[0-9.]+)\b")  # words of a name that say which of several alike parts
+PLACES = re.compile(
+    r"\b(left|right|front|hind|rear|back|middle|mid|[a-z]|-?[0-9.]+)\b"
+)  # words of a name that say which of several alike parts
 
 
 def labelled_shape(seed: int, families: tuple[str, ...] | None = None) -> LabelledMesh:
@@ -45,22 +49,29 @@ def _fused(rng: np.random.Generator, families: tuple[str, ...]) -> LabelledMesh:
     weights = np.array([RECIPES[name][2] for name in families])
     family = families[rng.choice(len(families), p=weights / weights.sum())]
     recipe, smooth_share, _ = RECIPES[family]
-    softness = rng.choice([.15, .5, .9, 1.3]) if rng.random() < smooth_share else rng.choice([0.0, .05, .1])
+    softness = rng.choice([0.15, 0.5, 0.9, 1.3]) if rng.random() < smooth_share else rng.choice([0.0, 0.05, 0.1])
     builder = Builder(rng, smooth=True, softness=float(softness), detail=1.0)
     recipe(builder)
     attach_loose_pieces(builder.pieces)
     for piece in builder.pieces:
         piece.cluster = 0
-    coarse = int(np.exp(rng.uniform(np.log(1500), np.log(9000)))) if rng.random() < .5 else None
-    shape = compose(builder, int(np.exp(rng.uniform(np.log(55), np.log(110)))), family, max_cells=500_000, coarse_vertices=coarse)
+    coarse = int(np.exp(rng.uniform(np.log(1500), np.log(9000)))) if rng.random() < 0.5 else None
+    shape = compose(
+        builder, int(np.exp(rng.uniform(np.log(55), np.log(110)))), family, max_cells=500_000, coarse_vertices=coarse
+    )
     warp(shape, rng)
     if len(shape.faces) < 200 or not np.isfinite(shape.vertices).all():
         raise ValueError("too little is left")
     return shape
 
 
-def make_example(seed: int, teacher: Teacher, projection: tuple[torch.Tensor, torch.Tensor] | None,
-                 families: tuple[str, ...] | None = None, prompted: int = 0) -> dict[str, np.ndarray]:
+def make_example(
+    seed: int,
+    teacher: Teacher,
+    projection: tuple[torch.Tensor, torch.Tensor] | None,
+    families: tuple[str, ...] | None = None,
+    prompted: int = 0,
+) -> dict[str, np.ndarray]:
     """Arrays of one shape (N nodes, E pairs, C clicks); `projection` is (mean (D,), components (D, FIELD)).
 
     prompted: views that the teacher is asked for masks in, for TRAIN_CLICKS clicks (half the time a shape takes); 0: no clicks are
@@ -72,17 +83,41 @@ def make_example(seed: int, teacher: Teacher, projection: tuple[torch.Tensor, to
     views = NodeViews.render(patches, teacher, TRAIN_VIEWS, seed)
     features = views.features() if projection is None else views.features(projection[1], projection[0])
     part, group = first = tuple(majority(labels[patches.parent], patches) for labels in (shape.part, shape.group))
-    part, group = without_details(part, group, graph.area * (views.seen > 0), graph.pairs, graph.conductance[:, 0] * graph.length[:, 0])
-    kinds = [kinds_of(new, old, names, graph.area) for new, old, names in zip((part, group), first, (shape.names["part"], shape.names["group"]))]
-    clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng([seed, 6])) if prompted else np.zeros(0, dtype=np.int64)
+    part, group = without_details(
+        part, group, graph.area * (views.seen > 0), graph.pairs, graph.conductance[:, 0] * graph.length[:, 0]
+    )
+    kinds = [
+        kinds_of(new, old, names, graph.area)
+        for new, old, names in zip((part, group), first, (shape.names["part"], shape.names["group"]))
+    ]
+    clicks = (
+        choose_clicks(part, views.seen > 0, patches, np.random.default_rng([seed, 6]))
+        if prompted
+        else np.zeros(0, dtype=np.int64)
+    )
     masks = views.click_masks(patches.center[clicks], prompted) if prompted else np.zeros((0, len(graph), 4))
-    return {"seed": np.array(seed), "family": np.array(shape.family), "position": graph.position, "normal": graph.normal.astype(np.float16), "area": graph.area,
-            "curvature": graph.curvature.astype(np.float16), "thickness": graph.thickness.astype(np.float16), "pairs": graph.pairs.astype(np.int16),
-            "length": graph.length.astype(np.float16), "conductance": graph.conductance.astype(np.float16),
-            "modes": graph.modes.astype(np.float16), "rates": graph.rates, "features": features.astype(np.float16),
-            "seen": views.seen.astype(np.float16), "part": part.astype(np.int16), "group": group.astype(np.int16),
-            "part_kind": kinds[0].astype(np.int16), "group_kind": kinds[1].astype(np.int16),
-            "clicks": clicks.astype(np.int16), "masks": np.round(masks * 255).astype(np.uint8)}
+    return {
+        "seed": np.array(seed),
+        "family": np.array(shape.family),
+        "position": graph.position,
+        "normal": graph.normal.astype(np.float16),
+        "area": graph.area,
+        "curvature": graph.curvature.astype(np.float16),
+        "thickness": graph.thickness.astype(np.float16),
+        "pairs": graph.pairs.astype(np.int16),
+        "length": graph.length.astype(np.float16),
+        "conductance": graph.conductance.astype(np.float16),
+        "modes": graph.modes.astype(np.float16),
+        "rates": graph.rates,
+        "features": features.astype(np.float16),
+        "seen": views.seen.astype(np.float16),
+        "part": part.astype(np.int16),
+        "group": group.astype(np.int16),
+        "part_kind": kinds[0].astype(np.int16),
+        "group_kind": kinds[1].astype(np.int16),
+        "clicks": clicks.astype(np.int16),
+        "masks": np.round(masks * 255).astype(np.uint8),
+    }
 
 
 def kinds_of(labels: np.ndarray, named: np.ndarray, names: list[str], area: np.ndarray) -> np.ndarray:
@@ -103,7 +138,9 @@ def majority(labels: np.ndarray, patches: Patches) -> np.ndarray:
     return votes.reshape(size, count).argmax(axis=1)
 
 
-def without_details(part: np.ndarray, group: np.ndarray, area: np.ndarray, pairs: np.ndarray, border: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def without_details(
+    part: np.ndarray, group: np.ndarray, area: np.ndarray, pairs: np.ndarray, border: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Parts (N,) with those below `SMALLEST` of the area given to the neighbour with the longest border, first of the same
     group, and the groups (N,) that follow them; numbered from 0."""
     part, total = part.copy(), area.sum()
@@ -165,7 +202,9 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shapes_{shard:05d}.npz"
 
 
-def write_shard(folder: Path, shard: int, teacher: Teacher, projection, first_seed: int, families=None, prompted: int = 0) -> int:
+def write_shard(
+    folder: Path, shard: int, teacher: Teacher, projection, first_seed: int, families=None, prompted: int = 0
+) -> int:
     """Make the shapes of one shard unless it is there; returns how many it holds. A shape that fails is left out."""
     path = shard_path(folder, shard)
     if path.is_file():
@@ -187,7 +226,10 @@ def read_shard(path: Path) -> list[dict[str, np.ndarray]]:
     """The shapes of a shard."""
     arrays = load_npz(path, "shard of shapes")
     count = 1 + max((int(name.split("/")[0]) for name in arrays), default=-1)
-    return [{name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{k}/")} for k in range(count)]
+    return [
+        {name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{k}/")}
+        for k in range(count)
+    ]
 
 
 def fit_projection(teacher: Teacher, seeds: range) -> tuple[torch.Tensor, torch.Tensor]:
@@ -201,5 +243,7 @@ def fit_projection(teacher: Teacher, seeds: range) -> tuple[torch.Tensor, torch.
     mean = values.mean(dim=0)
     _, scale, basis = torch.linalg.svd(values - mean, full_matrices=False)
     scale = scale[:FIELD] / len(values) ** 0.5
-    print(f"field: {FIELD} components hold {float((scale ** 2).sum() / (values - mean).pow(2).sum(1).mean()):.3f} of the variance")
+    print(
+        f"field: {FIELD} components hold {float((scale**2).sum() / (values - mean).pow(2).sum(1).mean()):.3f} of the variance"
+    )
     return mean, basis[:FIELD].T / scale.clamp(min=1e-3)

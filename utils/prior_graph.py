@@ -117,7 +117,9 @@ class Patches:
         """Seeds spread over positions and normals, then every face to its nearest seed along the concave distance."""
         size = len(self.centroids)
         seeds = self._seeds(min(count, size))
-        cost = self.face_length + CREASE_LENGTH * np.where(self.face_turn > 0, self.face_turn, CONVEX_SHARE * -self.face_turn)
+        cost = self.face_length + CREASE_LENGTH * np.where(
+            self.face_turn > 0, self.face_turn, CONVEX_SHARE * -self.face_turn
+        )
         graph = symmetric(self.face_pairs, np.maximum(cost, 1e-9), size)
         self.face_cost = graph
         _, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)
@@ -128,6 +130,7 @@ class Patches:
         node = place[source]
         if lost.any():  # components that could not be joined: to the nearest seed in space
             from scipy.spatial import cKDTree
+
             node[lost] = cKDTree(self.centroids[seeds]).query(self.centroids[lost])[1]
         self.node = np.unique(node, return_inverse=True)[1].astype(np.int64)
 
@@ -138,7 +141,9 @@ class Patches:
             generator = np.random.default_rng(0)
             chosen = np.sort(generator.choice(size, SEED_POINTS, replace=False, p=self.areas / self.areas.sum()))
         spacing = np.sqrt(self.areas.sum() / count)
-        points = np.concatenate([self.centroids[chosen], 0.6 * spacing * self.normals[chosen]], axis=1).astype(np.float32)
+        points = np.concatenate([self.centroids[chosen], 0.6 * spacing * self.normals[chosen]], axis=1).astype(
+            np.float32
+        )
         return chosen[spread_out(points, count)]
 
     def _node_graph(self) -> NodeGraph:
@@ -146,7 +151,10 @@ class Patches:
         area = np.bincount(self.node, self.areas, size)
 
         def mean(values: np.ndarray) -> np.ndarray:
-            return np.stack([np.bincount(self.node, self.areas * values[:, k], size) for k in range(3)], axis=1) / area[:, None]
+            return (
+                np.stack([np.bincount(self.node, self.areas * values[:, k], size) for k in range(3)], axis=1)
+                / area[:, None]
+            )
 
         position, normal = mean(self.centroids), mean(self.normals)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
@@ -154,13 +162,17 @@ class Patches:
         order = np.lexsort((away, self.node))
         self.center = order[np.searchsorted(self.node[order], np.arange(size))]
         ends = self.node[self.face_pairs]
-        bend = np.bincount(ends[:, 0], -self.face_turn * self.face_border, size) + np.bincount(ends[:, 1], -self.face_turn * self.face_border, size)
+        bend = np.bincount(ends[:, 0], -self.face_turn * self.face_border, size) + np.bincount(
+            ends[:, 1], -self.face_turn * self.face_border, size
+        )
         cross = ends[:, 0] != ends[:, 1]
         code = ends[cross].min(axis=1) * np.int64(size) + ends[cross].max(axis=1)
         code, inverse = np.unique(code, return_inverse=True)
         pairs = np.stack([code // size, code % size], axis=1)
         border = np.bincount(inverse, self.face_border[cross], len(pairs))
-        rim_turn = np.bincount(inverse, (self.face_border * self.face_turn)[cross], len(pairs)) / np.maximum(border, 1e-12)
+        rim_turn = np.bincount(inverse, (self.face_border * self.face_turn)[cross], len(pairs)) / np.maximum(
+            border, 1e-12
+        )
         distance = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)
         concave, weighted = turn_between(position, normal, pairs, rim_turn)
         length = np.stack([distance, distance + CREASE_LENGTH * weighted], axis=1)
@@ -169,8 +181,17 @@ class Patches:
         share = area / area.sum()
         modes, rates = diffusion_modes(pairs, conductance[:, 1], share, EIGENVECTORS)
         thickness = self._thickness(normal)
-        return NodeGraph(*(array.astype(np.float32) for array in (position, normal, share, np.arcsinh(bend / (2 * area) / 5), thickness)),
-                         pairs, length.astype(np.float32), conductance.astype(np.float32), modes, rates)
+        return NodeGraph(
+            *(
+                array.astype(np.float32)
+                for array in (position, normal, share, np.arcsinh(bend / (2 * area) / 5), thickness)
+            ),
+            pairs,
+            length.astype(np.float32),
+            conductance.astype(np.float32),
+            modes,
+            rates,
+        )
 
     def _thickness(self, normal: np.ndarray) -> np.ndarray:
         """(N, 2) median length of rays into the solid and out of it (shape diameter function)."""
@@ -188,7 +209,9 @@ class Patches:
         result = []
         for sign in (-1.0, 1.0):
             axis = sign * self.normals[self.center]
-            rays = np.concatenate([axis[:, None], np.cos(THICKNESS_CONE) * axis[:, None] + np.sin(THICKNESS_CONE) * around], axis=1)
+            rays = np.concatenate(
+                [axis[:, None], np.cos(THICKNESS_CONE) * axis[:, None] + np.sin(THICKNESS_CONE) * around], axis=1
+            )
             starts = np.repeat(self.centroids[self.center] + 1e-4 * axis, THICKNESS_RAYS, axis=0)
             length = scene.run(starts.astype(np.float32), rays.reshape(-1, 3).astype(np.float32), query="DISTANCE")
             length = np.asarray(length, dtype=np.float64).reshape(len(normal), THICKNESS_RAYS)
@@ -252,17 +275,24 @@ def _split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> t
     one = np.flatnonzero(count == 1)
     add(one, np.argmax(cut[one], axis=1), lambda c, m: [(c[0], m[0], c[2]), (m[0], c[1], c[2])])
     two = np.flatnonzero(count == 2)  # turned so that the uncut side is 20
-    add(two, (np.argmin(cut[two], axis=1) + 1) % 3, lambda c, m: [(m[0], c[1], m[1]), (c[0], m[0], m[1]), (c[0], m[1], c[2])])
+    add(
+        two,
+        (np.argmin(cut[two], axis=1) + 1) % 3,
+        lambda c, m: [(m[0], c[1], m[1]), (c[0], m[0], m[1]), (c[0], m[1], c[2])],
+    )
     three = np.flatnonzero(count == 3)
-    add(three, np.zeros(len(three), dtype=np.int64),
-        lambda c, m: [(c[0], m[0], m[2]), (m[0], c[1], m[1]), (m[2], m[1], c[2]), (m[0], m[1], m[2])])
+    add(
+        three,
+        np.zeros(len(three), dtype=np.int64),
+        lambda c, m: [(c[0], m[0], m[2]), (m[0], c[1], m[1]), (m[2], m[1], c[2]), (m[0], m[1], m[2])],
+    )
     return np.concatenate(new_faces), np.concatenate(new_parent)
 
 
 def spread_out(points: np.ndarray, count: int) -> np.ndarray:
     """(count,) rows of float32 `points` (P, D), each the farthest from those before (farthest-point sampling from row 0)."""
     chosen = np.zeros(count, dtype=np.int64)
-    squared = (points ** 2).sum(axis=1)
+    squared = (points**2).sum(axis=1)
     nearest = np.full(len(points), np.inf, dtype=np.float32)
     for k in range(1, count):
         last = chosen[k - 1]
@@ -274,7 +304,9 @@ def spread_out(points: np.ndarray, count: int) -> np.ndarray:
     return np.unique(chosen)
 
 
-def turn_between(position: np.ndarray, normal: np.ndarray, pairs: np.ndarray, rim_turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def turn_between(
+    position: np.ndarray, normal: np.ndarray, pairs: np.ndarray, rim_turn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Concave turn of each pair in radians (0 where convex), and the turn with convex ones at a tenth.
 
     The larger of the turn between the nodes' mean normals and of that along their shared border (`rim_turn`, concave positive).
@@ -286,7 +318,9 @@ def turn_between(position: np.ndarray, normal: np.ndarray, pairs: np.ndarray, ri
     return concave, np.maximum(concave, CONVEX_SHARE * angle)
 
 
-def diffusion_modes(pairs: np.ndarray, conductance: np.ndarray, share: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def diffusion_modes(
+    pairs: np.ndarray, conductance: np.ndarray, share: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) float32 modes and (K,) float32 decay rates of M dx/dt = -L x, orthonormal under the areas M (summing to 1).
 
     The columns beyond the number of nodes are 0, with rates that decay at once.
@@ -306,8 +340,8 @@ def diffusion_modes(pairs: np.ndarray, conductance: np.ndarray, share: np.ndarra
         values, vectors = eigsh(scaled, count, sigma=-0.05 * scaled.diagonal().mean() / size, v0=start)
         order = values.argsort()
         values, vectors = values[order], vectors[:, order]
-    modes[:, :len(values)] = vectors * root[:, None]
-    rates[:len(values)] = np.maximum(values, 0)
+    modes[:, : len(values)] = vectors * root[:, None]
+    rates[: len(values)] = np.maximum(values, 0)
     return modes, rates
 
 

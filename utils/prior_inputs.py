@@ -15,7 +15,9 @@ from utils.prior_graph import NodeGraph, symmetric
 
 DECAYS = ((0.08, 0.25), (0.15, 0.5))  # of the plain and of the concave distance
 TIMES = (0.002, 0.008, 0.03, 0.12)  # of the diffusion from a click, in units where the surface has area 1
-VANISHED = 40.0  # exponents of decays are bounded by this: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
+VANISHED = (
+    40.0  # exponents of decays are bounded by this: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
+)
 STATIC_CHANNELS = 9
 KIND_CHANNELS = 27  # of the clicks of one kind
 CLICK_CHANNELS = 2 * KIND_CHANNELS + 2
@@ -98,27 +100,58 @@ class NodeTensors:
     @classmethod
     def of(cls, graph: NodeGraph, features: np.ndarray, seen: np.ndarray) -> NodeTensors:
         """features (N, D) and seen (N,) as `NodeViews` has them."""
-        area, modes, rates = (torch.from_numpy(np.asarray(x, dtype=np.float32)) for x in (graph.area, graph.modes, graph.rates))
+        area, modes, rates = (
+            torch.from_numpy(np.asarray(x, dtype=np.float32)) for x in (graph.area, graph.modes, graph.rates)
+        )
         values = torch.from_numpy(np.asarray(features, dtype=np.float32))
         mean = (values * area[:, None]).sum(dim=0)
         deviation = ((values - mean).square() * area[:, None]).sum(dim=0).sqrt()
         thickness = torch.from_numpy(np.asarray(graph.thickness, dtype=np.float32)).clamp(1e-3, 2.0).log()
         relative = thickness - thickness.median(dim=0).values
         position, normal = (torch.from_numpy(np.asarray(x, dtype=np.float32)) for x in (graph.position, graph.normal))
-        static = torch.cat([torch.from_numpy(np.asarray(graph.curvature, dtype=np.float32))[:, None], thickness, relative,
-                            (area * len(area)).clamp(min=1e-3).log()[:, None], torch.from_numpy(np.asarray(seen, dtype=np.float32))[:, None],
-                            position.norm(dim=1, keepdim=True), (position * normal).sum(dim=1, keepdim=True)], dim=1)
-        heat = torch.stack([torch.nn.functional.normalize(modes * (-0.5 * rates * time).clamp(min=-VANISHED).exp(), dim=1) for time in TIMES])
-        return cls((values - mean) / deviation.clamp(min=0.05), static, position, normal, area, thickness[:, 0],
-                   _averaging(graph, 0), _averaging(graph, 1), modes, rates, heat)
+        static = torch.cat(
+            [
+                torch.from_numpy(np.asarray(graph.curvature, dtype=np.float32))[:, None],
+                thickness,
+                relative,
+                (area * len(area)).clamp(min=1e-3).log()[:, None],
+                torch.from_numpy(np.asarray(seen, dtype=np.float32))[:, None],
+                position.norm(dim=1, keepdim=True),
+                (position * normal).sum(dim=1, keepdim=True),
+            ],
+            dim=1,
+        )
+        heat = torch.stack(
+            [
+                torch.nn.functional.normalize(modes * (-0.5 * rates * time).clamp(min=-VANISHED).exp(), dim=1)
+                for time in TIMES
+            ]
+        )
+        return cls(
+            (values - mean) / deviation.clamp(min=0.05),
+            static,
+            position,
+            normal,
+            area,
+            thickness[:, 0],
+            _averaging(graph, 0),
+            _averaging(graph, 1),
+            modes,
+            rates,
+            heat,
+        )
 
-    def click_channels(self, nodes: Tensor, positive: Tensor, distances: Tensor, masks: Tensor, without: tuple[str, ...] = ()) -> Tensor:
+    def click_channels(
+        self, nodes: Tensor, positive: Tensor, distances: Tensor, masks: Tensor, without: tuple[str, ...] = ()
+    ) -> Tensor:
         """(N, CLICK_CHANNELS) for one set of C clicks: nodes (C,) int64, positive (C,) bool, distances (C, N, 2), masks (C, N, 4).
 
         Clicks of a kind are joined by the nearest or the largest, so their order and copies do not matter.
         """
         hidden = [column for name in without for column in COLUMNS[name][1]]
-        kinds = [_hidden(self._kind(nodes[which], distances[which], masks[which]), hidden) for which in (positive, ~positive)]
+        kinds = [
+            _hidden(self._kind(nodes[which], distances[which], masks[which]), hidden) for which in (positive, ~positive)
+        ]
         counts = torch.stack([(positive.sum().float() + 1).log(), ((~positive).sum().float() + 1).log()])
         return torch.cat([*kinds, counts.expand(len(self), 2)], dim=1)
 
@@ -131,7 +164,9 @@ class NodeTensors:
             return absent
         nearest, which = distances.min(dim=0)
         which = which[:, 1]
-        decays = [(nearest[:, kind, None] / -torch.tensor(scales, device=device)).exp() for kind, scales in enumerate(DECAYS)]
+        decays = [
+            (nearest[:, kind, None] / -torch.tensor(scales, device=device)).exp() for kind, scales in enumerate(DECAYS)
+        ]
         order = nearest.argsort(dim=0)
         nearer = torch.empty_like(nearest)
         for kind in range(2):
@@ -143,9 +178,17 @@ class NodeTensors:
         offset = self.position - self.position[clicked]
         length = offset.norm(dim=1, keepdim=True)
         way = offset / length.clamp(min=1e-4)
-        invariants = torch.cat([length, (way * self.normal).sum(1, keepdim=True), (way * self.normal[clicked]).sum(1, keepdim=True),
-                                (self.normal * self.normal[clicked]).sum(1, keepdim=True),
-                                self.thickness[:, None] - self.thickness[clicked][:, None], self.thickness[clicked][:, None]], dim=1)
+        invariants = torch.cat(
+            [
+                length,
+                (way * self.normal).sum(1, keepdim=True),
+                (way * self.normal[clicked]).sum(1, keepdim=True),
+                (self.normal * self.normal[clicked]).sum(1, keepdim=True),
+                self.thickness[:, None] - self.thickness[clicked][:, None],
+                self.thickness[clicked][:, None],
+            ],
+            dim=1,
+        )
         # masks of a click count where its views see the node; elsewhere the other clicks decide
         joined = torch.cat([masks[..., :3].amax(dim=0), masks[..., 3:].amax(dim=0)], dim=1)
         mean = masks[..., :3].mean(dim=0)
@@ -163,7 +206,9 @@ def _hidden(values: Tensor, columns: list[int]) -> Tensor:
 
 def _averaging(graph: NodeGraph, kind: int) -> Averaging:
     """Averages over the neighbours by conductance."""
-    matrix = symmetric(np.asarray(graph.pairs, dtype=np.int64), np.asarray(graph.conductance[:, kind], dtype=np.float32), len(graph))
+    matrix = symmetric(
+        np.asarray(graph.pairs, dtype=np.int64), np.asarray(graph.conductance[:, kind], dtype=np.float32), len(graph)
+    )
     if kind == 1:  # an isolated side of a crease keeps to itself rather than being scaled up
         matrix = matrix + sp.identity(len(graph), format="csr", dtype=np.float32) * 0.05
     matrix = sp.csr_matrix(sp.diags(1 / np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-9)) @ matrix)
@@ -172,5 +217,10 @@ def _averaging(graph: NodeGraph, kind: int) -> Averaging:
 
 def _to_torch(matrix: sp.csr_matrix) -> Tensor:
     with quiet_sparse():
-        return torch.sparse_csr_tensor(torch.from_numpy(matrix.indptr.astype(np.int64)), torch.from_numpy(matrix.indices.astype(np.int64)),
-                                       torch.from_numpy(matrix.data.astype(np.float32)), matrix.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            matrix.shape,
+            check_invariants=False,
+        )

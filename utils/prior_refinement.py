@@ -57,7 +57,9 @@ def masks_on_nodes(segmenter: PriorSegmenter, targets: LiftedTargets) -> tuple[n
     corner = row_of[segmenter.mesh.faces[patches.parent]].ravel()
     node, area = np.repeat(patches.node, 3), np.repeat(patches.areas, 3)
     kept = corner >= 0  # of a large mesh, only some vertices have rows
-    gather = sp.csr_matrix((area[kept].astype(np.float32), (node[kept], corner[kept])), shape=(len(segmenter.nodes), len(rows)))
+    gather = sp.csr_matrix(
+        (area[kept].astype(np.float32), (node[kept], corner[kept])), shape=(len(segmenter.nodes), len(rows))
+    )
     weight = gather @ targets.weight.numpy().T
     inside = gather @ (targets.weight * targets.target).numpy().T
     return (inside / np.maximum(weight, 1e-20)).T, (weight > 0).T
@@ -93,7 +95,9 @@ class PriorRefinement:
     targets    the teacher's masks, as `utils.lifted_targets.lift_masks` gives them
     """
 
-    def __init__(self, segmenter: PriorSegmenter, targets: LiftedTargets, settings: RefinementSettings, seed: int = 0) -> None:
+    def __init__(
+        self, segmenter: PriorSegmenter, targets: LiftedTargets, settings: RefinementSettings, seed: int = 0
+    ) -> None:
         self.segmenter, self.settings = segmenter, settings
         self.network = deepcopy(segmenter.network).requires_grad_(True)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
@@ -127,13 +131,23 @@ class PriorRefinement:
             self.confirmed += int(fit.max() >= self.settings.confirmed)
             wanted = answers[best]
             if share[wanted].sum() > 0:
-                result.append(ClickSet(wanted, answers[0] & wanted, answers[2] | wanted, self.segmenter.patches.node[face].tolist(), positive.tolist()))
+                result.append(
+                    ClickSet(
+                        wanted,
+                        answers[0] & wanted,
+                        answers[2] | wanted,
+                        self.segmenter.patches.node[face].tolist(),
+                        positive.tolist(),
+                    )
+                )
         return result
 
     def run(self, after_step: Callable[[], None] = lambda: None) -> None:
         """Train to the last step from where this stands; `after_step` may save."""
         loss_settings = PriorTraining()
-        bar = tqdm(total=self.settings.steps, initial=len(self.losses), desc="refine decoder", unit="step", disable=None)
+        bar = tqdm(
+            total=self.settings.steps, initial=len(self.losses), desc="refine decoder", unit="step", disable=None
+        )
         while len(self.losses) < self.settings.steps and self.sets:
             done = len(self.losses) / self.settings.steps
             for group in self.optimizer.param_groups:
@@ -156,7 +170,11 @@ class PriorRefinement:
 
     def state(self) -> dict[str, object]:
         """What `restore` needs to go on."""
-        return {"optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state(), "losses": list(self.losses)}
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "losses": list(self.losses),
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """The network's parameters, detached."""

@@ -58,8 +58,20 @@ class TrainingShape:
 
     def __init__(self, example: dict[str, np.ndarray], device: torch.device | str = "cpu") -> None:
         self.family, self.device = str(example["family"]), torch.device(device)
-        float32 = {key: np.asarray(example[key], dtype=np.float32) for key in
-                   ("position", "normal", "area", "curvature", "thickness", "length", "conductance", "modes", "rates")}
+        float32 = {
+            key: np.asarray(example[key], dtype=np.float32)
+            for key in (
+                "position",
+                "normal",
+                "area",
+                "curvature",
+                "thickness",
+                "length",
+                "conductance",
+                "modes",
+                "rates",
+            )
+        }
         self.graph = NodeGraph(**float32, pairs=example["pairs"].astype(np.int64))
         self.example = example
         self.seen = np.asarray(example["seen"], dtype=np.float32)
@@ -202,9 +214,13 @@ def _touch(shape: TrainingShape, first: np.ndarray, second: np.ndarray) -> bool:
     return bool(((first[one] & second[other]) | (second[one] & first[other])).any())
 
 
-def far_set(shape: TrainingShape, members: list[np.ndarray], settings: PriorTraining, rng: np.random.Generator) -> ClickSet:
+def far_set(
+    shape: TrainingShape, members: list[np.ndarray], settings: PriorTraining, rng: np.random.Generator
+) -> ClickSet:
     """A wish for several parts: most often a click in each at once, else one after the other."""
-    members = [with_moved_border(shape, member, rng) if rng.random() < settings.border_noise else member for member in members]
+    members = [
+        with_moved_border(shape, member, rng) if rng.random() < settings.border_noise else member for member in members
+    ]
     begun = len(members) if rng.random() < 0.6 else 1
     target = np.any(members[:begun], axis=0)
     start = [first_click(shape, member, rng, settings.anywhere) for member in members[:begun]]
@@ -265,11 +281,15 @@ def nest(shape: TrainingShape, click_set: ClickSet) -> None:
     else:
         each = [np.flatnonzero(inside & masks[:, node]) for node, sign in zip(click_set.nodes, positive) if sign]
         several = len(each) > 1 and all(len(found) for found in each)
-        click_set.smaller = np.any([masks[found[share[found].argmin()]] for found in each], axis=0) if several else target
+        click_set.smaller = (
+            np.any([masks[found[share[found].argmin()]] for found in each], axis=0) if several else target
+        )
     click_set.larger = masks[above[share[above].argmax()]] if len(above) else target
 
 
-def correct(shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator, anywhere: float = 0.25) -> None:
+def correct(
+    shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator, anywhere: float = 0.25
+) -> None:
     """Click in the larger of the missed and the wrong region: innermost, or on a prompted node nearly as deep, or `anywhere` in it.
 
     If most of what is wanted so far is selected and more is wanted `later`, the click is the first on that.
@@ -320,8 +340,15 @@ def batch_of(shape: TrainingShape, sets: list[ClickSet], without: tuple[str, ...
         count = len(click_set.nodes)
         clicks[row, :count], positive[row, :count] = torch.tensor(click_set.nodes), torch.tensor(click_set.positive)
         present[row, :count] = True
-        channels.append(shape.nodes.click_channels(clicks[row, :count].to(shape.device), positive[row, :count].to(shape.device),
-                                                   shape.distances(click_set.nodes), shape.masks(click_set.nodes), without))
+        channels.append(
+            shape.nodes.click_channels(
+                clicks[row, :count].to(shape.device),
+                positive[row, :count].to(shape.device),
+                shape.distances(click_set.nodes),
+                shape.masks(click_set.nodes),
+                without,
+            )
+        )
     return *(x.to(shape.device) for x in (clicks, positive, present)), torch.stack(channels)
 
 
@@ -338,11 +365,19 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return cross + (1 - both / either.clamp(min=1e-5))
 
 
-def set_losses(logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Tensor, settings: PriorTraining) -> tuple[Tensor, dict]:
+def set_losses(
+    logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Tensor, settings: PriorTraining
+) -> tuple[Tensor, dict]:
     """Loss of B sets, and what is worth logging; logits (B, 3, N), quality (B, 3)."""
-    wanted, smaller, larger = (torch.from_numpy(np.stack([getattr(s, name) for s in sets])).to(logits.device).float()
-                               for name in ("target", "smaller", "larger"))
-    right = torch.from_numpy(np.stack([np.zeros_like(s.target) if s.right is None else s.right for s in sets])).to(logits.device).float()
+    wanted, smaller, larger = (
+        torch.from_numpy(np.stack([getattr(s, name) for s in sets])).to(logits.device).float()
+        for name in ("target", "smaller", "larger")
+    )
+    right = (
+        torch.from_numpy(np.stack([np.zeros_like(s.target) if s.right is None else s.right for s in sets]))
+        .to(logits.device)
+        .float()
+    )
     held = weight * (1 + settings.hold * right)
     held = held / held.sum(dim=-1, keepdim=True)
     for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), held[:, None])
@@ -350,8 +385,17 @@ def set_losses(logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Te
     with torch.no_grad():
         iou = hard_iou(logits, wanted[:, None], weight)
     rated = (quality.sigmoid() - iou).square().mean(dim=1)
-    loss = for_each[:, 1] + settings.best_weight * for_each.amin(dim=1) + settings.nested_weight * nested + settings.quality_weight * rated
-    return loss.mean(), {"iou": iou[:, 1], "oracle": iou.amax(dim=1), "quality_error": (quality.sigmoid() - iou).abs().mean(dim=1)}
+    loss = (
+        for_each[:, 1]
+        + settings.best_weight * for_each.amin(dim=1)
+        + settings.nested_weight * nested
+        + settings.quality_weight * rated
+    )
+    return loss.mean(), {
+        "iou": iou[:, 1],
+        "oracle": iou.amax(dim=1),
+        "quality_error": (quality.sigmoid() - iou).abs().mean(dim=1),
+    }
 
 
 def hard_iou(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -361,8 +405,14 @@ def hard_iou(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return both / (weight * (selected + target - selected * target)).sum(dim=-1).clamp(min=1e-9)
 
 
-def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: PriorTraining, rng: np.random.Generator,
-                 amp: bool = False) -> list[dict]:
+def train_rounds(
+    network,
+    shapes: list[TrainingShape],
+    optimizer,
+    settings: PriorTraining,
+    rng: np.random.Generator,
+    amp: bool = False,
+) -> list[dict]:
     """Ask, answer, learn, correct, and again: one step a round. Returns what was measured in each round."""
     live, records = [], []
     for shape in shapes:
@@ -396,20 +446,37 @@ def train_rounds(network, shapes: list[TrainingShape], optimizer, settings: Prio
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         live = [entry for entry in following if entry[1]]
-        records.append({"round": round_index, "loss": loss_sum, "sets": total, **{key: float(torch.cat([v[key] for v in values]).detach().mean()) for key in values[0]}})
+        records.append(
+            {
+                "round": round_index,
+                "loss": loss_sum,
+                "sets": total,
+                **{key: float(torch.cat([v[key] for v in values]).detach().mean()) for key in values[0]},
+            }
+        )
     return records
 
 
 @torch.no_grad()
-def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clicks: int = 5, sets: int = 4, seed: int = 0,
-             anywhere: float = 0.0) -> dict:
+def validate(
+    network,
+    shapes: list[TrainingShape],
+    settings: PriorTraining,
+    clicks: int = 5,
+    sets: int = 4,
+    seed: int = 0,
+    anywhere: float = 0.0,
+) -> dict:
     """Means over wishes on shapes that were not trained on: IoU after each click, the best of three at the first, quality error.
 
     The wishes are parts, groups and adjacent parts, with borders at the creases; `anywhere`: share of the clicks that are not innermost.
     `far@1`: wishes for several parts that need not touch, after one click in each.
     """
     left_out = settings.left_out
-    plain, far = replace(settings, border_noise=0.0, far_share=0.0, anywhere=anywhere), replace(settings, border_noise=0.0, anywhere=anywhere)
+    plain, far = (
+        replace(settings, border_noise=0.0, far_share=0.0, anywhere=anywhere),
+        replace(settings, border_noise=0.0, anywhere=anywhere),
+    )
     rng = np.random.default_rng(seed)
     ious, oracle, error, apart = [[] for _ in range(clicks)], [], [], []
     for shape in shapes:
@@ -435,7 +502,9 @@ def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clic
                 for row, k in enumerate(going):
                     correct(shape, live[k], (logits[row, 1] > 0).cpu().numpy(), rng, anywhere)
             ious[round_index] += last.tolist()
-        asked = [far_set(shape, members, far, rng) for members in (far_members(shape, rng) for _ in range(sets)) if members]
+        asked = [
+            far_set(shape, members, far, rng) for members in (far_members(shape, rng) for _ in range(sets)) if members
+        ]
         for click_set in asked:
             while click_set.later:  # all clicks at once
                 member = click_set.later.pop(0)
@@ -444,5 +513,10 @@ def validate(network, shapes: list[TrainingShape], settings: PriorTraining, clic
         if asked:
             apart += answer(asked)[2][:, 1].tolist()
         shape.release()
-    return {**{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)}, "oracle@1": float(np.mean(oracle)),
-            "far@1": float(np.mean(apart)) if apart else float("nan"), "quality_error": float(np.mean(error)), "held_out_sets": len(oracle)}
+    return {
+        **{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)},
+        "oracle@1": float(np.mean(oracle)),
+        "far@1": float(np.mean(apart)) if apart else float("nan"),
+        "quality_error": float(np.mean(error)),
+        "held_out_sets": len(oracle),
+    }

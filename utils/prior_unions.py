@@ -13,7 +13,9 @@ from utils.psb import area_iou
 LARGEST = 0.9  # share of the area of both parts together
 
 
-def apart(parts: list[np.ndarray], graph: FaceGraph, areas: np.ndarray, most: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+def apart(
+    parts: list[np.ndarray], graph: FaceGraph, areas: np.ndarray, most: int, generator: np.random.Generator
+) -> list[tuple[int, int]]:
     """Up to `most` random pairs of parts (F,) bool that share no edge."""
     one, other = graph.pairs.T
     found = []
@@ -25,7 +27,14 @@ def apart(parts: list[np.ndarray], graph: FaceGraph, areas: np.ndarray, most: in
     return [found[k] for k in sorted(chosen)]
 
 
-def click_both(prepared: PreparedMethod, graph: FaceGraph, areas: np.ndarray, first: np.ndarray, second: np.ndarray, clicks: int = 5) -> dict:
+def click_both(
+    prepared: PreparedMethod,
+    graph: FaceGraph,
+    areas: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    clicks: int = 5,
+) -> dict:
     """Click innermost in each of two parts (F,) bool at once, then correct as `utils.evaluation.run_part` does.
 
     Returns `iou`, after 2, 3, ... `clicks` clicks (the last value repeated where nothing is left to click), and `each`, the IoU of what the

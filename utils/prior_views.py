@@ -39,7 +39,9 @@ class NodeViews:
     seen        (N,) float32, share of the views that show each node
     """
 
-    def __init__(self, patches: Patches, teacher: Teacher, cameras: Cameras, sight: Tensor, depth: Tensor, embeddings: Tensor) -> None:
+    def __init__(
+        self, patches: Patches, teacher: Teacher, cameras: Cameras, sight: Tensor, depth: Tensor, embeddings: Tensor
+    ) -> None:
         self.patches, self.teacher, self.cameras = patches, teacher, cameras
         self.sight, self.depth, self.embeddings = sight, depth, embeddings
         self.num_nodes = len(patches.graph)
@@ -57,25 +59,32 @@ class NodeViews:
         node = torch.from_numpy(patches.node)
         sight, depth, embeddings = [], [], []
         for start in range(0, views, BATCH):
-            batch = cameras[start:start + BATCH]
+            batch = cameras[start : start + BATCH]
             raster = rasterizer(batch)
             images = to_uint8(shade(patches.fine, batch, raster))
             embeddings.append(teacher.embed(images).half().cpu())
-            ids = raster.face_ids[:, 1::IMAGE_SIZE // SIGHT, 1::IMAGE_SIZE // SIGHT]
+            ids = raster.face_ids[:, 1 :: IMAGE_SIZE // SIGHT, 1 :: IMAGE_SIZE // SIGHT]
             sight.append(torch.where(ids >= 0, node[ids.clamp(min=0)], -1).int())
             depth.append(raster.depth.half())
         return cls(patches, teacher, cameras, torch.cat(sight), torch.cat(depth), torch.cat(embeddings))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that was rendered and embedded; `from_arrays` restores it."""
-        return {"cameras": self.cameras.world_to_camera.numpy(), "fov_y": np.array(self.cameras.fov_y), "sight": self.sight.numpy(),
-                "depth": self.depth.numpy(), "embeddings": self.embeddings.numpy()}
+        return {
+            "cameras": self.cameras.world_to_camera.numpy(),
+            "fov_y": np.array(self.cameras.fov_y),
+            "sight": self.sight.numpy(),
+            "depth": self.depth.numpy(),
+            "embeddings": self.embeddings.numpy(),
+        }
 
     @classmethod
     def from_arrays(cls, patches: Patches, teacher: Teacher, arrays: dict[str, np.ndarray]) -> NodeViews:
         """The inverse of `to_arrays`."""
         cameras = Cameras(torch.from_numpy(arrays["cameras"]), float(arrays["fov_y"]), (IMAGE_SIZE, IMAGE_SIZE))
-        return cls(patches, teacher, cameras, *(torch.from_numpy(arrays[name]) for name in ("sight", "depth", "embeddings")))
+        return cls(
+            patches, teacher, cameras, *(torch.from_numpy(arrays[name]) for name in ("sight", "depth", "embeddings"))
+        )
 
     def features(self, projection: Tensor | None = None, mean: Tensor | None = None) -> np.ndarray:
         """(N, D) float32 embedding averaged over the pixels that show each node; with `projection` (D, k), after
@@ -88,10 +97,14 @@ class NodeViews:
             embedding = self.embeddings[view].float()
             if projection is not None:
                 embedding = torch.einsum("chw,ck->khw", embedding - mean[:, None, None], projection)
-            values = interpolate(embedding[None], (fine, fine), mode="bilinear", align_corners=False)[0].flatten(1).T.numpy()
+            values = (
+                interpolate(embedding[None], (fine, fine), mode="bilinear", align_corners=False)[0].flatten(1).T.numpy()
+            )
             shown = nodes >= 0
-            gather = sp.csr_matrix((np.ones(shown.sum(), dtype=np.float32), (nodes[shown], cell[shown])),
-                                   shape=(self.num_nodes, fine * fine))
+            gather = sp.csr_matrix(
+                (np.ones(shown.sum(), dtype=np.float32), (nodes[shown], cell[shown])),
+                shape=(self.num_nodes, fine * fine),
+            )
             total = total + gather @ values
             count += np.asarray(gather.sum(axis=1)).ravel()
         features = total / np.maximum(count, 1)[:, None]
@@ -115,7 +128,9 @@ class NodeViews:
             visible = torch.from_numpy((np.diff(gather.indptr) > 0).astype(np.float32))
             total[here] += on_nodes
             count[here] += visible
-        result = torch.cat([total / count.clamp(min=1)[..., None], (count / prompts.clamp(min=1)[:, None])[..., None]], dim=-1)
+        result = torch.cat(
+            [total / count.clamp(min=1)[..., None], (count / prompts.clamp(min=1)[:, None])[..., None]], dim=-1
+        )
         return result.numpy()
 
     def _prompted(self, views: Tensor, clicks: Tensor, pixels: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -125,11 +140,13 @@ class NodeViews:
         """
         size = (IMAGE_SIZE, IMAGE_SIZE)
         together = getattr(self.teacher, "segment_each", None)
-        if together is not None and len(views) and len(views) <= 2 * len(views.unique()):  # few clicks: all views at once
+        if (
+            together is not None and len(views) and len(views) <= 2 * len(views.unique())
+        ):  # few clicks: all views at once
             ones = torch.ones((len(views), 1), dtype=torch.long)
             result = together(self.embeddings[views].float(), pixels[views, clicks][:, None], ones, size)
             for row, probability in enumerate(_probabilities(result.logits)):
-                yield int(views[row]), clicks[row:row + 1], probability[None]
+                yield int(views[row]), clicks[row : row + 1], probability[None]
             return
         for view in views.unique().tolist():
             here = clicks[views == view]
@@ -148,7 +165,9 @@ class NodeViews:
         toward = torch.nn.functional.normalize(self.cameras.positions[:, None] - points[None], dim=-1)
         facing = (toward * torch.from_numpy(self.patches.normals[faces]).float()[None]).sum(-1)
         score = torch.where(close, facing, -facing.new_ones(()))
-        if (enough := (score > FACING).any(dim=0)).logical_not().any():  # inside-out faces and grazing ones: any view that shows them
+        if (
+            (enough := (score > FACING).any(dim=0)).logical_not().any()
+        ):  # inside-out faces and grazing ones: any view that shows them
             score[:, ~enough] = torch.where(close, 1 + facing.abs(), -facing.new_ones(()))[:, ~enough]
         order = score.argsort(dim=0, descending=True)
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order))[:, None].expand_as(order))
@@ -167,7 +186,9 @@ def node_average(nodes: Tensor, num_nodes: int) -> sp.csr_matrix:
     """(N, P) matrix that averages P pixel values over the pixels of each node."""
     nodes = nodes.numpy()
     count = np.bincount(nodes, minlength=num_nodes)
-    return sp.csr_matrix(((1 / count[nodes]).astype(np.float32), (nodes, np.arange(len(nodes)))), shape=(num_nodes, len(nodes)))
+    return sp.csr_matrix(
+        ((1 / count[nodes]).astype(np.float32), (nodes, np.arange(len(nodes)))), shape=(num_nodes, len(nodes))
+    )
 
 
 def fill_unseen(values: np.ndarray, known: np.ndarray, pairs: np.ndarray, rounds: int = 60) -> np.ndarray:

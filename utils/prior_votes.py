@@ -41,7 +41,9 @@ class Votes:
         holders = np.flatnonzero(self._selected[:, node])
         answers = np.vstack([self._selected[holders], logits > 0])  # the own three last
         with_own = pairwise_iou(logits > 0, answers, self.area)
-        agreement = np.vstack([np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, :len(holders)].T]), with_own])
+        agreement = np.vstack(
+            [np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T]), with_own]
+        )
         voters = np.r_[np.flatnonzero(proposal[self._clicked[holders]]), len(holders) + own]
         weight = np.r_[self._weight[holders], quality.astype(np.float64) ** 2]
         votes = np.r_[weight[voters[:-1]], 1.0]
@@ -55,7 +57,10 @@ class Votes:
         covered = np.maximum(agreement, agreement[default]) @ weight
         size = answers @ self.area
         others = [np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)]
-        finer, coarser = (logits_of(rows[covered[rows].argmax()]) if len(rows) else logits[level] for level, rows in zip((0, 2), others))
+        finer, coarser = (
+            logits_of(rows[covered[rows].argmax()]) if len(rows) else logits[level]
+            for level, rows in zip((0, 2), others)
+        )
         middle = logits_of(default)
         answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
         return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)

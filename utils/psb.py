@@ -47,8 +47,11 @@ class LabelledShape:
 
     def human_level(self, annotator: int) -> dict[int, float]:
         """For each part of one annotator: the others' best-matching part, mean IoU over them; empty without others."""
-        others = [best_match(self.segmentations[annotator], labels, self.mesh.face_areas)
-                  for index, labels in enumerate(self.segmentations) if index != annotator]
+        others = [
+            best_match(self.segmentations[annotator], labels, self.mesh.face_areas)
+            for index, labels in enumerate(self.segmentations)
+            if index != annotator
+        ]
         return {label: float(np.mean([match[label] for match in others])) for label in others[0]} if others else {}
 
     def agreement(self) -> np.ndarray:
@@ -57,7 +60,11 @@ class LabelledShape:
             return np.ones(1)
         scores = np.zeros(len(self.segmentations))
         for index, labels in enumerate(self.segmentations):
-            others = [best_match(labels, other, self.mesh.face_areas) for k, other in enumerate(self.segmentations) if k != index]
+            others = [
+                best_match(labels, other, self.mesh.face_areas)
+                for k, other in enumerate(self.segmentations)
+                if k != index
+            ]
             scores[index] = float(np.mean([np.mean(list(match.values())) for match in others]))
         return scores
 
@@ -76,9 +83,15 @@ def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01)
 
     A label that is missing between the smallest and the largest is an empty part.
     """
-    parts = [Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum())) for label in np.unique(labels)]
-    left_out = {part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area" for part in parts
-                if part.share < min_share}
+    parts = [
+        Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum()))
+        for label in np.unique(labels)
+    ]
+    left_out = {
+        part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area"
+        for part in parts
+        if part.share < min_share
+    }
     used = {part.label for part in parts}
     gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
     left_out |= {label: "no faces" for label in gaps if label not in used}
@@ -111,8 +124,16 @@ def benchmark_ids(folder: Path) -> dict[int, str]:
     if not (folder / "off").is_dir():
         raise UserError(f"{folder} has no folder 'off'; give the folder that holds off/, seg/Benchmark/ and split.json")
     if (folder / "split.json").is_file():
-        return {int(shape): category for category, shapes in load_json(folder / "split.json", "split file").items() for shape in shapes}
-    return {int(path.stem): "all" for path in sorted((folder / "off").glob("*.off"), key=lambda p: int(p.stem)) if path.stem.isdigit()}
+        return {
+            int(shape): category
+            for category, shapes in load_json(folder / "split.json", "split file").items()
+            for shape in shapes
+        }
+    return {
+        int(path.stem): "all"
+        for path in sorted((folder / "off").glob("*.off"), key=lambda p: int(p.stem))
+        if path.stem.isdigit()
+    }
 
 
 def load_shape(folder: Path, shape_id: int, category: str) -> LabelledShape:
@@ -121,7 +142,10 @@ def load_shape(folder: Path, shape_id: int, category: str) -> LabelledShape:
         mesh = load_mesh(folder / "off" / f"{shape_id}.off")
     except UserError as error:
         raise UnusableShape(str(error)) from error
-    files = sorted((folder / "seg" / "Benchmark" / str(shape_id)).glob(f"{shape_id}_*.seg"), key=lambda p: int(p.stem.split("_")[1]))
+    files = sorted(
+        (folder / "seg" / "Benchmark" / str(shape_id)).glob(f"{shape_id}_*.seg"),
+        key=lambda p: int(p.stem.split("_")[1]),
+    )
     if not files:
         raise UnusableShape("it has no human segmentation")
     segmentations = []

@@ -10,8 +10,18 @@ import torch
 
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.export import (BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS, QueryPaths, probability_colors,
-                          save_colored_mesh, save_parts, save_probability)
+from utils.export import (
+    BASE_COLOR,
+    NEGATIVE_COLOR,
+    POSITIVE_COLOR,
+    SELECTION_COLOR,
+    SPHERE_RADIUS,
+    QueryPaths,
+    probability_colors,
+    save_colored_mesh,
+    save_parts,
+    save_probability,
+)
 from utils.mesh import Mesh
 from utils.options import flag
 from utils.rasterize import Rasterizer
@@ -21,8 +31,13 @@ from utils.selection import otsu_threshold
 def add_click_options(parser: argparse.ArgumentParser) -> None:
     """--select_vertices, --positive_vertices, --negative_vertices."""
     group = parser.add_argument_group("query")
-    group.add_argument("--select_vertices", nargs="+", default=[], metavar="ID",
-                       help="clicked vertices; a minus sign excludes, also for 0: -0")
+    group.add_argument(
+        "--select_vertices",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="clicked vertices; a minus sign excludes, also for 0: -0",
+    )
     group.add_argument("--positive_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to include")
     group.add_argument("--negative_vertices", nargs="+", type=int, default=[], metavar="ID", help="vertices to exclude")
 
@@ -33,14 +48,25 @@ def add_answer_options(parser: argparse.ArgumentParser, threshold: str = "Otsu's
     threshold: the default in words
     """
     group = parser.add_argument_group("answer")
-    group.add_argument("--hard", type=flag, default=False, metavar="0|1",
-                       help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)")
+    group.add_argument(
+        "--hard",
+        type=flag,
+        default=False,
+        metavar="0|1",
+        help="also write the selection: as parts (.glb, .obj) and as face labels (.seg)",
+    )
     group.add_argument("--threshold", type=float, help=f"probability that --hard selects from; default: {threshold}")
-    group.add_argument("--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh")
+    group.add_argument(
+        "--show_spheres", type=flag, default=False, metavar="0|1", help="spheres at the clicks in the coloured mesh"
+    )
     group.add_argument("--sphere_radius", type=float, default=SPHERE_RADIUS, help="normalised; the object has radius 1")
     group.add_argument("--show_seg", type=flag, default=True, metavar="0|1", help="colour the mesh by probability")
-    for name, color in (("base_color", BASE_COLOR), ("seg_color", SELECTION_COLOR), ("pos_color", POSITIVE_COLOR),
-                        ("neg_color", NEGATIVE_COLOR)):
+    for name, color in (
+        ("base_color", BASE_COLOR),
+        ("seg_color", SELECTION_COLOR),
+        ("pos_color", POSITIVE_COLOR),
+        ("neg_color", NEGATIVE_COLOR),
+    ):
         group.add_argument(f"--{name}", type=float, nargs=3, default=color, metavar=("R", "G", "B"), help="0 to 1")
 
 
@@ -61,7 +87,9 @@ def clicks_of(args: argparse.Namespace) -> Clicks:
     return Clicks(torch.cat([signed.vertices, plain.vertices]), torch.cat([signed.positive, plain.positive]))
 
 
-def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray, threshold: float | None = None) -> list[Path]:
+def write_answer(
+    args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probability: np.ndarray, threshold: float | None = None
+) -> list[Path]:
     """Write the published files of a query into `args.save_dir`, with --hard also the selection; returns their paths.
 
     probability (V,); threshold: of --hard where no --threshold is given, None for Otsu's; `args` has what `add_answer_options` gives, and `renderer`.
@@ -76,12 +104,22 @@ def write_answer(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, probabili
     save_colored_mesh(paths.colored_mesh, mesh, colors)
     written = [paths.probability, paths.colored_mesh]
     if args.show_spheres:
-        save_colored_mesh(paths.colored_mesh_with_clicks, mesh, colors, clicks, args.sphere_radius, palette.positive, palette.negative)
+        save_colored_mesh(
+            paths.colored_mesh_with_clicks, mesh, colors, clicks, args.sphere_radius, palette.positive, palette.negative
+        )
         written.append(paths.colored_mesh_with_clicks)
     save_render_views(paths.views, Rasterizer(mesh, args.renderer), shown, clicks, palette)
     written.append(paths.views)
     if args.hard:
-        threshold = args.threshold if args.threshold is not None else otsu_threshold(probability) if threshold is None else threshold
+        threshold = (
+            args.threshold
+            if args.threshold is not None
+            else otsu_threshold(probability)
+            if threshold is None
+            else threshold
+        )
         written += save_parts(paths, mesh, probability > threshold)
-        print(f"selection: {int((probability > threshold).sum())} of {mesh.num_vertices} vertices above {threshold:.3f}")
+        print(
+            f"selection: {int((probability > threshold).sum())} of {mesh.num_vertices} vertices above {threshold:.3f}"
+        )
     return written

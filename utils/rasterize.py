@@ -48,12 +48,16 @@ def choose_backend(backend: str, device: str | torch.device) -> str:
     if backend not in BACKENDS:
         raise UserError(f"unknown renderer '{backend}'; choose one of {', '.join(BACKENDS)}")
     cuda = torch.device(device).type == "cuda" and torch.cuda.is_available()
-    has_kaolin = importlib.util.find_spec("kaolin") is not None and importlib.util.find_spec("kaolin.render") is not None
+    has_kaolin = (
+        importlib.util.find_spec("kaolin") is not None and importlib.util.find_spec("kaolin.render") is not None
+    )
     if backend == "auto":
         return "kaolin" if cuda and has_kaolin else "embree"
     if backend == "kaolin" and not (cuda and has_kaolin):
-        raise UserError("the kaolin renderer needs --device cuda, an NVIDIA GPU and Kaolin 0.18 "
-                        "(install_environment.sh sets it up); use --renderer embree on this machine")
+        raise UserError(
+            "the kaolin renderer needs --device cuda, an NVIDIA GPU and Kaolin 0.18 "
+            "(install_environment.sh sets it up); use --renderer embree on this machine"
+        )
     return backend
 
 
@@ -86,7 +90,8 @@ class Rasterizer:
         return torch.from_numpy(np.asarray(hits, dtype=np.int64).reshape(shape)).to(self.device)
 
     def _kaolin_faces(self, cameras: Cameras) -> Tensor:
-        from kaolin.render.mesh import prepare_vertices, rasterize as kaolin_rasterize
+        from kaolin.render.mesh import prepare_vertices
+        from kaolin.render.mesh import rasterize as kaolin_rasterize
 
         height, width = cameras.size
         # Kaolin's camera frame is x right, y up, z backward, and its projection maps the image to [-1, 1], y up.
@@ -97,8 +102,9 @@ class Rasterizer:
         vertices = self.vertices[None].expand(len(cameras), -1, -1)
         in_camera, in_image, _ = prepare_vertices(vertices, self.faces, projection, camera_transform=transform)
         unused = torch.zeros((*in_camera.shape[:3], 1), device=self.device)
-        _, face_ids = kaolin_rasterize(height, width, in_camera[..., 2].contiguous(), in_image.contiguous(), unused,
-                                       backend="cuda")
+        _, face_ids = kaolin_rasterize(
+            height, width, in_camera[..., 2].contiguous(), in_image.contiguous(), unused, backend="cuda"
+        )
         return face_ids.long()
 
 
@@ -177,12 +183,16 @@ def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Ten
     origins = cameras.positions[:, None]
     direction = vertices[None] - origins  # reaches the vertex at parameter 1
     slope = (direction * normal).sum(-1)
-    reach = ((corner[..., 0, :] - origins) * normal).sum(-1) / torch.where(slope.abs() < 1e-12, torch.ones_like(slope), slope)
+    reach = ((corner[..., 0, :] - origins) * normal).sum(-1) / torch.where(
+        slope.abs() < 1e-12, torch.ones_like(slope), slope
+    )
     plane_depth = reach * depth
     pixel_depth = raster.depth[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
     # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
     # the pixel's own depth bounds it on both sides.
-    plane_depth = torch.minimum(torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth), pixel_depth + 3 * DEPTH_TOLERANCE)
+    plane_depth = torch.minimum(
+        torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth), pixel_depth + 3 * DEPTH_TOLERANCE
+    )
     in_front = plane_depth >= depth - DEPTH_TOLERANCE
     return on_object & (own_face | (in_front & _some_face_looks(mesh, origins[:, 0])))
 

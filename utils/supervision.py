@@ -78,25 +78,42 @@ class SupervisionSet:
         kinds = tuple(kind for kind in KINDS if kind in manifest["shards"]) if kinds is None else tuple(kinds)
         for kind in kinds:
             if kind not in manifest["shards"]:
-                raise UserError(f"{directory} has no samples of kind '{kind}'; make them first: run data_generation.py "
-                                f"again with {FLAG_OF_KIND[kind]}")
+                raise UserError(
+                    f"{directory} has no samples of kind '{kind}'; make them first: run data_generation.py "
+                    f"again with {FLAG_OF_KIND[kind]}"
+                )
         paths = tuple(shard_path(directory, kind, shard) for kind in kinds for shard in range(manifest["shards"][kind]))
         missing = sum(not path.exists() for path in paths)
         if missing:
-            raise UserError(f"the click supervision at {directory} is unfinished ({missing} of {len(paths)} shards are missing); "
-                            "run data_generation.py again with the same options to finish it")
+            raise UserError(
+                f"the click supervision at {directory} is unfinished ({missing} of {len(paths)} shards are missing); "
+                "run data_generation.py again with the same options to finish it"
+            )
         cameras = _cameras_from_arrays(directory / "clicks.npz")
         heads = [_read_arrays(path, ("vertices", "positive", "view", "score")) for path in paths]
         counts = [len(head["view"]) for head in heads]
-        joined = {name: _join(heads, name, shape, dtype) for name, shape, dtype in
-                  (("vertices", (0, 2), np.int64), ("positive", (0, 2), bool), ("view", (0,), np.int64), ("score", (0,), np.float32))}
+        joined = {
+            name: _join(heads, name, shape, dtype)
+            for name, shape, dtype in (
+                ("vertices", (0, 2), np.int64),
+                ("positive", (0, 2), bool),
+                ("view", (0,), np.int64),
+                ("score", (0,), np.float32),
+            )
+        }
         kind_of_path = [KINDS.index(kind) for kind in kinds for _ in range(manifest["shards"][kind])]
         return SupervisionSet(
-            directory, cameras, manifest["mesh_digest"], manifest["teacher"], manifest["settings"],
+            directory,
+            cameras,
+            manifest["mesh_digest"],
+            manifest["teacher"],
+            manifest["settings"],
             **{name: torch.from_numpy(array) for name, array in joined.items()},
             kind=torch.from_numpy(np.repeat(np.array(kind_of_path, dtype=np.int64), counts)),
             _shard=np.repeat(np.arange(len(paths)), counts),
-            _row=np.concatenate([np.arange(count) for count in counts] or [np.zeros(0, dtype=np.int64)]), _paths=paths)
+            _row=np.concatenate([np.arange(count) for count in counts] or [np.zeros(0, dtype=np.int64)]),
+            _paths=paths,
+        )
 
     def __len__(self) -> int:
         return len(self.view)
@@ -136,8 +153,16 @@ class SupervisionSet:
         code = np.where(vertices == ABSENT, absent, vertices + (~positive).astype(np.int64) * (np.int64(1) << 40))
         unique, group = np.unique(np.sort(code, axis=1), axis=0, return_inverse=True)
         members = _split_by(group.reshape(-1), len(unique))
-        return [(Clicks(torch.from_numpy(row[row < absent] & ((1 << 40) - 1)), torch.from_numpy(row[row < absent] < (1 << 40))),
-                 torch.from_numpy(member)) for row, member in zip(unique, members)]
+        return [
+            (
+                Clicks(
+                    torch.from_numpy(row[row < absent] & ((1 << 40) - 1)),
+                    torch.from_numpy(row[row < absent] < (1 << 40)),
+                ),
+                torch.from_numpy(member),
+            )
+            for row, member in zip(unique, members)
+        ]
 
     def by_view(self) -> dict[int, Tensor]:
         """View -> indices (n,) int64 of its samples, ascending; views without samples are left out."""
@@ -158,16 +183,22 @@ def read_manifest(directory: Path, mesh: Mesh | None = None) -> dict:
     path = Path(directory) / "supervision.json"
     if not path.is_file():
         source = mesh.path if mesh is not None and mesh.path is not None else "MESH"
-        raise UserError(f"no click supervision at {directory}; make it first: python data_generation.py --obj_path {source} "
-                        f"--decoder_data_dir {directory} --single_click 1")
+        raise UserError(
+            f"no click supervision at {directory}; make it first: python data_generation.py --obj_path {source} "
+            f"--decoder_data_dir {directory} --single_click 1"
+        )
     manifest = load_json(path, "click supervision")
     fields = {"format": int, "mesh_digest": str, "teacher": str, "settings": dict, "shards": dict}
     if not isinstance(manifest, dict) or any(not isinstance(manifest.get(name), kind) for name, kind in fields.items()):
         raise UserError(f"{path} is not a readable click supervision; make it again with --overwrite 1")
     if manifest["format"] != FORMAT:
-        raise UserError(f"{path} is in format {manifest['format']}, this program reads {FORMAT}; make it again with --overwrite 1")
+        raise UserError(
+            f"{path} is in format {manifest['format']}, this program reads {FORMAT}; make it again with --overwrite 1"
+        )
     if mesh is not None and manifest["mesh_digest"] != mesh.digest:
-        raise UserError(f"the click supervision at {directory} is of another mesh than {mesh.path}; give that mesh or another folder")
+        raise UserError(
+            f"the click supervision at {directory} is of another mesh than {mesh.path}; give that mesh or another folder"
+        )
     return manifest
 
 
@@ -178,8 +209,11 @@ def shard_path(directory: Path, kind: str, shard: int) -> Path:
 
 def cameras_to_arrays(cameras: Cameras) -> dict[str, np.ndarray]:
     """The views as arrays of `clicks.npz`."""
-    return {"world_to_camera": cameras.world_to_camera.cpu().numpy(), "fov_y": np.float64(cameras.fov_y),
-            "size": np.array(cameras.size, dtype=np.int64)}
+    return {
+        "world_to_camera": cameras.world_to_camera.cpu().numpy(),
+        "fov_y": np.float64(cameras.fov_y),
+        "size": np.array(cameras.size, dtype=np.int64),
+    }
 
 
 def _cameras_from_arrays(path: Path) -> Cameras:
@@ -189,8 +223,14 @@ def _cameras_from_arrays(path: Path) -> Cameras:
 
 def save_shard(path: Path, vertices: Tensor, positive: Tensor, view: Tensor, score: Tensor, masks: np.ndarray) -> None:
     """Write n samples; masks (n, ceil(HW / 8)) uint8 from `pack_masks`. Equal samples make equal files."""
-    save_npz(path, vertices=vertices.numpy().astype(np.int64), positive=positive.numpy().astype(bool),
-             view=view.numpy().astype(np.int32), score=score.numpy().astype(np.float32), masks=masks)
+    save_npz(
+        path,
+        vertices=vertices.numpy().astype(np.int64),
+        positive=positive.numpy().astype(bool),
+        view=view.numpy().astype(np.int32),
+        score=score.numpy().astype(np.float32),
+        masks=masks,
+    )
 
 
 def pack_masks(masks: Tensor) -> np.ndarray:
@@ -210,8 +250,10 @@ def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a readable shard of click supervision ({error}); delete it and run data_generation.py "
-                        "again with the same options") from error
+        raise UserError(
+            f"{path} is not a readable shard of click supervision ({error}); delete it and run data_generation.py "
+            "again with the same options"
+        ) from error
 
 
 def _join(heads: list[dict], name: str, empty_shape: tuple[int, ...], dtype) -> np.ndarray:

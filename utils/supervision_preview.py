@@ -18,8 +18,15 @@ INCLUDE_COLOR, EXCLUDE_COLOR = (0, 160, 0), (220, 0, 0)
 CAPTION_HEIGHT = 12
 
 
-def save_preview(path: Path, samples: SupervisionSet, rasterizer: Rasterizer, render: ViewSettings,
-                 generator: torch.Generator, count: int = 24, columns: int = 6) -> None:
+def save_preview(
+    path: Path,
+    samples: SupervisionSet,
+    rasterizer: Rasterizer,
+    render: ViewSettings,
+    generator: torch.Generator,
+    count: int = 24,
+    columns: int = 6,
+) -> None:
     """Draw `count` random samples, equally many of each kind there is, as a PNG sheet.
 
     render: how the views were rendered for the teacher (its colours).
@@ -30,7 +37,7 @@ def save_preview(path: Path, samples: SupervisionSet, rasterizer: Rasterizer, re
     sheet = np.full((rows * height, columns * width, 3), 255, dtype=np.uint8)
     for place, tile in enumerate(tiles):
         top, left = place // columns * height, place % columns * width
-        sheet[top:top + height, left:left + width] = tile
+        sheet[top : top + height, left : left + width] = tile
     with atomic_path(path) as temporary:
         Image.fromarray(sheet).save(temporary)
 
@@ -55,6 +62,12 @@ def _tile(samples: SupervisionSet, rasterizer: Rasterizer, render: ViewSettings,
     clicks = samples.clicks(sample)
     points = torch.from_numpy(rasterizer.mesh.normalized)[clicks.vertices]
     for (x, y), include in zip(camera.project(points)[0][0].tolist(), clicks.positive.tolist()):
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=INCLUDE_COLOR if include else EXCLUDE_COLOR, outline=(255, 255, 255))
-    draw.text((2, height), f"{clicks.label()} view {int(samples.view[sample])} score {float(samples.score[sample]):.2f}", fill=(0, 0, 0))
+        draw.ellipse(
+            (x - 3, y - 3, x + 3, y + 3), fill=INCLUDE_COLOR if include else EXCLUDE_COLOR, outline=(255, 255, 255)
+        )
+    draw.text(
+        (2, height),
+        f"{clicks.label()} view {int(samples.view[sample])} score {float(samples.score[sample]):.2f}",
+        fill=(0, 0, 0),
+    )
     return np.asarray(canvas)

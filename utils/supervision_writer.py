@@ -28,8 +28,17 @@ from utils.files import digest, load_npz, save_json, save_npz
 from utils.mesh import Mesh
 from utils.rasterize import Rasterizer, visible_vertices
 from utils.sampling import farthest_point_sampling
-from utils.supervision import (ABSENT, FORMAT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, read_manifest,
-                               save_shard, shard_path)
+from utils.supervision import (
+    ABSENT,
+    FORMAT,
+    KINDS,
+    SupervisionSet,
+    cameras_to_arrays,
+    pack_masks,
+    read_manifest,
+    save_shard,
+    shard_path,
+)
 from utils.teacher import Teacher
 from utils.view_pool import ViewPool
 
@@ -100,9 +109,16 @@ class ClickViews:
         return order[torch.searchsorted(self.vertices[order], vertices.contiguous())]
 
 
-def write_supervision(directory: str | Path, rasterizer: Rasterizer, pool: ViewPool, teacher: Teacher,
-                      clicks: ClickSettings, second: SecondClickSettings, kinds: tuple[str, ...] = KINDS,
-                      overwrite: bool = False) -> SupervisionSet:
+def write_supervision(
+    directory: str | Path,
+    rasterizer: Rasterizer,
+    pool: ViewPool,
+    teacher: Teacher,
+    clicks: ClickSettings,
+    second: SecondClickSettings,
+    kinds: tuple[str, ...] = KINDS,
+    overwrite: bool = False,
+) -> SupervisionSet:
     """Fill `directory` with the named kinds of samples, or finish what an interrupted call began.
 
     The teacher must be the one that embedded `pool`. Second clicks need the singles, made now or before.
@@ -111,15 +127,19 @@ def write_supervision(directory: str | Path, rasterizer: Rasterizer, pool: ViewP
     """
     directory, mesh = Path(directory), rasterizer.mesh
     if teacher.name != pool.teacher_name:
-        raise UserError(f"the views at {pool.directory} were embedded by {pool.teacher_name}, not by {teacher.name}; "
-                        "name that teacher with --SAM or make the views again")
+        raise UserError(
+            f"the views at {pool.directory} were embedded by {pool.teacher_name}, not by {teacher.name}; "
+            "name that teacher with --SAM or make the views again"
+        )
     if "single" not in kinds and "single" not in read_manifest(directory, mesh)["shards"]:
         raise UserError("second clicks start from the masks of single clicks: add --single_click 1")
     cameras = pool.cameras.resized((clicks.render_res, clicks.render_res))
     _claim(directory, _manifest(mesh, pool, teacher, clicks, second), kinds, overwrite)
     views = _click_views(directory, rasterizer, cameras, clicks)
     if "single" in kinds:
-        _write_singles(directory, pool, teacher, views, choose_views(views.visible, clicks.n_views, clicks.seed), cameras)
+        _write_singles(
+            directory, pool, teacher, views, choose_views(views.visible, clicks.n_views, clicks.seed), cameras
+        )
     wanted = tuple(kind for kind in KINDS[1:] if kind in kinds)
     if wanted:
         singles = SupervisionSet.open(directory, mesh, kinds=("single",))
@@ -137,7 +157,9 @@ def choose_clicked_vertices(mesh: Mesh, settings: ClickSettings) -> np.ndarray:
     return used[farthest_point_sampling(mesh.normalized[used], count)]
 
 
-def locate_clicks(rasterizer: Rasterizer, cameras: Cameras, vertices: np.ndarray, min_facing: float = 0.0) -> ClickViews:
+def locate_clicks(
+    rasterizer: Rasterizer, cameras: Cameras, vertices: np.ndarray, min_facing: float = 0.0
+) -> ClickViews:
     """Project the sampled vertices (C,) into every view and see which of them it shows, facing it enough."""
     chosen = torch.from_numpy(vertices)
     positions = torch.from_numpy(rasterizer.mesh.normalized[vertices])
@@ -177,7 +199,9 @@ class _Singles:
         self.samples = singles
         self.first = views.index_of(singles.vertices[:, 0])  # (S,) which sampled vertex each sample clicks
         good = singles.score >= min_score
-        self.by_view = {view: samples[good[samples]] for view, samples in singles.by_view().items() if good[samples].any()}
+        self.by_view = {
+            view: samples[good[samples]] for view, samples in singles.by_view().items() if good[samples].any()
+        }
 
     def __iter__(self):
         """(view, samples (n,), their sampled vertices (n,)) of every view, in order."""
@@ -246,7 +270,10 @@ class SharedPairs:
         table = _Singles(views, singles, settings.min_score)
         seen, inside = self._count_sides(table)
         self.partners, self.chosen = {}, {}
-        eligible = {"positive": self._positive_candidates(seen, inside), "negative": self._negative_candidates(seen, inside)}
+        eligible = {
+            "positive": self._positive_candidates(seen, inside),
+            "negative": self._negative_candidates(seen, inside),
+        }
         for kind in KINDS[1:]:
             self.partners[kind] = self._choose_partners(kind, eligible[kind])
             self.chosen[kind] = self._choose_views(kind, table)
@@ -323,8 +350,9 @@ def _nearest_sampled(positions: Tensor, count: int) -> Tensor:
     return torch.from_numpy(np.asarray(found, dtype=np.int64).reshape(len(points), -1))
 
 
-def _write_singles(directory: Path, pool: ViewPool, teacher: Teacher, views: ClickViews, prompted: Tensor,
-                   cameras: Cameras) -> None:
+def _write_singles(
+    directory: Path, pool: ViewPool, teacher: Teacher, views: ClickViews, prompted: Tensor, cameras: Cameras
+) -> None:
     """Pass one: every chosen (view, vertex) prompted with its one positive click."""
     ranges = _shard_ranges(prompted.sum(dim=1))
     _announce(directory, "single", len(ranges))
@@ -333,7 +361,7 @@ def _write_singles(directory: Path, pool: ViewPool, teacher: Teacher, views: Cli
             if not shard_path(directory, "single", shard).exists():
                 parts = [_single_samples(pool, teacher, views, view, prompted[view], cameras.size) for view in span]
                 _save_parts(shard_path(directory, "single", shard), parts, cameras.size)
-            bar.update(int(prompted[span.start:span.stop].sum()))
+            bar.update(int(prompted[span.start : span.stop].sum()))
 
 
 def _single_samples(pool: ViewPool, teacher: Teacher, views: ClickViews, view: int, prompted: Tensor, size) -> tuple:
@@ -345,8 +373,16 @@ def _single_samples(pool: ViewPool, teacher: Teacher, views: ClickViews, view: i
     return vertices, positive, torch.full_like(first, view), answer.scores, pack_masks(answer.masks)
 
 
-def _write_pairs(directory: Path, pool: ViewPool, teacher: Teacher, views: ClickViews, singles: SupervisionSet, pairs,
-                 settings: SecondClickSettings, kinds: tuple[str, ...]) -> None:
+def _write_pairs(
+    directory: Path,
+    pool: ViewPool,
+    teacher: Teacher,
+    views: ClickViews,
+    singles: SupervisionSet,
+    pairs,
+    settings: SecondClickSettings,
+    kinds: tuple[str, ...],
+) -> None:
     """Pass two: the second clicks that `pairs` draws; both signs are drawn whatever `kinds` asks for, so that a kind
     made later or again is the same."""
     ranges = _shard_ranges(pairs.expected())
@@ -366,8 +402,16 @@ def _write_pairs(directory: Path, pool: ViewPool, teacher: Teacher, views: Click
                 _save_parts(shard_path(directory, kind, shard), parts[kind], table.samples.mask_size)
 
 
-def _pair_samples(pool: ViewPool, teacher: Teacher, views: ClickViews, view: int, table: _Singles, pairs,
-                  settings: SecondClickSettings, kinds: list[str]):
+def _pair_samples(
+    pool: ViewPool,
+    teacher: Teacher,
+    views: ClickViews,
+    view: int,
+    table: _Singles,
+    pairs,
+    settings: SecondClickSettings,
+    kinds: list[str],
+):
     """Yield (kind, samples) of the second clicks kept in one view."""
     samples = table.by_view[view]
     first, masks, size = table.first[samples], table.samples.masks(samples), table.samples.mask_size
@@ -382,17 +426,37 @@ def _pair_samples(pool: ViewPool, teacher: Teacher, views: ClickViews, view: int
         for prompt, other in zip(*(part.split(PAIRS_AT_ONCE) for part in drawn[kind])):
             both = torch.stack([first[prompt], other], dim=1)
             positive = torch.tensor([True, kind == "positive"]).repeat(len(both), 1)
-            answer = prompt_clicks(teacher, embedding, pixels[both], positive.long(), size,
-                                   start[torch.searchsorted(needed, prompt)], settings.refinements)
+            answer = prompt_clicks(
+                teacher,
+                embedding,
+                pixels[both],
+                positive.long(),
+                size,
+                start[torch.searchsorted(needed, prompt)],
+                settings.refinements,
+            )
             kept = changes_enough(masks[prompt], answer.masks, positive[:, 1], settings.max_iou)
-            yield kind, (views.vertices[both[kept]], positive[kept], torch.full((int(kept.sum()),), view),
-                         answer.scores[kept], pack_masks(answer.masks[kept]))
+            yield (
+                kind,
+                (
+                    views.vertices[both[kept]],
+                    positive[kept],
+                    torch.full((int(kept.sum()),), view),
+                    answer.scores[kept],
+                    pack_masks(answer.masks[kept]),
+                ),
+            )
 
 
 def _save_parts(path: Path, parts: list[tuple], size: tuple[int, int]) -> None:
     """Write the samples of a shard's views, maybe none."""
-    empty = (torch.zeros((0, 2), dtype=torch.int64), torch.zeros((0, 2), dtype=torch.bool), torch.zeros(0, dtype=torch.int64),
-             torch.zeros(0), np.zeros((0, (size[0] * size[1] + 7) // 8), dtype=np.uint8))
+    empty = (
+        torch.zeros((0, 2), dtype=torch.int64),
+        torch.zeros((0, 2), dtype=torch.bool),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0),
+        np.zeros((0, (size[0] * size[1] + 7) // 8), dtype=np.uint8),
+    )
     *tensors, masks = zip(empty, *parts)
     save_shard(path, *(torch.cat(tensor) for tensor in tensors), np.concatenate(masks))
 
@@ -433,11 +497,17 @@ def _claim(directory: Path, manifest: dict, kinds: tuple[str, ...], overwrite: b
         save_json(path, held)
     parts = ("clicks", "views", "second_clicks") if second_kinds else ("clicks", "views")
     differing = [name for name in ("mesh_digest", "teacher") if held[name] != manifest[name]]
-    differing += [name for part in parts for name, value in manifest["settings"][part].items()
-                  if held["settings"].get(part, {}).get(name) != value]
+    differing += [
+        name
+        for part in parts
+        for name, value in manifest["settings"][part].items()
+        if held["settings"].get(part, {}).get(name) != value
+    ]
     if differing:
-        raise UserError(f"{directory} holds click supervision with another {', '.join(differing)}; "
-                        "choose another --decoder_data_dir or add --overwrite 1")
+        raise UserError(
+            f"{directory} holds click supervision with another {', '.join(differing)}; "
+            "choose another --decoder_data_dir or add --overwrite 1"
+        )
 
 
 def _announce(directory: Path, kind: str, shards: int) -> None:
@@ -458,9 +528,16 @@ def _click_views(directory: Path, rasterizer: Rasterizer, cameras: Cameras, sett
     """The sampled vertices and where they show; kept beside the shards."""
     path = directory / "clicks.npz"
     if not path.exists():
-        views = locate_clicks(rasterizer, cameras, choose_clicked_vertices(rasterizer.mesh, settings), settings.min_facing)
-        save_npz(path, vertices=views.vertices.numpy(), visible=views.visible.numpy(),
-                 pixels=views.pixels.numpy().astype(np.int16), **cameras_to_arrays(cameras))
+        views = locate_clicks(
+            rasterizer, cameras, choose_clicked_vertices(rasterizer.mesh, settings), settings.min_facing
+        )
+        save_npz(
+            path,
+            vertices=views.vertices.numpy(),
+            visible=views.visible.numpy(),
+            pixels=views.pixels.numpy().astype(np.int16),
+            **cameras_to_arrays(cameras),
+        )
     held = load_npz(path, "list of clicked vertices")
     vertices = torch.from_numpy(held["vertices"])
     positions = torch.from_numpy(rasterizer.mesh.normalized[held["vertices"]])

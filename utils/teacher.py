@@ -24,8 +24,10 @@ class TeacherMasks:
 
     def masks(self, index: int | None = None) -> Tensor:
         """(P, 3, H, W) bool at the image's resolution, or (P, H, W) of one of the three."""
-        logits = self.logits if index is None else self.logits[:, index:index + 1]
-        full = torch.nn.functional.interpolate(logits.float(), self.image_size, mode="bilinear", align_corners=False) > 0
+        logits = self.logits if index is None else self.logits[:, index : index + 1]
+        full = (
+            torch.nn.functional.interpolate(logits.float(), self.image_size, mode="bilinear", align_corners=False) > 0
+        )
         return full if index is None else full[:, 0]
 
 
@@ -45,8 +47,14 @@ class Teacher(Protocol):
         """Images (B, H, W, 3) uint8 RGB -> embeddings (B, D, h, w) float32."""
         ...
 
-    def segment(self, embedding: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int],
-                previous: Tensor | None = None) -> TeacherMasks:
+    def segment(
+        self,
+        embedding: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        image_size: tuple[int, int],
+        previous: Tensor | None = None,
+    ) -> TeacherMasks:
         """Prompt one embedding (D, h, w) with P click sets.
 
         points    (P, K, 2) float, xy pixels of the original image

@@ -68,7 +68,9 @@ class ViewSettings:
     @staticmethod
     def from_dict(values: dict) -> ViewSettings:
         """The inverse of `to_dict`."""
-        return ViewSettings(**{**values, "background": tuple(values["background"]), "mesh_color": tuple(values["mesh_color"])})
+        return ViewSettings(
+            **{**values, "background": tuple(values["background"]), "mesh_color": tuple(values["mesh_color"])}
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,29 +110,48 @@ class ViewPool:
 def render_views(rasterizer: Rasterizer, cameras: Cameras, settings: ViewSettings) -> Tensor:
     """Images (B, H, W, 3) uint8 of the plain mesh as every teacher sees it."""
     raster = rasterizer(cameras)
-    return to_uint8(shade(rasterizer.mesh, cameras, raster, base_color=settings.mesh_color, background=settings.background))
+    return to_uint8(
+        shade(rasterizer.mesh, cameras, raster, base_color=settings.mesh_color, background=settings.background)
+    )
 
 
-def build_view_pool(directory: str | Path, rasterizer: Rasterizer, teacher: Teacher, settings: ViewSettings,
-                    batch_size: int = 8, overwrite: bool = False) -> ViewPool:
+def build_view_pool(
+    directory: str | Path,
+    rasterizer: Rasterizer,
+    teacher: Teacher,
+    settings: ViewSettings,
+    batch_size: int = 8,
+    overwrite: bool = False,
+) -> ViewPool:
     """Render and embed the views into `directory`, or finish what an interrupted call began.
 
     Raises UserError if the folder holds views of another mesh, teacher or settings (unless `overwrite`).
     """
     directory, mesh = Path(directory), rasterizer.mesh
-    manifest = {"format": 1, "mesh_digest": mesh.digest, "teacher": teacher.name, "settings": settings.to_dict(),
-                "embedding_shape": list(teacher.embedding_shape), "views_per_shard": SHARD_VIEWS}
+    manifest = {
+        "format": 1,
+        "mesh_digest": mesh.digest,
+        "teacher": teacher.name,
+        "settings": settings.to_dict(),
+        "embedding_shape": list(teacher.embedding_shape),
+        "views_per_shard": SHARD_VIEWS,
+    }
     _claim(directory, manifest, overwrite)
     cameras = settings.cameras()
     starts = range(0, settings.n_views, SHARD_VIEWS)
     missing = [shard for shard in range(len(starts)) if not _shard_path(directory, shard).exists()]
-    with tqdm(total=settings.n_views, initial=settings.n_views - sum(_shard_size(settings.n_views, s) for s in missing),
-              desc="render and embed views", unit="view", disable=None) as bar:
+    with tqdm(
+        total=settings.n_views,
+        initial=settings.n_views - sum(_shard_size(settings.n_views, s) for s in missing),
+        desc="render and embed views",
+        unit="view",
+        disable=None,
+    ) as bar:
         for shard in missing:
             rows = []
             size = _shard_size(settings.n_views, shard)
             for begin in range(starts[shard], starts[shard] + size, batch_size):
-                batch = cameras[begin:min(begin + batch_size, starts[shard] + size)]
+                batch = cameras[begin : min(begin + batch_size, starts[shard] + size)]
                 rows.append(teacher.embed(render_views(rasterizer, batch, settings)).half().cpu().numpy())
                 bar.update(len(batch))
             save_npy(_shard_path(directory, shard), np.concatenate(rows))
@@ -141,19 +162,27 @@ def open_view_pool(directory: str | Path, mesh: Mesh) -> ViewPool:
     """Open a finished pool; UserError if it is missing, unfinished or of another mesh."""
     directory = Path(directory)
     if not (directory / "pool.json").is_file():
-        raise UserError(f"no views at {directory}; make them first: python encoder.py --obj_path {mesh.path} "
-                        f"--encoder_data_dir {directory} --generate_random_views 1 --start_training 0")
+        raise UserError(
+            f"no views at {directory}; make them first: python encoder.py --obj_path {mesh.path} "
+            f"--encoder_data_dir {directory} --generate_random_views 1 --start_training 0"
+        )
     manifest = load_json(directory / "pool.json", "view pool")
     try:
         settings = ViewSettings.from_dict(manifest["settings"])
         digest, teacher, shape = manifest["mesh_digest"], manifest["teacher"], tuple(manifest["embedding_shape"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"{directory / 'pool.json'} is not a readable view pool; make the views again with --overwrite 1") from error
+        raise UserError(
+            f"{directory / 'pool.json'} is not a readable view pool; make the views again with --overwrite 1"
+        ) from error
     if digest != mesh.digest:
-        raise UserError(f"the views at {directory} show another mesh than {mesh.path}; give that mesh or another folder")
+        raise UserError(
+            f"the views at {directory} show another mesh than {mesh.path}; give that mesh or another folder"
+        )
     shards = range((settings.n_views + SHARD_VIEWS - 1) // SHARD_VIEWS)
     if not all(_shard_path(directory, shard).exists() for shard in shards):
-        raise UserError(f"the views at {directory} are unfinished; run encoder.py with --generate_random_views 1 again to finish them")
+        raise UserError(
+            f"the views at {directory} are unfinished; run encoder.py with --generate_random_views 1 again to finish them"
+        )
     cameras = Cameras.from_dict(load_torch(directory / "cameras.pt", what="camera file"))
     return ViewPool(directory, cameras, settings, digest, teacher, shape)
 
@@ -168,7 +197,9 @@ def _claim(directory: Path, manifest: dict, overwrite: bool) -> None:
             return
         if differing == ["settings"]:
             differing = [key for key in manifest["settings"] if held["settings"].get(key) != manifest["settings"][key]]
-        raise UserError(f"{directory} holds views of another {', '.join(differing)}; choose another folder or add --overwrite 1")
+        raise UserError(
+            f"{directory} holds views of another {', '.join(differing)}; choose another folder or add --overwrite 1"
+        )
     path.unlink(missing_ok=True)
     for stale in directory.glob("embeddings_*.npy"):
         stale.unlink()

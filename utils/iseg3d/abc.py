@@ -12,9 +12,9 @@ itself was not at hand.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import yaml
@@ -54,14 +54,18 @@ def _owners(surfaces: list[tuple[str, np.ndarray]], count: int, path: Path) -> n
     for index, (_, faces) in enumerate(surfaces):
         if len(faces) and not (faces.min() >= 0 and faces.max() < count):
             wrong = faces[(faces < 0) | (faces >= count)][0]
-            raise UserError(f"{path}: surface {index} has face {wrong}, but the OBJ has the faces 0 to {count - 1}; "
-                            "take both files from the same version of the dataset")
+            raise UserError(
+                f"{path}: surface {index} has face {wrong}, but the OBJ has the faces 0 to {count - 1}; "
+                "take both files from the same version of the dataset"
+            )
         if len(np.unique(faces)) < len(faces) or (owner[faces] >= 0).any():
             raise UserError(f"{path}: surface {index} has a face that is listed twice; download the file again")
         owner[faces] = index
     if (owner < 0).any():
-        raise UserError(f"{path}: the surfaces have {int((owner >= 0).sum())} of the OBJ's {count} faces; "
-                        "take both files from the same version of the dataset")
+        raise UserError(
+            f"{path}: the surfaces have {int((owner >= 0).sum())} of the OBJ's {count} faces; "
+            "take both files from the same version of the dataset"
+        )
     return owner
 
 
@@ -171,14 +175,20 @@ class Repository:
         found: dict[str, dict[str, list[Path]]] = {}
         for path in sorted(folder.rglob("*")):
             if (match := FILE_NAME.fullmatch(path.name)) and path.suffix == SUFFIXES[match["content"]]:
-                found.setdefault(f"{match['model']}_{match['variant']}", {}).setdefault(match["content"], []).append(path)
+                found.setdefault(f"{match['model']}_{match['variant']}", {}).setdefault(match["content"], []).append(
+                    path
+                )
         if not found:
-            raise UserError(f"{folder} has no files named like 00000050_80d90bfdd2e74e709956122a_trimesh_000.obj and "
-                            "..._features_000.yml; give the folder that the dataset's obj and feat archives were unpacked to")
+            raise UserError(
+                f"{folder} has no files named like 00000050_80d90bfdd2e74e709956122a_trimesh_000.obj and "
+                "..._features_000.yml; give the folder that the dataset's obj and feat archives were unpacked to"
+            )
         self.files: dict[str, tuple[Path, Path]] = {}
         self.left_out: dict[str, str] = {}
         for name, contents in sorted(found.items()):
-            missing = [word for word, content in [("OBJ", "trimesh"), ("features", "features")] if content not in contents]
+            missing = [
+                word for word, content in [("OBJ", "trimesh"), ("features", "features")] if content not in contents
+            ]
             twice = [paths[0].name for paths in contents.values() if len(paths) > 1]
             if missing:
                 self.left_out[name] = f"no {missing[0]} file"

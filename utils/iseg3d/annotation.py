@@ -32,16 +32,18 @@ class Annotator:
     points (N, 3); embedding (N, D), replaceable at any time (`embedding` is read at every call).
     """
 
-    def __init__(self, points: np.ndarray, embedding: np.ndarray, settings: AnnotationSettings = AnnotationSettings()) -> None:
+    def __init__(
+        self, points: np.ndarray, embedding: np.ndarray, settings: AnnotationSettings = AnnotationSettings()
+    ) -> None:
         self.points, self.embedding, self.settings = points, np.asarray(embedding, dtype=np.float32), settings
         count = len(points)
         tree = cKDTree(points)
         # The point itself comes first in its own list; Algorithm 1 counts the others, Algorithm 2 those around a point.
         most = min(max(settings.degree, settings.smooth_neighbors) + 1, count)
         near = tree.query(points, k=most)[1].reshape(count, most)[:, 1:]
-        self.around = near[:, :settings.smooth_neighbors]
+        self.around = near[:, : settings.smooth_neighbors]
         first = np.repeat(np.arange(count), min(settings.degree, near.shape[1]))
-        self._edges = first, near[:, :settings.degree].ravel()
+        self._edges = first, near[:, : settings.degree].ravel()
 
     def distances(self, point: int) -> np.ndarray:
         """(N,) float32, from the embedding of a point to every other."""
@@ -71,7 +73,9 @@ class Annotator:
         first, second = self._edges
         held = selected[first] & selected[second]
         count = len(self.points)
-        graph = sp.coo_matrix((np.ones(int(held.sum()), dtype=np.int8), (first[held], second[held])), shape=(count, count))
+        graph = sp.coo_matrix(
+            (np.ones(int(held.sum()), dtype=np.int8), (first[held], second[held])), shape=(count, count)
+        )
         component = connected_components(graph, directed=False)[1]
         return selected & np.isin(component, component[positives])
 

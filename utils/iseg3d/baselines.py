@@ -62,11 +62,15 @@ class Heatmap:
 class HeatmapSegmenter(PointSegmenter):
     """`Heatmap` on a mesh. Raises UserError if its weights cannot be used."""
 
-    def __init__(self, mesh: Mesh, weights: str | Path = HEATMAP_WEIGHTS, device: torch.device | str = "cpu", seed: int = 0) -> None:
+    def __init__(
+        self, mesh: Mesh, weights: str | Path = HEATMAP_WEIGHTS, device: torch.device | str = "cpu", seed: int = 0
+    ) -> None:
         cloud = sample_cloud(mesh, seed=seed)
         super().__init__(mesh, cloud)
         self.heatmap = Heatmap(load_network(weights, "heatmap").to(device), cloud)
 
-    def select_points(self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None) -> np.ndarray:
+    def select_points(
+        self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None
+    ) -> np.ndarray:
         """(N,) float32 probability; there is no granularity."""
         return self.heatmap.probability(positives, negatives)

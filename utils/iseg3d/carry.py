@@ -44,7 +44,9 @@ class Carrier:
     def _nearest(self, points: np.ndarray, normals: np.ndarray, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, k) points of the cloud and (n, k) weights that sum to 1."""
         size = min(NEIGHBORS, len(self.cloud.positions))
-        away, near = (a.reshape(len(points), size) for a in self._tree.query(self._place(points, normals, component), k=size))
+        away, near = (
+            a.reshape(len(points), size) for a in self._tree.query(self._place(points, normals, component), k=size)
+        )
         weight = 1 / (away + 1e-3) ** 2 * (away < away[:, :1] + 2.0)  # none of another component
         return near, weight / weight.sum(axis=1, keepdims=True)
 
@@ -58,7 +60,9 @@ class Carrier:
 
     def on_vertices(self, values: np.ndarray) -> np.ndarray:
         """(V,) float32 from values (N,) of the points."""
-        return (np.asarray(values, dtype=np.float64)[self.vertex_near] * self.vertex_weight).sum(axis=1).astype(np.float32)
+        return (
+            (np.asarray(values, dtype=np.float64)[self.vertex_near] * self.vertex_weight).sum(axis=1).astype(np.float32)
+        )
 
     def on_faces(self, values: np.ndarray) -> np.ndarray:
         """(F,) float32 from values (N,) of the points."""

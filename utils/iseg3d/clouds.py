@@ -55,13 +55,18 @@ def sample_cloud(mesh: Mesh, count: int = POINTS, seed: int = 0) -> Cloud:
     most: the largest of the small components come first. UserError if no face has an area.
     """
     if not mesh.face_areas.sum() > 0:
-        raise UserError(f"{mesh.path or 'the mesh'} has no face with an area, so no points can be sampled on it; export it again")
+        raise UserError(
+            f"{mesh.path or 'the mesh'} has no face with an area, so no points can be sampled on it; export it again"
+        )
     rng = np.random.default_rng(seed)
     vertices = mesh.normalized.astype(np.float64)
     small = _small_components(mesh, count)
     own = [sample_surface(vertices, mesh.faces[faces], LEAST_POINTS, rng) for faces in small]
     points, normals, chosen = sample_surface(vertices, mesh.faces, count - LEAST_POINTS * len(own), rng)
-    points, normals = (np.concatenate([first, *rest]) for first, rest in ((points, [o[0] for o in own]), (normals, [o[1] for o in own])))
+    points, normals = (
+        np.concatenate([first, *rest])
+        for first, rest in ((points, [o[0] for o in own]), (normals, [o[1] for o in own]))
+    )
     chosen = np.concatenate([chosen, *(faces[o[2]] for faces, o in zip(small, own))])
     return Cloud(into_unit_ball(points).astype(np.float32), (normals * mesh.winding).astype(np.float32), chosen, points)
 
@@ -71,7 +76,7 @@ def _small_components(mesh: Mesh, count: int) -> list[np.ndarray]:
     component = face_components(mesh)
     area = np.bincount(component, mesh.face_areas)
     small = np.flatnonzero((area > 0) & (area * count < LEAST_POINTS * area.sum()))
-    small = small[np.argsort(-area[small], kind="stable")][:count // 4 // LEAST_POINTS]
+    small = small[np.argsort(-area[small], kind="stable")][: count // 4 // LEAST_POINTS]
     return [np.flatnonzero(component == label) for label in small]
 
 

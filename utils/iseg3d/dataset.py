@@ -35,8 +35,11 @@ def write_clouds(folder: Path, shapes: int, repository: list[Primitive] | None =
     """
     if shapes > MOST:
         raise UserError(f"{shapes} clouds would reach into those that are held out for tests: make at most {MOST}")
-    source = {"repository": "own primitives" if repository is None else
-              digest(*(array for primitive in repository for array in (primitive.vertices, primitive.faces)))}
+    source = {
+        "repository": "own primitives"
+        if repository is None
+        else digest(*(array for primitive in repository for array in (primitive.vertices, primitive.faces)))
+    }
     record = folder / "source.json"
     # Where no cloud could be made, the record stands alone and says nothing.
     if record.is_file() and any(folder.glob("clouds_*.npz")) and load_json(record, "record of the clouds") != source:
@@ -57,9 +60,13 @@ def write_clouds(folder: Path, shapes: int, repository: list[Primitive] | None =
 
 def _write_shard(folder: Path, shard: int, repository: list[Primitive] | None) -> None:
     clouds = make_clouds(range(shard * SHARD, (shard + 1) * SHARD), repository)
-    save_npz(shard_path(folder, shard), compressed=False, points=np.stack([cloud.points for cloud in clouds]),
-             normals=np.stack([cloud.normals for cloud in clouds]).astype(np.float16),
-             labels=np.stack([cloud.labels for cloud in clouds]).astype(np.int16))
+    save_npz(
+        shard_path(folder, shard),
+        compressed=False,
+        points=np.stack([cloud.points for cloud in clouds]),
+        normals=np.stack([cloud.normals for cloud in clouds]).astype(np.float16),
+        labels=np.stack([cloud.labels for cloud in clouds]).astype(np.int16),
+    )
 
 
 def make_clouds(seeds: range, repository: list[Primitive] | None = None) -> list[LabelledCloud]:
@@ -73,7 +80,9 @@ def make_clouds(seeds: range, repository: list[Primitive] | None = None) -> list
             except (ValueError, RuntimeError, ArithmeticError) as error:
                 print(f"cloud {seed}: {error}; drawing again")
         else:
-            raise UserError(f"no cloud can be made for seed {seed}; are the primitives of the repository surfaces with an area?")
+            raise UserError(
+                f"no cloud can be made for seed {seed}; are the primitives of the repository surfaces with an area?"
+            )
     return clouds
 
 
@@ -94,8 +103,10 @@ class CloudSet:
         for shard in range(-(-shapes // SHARD)):
             path = shard_path(folder, shard)
             if not path.is_file():
-                raise UserError(f"{folder} holds {shard * SHARD} clouds, not {shapes}; make them first: "
-                                f"python iseg3d.py --mode generate --data_dir {folder} --shapes {shapes}")
+                raise UserError(
+                    f"{folder} holds {shard * SHARD} clouds, not {shapes}; make them first: "
+                    f"python iseg3d.py --mode generate --data_dir {folder} --shapes {shapes}"
+                )
             arrays.append(load_npz(path, "shard of clouds"))
             if not arrays[-1].keys() >= set(ARRAYS):
                 raise UserError(f"{path} is not a shard of clouds; delete it and make it again with --mode generate")
@@ -121,5 +132,14 @@ class CloudSet:
 
 def compact(plan: Plan) -> Plan:
     """The plan with its indices in int16, a quarter of the memory; `Plan.joined` widens them again."""
-    return Plan(tuple(Level(level.centers.short(), tuple(group.short() for group in level.groups), level.nearest.short(),
-                            level.weights.half()) for level in plan.levels))
+    return Plan(
+        tuple(
+            Level(
+                level.centers.short(),
+                tuple(group.short() for group in level.groups),
+                level.nearest.short(),
+                level.weights.half(),
+            )
+            for level in plan.levels
+        )
+    )

@@ -67,7 +67,9 @@ def _checked(points: np.ndarray, normals: np.ndarray, radius: float) -> tuple[np
     if not (np.isfinite(radius) and radius > 0):
         raise UserError(f"the radius must be a positive number, not {radius}")
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return (points - points.mean(axis=0)) / radius, np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return (points - points.mean(axis=0)) / radius, np.divide(
+        normals, length, out=np.zeros_like(normals), where=length > 0
+    )
 
 
 def _spfh(points: np.ndarray, normals: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -75,7 +77,9 @@ def _spfh(points: np.ndarray, normals: np.ndarray, source: np.ndarray, target: n
     counts = np.zeros(len(points) * ANGLES * BINS)
     for start in range(0, len(source), BLOCK):
         block = slice(start, start + BLOCK)
-        angles, valid = _pair_angles(points[source[block]], normals[source[block]], points[target[block]], normals[target[block]])
+        angles, valid = _pair_angles(
+            points[source[block]], normals[source[block]], points[target[block]], normals[target[block]]
+        )
         low, span = np.array([-np.pi, -1.0, -1.0]), np.array([2 * np.pi, 2.0, 2.0])
         bins = np.clip(np.floor(BINS * (angles[valid] - low) / span).astype(np.int64), 0, BINS - 1)
         columns = (source[block][valid, None] * ANGLES + np.arange(ANGLES)) * BINS + bins
@@ -84,7 +88,9 @@ def _spfh(points: np.ndarray, normals: np.ndarray, source: np.ndarray, target: n
     return counts.reshape(len(points), ANGLES * BINS) * (100 / np.maximum(neighbours, 1))[:, None]
 
 
-def _pair_angles(p: np.ndarray, p_normal: np.ndarray, q: np.ndarray, q_normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pair_angles(
+    p: np.ndarray, p_normal: np.ndarray, q: np.ndarray, q_normal: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(P, 3) theta, alpha, phi of pairs of distinct points with their normals, and (P,) bool, where they are defined."""
     direction = q - p
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)

@@ -59,8 +59,13 @@ class OnlineEmbedding:
         self.annotator = Annotator(cloud.points, self.embedder(), settings)
         self._earlier: list[tuple[dict[str, Tensor], np.ndarray]] = []
 
-    def fine_tune(self, positives: np.ndarray, negatives: np.ndarray, others: Sequence[PointClicks] = (),
-                  settings: FineTuning = FineTuning()) -> bool:
+    def fine_tune(
+        self,
+        positives: np.ndarray,
+        negatives: np.ndarray,
+        others: Sequence[PointClicks] = (),
+        settings: FineTuning = FineTuning(),
+    ) -> bool:
         """Move the embeddings of the negative points (Q,) away from those of the positive ones (P,) (Eq. 9-10).
 
         others: clicks of other parts, whose answers must not degrade: the change of the weights is halved until each of them
@@ -79,8 +84,15 @@ class OnlineEmbedding:
         self._restore(before, embedding)
         return False
 
-    def _moved(self, before: dict[str, Tensor], answers: list[np.ndarray], positives: np.ndarray, negatives: np.ndarray,
-               others: Sequence[PointClicks], settings: FineTuning) -> bool:
+    def _moved(
+        self,
+        before: dict[str, Tensor],
+        answers: list[np.ndarray],
+        positives: np.ndarray,
+        negatives: np.ndarray,
+        others: Sequence[PointClicks],
+        settings: FineTuning,
+    ) -> bool:
         """Whether the weights and the embedding are others now, with which the other parts' answers agree."""
         network = self.embedder.network
         kept = np.flatnonzero(np.any(answers, axis=0)) if answers else np.zeros(0, dtype=np.int64)
@@ -89,10 +101,17 @@ class OnlineEmbedding:
         after = {name: value.detach().clone() for name, value in network.state_dict().items()}
         for share in (1.0, 0.5, 0.25, 0.125):
             if share < 1.0:
-                network.load_state_dict({name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
-                                         for name, value in before.items()})
+                network.load_state_dict(
+                    {
+                        name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
+                        for name, value in before.items()
+                    }
+                )
             self.annotator.embedding = self.embedder()
-            if all(iou_of(self.annotator.annotate(*other), answer) >= settings.least_agreement for other, answer in zip(others, answers)):
+            if all(
+                iou_of(self.annotator.annotate(*other), answer) >= settings.least_agreement
+                for other, answer in zip(others, answers)
+            ):
                 return True
         return False
 

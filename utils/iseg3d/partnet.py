@@ -17,9 +17,9 @@ Written after the authors' repositories, by which all formats below were checked
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Iterator
 
 import h5py
 import numpy as np
@@ -31,7 +31,12 @@ from utils.mesh import load_mesh
 POINTS = "sample-points-all-pts-nor-rgba-10000.txt"
 LABELS = "sample-points-all-label-10000.txt"
 LEAVES, KINDS = ("pts", "label"), ("data", "label_seg")
-LAYOUTS = (("pts", "gt_mask", "gt_valid"), ("pts", "gt_mask", "gt_mask_valid"), LEAVES, KINDS)  # what tells the files apart
+LAYOUTS = (
+    ("pts", "gt_mask", "gt_valid"),
+    ("pts", "gt_mask", "gt_mask_valid"),
+    LEAVES,
+    KINDS,
+)  # what tells the files apart
 EXTRAS = ("nor", "data_num")  # those it may have besides
 BLOCK = 32  # shapes read from HDF5 at a time: its compressed chunks span several, and 200 masks of a shape take 2 MB
 
@@ -99,7 +104,7 @@ def read_h5(path: str | Path, level: Collection[str] | None = None) -> Iterator[
             shapes = _check_sizes(path, file, layout)
             records = _records(path, shapes, needed=level is not None)
             for start in range(0, shapes, BLOCK):
-                block = {name: file[name][start:start + BLOCK] for name in (*layout, *EXTRAS) if name in file}
+                block = {name: file[name][start : start + BLOCK] for name in (*layout, *EXTRAS) if name in file}
                 for row in range(len(block[layout[0]])):
                     index = start + row
                     record = records[index] if records else {}
@@ -120,7 +125,9 @@ def read_level(path: str | Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file; give a file such as Chair-level-1.txt") from error
     if not lines or not all(len(line) >= 2 and line[0].isdigit() for line in lines):
-        raise UserError(f"{path} is not a list of parts (number and name on each line); give a file such as Chair-level-1.txt")
+        raise UserError(
+            f"{path} is not a list of parts (number and name on each line); give a file such as Chair-level-1.txt"
+        )
     return [line[1] for line in lines]
 
 
@@ -128,8 +135,10 @@ def _layout(path: Path, file: h5py.File) -> tuple[str, ...]:
     for layout in LAYOUTS:
         if all(name in file for name in layout):
             return layout
-    raise UserError(f"{path} has the datasets {', '.join(sorted(file)) or 'none'}; expected pts and label, pts, gt_mask and "
-                    "gt_valid (both ins_seg_h5), or data and label_seg (sem_seg_h5)")
+    raise UserError(
+        f"{path} has the datasets {', '.join(sorted(file)) or 'none'}; expected pts and label, pts, gt_mask and "
+        "gt_valid (both ins_seg_h5), or data and label_seg (sem_seg_h5)"
+    )
 
 
 def _check_sizes(path: Path, file: h5py.File, layout: tuple[str, ...]) -> int:
@@ -144,11 +153,18 @@ def _check_sizes(path: Path, file: h5py.File, layout: tuple[str, ...]) -> int:
         raise UserError(f"{path}: {points} has the shape {sizes[points]}; expected (shapes, points, 3)")
     shapes, count, _ = sizes[points]
     masks = sizes["gt_mask"][1:2] if "gt_mask" in layout else ()
-    expected = {target: (shapes, *masks, count), "gt_valid": (shapes, *masks), "gt_mask_valid": (shapes, *masks),
-                "nor": (shapes, count, 3), "data_num": (shapes,)}
+    expected = {
+        target: (shapes, *masks, count),
+        "gt_valid": (shapes, *masks),
+        "gt_mask_valid": (shapes, *masks),
+        "nor": (shapes, count, 3),
+        "data_num": (shapes,),
+    }
     for name, size in sizes.items():
         if name != points and size != expected[name]:
-            raise UserError(f"{path}: {name} has the shape {size}, which does not fit {points} of shape {sizes[points]}")
+            raise UserError(
+                f"{path}: {name} has the shape {size}, which does not fit {points} of shape {sizes[points]}"
+            )
     return shapes
 
 
@@ -158,13 +174,23 @@ def _records(path: Path, shapes: int, needed: bool) -> list[dict]:
     if not needed and not beside.is_file():
         return []
     records = load_json(beside, "list of shapes")
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records) or len(records) != shapes:
+    if (
+        not isinstance(records, list)
+        or not all(isinstance(record, dict) for record in records)
+        or len(records) != shapes
+    ):
         raise UserError(f"{beside} is not the list of the {shapes} shapes in {path.name}; download both again")
     return records
 
 
-def _shape(path: Path, name: str, layout: tuple[str, ...], values: dict[str, np.ndarray], record: dict,
-           level: Collection[str] | None) -> PartNetShape:
+def _shape(
+    path: Path,
+    name: str,
+    layout: tuple[str, ...],
+    values: dict[str, np.ndarray],
+    record: dict,
+    level: Collection[str] | None,
+) -> PartNetShape:
     """One shape from its rows of the datasets."""
     points, target = _float32(values[layout[0]]), values[layout[1]]
     if not np.isfinite(points).all():
@@ -178,7 +204,9 @@ def _shape(path: Path, name: str, layout: tuple[str, ...], values: dict[str, np.
         labels = np.unique(target, return_inverse=True)[1].reshape(-1).astype(np.int64)
     else:
         instances = _instances(path, record, level)
-        labels, used = _first_of(np.array([np.isin(target, leaves) for _, leaves in instances]).reshape(-1, len(target)))
+        labels, used = _first_of(
+            np.array([np.isin(target, leaves) for _, leaves in instances]).reshape(-1, len(target))
+        )
         parts = tuple(instances[index][0] for index in used)
     count = int(values.get("data_num", len(points)))
     if not 0 < count <= len(points):
@@ -204,11 +232,16 @@ def _first_of(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _instances(path: Path, record: dict, level: Collection[str]) -> list[tuple[str, list[int]]]:
     """Name and leaf ids of the instances whose part is in the level."""
     try:
-        return [(part["part_name"], [int(leaf) for leaf in part["leaf_id_list"]]) for part in record["ins_seg"]
-                if part["part_name"] in level]
+        return [
+            (part["part_name"], [int(leaf) for leaf in part["leaf_id_list"]])
+            for part in record["ins_seg"]
+            if part["part_name"] in level
+        ]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path.with_suffix('.json')} does not say which leaves a part has (ins_seg, part_name, leaf_id_list); "
-                        "download it again") from error
+        raise UserError(
+            f"{path.with_suffix('.json')} does not say which leaves a part has (ins_seg, part_name, leaf_id_list); "
+            "download it again"
+        ) from error
 
 
 # --- folders of the annotation ------------------------------------------------------------------
@@ -235,16 +268,22 @@ def read_folder(folder: str | Path, merged: bool = False) -> PartNetShape:
     table = _float32(_numbers(folder / "point_sample" / POINTS, "point file", np.float64))
     ids = _numbers(folder / "point_sample" / LABELS, "label file", np.int64)
     if table.shape[1] != 3 and table.shape[1] < 6:
-        raise UserError(f"{folder / 'point_sample' / POINTS} has {table.shape[1]} columns; expected x y z nx ny nz r g b a")
+        raise UserError(
+            f"{folder / 'point_sample' / POINTS} has {table.shape[1]} columns; expected x y z nx ny nz r g b a"
+        )
     if ids.shape != (len(table), 1):
-        raise UserError(f"{folder / 'point_sample' / LABELS} has {ids.size} labels for {len(table)} points; "
-                        "download the folder again")
+        raise UserError(
+            f"{folder / 'point_sample' / LABELS} has {ids.size} labels for {len(table)} points; "
+            "download the folder again"
+        )
     if not np.isfinite(table).all():
         raise UserError(f"{folder / 'point_sample' / POINTS} has a NaN or infinite value; download the folder again")
     label = {leaf.id: part_of[index] for index, leaf in enumerate(leaves)}
     values, inverse = np.unique(ids, return_inverse=True)
     if not label.keys() & set(values.tolist()):
-        raise UserError(f"{folder}: none of the labels {values[:5].tolist()} is a leaf of result.json; download the folder again")
+        raise UserError(
+            f"{folder}: none of the labels {values[:5].tolist()} is a leaf of result.json; download the folder again"
+        )
     labels = np.array([label.get(value, -1) for value in values.tolist()], dtype=np.int64)[inverse.reshape(-1)]
     normals = table[:, 3:6].copy() if table.shape[1] >= 6 else None
     return PartNetShape(folder.resolve().name, table[:, :3].copy(), normals, labels, tuple(part.name for part in parts))
@@ -270,14 +309,21 @@ def read_mesh(folder: str | Path, merged: bool = False) -> PartNetMesh:
         faces.append(mesh.faces + count)
         labels.append(np.full(mesh.num_faces, part, dtype=np.int64))
         count += mesh.num_vertices
-    return PartNetMesh(folder.resolve().name, np.concatenate(vertices), np.concatenate(faces), np.concatenate(labels),
-                       tuple(part.name for part in parts))
+    return PartNetMesh(
+        folder.resolve().name,
+        np.concatenate(vertices),
+        np.concatenate(faces),
+        np.concatenate(labels),
+        tuple(part.name for part in parts),
+    )
 
 
 def _parts(folder: Path, merged: bool) -> tuple[list[_Part], list[_Part], list[int]]:
     """The leaves of result.json, the parts asked for, and the part that each leaf is in (-1: none)."""
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give the folder of one shape, which holds result.json, objs/ and point_sample/")
+        raise UserError(
+            f"no folder {folder}; give the folder of one shape, which holds result.json, objs/ and point_sample/"
+        )
     leaves, below = _hierarchy(folder / "result.json")
     if not merged:
         return leaves, leaves, list(range(len(leaves)))
@@ -285,8 +331,10 @@ def _parts(folder: Path, merged: bool) -> tuple[list[_Part], list[_Part], list[i
     part_of = {}
     for index, part in enumerate(parts):
         if part.original not in below:
-            raise UserError(f"{folder / 'result_after_merging.json'}: part {part.id} has the ori_id {part.original}, which "
-                            "result.json has not; download the folder again")
+            raise UserError(
+                f"{folder / 'result_after_merging.json'}: part {part.id} has the ori_id {part.original}, which "
+                "result.json has not; download the folder again"
+            )
         for leaf in below[part.original]:
             part_of.setdefault(leaf, index)
     return leaves, parts, [part_of.get(leaf.id, -1) for leaf in leaves]
@@ -315,7 +363,9 @@ def _hierarchy(path: Path) -> tuple[list[_Part], dict[int, list[int]]]:
         for root in roots:
             visit(root, "")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is not a hierarchy of parts (id, name, children or objs); download the folder again") from error
+        raise UserError(
+            f"{path} is not a hierarchy of parts (id, name, children or objs); download the folder again"
+        ) from error
     if not leaves:
         raise UserError(f"{path} has no parts; download the folder again")
     return leaves, below

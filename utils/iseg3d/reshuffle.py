@@ -18,7 +18,9 @@ def own_primitive(rng: np.random.Generator) -> Primitive:
     return Primitive(type(solid).__name__, *solid.mesh(1.0))
 
 
-def reshuffled(rng: np.random.Generator, repository: list[Primitive] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def reshuffled(
+    rng: np.random.Generator, repository: list[Primitive] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (V, 3), faces (F, 3), labels (F,) int64 of a random shape; each primitive is a label.
 
     The first primitive has size 1; each further one is attached to the surface of an earlier one, smaller and turned at
@@ -43,9 +45,11 @@ def reshuffled(rng: np.random.Generator, repository: list[Primitive] | None = No
             surfaces.append((vertices @ turn.T, faces))
             sizes.append(size)
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in surfaces)])
-    return (np.concatenate([vertices for vertices, _ in surfaces]),
-            np.concatenate([faces + start for (_, faces), start in zip(surfaces, starts)]),
-            np.repeat(np.arange(len(surfaces)), [len(faces) for _, faces in surfaces]))
+    return (
+        np.concatenate([vertices for vertices, _ in surfaces]),
+        np.concatenate([faces + start for (_, faces), start in zip(surfaces, starts)]),
+        np.repeat(np.arange(len(surfaces)), [len(faces) for _, faces in surfaces]),
+    )
 
 
 def _symmetry(rng: np.random.Generator) -> list[np.ndarray]:
@@ -70,8 +74,14 @@ def _stretched(vertices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return stretched / max(float(np.linalg.norm(stretched, axis=1).max()), 1e-9)
 
 
-def _attached(vertices: np.ndarray, faces: np.ndarray, onto_vertices: np.ndarray, onto_faces: np.ndarray, rng: np.random.Generator,
-              size: float) -> np.ndarray:
+def _attached(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    onto_vertices: np.ndarray,
+    onto_faces: np.ndarray,
+    rng: np.random.Generator,
+    size: float,
+) -> np.ndarray:
     """The primitive moved so that a point of its surface touches one of the other's, normal against normal, sunk in a little."""
     at, out, _ = sample_surface(onto_vertices, onto_faces, 1, rng)
     own, own_out, _ = sample_surface(vertices, faces, 1, rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -18,16 +20,20 @@ def along_surface(mesh: Mesh, vertices: list[int]) -> torch.Tensor:
     """
     for vertex in vertices:
         if not 0 <= vertex < mesh.num_vertices:
-            raise UserError(f"--scribble: vertex {vertex} does not exist; the mesh has vertices 0 to {mesh.num_vertices - 1}")
+            raise UserError(
+                f"--scribble: vertex {vertex} does not exist; the mesh has vertices 0 to {mesh.num_vertices - 1}"
+            )
     line = [vertices[0]]
     edges = mesh.edges
     length = np.linalg.norm(mesh.normalized[edges[:, 0]].astype(np.float64) - mesh.normalized[edges[:, 1]], axis=1)
     graph = sp.coo_matrix((np.maximum(length, 1e-12), edges.T), shape=(mesh.num_vertices,) * 2).tocsr()
-    for start, end in zip(vertices, vertices[1:]):
+    for start, end in itertools.pairwise(vertices):
         before = dijkstra(graph, directed=False, indices=end, return_predecessors=True)[1]
         while start != end:
             start = int(before[start])
             if start < 0:
-                raise UserError(f"--scribble: no path on the surface joins vertices {line[-1]} and {end}; draw on one piece")
+                raise UserError(
+                    f"--scribble: no path on the surface joins vertices {line[-1]} and {end}; draw on one piece"
+                )
             line.append(start)
     return torch.tensor(list(dict.fromkeys(line)), dtype=torch.int64)

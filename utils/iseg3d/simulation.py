@@ -30,8 +30,14 @@ def iou_of(selected: np.ndarray, target: np.ndarray) -> float:
     return float((selected & target).sum() / max((selected | target).sum(), 1))
 
 
-def greedy_clicks(annotator: Annotator, target: np.ndarray, clicks: int, rng: np.random.Generator, candidates: int = 1024,
-                  after_click: Callable[[GreedyRun], None] | None = None) -> GreedyRun:
+def greedy_clicks(
+    annotator: Annotator,
+    target: np.ndarray,
+    clicks: int,
+    rng: np.random.Generator,
+    candidates: int = 1024,
+    after_click: Callable[[GreedyRun], None] | None = None,
+) -> GreedyRun:
     """Select target (N,) bool by at most `clicks` clicks, each the best for the IoU.
 
     Candidates are at most `candidates` points of each sign, drawn at random: positive ones in what is missed, negative ones in what
@@ -56,8 +62,14 @@ def greedy_clicks(annotator: Annotator, target: np.ndarray, clicks: int, rng: np
     return run
 
 
-def _best_click(annotator: Annotator, target: np.ndarray, selected: np.ndarray, run: GreedyRun, rng: np.random.Generator,
-                candidates: int) -> tuple[int, bool] | None:
+def _best_click(
+    annotator: Annotator,
+    target: np.ndarray,
+    selected: np.ndarray,
+    run: GreedyRun,
+    rng: np.random.Generator,
+    candidates: int,
+) -> tuple[int, bool] | None:
     positives, negatives = run.of(True), run.of(False)
     scored: list[tuple[float, int, bool]] = []
     for sign, region in ((True, target & ~selected), (False, selected & ~target)):
@@ -65,8 +77,11 @@ def _best_click(annotator: Annotator, target: np.ndarray, selected: np.ndarray, 
         if len(points) == 0 or (not sign and len(positives) == 0):
             continue
         points = rng.permutation(points)[:candidates]
-        score = score_positive(annotator, target, positives, negatives, points) if sign else \
-            score_negative(annotator, target, positives, negatives, points)
+        score = (
+            score_positive(annotator, target, positives, negatives, points)
+            if sign
+            else score_negative(annotator, target, positives, negatives, points)
+        )
         scored += [(float(value), int(point), sign) for value, point in zip(score, points)]
     if not scored:
         return None
@@ -80,7 +95,9 @@ def _best_click(annotator: Annotator, target: np.ndarray, selected: np.ndarray, 
     return best
 
 
-def score_positive(annotator: Annotator, target: np.ndarray, positives: np.ndarray, negatives: np.ndarray, points: np.ndarray) -> np.ndarray:
+def score_positive(
+    annotator: Annotator, target: np.ndarray, positives: np.ndarray, negatives: np.ndarray, points: np.ndarray
+) -> np.ndarray:
     """(C,) IoU with target (N,) by Eq. 6-8 after one more positive click at each of points (C,)."""
     held = annotator.within(positives, negatives)
     z = annotator.embedding
@@ -92,7 +109,9 @@ def score_positive(annotator: Annotator, target: np.ndarray, positives: np.ndarr
     return _iou_of_rows(inside | held, target)
 
 
-def score_negative(annotator: Annotator, target: np.ndarray, positives: np.ndarray, negatives: np.ndarray, points: np.ndarray) -> np.ndarray:
+def score_negative(
+    annotator: Annotator, target: np.ndarray, positives: np.ndarray, negatives: np.ndarray, points: np.ndarray
+) -> np.ndarray:
     """(C,) IoU with target (N,) by Eq. 6-8 after one more negative click at each of points (C,)."""
     inside = np.zeros((len(points), len(target)), dtype=bool)
     for click in positives:
@@ -103,7 +122,7 @@ def score_negative(annotator: Annotator, target: np.ndarray, positives: np.ndarr
 
 
 def _pairwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squared = (a ** 2).sum(axis=1)[:, None] + (b ** 2).sum(axis=1) - 2 * a @ b.T
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squared, 0))
 
 
@@ -112,8 +131,13 @@ def _iou_of_rows(inside: np.ndarray, target: np.ndarray) -> np.ndarray:
     return both / np.maximum(inside.sum(axis=1) + target.sum() - both, 1)
 
 
-def greedy_by_asking(select: Callable[[np.ndarray, np.ndarray], np.ndarray], target: np.ndarray, clicks: int, rng: np.random.Generator,
-                     candidates: int = 8) -> GreedyRun:
+def greedy_by_asking(
+    select: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    target: np.ndarray,
+    clicks: int,
+    rng: np.random.Generator,
+    candidates: int = 8,
+) -> GreedyRun:
     """`greedy_clicks` for any method: `select` (positives (P,), negatives (Q,)) -> (N,) bool is asked for every candidate.
 
     Where an answer takes a network's time, few can be tried: `candidates` points drawn at random from what is missed and what is
@@ -134,7 +158,11 @@ def greedy_by_asking(select: Callable[[np.ndarray, np.ndarray], np.ndarray], tar
             positives, negatives = run.of(True), run.of(False)
             if not sign and len(positives) == 0:
                 continue
-            answer = select(np.append(positives, point), negatives) if sign else select(positives, np.append(negatives, point))
+            answer = (
+                select(np.append(positives, point), negatives)
+                if sign
+                else select(positives, np.append(negatives, point))
+            )
             iou = iou_of(answer, target)
             if iou > best_iou:
                 best, best_iou, selected_then = (int(point), sign), iou, answer

@@ -21,7 +21,9 @@ class Primitive:
     faces: np.ndarray
 
 
-def sample_surface(vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sample_surface(
+    vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`count` points uniform by area: positions and face normals (count, 3) float64, faces (count,) int64.
 
     Raises ValueError if the surface has no area.

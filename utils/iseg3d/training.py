@@ -75,8 +75,16 @@ class Training:
         self.log: list[dict] = []
 
     def state(self) -> dict:
-        return {"settings": self.settings.to_dict(), "clouds": self.clouds_digest, "config": self.network.config.to_dict(),
-                "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done, "seconds": self.seconds, "log": self.log}
+        return {
+            "settings": self.settings.to_dict(),
+            "clouds": self.clouds_digest,
+            "config": self.network.config.to_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "seconds": self.seconds,
+            "log": self.log,
+        }
 
     def restore(self, state: dict) -> None:
         self.network.load_state_dict(state["network"])
@@ -89,7 +97,9 @@ class Training:
         while self.done < self.settings.steps:
             started = time.perf_counter()
             for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * self.done / self.settings.steps))
+                group["lr"] = (
+                    self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * self.done / self.settings.steps))
+                )
             record = self._step(np.random.default_rng([self.settings.seed, self.done]))
             self.done += 1
             self.seconds += time.perf_counter() - started
@@ -122,7 +132,9 @@ class Training:
         """Points, normals, labels of `batch` clouds, each turned at random, their joined plan, and the points of one."""
         chosen = rng.integers(len(self.clouds), size=self.settings.batch)
         points, normals = [], []
-        for index, turn in zip(chosen, Rotation.random(len(chosen), random_state=int(rng.integers(1 << 31))).as_matrix()):
+        for index, turn in zip(
+            chosen, Rotation.random(len(chosen), random_state=int(rng.integers(1 << 31))).as_matrix()
+        ):
             turn = turn.astype(np.float32)
             noise = rng.normal(0, self.settings.jitter, self.clouds.points[index].shape).astype(np.float32)
             points.append((self.clouds.points[index] + noise) @ turn.T)
@@ -130,19 +142,27 @@ class Training:
         size = len(points[0])
         plan = Plan.joined([self.clouds.plan(int(index)) for index in chosen], [size] * len(chosen)).to(self.device)
         labels = torch.from_numpy(self.clouds.labels[chosen].astype(np.int64)).flatten()
-        return (torch.from_numpy(np.concatenate(points)).to(self.device), torch.from_numpy(np.concatenate(normals)).to(self.device),
-                labels.to(self.device), plan, size)
+        return (
+            torch.from_numpy(np.concatenate(points)).to(self.device),
+            torch.from_numpy(np.concatenate(normals)).to(self.device),
+            labels.to(self.device),
+            plan,
+            size,
+        )
 
     # --- the heatmap baseline -------------------------------------------------------------------------
 
-    def _wishes(self, points: Tensor, labels: Tensor, normals: Tensor, plan: Plan, size: int,
-                rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _wishes(
+        self, points: Tensor, labels: Tensor, normals: Tensor, plan: Plan, size: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2): random ones in and outside a primitive
         (or two), and half the time corrections of what the network answers to these, as in iterative training."""
         targets, clicks = [], []
         for y in labels.split(size):
             count = int(y.max()) + 1
-            wanted = torch.isin(y, torch.from_numpy(rng.choice(count, size=min(count, int(rng.choice([1, 1, 2]))), replace=False)).to(y))
+            wanted = torch.isin(
+                y, torch.from_numpy(rng.choice(count, size=min(count, int(rng.choice([1, 1, 2]))), replace=False)).to(y)
+            )
             targets.append(wanted)
             inside, outside = (torch.nonzero(side)[:, 0].cpu().numpy() for side in (wanted, ~wanted))
             first = rng.choice(inside, size=int(rng.integers(1, 5)))
@@ -156,16 +176,32 @@ class Training:
                 wrong = torch.nonzero((answer > 0) != wanted)[:, 0].cpu().numpy()
                 if len(wrong):
                     more = rng.choice(wrong, size=int(rng.integers(1, 5)))
-                    clicks[k] = (np.concatenate([clicks[k][0], more]), np.concatenate([clicks[k][1], wanted.cpu().numpy()[more]]))
+                    clicks[k] = (
+                        np.concatenate([clicks[k][0], more]),
+                        np.concatenate([clicks[k][1], wanted.cpu().numpy()[more]]),
+                    )
         return torch.cat(targets).float(), self._maps(points, clicks, size)
 
     def _maps(self, points: Tensor, clicks: list[tuple[np.ndarray, np.ndarray]], size: int) -> Tensor:
-        return torch.cat([heatmaps(p, torch.from_numpy(index).to(self.device), torch.from_numpy(positive).to(self.device))
-                          for p, (index, positive) in zip(points.split(size), clicks)])
+        return torch.cat(
+            [
+                heatmaps(p, torch.from_numpy(index).to(self.device), torch.from_numpy(positive).to(self.device))
+                for p, (index, positive) in zip(points.split(size), clicks)
+            ]
+        )
 
 
 def exported(training: Training) -> dict:
     """What is needed to use the network, in float16, and how it came to be."""
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in training.network.state_dict().items()}
-    return {"network": weights, "config": training.network.config.to_dict(), "settings": training.settings.to_dict(),
-            "steps": training.done, "minutes": round(training.seconds / 60, 1), "log": training.log[:: max(1, len(training.log) // 200)]}
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in training.network.state_dict().items()
+    }
+    return {
+        "network": weights,
+        "config": training.network.config.to_dict(),
+        "settings": training.settings.to_dict(),
+        "steps": training.done,
+        "minutes": round(training.seconds / 60, 1),
+        "log": training.log[:: max(1, len(training.log) // 200)],
+    }

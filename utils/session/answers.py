@@ -16,7 +16,10 @@ from utils.session.state import DEFAULT_GRANULARITY, Click, Lesson
 
 REMEMBERED = 64  # answers; 100,000 vertices each are 26 MB together
 STOPS = (0.0, DEFAULT_GRANULARITY, 1.0)  # granularity of the finer, the default and the coarser candidate
-FINEST_SHIFT, COARSEST_SHIFT = 0.6, 0.75  # how far from the threshold towards 1 and towards 0 the ends of the slider lie
+FINEST_SHIFT, COARSEST_SHIFT = (
+    0.6,
+    0.75,
+)  # how far from the threshold towards 1 and towards 0 the ends of the slider lie
 
 
 class ClickSegmenter(Protocol):

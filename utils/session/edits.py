@@ -89,7 +89,9 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
     border = own & other
     sides = welded[mesh.faces[chosen]][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     ones = np.ones(2 * len(sides), dtype=bool)
-    graph = sp.csr_matrix((ones, (np.r_[sides[:, 0], sides[:, 1]], np.r_[sides[:, 1], sides[:, 0]])), shape=(count, count))
+    graph = sp.csr_matrix(
+        (ones, (np.r_[sides[:, 0], sides[:, 1]], np.r_[sides[:, 1], sides[:, 0]])), shape=(count, count)
+    )
     ring, reached = np.where(border, 0, HELD_RINGS), border
     for number in range(1, HELD_RINGS):
         nearer, reached = reached, reached | (graph @ reached)

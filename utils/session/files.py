@@ -17,7 +17,19 @@ from utils.mesh import Mesh
 from utils.session.answers import Answers
 from utils.session.edits import check_edit
 from utils.session.session import Session
-from utils.session.state import MAX_PARTS, TOUCHES, Click, FaceSet, Lesson, Part, ShapeEdit, State, Touch, clean_name, frozen_labels
+from utils.session.state import (
+    MAX_PARTS,
+    TOUCHES,
+    Click,
+    FaceSet,
+    Lesson,
+    Part,
+    ShapeEdit,
+    State,
+    Touch,
+    clean_name,
+    frozen_labels,
+)
 from utils.session.surface import Surface
 
 FORMAT = "iseg session"
@@ -42,8 +54,13 @@ class SegmenterNote:
     precision: str = "exact"
 
     def to_json(self) -> dict[str, str]:
-        return {"kind": self.kind, "digest": self.digest, "checkpoint": self.checkpoint, "features": self.features,
-                "precision": self.precision}
+        return {
+            "kind": self.kind,
+            "digest": self.digest,
+            "checkpoint": self.checkpoint,
+            "features": self.features,
+            "precision": self.precision,
+        }
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -61,15 +78,33 @@ def session_to_json(session: Session, segmenter: SegmenterNote) -> dict[str, Any
         "version": VERSION,
         "mesh": _mesh_to_json(session.mesh),
         "segmenter": segmenter.to_json(),
-        "settings": {"granularity": state.granularity, "threshold": state.threshold, "exclusive": state.exclusive,
-                     "only_free": state.only_free},
+        "settings": {
+            "granularity": state.granularity,
+            "threshold": state.threshold,
+            "exclusive": state.exclusive,
+            "only_free": state.only_free,
+        },
         "clicks": [list(click) for click in state.clicks],
         "touches": [[touch.kind, touch.faces.to_text() if touch.faces else None] for touch in state.touches],
-        "parts": [{"id": part.id, "name": part.name, "color": list(part.color), "clicks": [list(click) for click in part.clicks],
-                   "visible": part.visible, "locked": part.locked, "faces": FaceSet(state.labels == part.id).to_text()}
-                  for part in state.parts],
-        "lessons": [{"clicks": [list(click) for click in lesson.clicks], "others": [[list(click) for click in other] for other in lesson.others]}
-                    for lesson in state.lessons],
+        "parts": [
+            {
+                "id": part.id,
+                "name": part.name,
+                "color": list(part.color),
+                "clicks": [list(click) for click in part.clicks],
+                "visible": part.visible,
+                "locked": part.locked,
+                "faces": FaceSet(state.labels == part.id).to_text(),
+            }
+            for part in state.parts
+        ],
+        "lessons": [
+            {
+                "clicks": [list(click) for click in lesson.clicks],
+                "others": [[list(click) for click in other] for other in lesson.others],
+            }
+            for lesson in state.lessons
+        ],
         "edits": [{"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount} for edit in state.edits],
         "next_part": session.next_part,
         "log": session.log,
@@ -79,8 +114,18 @@ def session_to_json(session: Session, segmenter: SegmenterNote) -> dict[str, Any
 
 def save_log(path: str | Path, session: Session, segmenter: SegmenterNote) -> None:
     """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
-    save_json(path, {"format": LOG_FORMAT, "version": VERSION, "mesh": _mesh_to_json(session.mesh), "segmenter": segmenter.to_json(),
-                     "decoder_command": decoder_command(session, segmenter), "log": session.log, "result": result_digest(session)})
+    save_json(
+        path,
+        {
+            "format": LOG_FORMAT,
+            "version": VERSION,
+            "mesh": _mesh_to_json(session.mesh),
+            "segmenter": segmenter.to_json(),
+            "decoder_command": decoder_command(session, segmenter),
+            "log": session.log,
+            "result": result_digest(session),
+        },
+    )
 
 
 def decoder_command(session: Session, segmenter: SegmenterNote) -> str:
@@ -90,16 +135,52 @@ def decoder_command(session: Session, segmenter: SegmenterNote) -> str:
     if selection.probability is None:
         return ""
     clicks = state.query()
-    ids = [f"{'' if positive else '-'}{vertex}" for vertex, positive in zip(clicks.vertices.tolist(), clicks.positive.tolist())]
+    ids = [
+        f"{'' if positive else '-'}{vertex}"
+        for vertex, positive in zip(clicks.vertices.tolist(), clicks.positive.tolist())
+    ]
     selecting = ["--hard", "1", "--threshold", repr(selection.threshold), "--select_vertices", *ids]
     if segmenter.kind == "instant" and not state.lessons:
-        return shlex.join(["python", "iseg3d.py", "--mode", "test", "--obj_path", str(session.mesh.path), "--weights", segmenter.checkpoint,
-                           "--granularity", repr(state.granularity), *selecting])
+        return shlex.join(
+            [
+                "python",
+                "iseg3d.py",
+                "--mode",
+                "test",
+                "--obj_path",
+                str(session.mesh.path),
+                "--weights",
+                segmenter.checkpoint,
+                "--granularity",
+                repr(state.granularity),
+                *selecting,
+            ]
+        )
     if segmenter.kind == "trained":
         checkpoint = Path(segmenter.checkpoint)
-        reading = ["--encoder_f_path", segmenter.features] if segmenter.features else ["--granularity", repr(state.granularity)]  # a refined prior
-        return shlex.join(["python", "decoder.py", "--mode", "test", "--obj_path", str(session.mesh.path), *reading, "--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name, "--precision",
-                           segmenter.precision, *selecting])
+        reading = (
+            ["--encoder_f_path", segmenter.features]
+            if segmenter.features
+            else ["--granularity", repr(state.granularity)]
+        )  # a refined prior
+        return shlex.join(
+            [
+                "python",
+                "decoder.py",
+                "--mode",
+                "test",
+                "--obj_path",
+                str(session.mesh.path),
+                *reading,
+                "--save_dir",
+                str(checkpoint.parent),
+                "--model_name",
+                checkpoint.name,
+                "--precision",
+                segmenter.precision,
+                *selecting,
+            ]
+        )
     return ""
 
 
@@ -112,7 +193,12 @@ def result_digest(session: Session) -> str:
 
 
 def _mesh_to_json(mesh: Mesh) -> dict[str, Any]:
-    return {"name": mesh.path.name if mesh.path else "", "digest": mesh.digest, "vertices": mesh.num_vertices, "faces": mesh.num_faces}
+    return {
+        "name": mesh.path.name if mesh.path else "",
+        "digest": mesh.digest,
+        "vertices": mesh.num_vertices,
+        "faces": mesh.num_faces,
+    }
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -123,8 +209,9 @@ def load_session(path: str | Path, mesh: Mesh, answers: Answers, surface: Surfac
     return session_from_json(load_json(path, "session file"), mesh, answers, str(path), surface)
 
 
-def session_from_json(held: Any, mesh: Mesh, answers: Answers, source: str = "the session file",
-                      surface: Surface | None = None) -> Session:
+def session_from_json(
+    held: Any, mesh: Mesh, answers: Answers, source: str = "the session file", surface: Surface | None = None
+) -> Session:
     """The inverse of `session_to_json`; UserError for anything else than such a value."""
     _require(held, FORMAT, mesh, source)
     try:
@@ -134,7 +221,9 @@ def session_from_json(held: Any, mesh: Mesh, answers: Answers, source: str = "th
         raise UserError(f"{source} is a damaged session file ({reason}); save it again, or start anew") from error
     note = held.get("segmenter")
     identity = note.get("digest") if isinstance(note, dict) else ""
-    return Session.reopened(mesh, answers, state, log, next_part, surface, identity if isinstance(identity, str) else "")
+    return Session.reopened(
+        mesh, answers, state, log, next_part, surface, identity if isinstance(identity, str) else ""
+    )
 
 
 def replay_log(path: str | Path, mesh: Mesh, answers: Answers, others: Iterable[Answers] = ()) -> tuple[Session, bool]:
@@ -145,8 +234,12 @@ def replay_log(path: str | Path, mesh: Mesh, answers: Answers, others: Iterable[
     from utils.session.session import replay
 
     held = load_json(path, "click log")
-    _require(held, held.get("format") if isinstance(held, dict) and held.get("format") in (FORMAT, LOG_FORMAT) else LOG_FORMAT,
-             mesh, str(path))
+    _require(
+        held,
+        held.get("format") if isinstance(held, dict) and held.get("format") in (FORMAT, LOG_FORMAT) else LOG_FORMAT,
+        mesh,
+        str(path),
+    )
     if not isinstance(held.get("log"), list):
         raise UserError(f"{path} is a damaged click log ('log' is missing); write it again")
     session = replay(mesh, answers, held["log"], others)
@@ -158,8 +251,10 @@ def _require(held: Any, expected: str, mesh: Mesh, source: str) -> None:
     if not isinstance(held, dict) or held.get("format") != expected:
         raise UserError(f"{source} is not an {expected} file; choose a file that this tool saved")
     if held.get("version") != VERSION:
-        raise UserError(f"{source} has version {str(held.get('version'))[:20]}, this program reads version {VERSION}; use the "
-                        "program that wrote it")
+        raise UserError(
+            f"{source} has version {str(held.get('version'))[:20]}, this program reads version {VERSION}; use the "
+            "program that wrote it"
+        )
     note = held.get("mesh")
     if not isinstance(note, dict) or note.get("digest") != mesh.digest:
         name = str(note.get("name", "another mesh"))[:80] if isinstance(note, dict) else "another mesh"
@@ -183,16 +278,35 @@ def _state_from_json(held: dict[str, Any], mesh: Mesh) -> tuple[State, list, int
         color = tuple(_number(value, 0, 1) for value in entry["color"])
         if len(color) != 3:
             raise ValueError("a colour has not three numbers")
-        parts.append(Part(part_id, clean_name(entry["name"], f"part {part_id}"), color, _clicks(entry["clicks"], mesh),
-                          _flag(entry["visible"]), _flag(entry["locked"])))
+        parts.append(
+            Part(
+                part_id,
+                clean_name(entry["name"], f"part {part_id}"),
+                color,
+                _clicks(entry["clicks"], mesh),
+                _flag(entry["visible"]),
+                _flag(entry["locked"]),
+            )
+        )
     if len({part.name for part in parts}) < len(parts):
         raise ValueError("two parts have the same name")
     touches = tuple(_touch(kind, faces, size) for kind, faces in held["touches"])
-    edits = tuple(check_edit(ShapeEdit(entry["kind"], FaceSet.from_text(entry["faces"], size), _number(entry["amount"], -1, 1)))
-                  for entry in held["edits"])
-    state = State(frozen_labels(labels), _clicks(held["clicks"], mesh), touches, _number(settings["granularity"], 0, 1),
-                  None if threshold is None else _number(threshold, 0, 1), tuple(parts), edits, _flag(settings["exclusive"]),
-                  _flag(settings["only_free"]), tuple(_lesson(entry, mesh) for entry in held.get("lessons", [])))
+    edits = tuple(
+        check_edit(ShapeEdit(entry["kind"], FaceSet.from_text(entry["faces"], size), _number(entry["amount"], -1, 1)))
+        for entry in held["edits"]
+    )
+    state = State(
+        frozen_labels(labels),
+        _clicks(held["clicks"], mesh),
+        touches,
+        _number(settings["granularity"], 0, 1),
+        None if threshold is None else _number(threshold, 0, 1),
+        tuple(parts),
+        edits,
+        _flag(settings["exclusive"]),
+        _flag(settings["only_free"]),
+        tuple(_lesson(entry, mesh) for entry in held.get("lessons", [])),
+    )
     log = held["log"]
     if not isinstance(log, list) or not all(isinstance(entry, dict) for entry in log):
         raise ValueError("the log is no list of operations")
@@ -227,7 +341,12 @@ def _whole(value: Any, low: int, high: int) -> int:
 
 
 def _number(value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not low <= value <= high
+    ):
         raise ValueError(f"{str(value)[:20]} is not a number from {low:g} to {high:g}")
     return float(value)
 

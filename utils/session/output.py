@@ -58,7 +58,10 @@ class Labelling:
     def present(self) -> list[tuple[int, str, Color]]:
         """Number, name and colour of what has triangles, the parts first, the rest last."""
         there = [number for number in range(1, len(self.names)) if (self.labels == number).any()]
-        return [(number, self.names[number], self.colors[number]) for number in [*there, *([0] if (self.labels == 0).any() else [])]]
+        return [
+            (number, self.names[number], self.colors[number])
+            for number in [*there, *([0] if (self.labels == 0).any() else [])]
+        ]
 
     def polygons(self, mesh: Mesh) -> np.ndarray:
         """(N,) int32, the label of each polygon of the file."""
@@ -95,12 +98,15 @@ def save_glb(path: str | Path, session: Session) -> None:
         if corners is None:
             used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
         else:  # a vertex with several texture coordinates becomes several
-            pairs, faces = np.unique(np.stack([mesh.faces[chosen].ravel(), corners[chosen].ravel()], axis=1), axis=0, return_inverse=True)
+            pairs, faces = np.unique(
+                np.stack([mesh.faces[chosen].ravel(), corners[chosen].ravel()], axis=1), axis=0, return_inverse=True
+            )
             used = pairs[:, 0]
             coordinates = np.where(pairs[:, 1, None] >= 0, textures.coordinates[pairs[:, 1]], 0.0)
         piece = trimesh.Trimesh(shape.vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
-        material = trimesh.visual.material.PBRMaterial(name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0,
-                                                       roughnessFactor=0.7, doubleSided=True)
+        material = trimesh.visual.material.PBRMaterial(
+            name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
+        )
         piece.visual = trimesh.visual.TextureVisuals(uv=coordinates, material=material)
         scene.add_geometry(piece, node_name=name, geom_name=name, transform=back)
     content = scene.export(file_type="glb")
@@ -117,7 +123,9 @@ def save_obj(path: str | Path, session: Session) -> None:
     mesh, labelling, shape = session.mesh, Labelling.of(session), session.shape
     textures = read_textures(mesh)
     if textures is not None and not textures.lines and len(textures.coordinates):
-        textures = Textures(textures.coordinates, textures.corners, [f"{u!r} {v!r}" for u, v in textures.coordinates.tolist()])
+        textures = Textures(
+            textures.coordinates, textures.corners, [f"{u!r} {v!r}" for u, v in textures.coordinates.tolist()]
+        )
     normals = textures is not None and bool(textures.normal_lines) and np.array_equal(shape.vertices, mesh.vertices)
     polygon_labels, polygons = labelling.polygons(mesh), _polygons(mesh)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -157,10 +165,18 @@ def save_labels_npz(path: str | Path, session: Session) -> None:
     """`face_labels` (N,) of the file's polygons, `names` of the labels 0, 1, ..., `probability` (V,) of the current clicks,
     `selected` (N,) bool."""
     mesh, labelling, selection = session.mesh, Labelling.of(session), session.selection
-    probability = np.zeros(mesh.num_vertices, dtype=np.float32) if selection.probability is None else selection.probability
+    probability = (
+        np.zeros(mesh.num_vertices, dtype=np.float32) if selection.probability is None else selection.probability
+    )
     selected = np.zeros(int(mesh.face_polygon.max()) + 1, dtype=bool)
     selected[mesh.face_polygon[selection.faces]] = True
-    save_npz(path, face_labels=labelling.polygons(mesh), names=np.array(labelling.names), probability=probability, selected=selected)
+    save_npz(
+        path,
+        face_labels=labelling.polygons(mesh),
+        names=np.array(labelling.names),
+        probability=probability,
+        selected=selected,
+    )
 
 
 def save_picture(path: str | Path, session: Session, cameras: Cameras) -> None:

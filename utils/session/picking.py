@@ -59,13 +59,19 @@ class Picker:
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         slope = float(normal @ direction)
         # Edge-on, the plane gives no point; the nearest corner is as good.
-        distance = float(normal @ (corners[0] - origin)) / slope if abs(slope) > 1e-12 else float((corners[0] - origin) @ direction)
+        distance = (
+            float(normal @ (corners[0] - origin)) / slope
+            if abs(slope) > 1e-12
+            else float((corners[0] - origin) @ direction)
+        )
         point = origin + distance * direction
         nearest = int(np.linalg.norm(corners - point, axis=1).argmin())
         return Hit(face, int(self.faces[face, nearest]), point, distance)
 
 
-def first_ball(origin: np.ndarray, direction: np.ndarray, centers: np.ndarray, radius: float) -> tuple[int, float] | None:
+def first_ball(
+    origin: np.ndarray, direction: np.ndarray, centers: np.ndarray, radius: float
+) -> tuple[int, float] | None:
     """Index and distance of the first ball that a ray hits; centers (N, 3). None if it hits none."""
     origin, direction = np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64)
     if not len(centers) or not np.isfinite(direction).all() or not np.linalg.norm(direction) > 0:

@@ -15,8 +15,20 @@ from utils.mesh import Mesh
 from utils.session.answers import Answer, Answers
 from utils.session.edits import EditedShape, apply_edits, check_edit
 from utils.session.history import History
-from utils.session.state import (DEFAULT_GRANULARITY, MAX_PARTS, NO_PART, Click, FaceSet, Part, ShapeEdit, State, Touch, clean_name,
-                                 frozen_labels, part_color, unique_name)
+from utils.session.state import (
+    MAX_PARTS,
+    NO_PART,
+    Click,
+    FaceSet,
+    Part,
+    ShapeEdit,
+    State,
+    Touch,
+    clean_name,
+    frozen_labels,
+    part_color,
+    unique_name,
+)
 from utils.session.surface import Surface
 
 _OPERATIONS: dict[str, Callable] = {}
@@ -49,8 +61,10 @@ def operation(merge: str | None = None) -> Callable:
         signature = inspect.signature(method)
 
         def perform(self: Session, *args: Any, **kwargs: Any) -> bool:
-            values = {key: value.item() if isinstance(value, np.generic) else value
-                      for key, value in list(signature.bind(self, *args, **kwargs).arguments.items())[1:]}
+            values = {
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
+            }
             state = method(self, **values)
             if state is None:
                 return False
@@ -218,11 +232,15 @@ class Session:
             raise UserError("what answers now does not learn from clicks: choose instant answers first")
         lesson = self.state.lesson()
         if len({click.positive for click in lesson.clicks}) < 2:
-            raise UserError("to learn takes a click that includes and one that excludes: Ctrl-click what should not be selected first")
+            raise UserError(
+                "to learn takes a click that includes and one that excludes: Ctrl-click what should not be selected first"
+            )
         lessons = (*self.state.lessons, lesson)
         if not self.answers.learn(lessons):
-            raise UserError("there is nothing to learn: these clicks are told apart already"
-                            + (", or a part that you kept would change" if lesson.others else ""))
+            raise UserError(
+                "there is nothing to learn: these clicks are told apart already"
+                + (", or a part that you kept would change" if lesson.others else "")
+            )
         return replace(self.state, lessons=lessons)
 
     # --- corrections by hand ---------------------------------------------------------------------
@@ -345,7 +363,9 @@ class Session:
         """Forget a part; its faces stay on the mesh, in no part."""
         self.state.part(part_id)
         labels = np.where(self.state.labels == part_id, np.uint16(NO_PART), self.state.labels)
-        return replace(self.state, labels=frozen_labels(labels), parts=tuple(p for p in self.state.parts if p.id != part_id))
+        return replace(
+            self.state, labels=frozen_labels(labels), parts=tuple(p for p in self.state.parts if p.id != part_id)
+        )
 
     @operation()
     def set_exclusive(self, exclusive: bool) -> State | None:
@@ -406,8 +426,16 @@ class Session:
         return False
 
     @classmethod
-    def reopened(cls, mesh: Mesh, answers: Answers, state: State, log: list[dict[str, Any]], next_part: int,
-                 surface: Surface | None = None, identity: str = "") -> Session:
+    def reopened(
+        cls,
+        mesh: Mesh,
+        answers: Answers,
+        state: State,
+        log: list[dict[str, Any]],
+        next_part: int,
+        surface: Surface | None = None,
+        identity: str = "",
+    ) -> Session:
         """A session that goes on from a saved state; what was done before it was saved is not undone any more.
 
         identity: of the segmenter that answered when it was saved, if that is known
@@ -433,7 +461,11 @@ class Session:
     # --- checks ----------------------------------------------------------------------------------
 
     def _vertex(self, vertex: int) -> int:
-        if isinstance(vertex, bool) or not isinstance(vertex, (int, np.integer)) or not 0 <= vertex < self.mesh.num_vertices:
+        if (
+            isinstance(vertex, bool)
+            or not isinstance(vertex, (int, np.integer))
+            or not 0 <= vertex < self.mesh.num_vertices
+        ):
             raise UserError(f"vertex {vertex} is not on this mesh: give ids from 0 to {self.mesh.num_vertices - 1}")
         return int(vertex)
 
@@ -465,6 +497,11 @@ def _joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click,
 
 
 def _share(value: float, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not 0 <= value <= 1
+    ):
         raise UserError(f"{what} {value} is not a number from 0 to 1")
     return float(value)

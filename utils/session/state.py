@@ -25,8 +25,16 @@ MAX_PARTS = 200
 NO_PART = 0
 
 # Told apart from each other, from the blue of the selection and from the green and red of the clicks.
-PART_COLORS: tuple[Color, ...] = ((0.95, 0.56, 0.17), (0.46, 0.72, 0.70), (0.69, 0.48, 0.63), (0.93, 0.79, 0.28),
-                                  (0.61, 0.46, 0.37), (1.00, 0.62, 0.66), (0.35, 0.63, 0.31), (0.53, 0.81, 0.98))
+PART_COLORS: tuple[Color, ...] = (
+    (0.95, 0.56, 0.17),
+    (0.46, 0.72, 0.70),
+    (0.69, 0.48, 0.63),
+    (0.93, 0.79, 0.28),
+    (0.61, 0.46, 0.37),
+    (1.00, 0.62, 0.66),
+    (0.35, 0.63, 0.31),
+    (0.53, 0.81, 0.98),
+)
 
 
 class Click(NamedTuple):
@@ -174,7 +182,9 @@ class State:
                 for click in part.clicks:
                     if click.positive:
                         signs.setdefault(click.vertex, False)
-        return Clicks(torch.tensor(list(signs), dtype=torch.int64), torch.tensor(list(signs.values()), dtype=torch.bool))
+        return Clicks(
+            torch.tensor(list(signs), dtype=torch.int64), torch.tensor(list(signs.values()), dtype=torch.bool)
+        )
 
     def lesson(self) -> Lesson:
         """What can be learnt from what is asked now."""

@@ -113,7 +113,9 @@ class Surface:
 
     def brush(self, face: int, point: np.ndarray, radius: float) -> np.ndarray:
         """The triangles within `radius` of `point` (3,), normalised units, that look the same way as `face`."""
-        near = np.asarray(self._centroid_tree.query_ball_point(np.asarray(point, dtype=np.float64), radius), dtype=np.int64)
+        near = np.asarray(
+            self._centroid_tree.query_ball_point(np.asarray(point, dtype=np.float64), radius), dtype=np.int64
+        )
         chosen = np.zeros(self.mesh.num_faces, dtype=bool)
         normals = self.mesh.face_normals
         chosen[near[normals[near] @ normals[face] > BRUSH_TURN]] = True

@@ -8,7 +8,6 @@ from utils.shapes.builder import Builder
 from utils.shapes.elements import beam, circle, random_solid, star_outline
 from utils.shapes.solids import Box, Ellipsoid, Prism, RoundCone, Superquadric, Torus, rod, rotation_about, unit
 
-
 LETTERS = {  # strokes of letters on a 2 x 4 grid
     "A": [((0, 0), (1, 4)), ((1, 4), (2, 0)), ((0.4, 1.5), (1.6, 1.5))],
     "E": [((0, 0), (0, 4)), ((0, 4), (2, 4)), ((0, 2), (1.6, 2)), ((0, 0), (2, 0))],
@@ -33,14 +32,21 @@ def letters(b: Builder) -> None:
         for i in range(count):
             letter = b.pick(list(LETTERS))
             for j, stroke in enumerate(LETTERS[letter]):
-                p, q = (np.array([s[0] * 0.25 + (i - (count - 1) / 2) * 0.8 - 0.25, s[1] * 0.25 - 0.5, 0]) for s in stroke)
+                p, q = (
+                    np.array([s[0] * 0.25 + (i - (count - 1) / 2) * 0.8 - 0.25, s[1] * 0.25 - 0.5, 0]) for s in stroke
+                )
                 part = b.part(f"letter {i} stroke {j}", f"letter {i}")
                 if round_stroke:
                     b.add(part, RoundCone(p, q, width))
                 else:
                     way = unit(q - p)
                     frame = np.stack([np.cross(way, [0, 0, 1]), way, [0, 0, 1]], 1)
-                    b.add(part, Box((p + q) / 2, (width, np.linalg.norm(q - p) / 2 + width * 0.6, depth * b.u(0.9, 1.1)), frame))
+                    b.add(
+                        part,
+                        Box(
+                            (p + q) / 2, (width, np.linalg.norm(q - p) / 2 + width * 0.6, depth * b.u(0.9, 1.1)), frame
+                        ),
+                    )
         if b.chance(0.35):
             b.add(b.part("plate", "plate"), Box((0, 0, -depth), (0.45 * count + 0.1, 0.65, 0.04)))
         if b.chance(0.3):
@@ -51,7 +57,10 @@ def letters(b: Builder) -> None:
         outline = star_outline(b) * b.u(0.8, 1.3) * (1 - 0.18 * i)
         half = b.u(0.04, 0.14)
         holes = [circle(b.u(0.05, 0.12), 14)] if b.chance(0.3) and i == 0 else []
-        b.add(b.part(f"layer {i}", "layers"), Prism((0, 0, z), outline, half, rotation_about("z", b.u(0, 6)), holes=holes, bevel=0.02))
+        b.add(
+            b.part(f"layer {i}", "layers"),
+            Prism((0, 0, z), outline, half, rotation_about("z", b.u(0, 6)), holes=holes, bevel=0.02),
+        )
         z += half * 1.6
     if b.chance(0.5):
         b.add(b.part("post", "post"), beam((0, -1.1, 0), (0, -0.2, 0), 0.05, b.chance(0.5)))
@@ -82,7 +91,8 @@ def building(b: Builder) -> None:
                 b.add(b.part("chimney", "roof"), Box((x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06)))
                 if b.chance(0.5):
                     b.add(
-                        b.part("chimney pot", "roof"), rod((x, h + rise * 0.7 + 0.2, d * 0.4), (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045)
+                        b.part("chimney pot", "roof"),
+                        rod((x, h + rise * 0.7 + 0.2, d * 0.4), (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045),
                     )
             if b.chance(0.4):
                 b.add(b.part("dormer", "dormer"), Box((w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12)))
@@ -99,7 +109,8 @@ def building(b: Builder) -> None:
             b.add(b.part("roof slab", "roof"), Box((0, h, 0), (w * 1.06, 0.03, d * 1.06)))
             for i in range(b.n(0, 3)):
                 b.add(
-                    b.part(f"roof unit {i}", "roof"), Box((b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d), b.rng.uniform(0.05, 0.12, 3))
+                    b.part(f"roof unit {i}", "roof"),
+                    Box((b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d), b.rng.uniform(0.05, 0.12, 3)),
                 )
         rows, cols = (b.n(1, 2), b.n(2, 3)) if kind == "house" else (b.n(3, 5), b.n(2, 4))
         for face, name in ((1, "front"), (-1, "rear")):
@@ -107,15 +118,22 @@ def building(b: Builder) -> None:
                 for j in range(cols):
                     y, z = -h + 2 * h * (i + 0.6) / rows, -d + 2 * d * (j + 0.5) / cols
                     b.add(
-                        b.part(f"{name} window {i}.{j}", f"{name} windows"), Box((face * w, y, z), (0.025, h / rows * 0.35, d / cols * 0.4))
+                        b.part(f"{name} window {i}.{j}", f"{name} windows"),
+                        Box((face * w, y, z), (0.025, h / rows * 0.35, d / cols * 0.4)),
                     )
         b.add(b.part("door", "entrance"), Box((0, -h * 0.6, d), (0.1, h * 0.4, 0.025)))
         if b.chance(0.5):
             b.add(b.part("porch", "entrance"), Box((0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13)))
             for s in (-1, 1):
-                b.add(b.part(f"porch post {s}", "entrance"), rod((s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02))
+                b.add(
+                    b.part(f"porch post {s}", "entrance"),
+                    rod((s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02),
+                )
         for i in range(b.n(0, 3)):
-            b.add(b.part(f"step {i}", "entrance"), Box((0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03)))
+            b.add(
+                b.part(f"step {i}", "entrance"),
+                Box((0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03)),
+            )
         return
     if kind == "temple":
         return _temple(b)
@@ -129,9 +147,15 @@ def building(b: Builder) -> None:
         foot = np.array([x, -0.5, z])
         b.add(b.part(f"{g} shaft", g), rod(foot, foot + [0, h, 0], r * 1.1, r, segments=sides))
         if b.chance(0.5):
-            b.add(b.part(f"{g} gallery", g), rod(foot + [0, h * 0.95, 0], foot + [0, h * 1.05, 0], r * 1.3, segments=sides))
+            b.add(
+                b.part(f"{g} gallery", g),
+                rod(foot + [0, h * 0.95, 0], foot + [0, h * 1.05, 0], r * 1.3, segments=sides),
+            )
         if b.chance(0.6):
-            b.add(b.part(f"{g} roof", g), rod(foot + [0, h, 0], foot + [0, h + b.u(0.2, 0.5), 0], r * 1.35, 0.01, segments=sides))
+            b.add(
+                b.part(f"{g} roof", g),
+                rod(foot + [0, h, 0], foot + [0, h + b.u(0.2, 0.5), 0], r * 1.35, 0.01, segments=sides),
+            )
             if b.chance(0.4):
                 b.add(b.part(f"{g} flag pole", g), rod(foot + [0, h + 0.15, 0], foot + [0, h + 0.65, 0], 0.015))
                 b.add(b.part(f"{g} flag", g), Box(foot + [0.09, h + 0.58, 0], (0.08, 0.05, 0.008)))
@@ -140,13 +164,21 @@ def building(b: Builder) -> None:
                 a = k * np.pi / 3
                 b.add(
                     b.part(f"{g} merlon {k}", g),
-                    Box(foot + [np.cos(a) * r * 0.9, h + 0.04, np.sin(a) * r * 0.9], (0.04, 0.06, 0.04), rotation_about("y", -a)),
+                    Box(
+                        foot + [np.cos(a) * r * 0.9, h + 0.04, np.sin(a) * r * 0.9],
+                        (0.04, 0.06, 0.04),
+                        rotation_about("y", -a),
+                    ),
                 )
         for k in range(b.n(1, 4)):
             a = b.u(0, 6.28)
             b.add(
                 b.part(f"{g} window {k}", g),
-                Box(foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r], (0.03, 0.06, 0.035), rotation_about("y", -a)),
+                Box(
+                    foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r],
+                    (0.03, 0.06, 0.035),
+                    rotation_about("y", -a),
+                ),
             )
     for i in range(towers if towers > 2 else towers - 1):
         p, q = np.array(spots[i]), np.array(spots[(i + 1) % towers])
@@ -178,7 +210,10 @@ def _temple(b: Builder) -> None:
             if b.chance(0.5):
                 b.add(b.part(f"{g} base", g), Torus((s * w * 0.85, -0.36, z), 0.05, 0.02))
     b.add(b.part("architrave", "roof"), Box((0, 0.26, 0), (w, 0.04, d)))
-    b.add(b.part("pediment", "roof"), Prism((0, 0.29, 0), np.array([(-w * 1.08, 0), (w * 1.08, 0), (0, b.u(0.15, 0.35))]), d * 1.05))
+    b.add(
+        b.part("pediment", "roof"),
+        Prism((0, 0.29, 0), np.array([(-w * 1.08, 0), (w * 1.08, 0), (0, b.u(0.15, 0.35))]), d * 1.05),
+    )
     if b.chance(0.5):
         b.add(b.part("cella", "cella"), Box((0, -0.1, 0), (w * 0.5, 0.32, d * 0.6)))
 
@@ -204,5 +239,7 @@ def soup(b: Builder) -> None:
         if symmetric and abs(center[2]) > 0.1 and isinstance(solid, (Ellipsoid, Superquadric)):
             b.add(
                 b.part(f"piece {i} mirrored", name + " mirrored"),
-                Ellipsoid(center * [1, 1, -1], solid.radii, np.diag([1, 1, -1.0]) @ solid.rotation @ np.diag([1, 1, -1.0])),
+                Ellipsoid(
+                    center * [1, 1, -1], solid.radii, np.diag([1, 1, -1.0]) @ solid.rotation @ np.diag([1, 1, -1.0])
+                ),
             )

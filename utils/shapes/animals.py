@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from utils.shapes.builder import Builder
@@ -56,7 +58,11 @@ def quadruped(b: Builder) -> None:
             b.add(
                 b.part(f"{name} tusk", head_group),
                 Tube(
-                    arc(skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5], tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7], [0, -hr * 0.3, 0]),
+                    arc(
+                        skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5],
+                        tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7],
+                        [0, -hr * 0.3, 0],
+                    ),
                     np.linspace(mr * 0.3, mr * 0.1, 7),
                 ),
             )
@@ -77,7 +83,9 @@ def quadruped(b: Builder) -> None:
     if b.chance(0.5):
         eyes(b, skull + ahead * hr * 0.5 + [0, hr * 0.4, 0], hr * 0.55, hr * b.u(0.12, 0.24), ahead, head_group)
     if b.chance(0.2):
-        points = np.stack([skull + [-hr * 0.8, hr * 0.6, 0], (base + top) / 2 + [-rn, rn * 0.8, 0], base + [-rn * 1.6, rn * 0.6, 0]])
+        points = np.stack(
+            [skull + [-hr * 0.8, hr * 0.6, 0], (base + top) / 2 + [-rn, rn * 0.8, 0], base + [-rn * 1.6, rn * 0.6, 0]]
+        )
         b.add(b.part("mane", "neck"), Tube(points, [rn * 0.35, rn * 0.5, rn * 0.35]), softness=0.3)
     if b.chance(0.9):
         tail, tr = b.u(0.15, 1.0), girth * b.u(0.08, 0.3)
@@ -138,7 +146,11 @@ def crawler(b: Builder) -> None:
             b.add(b.part(f"{group} upper", group), RoundCone(root, knee, thin * 1.2, thin), softness=0.3)
             b.add(b.part(f"{group} lower", group), RoundCone(knee, foot, thin, thin * 0.6), softness=0.3)
             if joints == 3:
-                b.add(b.part(f"{group} foot", group), RoundCone(foot, foot + unit(way) * 0.08, thin * 0.7, thin * 0.4), softness=0.3)
+                b.add(
+                    b.part(f"{group} foot", group),
+                    RoundCone(foot, foot + unit(way) * 0.08, thin * 0.7, thin * 0.4),
+                    softness=0.3,
+                )
     head, hr = centers[0], radii[0]
     if b.chance(0.75):
         feel = b.u(0.2, 0.6)
@@ -148,7 +160,11 @@ def crawler(b: Builder) -> None:
                 head + [hr[0] + feel, feel * b.u(0.2, 1), side * feel * 0.5],
                 [0, feel * 0.2, 0],
             )
-            b.add(b.part(f"{name} feeler", "head parts"), Tube(points, np.linspace(thin * 0.8, thin * 0.45, 7)), softness=0.3)
+            b.add(
+                b.part(f"{name} feeler", "head parts"),
+                Tube(points, np.linspace(thin * 0.8, thin * 0.45, 7)),
+                softness=0.3,
+            )
             if b.chance(0.3):
                 b.add(b.part(f"{name} feeler tip", "head parts"), Ellipsoid(points[-1], thin * 1.6), softness=0.2)
     if b.chance(0.5):
@@ -157,12 +173,18 @@ def crawler(b: Builder) -> None:
         for side, name in SIDES:
             group = f"{name} claw"
             arm = head + [hr[0] * 1.6, 0, side * 0.22]
-            b.add(b.part(f"{name} claw arm", group), RoundCone(head + [0, 0, side * hr[2] * 0.7], arm, thin * 1.5, thin * 1.3))
+            b.add(
+                b.part(f"{name} claw arm", group),
+                RoundCone(head + [0, 0, side * hr[2] * 0.7], arm, thin * 1.5, thin * 1.3),
+            )
             b.add(b.part(f"{name} claw palm", group), Ellipsoid(arm + [0.06, 0, 0], (0.09, 0.04, 0.06)))
             for j, f in enumerate((-0.5, 0.5)):
                 b.add(
                     b.part(f"{name} pincer {j}", group),
-                    Tube(arc(arm + [0.1, 0, f * 0.05], arm + [0.26, 0, f * 0.04], [0, 0, f * 0.08]), np.linspace(0.022, 0.008, 7)),
+                    Tube(
+                        arc(arm + [0.1, 0, f * 0.05], arm + [0.26, 0, f * 0.04], [0, 0, f * 0.08]),
+                        np.linspace(0.022, 0.008, 7),
+                    ),
                     softness=0.2,
                 )
     if b.chance(0.25):
@@ -182,7 +204,11 @@ def crawler(b: Builder) -> None:
         end = centers[-1] - [radii[-1][0] * 0.8, 0, 0]
         points = arc(end, end + [b.u(-0.2, 0.4), b.u(0.3, 0.6), 0], [-b.u(0.1, 0.35), 0, 0], 9)
         for i in range(4):
-            b.add(b.part(f"tail {i}", "tail"), Tube(points[2 * i : 2 * i + 3], np.linspace(0.06, 0.05, 3) * (1 - 0.18 * i)), softness=0.3)
+            b.add(
+                b.part(f"tail {i}", "tail"),
+                Tube(points[2 * i : 2 * i + 3], np.linspace(0.06, 0.05, 3) * (1 - 0.18 * i)),
+                softness=0.3,
+            )
         b.add(b.part("sting", "tail"), RoundCone(points[-1], points[-1] + [0.1, -0.06, 0], 0.03, 0.006), softness=0.3)
 
 
@@ -220,7 +246,10 @@ def octopus(b: Builder) -> None:
 def bird(b: Builder) -> None:
     """Body, neck, head with beak and crest, wings in two segments, tail feathers, legs with toes."""
     r = b.u(0.16, 0.26)
-    b.add(b.part("body", "torso"), Ellipsoid((0, 0, 0), (b.u(0.34, 0.5), r, r * b.u(0.8, 1)), rotation_about("z", b.u(0, 0.5))))
+    b.add(
+        b.part("body", "torso"),
+        Ellipsoid((0, 0, 0), (b.u(0.34, 0.5), r, r * b.u(0.8, 1)), rotation_about("z", b.u(0, 0.5))),
+    )
     if b.chance(0.35):
         b.add(b.part("breast", "torso"), Ellipsoid((0.18, -0.02, 0), (r, r * 0.95, r * 0.9)))
     neck, rise = b.u(0.1, 0.6), b.u(0.4, 1.4)
@@ -248,7 +277,11 @@ def bird(b: Builder) -> None:
         for k in range(b.n(1, 3)):
             b.add(
                 b.part("crest", "head"),
-                Ellipsoid(head + [-0.25 * hr * k, hr * 1.1, 0], (hr * 0.2, hr * 0.5, hr * 0.1), rotation_about("z", 0.4 + 0.3 * k)),
+                Ellipsoid(
+                    head + [-0.25 * hr * k, hr * 1.1, 0],
+                    (hr * 0.2, hr * 0.5, hr * 0.1),
+                    rotation_about("z", 0.4 + 0.3 * k),
+                ),
                 softness=0.2,
             )
     if b.chance(0.6):
@@ -270,7 +303,9 @@ def bird(b: Builder) -> None:
             way2 = unit(way + [-0.4, -0.3, 0])
             b.add(
                 b.part(f"{name} outer wing", group),
-                Ellipsoid(root + way * inner + way2 * inner * 0.45, (chord * 0.8, inner * 0.65, 0.024), frame_along(way2)),
+                Ellipsoid(
+                    root + way * inner + way2 * inner * 0.45, (chord * 0.8, inner * 0.65, 0.024), frame_along(way2)
+                ),
                 softness=0.3,
             )
     feathers = b.n(1, 4)
@@ -299,7 +334,11 @@ def bird(b: Builder) -> None:
                     RoundCone(foot, foot + [0.14 * np.cos(a), -0.02, 0.14 * np.sin(a)], thin * 0.9, thin * 0.5),
                     softness=0.2,
                 )
-            b.add(b.part(f"{name} foot", group), RoundCone(foot, foot + [-0.07, -0.02, 0], thin * 0.8, thin * 0.5), softness=0.2)
+            b.add(
+                b.part(f"{name} foot", group),
+                RoundCone(foot, foot + [-0.07, -0.02, 0], thin * 0.8, thin * 0.5),
+                softness=0.2,
+            )
 
 
 def fish(b: Builder) -> None:
@@ -308,16 +347,23 @@ def fish(b: Builder) -> None:
     wide = tall * b.u(0.3, 0.95)
     b.add(b.part("body", "body"), Ellipsoid((0, 0, 0), (length, tall, wide)))
     if b.chance(0.6):
-        b.add(b.part("head", "body"), Ellipsoid((length * 0.62, 0, 0), (length * b.u(0.35, 0.5), tall * 0.75, wide * 0.85)))
+        b.add(
+            b.part("head", "body"),
+            Ellipsoid((length * 0.62, 0, 0), (length * b.u(0.35, 0.5), tall * 0.75, wide * 0.85)),
+        )
     stalk = np.array([-length * 0.95, 0, 0])
     b.add(b.part("tail stalk", "tail"), RoundCone((-length * 0.5, 0, 0), stalk, tall * 0.55, tall * 0.2, flat=1))
     upright = b.chance(0.75)
     fluke = tall * b.u(0.7, 1.3)
     for s, name in ((1, "upper"), (-1, "lower")):
         way = unit([-0.8, s, 0]) if upright else unit([-0.8, 0, s])
-        frame = np.stack([unit(np.cross(way, [0, 0, 1] if upright else [0, 1, 0])), way, [0, 0, 1] if upright else [0, 1, 0]], 1)
+        frame = np.stack(
+            [unit(np.cross(way, [0, 0, 1] if upright else [0, 1, 0])), way, [0, 0, 1] if upright else [0, 1, 0]], 1
+        )
         b.add(
-            b.part(f"{name} fluke", "tail"), Ellipsoid(stalk + way * fluke * 0.45, (fluke * 0.24, fluke * 0.6, 0.03), frame), softness=0.4
+            b.part(f"{name} fluke", "tail"),
+            Ellipsoid(stalk + way * fluke * 0.45, (fluke * 0.24, fluke * 0.6, 0.03), frame),
+            softness=0.4,
         )
     for k in range(b.n(1, 3)):
         x = b.u(0.15, 0.3) - 0.32 * k
@@ -355,9 +401,15 @@ def fish(b: Builder) -> None:
     if b.chance(0.8):
         eyes(b, (length * 0.75, tall * 0.2, 0), wide * 0.55, tall * b.u(0.1, 0.2), (1, 0, 0), "body")
     if b.chance(0.3):
-        b.add(b.part("lip", "body"), Torus((length * 1.02, -0.02, 0), wide * 0.35, 0.03, rotation_to([1, 0, 0])), softness=0.2)
+        b.add(
+            b.part("lip", "body"),
+            Torus((length * 1.02, -0.02, 0), wide * 0.35, 0.03, rotation_to([1, 0, 0])),
+            softness=0.2,
+        )
     if b.chance(0.15):
-        b.add(b.part("sword", "body"), RoundCone((length * 0.9, 0, 0), (length * 1.6, 0.02, 0), 0.05, 0.008), softness=0.4)
+        b.add(
+            b.part("sword", "body"), RoundCone((length * 0.9, 0, 0), (length * 1.6, 0.02, 0), 0.05, 0.008), softness=0.4
+        )
 
 
 def creature(b: Builder) -> None:
@@ -369,10 +421,12 @@ def creature(b: Builder) -> None:
         points = points @ rotation_about("z", b.u(0.9, 1.5)).T
     spine = np.stack([np.interp(np.linspace(0, 4, 17), np.arange(5), points[:, k]) for k in range(3)], 1)
     girth = b.u(0.12, 0.28)
-    radius = girth * np.interp(np.linspace(0, 1, 17), np.linspace(0, 1, 5), np.append(b.rng.uniform(0.6, 1.2, 4), b.u(0.5, 0.9)))
+    radius = girth * np.interp(
+        np.linspace(0, 1, 17), np.linspace(0, 1, 5), np.append(b.rng.uniform(0.6, 1.2, 4), b.u(0.5, 0.9))
+    )
     sections = b.n(1, 3)
     cuts = np.linspace(0, 16, sections + 1).astype(int)
-    for i, (p, q) in enumerate(zip(cuts[:-1], cuts[1:])):
+    for i, (p, q) in enumerate(itertools.pairwise(cuts)):
         b.add(b.part(f"body {i}", "torso"), Tube(spine[p : q + 1], radius[p : q + 1]))
     ahead, behind = unit(spine[-1] - spine[-3]), unit(spine[0] - spine[2])
     up = np.array([0, 1.0, 0])
@@ -385,7 +439,10 @@ def creature(b: Builder) -> None:
         top = base + aim * (radius[-1] * 0.6 + neck)
         size = girth * b.u(0.5, 1.1)
         if neck > 0.1:
-            b.add(b.part(f"{group} neck", group if heads > 1 else "neck"), RoundCone(base, top, radius[-1] * 0.8, size * 0.6))
+            b.add(
+                b.part(f"{group} neck", group if heads > 1 else "neck"),
+                RoundCone(base, top, radius[-1] * 0.8, size * 0.6),
+            )
         look = unit(aim * [1, 0.3, 1] + [0.8, b.u(-0.3, 0.1), 0])
         c = top + look * size * 0.5
         b.add(
@@ -400,13 +457,17 @@ def creature(b: Builder) -> None:
         if b.chance(0.7):
             b.add(
                 b.part(f"{group} snout", group),
-                RoundCone(c + look * size * 0.5, c + look * (size * 0.6 + snout), size * b.u(0.4, 0.7), size * b.u(0.2, 0.5)),
+                RoundCone(
+                    c + look * size * 0.5, c + look * (size * 0.6 + snout), size * b.u(0.4, 0.7), size * b.u(0.2, 0.5)
+                ),
             )
         if b.chance(0.4):
             drop = unit(look - up * b.u(0.2, 0.6))
             b.add(
                 b.part(f"{group} jaw", group),
-                RoundCone(c - up * size * 0.3, c - up * size * 0.35 + drop * (size * 0.7 + snout), size * 0.4, size * 0.2),
+                RoundCone(
+                    c - up * size * 0.3, c - up * size * 0.35 + drop * (size * 0.7 + snout), size * 0.4, size * 0.2
+                ),
             )
         if b.chance(0.7):
             eyes(b, c + look * size * 0.5 + up * size * 0.5, size * 0.5, size * b.u(0.12, 0.3), look, group)
@@ -419,7 +480,9 @@ def creature(b: Builder) -> None:
                 b.add(
                     b.part(f"{group} {name} ear", group),
                     Ellipsoid(
-                        c + [0, size * 0.5, side * size * 0.6] + way * ear * 0.5, (ear * 0.35, ear * 0.6, ear * 0.12), rotation_to(way)
+                        c + [0, size * 0.5, side * size * 0.6] + way * ear * 0.5,
+                        (ear * 0.35, ear * 0.6, ear * 0.12),
+                        rotation_to(way),
                     ),
                     softness=0.4,
                 )
@@ -444,7 +507,11 @@ def creature(b: Builder) -> None:
         for side, name in SIDES:
             way = unit([-0.4, slant, side])
             root = spine[k] + [0, radius[k] * 0.6, side * radius[k] * 0.4]
-            b.add(b.part(f"{name} wing arm", f"{name} wing"), RoundCone(root, root + way * span, 0.035, 0.015), softness=0.3)
+            b.add(
+                b.part(f"{name} wing arm", f"{name} wing"),
+                RoundCone(root, root + way * span, 0.035, 0.015),
+                softness=0.3,
+            )
             b.add(
                 b.part(f"{name} wing", f"{name} wing"),
                 Ellipsoid(root + way * span * 0.5 - [chord * 0.8, 0, 0], (chord, span * 0.5, 0.014), frame_along(way)),
@@ -456,14 +523,26 @@ def creature(b: Builder) -> None:
             k = int(1 + 14 * i / max(count - 1, 1))
             root = spine[k] + up * radius[k] * 0.9
             way = unit(up + behind * b.u(0, 0.6))
-            b.add(b.part(f"spike {i}", "spikes"), rod(root - way * size * 0.3, root + way * size, size * 0.4, size * 0.04), softness=0.2)
+            b.add(
+                b.part(f"spike {i}", "spikes"),
+                rod(root - way * size * 0.3, root + way * size, size * 0.4, size * 0.04),
+                softness=0.2,
+            )
     elif b.chance(0.2):
-        b.add(b.part("shell", "shell"), Ellipsoid(spine[8] + up * girth * 0.35, (long * 0.42, girth * 1.2, girth * 1.4)), softness=0.1)
+        b.add(
+            b.part("shell", "shell"),
+            Ellipsoid(spine[8] + up * girth * 0.35, (long * 0.42, girth * 1.2, girth * 1.4)),
+            softness=0.1,
+        )
     for i in range(b.n(2, 6) if b.chance(0.15) else 0):
         k = b.n(2, 14)
         angle = b.u(0.2, 2.9)
         way = np.array([0, np.sin(angle), np.cos(angle)])
-        b.add(b.part(f"wart {i}", "warts"), Ellipsoid(spine[k] + way * radius[k] * 0.95, girth * b.u(0.1, 0.25)), softness=0.3)
+        b.add(
+            b.part(f"wart {i}", "warts"),
+            Ellipsoid(spine[k] + way * radius[k] * 0.95, girth * b.u(0.1, 0.25)),
+            softness=0.3,
+        )
 
 
 def limb_pair(b: Builder, root, radius: float, name: str, kind: str) -> None:
@@ -473,7 +552,9 @@ def limb_pair(b: Builder, root, radius: float, name: str, kind: str) -> None:
     joints = b.n(1, 3)
     end = b.pick(["foot", "claws", "ball", "none", "hoof"])
     way = unit([forward, -1.0 if kind == "leg" else b.u(-0.5, 0.7), out if kind == "leg" else out + 0.5])
-    swing = np.array([b.u(-0.5, 0.7) if kind == "leg" else b.u(0.2, 1.0), -0.3 if kind == "leg" else b.u(-0.3, 0.4), -0.25])
+    swing = np.array(
+        [b.u(-0.5, 0.7) if kind == "leg" else b.u(0.2, 1.0), -0.3 if kind == "leg" else b.u(-0.3, 0.4), -0.25]
+    )
     for side, which in SIDES:
         group = f"{which} {name}"
         at = np.asarray(root, float) + np.array([0, -0.1, side * 0.75]) * radius
@@ -492,7 +573,11 @@ def limb_pair(b: Builder, root, radius: float, name: str, kind: str) -> None:
             at, r = tip, r * 0.78
             aim = unit(aim + swing * [1, 1, side] * 0.7)
         if end == "foot":
-            b.add(b.part(f"{group} foot", group), Ellipsoid(at + [r * 0.8, -r * 0.3, 0], (r * 2.2, r * 0.8, r * 1.4)), softness=0.3)
+            b.add(
+                b.part(f"{group} foot", group),
+                Ellipsoid(at + [r * 0.8, -r * 0.3, 0], (r * 2.2, r * 0.8, r * 1.4)),
+                softness=0.3,
+            )
         elif end == "ball":
             b.add(b.part(f"{group} ball", group), Ellipsoid(at, r * 1.9), softness=0.3)
         elif end == "hoof":

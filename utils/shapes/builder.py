@@ -92,22 +92,33 @@ class Builder:
         return len(self.part_names) - 1
 
     # -- solids
-    def add(self, part: int, *solids: Solid, smooth: bool | None = None, softness: float | None = None,
-            carve: bool = False) -> None:
+    def add(
+        self, part: int, *solids: Solid, smooth: bool | None = None, softness: float | None = None, carve: bool = False
+    ) -> None:
         """Adds solids to a part. `carve` subtracts them from what was added before instead (smooth clusters only) and labels
         the cut with the part."""
         smooth = self.smooth if smooth is None else smooth
         softness = self.softness if softness is None else softness
         for solid in solids:
-            self.pieces.append(Piece(solid, part, softness * solid.size if smooth else 0.0,
-                                     self.cluster if smooth else -1, carve, self.detail))
+            self.pieces.append(
+                Piece(
+                    solid,
+                    part,
+                    softness * solid.size if smooth else 0.0,
+                    self.cluster if smooth else -1,
+                    carve,
+                    self.detail,
+                )
+            )
 
     def new_cluster(self) -> None:
         """Solids added from here on blend only among themselves."""
         self.cluster += 1
 
 
-def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700_000, coarse_vertices: int | None = None) -> LabelledMesh:
+def compose(
+    builder: Builder, resolution: int, family: str, max_cells: int = 700_000, coarse_vertices: int | None = None
+) -> LabelledMesh:
     """Builds the mesh of all pieces. `resolution`: least number of cells along the longest side of a blended cluster; a
     cluster with thin solids gets more, up to `max_cells` in all, and solids that are thinner still are placed sharply.
     `coarse_vertices`: irregular coarse triangles with about so many vertices a cluster, as far as its limbs allow."""
@@ -120,7 +131,9 @@ def compose(builder: Builder, resolution: int, family: str, max_cells: int = 700
             surfaces = [(v, f, label) for (v, f), label in surfaces]
         else:
             surface = blended_surface(pieces, grid_cell(pieces, resolution, max_cells))
-            surfaces = [surface if coarse_vertices is None else coarse_surface(pieces, surface, coarse_vertices, builder.rng)]
+            surfaces = [
+                surface if coarse_vertices is None else coarse_surface(pieces, surface, coarse_vertices, builder.rng)
+            ]
         for v, f, label in surfaces:
             vertices.append(v)
             faces.append(f + offset)
@@ -147,6 +160,7 @@ def with_compact_labels(vertices: Array, faces: Array, part: Array, builder: Bui
 
 
 # ---------------------------------------------------------------------------------------------- blended surfaces
+
 
 class Field:
     """Signed distance of pieces joined by quadratic smooth minima, each evaluated only near its own box."""
@@ -183,7 +197,10 @@ class Field:
             stop = -(-np.clip(np.ceil((high + margin - origin) / cell).astype(int) + 1, 0, shape) // block)
             if np.any(stop <= start):
                 continue
-            blocks = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(start, stop)], indexing="ij"), -1).reshape(-1, 3) * block
+            blocks = (
+                np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(start, stop)], indexing="ij"), -1).reshape(-1, 3)
+                * block
+            )
             center = piece.solid.distance(origin + cell * (blocks + (block - 1) / 2))
             near = np.abs(center) < reach + margin
             index = (blocks[near][:, None] + corner).reshape(-1, 3)
@@ -264,17 +281,20 @@ def blended_surface(pieces: Sequence[Piece], cell: float, project: bool = True) 
     return vertices, faces, blend.labels(vertices[faces].mean(1))
 
 
-def coarse_surface(pieces: Sequence[Piece], surface: tuple[Array, Array, Array], count: int,
-                   rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def coarse_surface(
+    pieces: Sequence[Piece], surface: tuple[Array, Array, Array], count: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
     """Irregular coarse triangles for a blended surface; unchanged where its thin limbs leave no room for that."""
     vertices, faces, _ = surface
     area = vertex_areas(vertices, faces)
     edge = 1.2 * min(piece.solid.size for piece in pieces if not piece.carve)
-    count = max(count, int(area.sum() / (0.87 * edge ** 2)))
+    count = max(count, int(area.sum() / (0.87 * edge**2)))
     if count > len(vertices) / 4:
         return surface
     spacing = np.sqrt(area.sum() / count)
-    cluster = lloyd(vertices, vertex_normals(vertices, faces) * spacing * 0.7, area, count, int(rng.integers(1, 6)), rng)
+    cluster = lloyd(
+        vertices, vertex_normals(vertices, faces) * spacing * 0.7, area, count, int(rng.integers(1, 6)), rng
+    )
     faces = dual_triangles(cluster, faces)
     total = np.maximum(np.bincount(cluster, area, count), 1e-12)
     points = np.stack([np.bincount(cluster, area * vertices[:, k], count) for k in range(3)], 1) / total[:, None]
@@ -283,6 +303,7 @@ def coarse_surface(pieces: Sequence[Piece], surface: tuple[Array, Array, Array],
 
 
 # ---------------------------------------------------------------------------------------------- loose pieces
+
 
 def attach_loose_pieces(pieces: Sequence[Piece], overlap: float = 0.15) -> None:
     """Moves solids that touch nothing until they do: each loose assembly towards the nearest point of the largest one.
@@ -302,7 +323,9 @@ def attach_loose_pieces(pieces: Sequence[Piece], overlap: float = 0.15) -> None:
         labels, counts = np.unique(group, return_counts=True)
         loose = np.flatnonzero(group == labels[counts.argmin()])
         others = np.flatnonzero(group != labels[counts.argmin()])
-        best = min(((*_gap(points[i], solid[j].solid), i, j) for i in loose for j in others), key=lambda found: found[0])
+        best = min(
+            ((*_gap(points[i], solid[j].solid), i, j) for i in loose for j in others), key=lambda found: found[0]
+        )
         gap, at, i, j = best
         if gap > 0:
             way = _inward(solid[j].solid, points[i][at])

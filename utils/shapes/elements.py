@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Solid, Superquadric, Torus, Tube, rod, rotation_to, unit
-
+from utils.shapes.solids import (
+    Box,
+    Ellipsoid,
+    Lathe,
+    Prism,
+    RoundCone,
+    Solid,
+    Superquadric,
+    Torus,
+    Tube,
+    rod,
+    rotation_to,
+    unit,
+)
 
 SIDES = ((-1, "right"), (1, "left"))
 
@@ -39,7 +51,9 @@ def rounded_rectangle(half_x: float, half_y: float, radius: float, count: int = 
     corners = []
     for k, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
         a = np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count)
-        corners.append(np.stack([sx * (half_x - radius) + radius * np.cos(a), sy * (half_y - radius) + radius * np.sin(a)], 1))
+        corners.append(
+            np.stack([sx * (half_x - radius) + radius * np.cos(a), sy * (half_y - radius) + radius * np.sin(a)], 1)
+        )
     return np.concatenate(corners)
 
 
@@ -54,7 +68,9 @@ def star_outline(b: Builder) -> np.ndarray:
         return circle(0.5, n)
     a = np.arange(40) * np.pi / 20
     r = 1 + (
-        b.u(0.1, 0.35) * np.cos(n * a) if kind == "wave" else sum(b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4))
+        b.u(0.1, 0.35) * np.cos(n * a)
+        if kind == "wave"
+        else sum(b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4))
     )
     return np.stack([np.cos(a), np.sin(a)], 1) * (r * 0.4)[:, None]
 
@@ -91,7 +107,11 @@ def beam(a, c, thick: float, square: bool, tip: float | None = None) -> Solid:
     axis = c - a
     h = np.linalg.norm(axis) / 2
     return Box(
-        (a + c) / 2, (thick * 0.9, h, thick * 0.9), frame_along(axis), rounding=0.15 * thick, taper=1 if tip is None else tip / thick
+        (a + c) / 2,
+        (thick * 0.9, h, thick * 0.9),
+        frame_along(axis),
+        rounding=0.15 * thick,
+        taper=1 if tip is None else tip / thick,
     )
 
 
@@ -136,11 +156,15 @@ def random_solid(b: Builder, center, size: float) -> Solid:
         )
     if kind == 6:
         profile = random_profile(b, size * 2, size * 0.2, size * 0.8, 10)
-        return Lathe(center - way * size, np.concatenate([[(0, 0)], profile, [(0, size * 2)]]), turn, segments=b.n(5, 32))
+        return Lathe(
+            center - way * size, np.concatenate([[(0, 0)], profile, [(0, size * 2)]]), turn, segments=b.n(5, 32)
+        )
     if kind == 7:
         return Prism(center, star_outline(b) * size * 2, size * b.u(0.1, 0.6), turn, bevel=0.05 * size)
     if kind == 8:
-        return Tube(spiral(center - way * size * 0.5, way, size * 0.4, b.u(0.5, 2.5), size * 1.2, 24), size * b.u(0.06, 0.15))
+        return Tube(
+            spiral(center - way * size * 0.5, way, size * 0.4, b.u(0.5, 2.5), size * 1.2, 24), size * b.u(0.06, 0.15)
+        )
     return Ellipsoid(center, r, turn)
 
 
@@ -149,7 +173,10 @@ def wheel(b: Builder, at, radius: float, width: float, name: str, axis=(0, 0, 1)
     at, axis = np.asarray(at, float), unit(axis)
     group = name
     if b.chance(0.45):
-        b.add(b.part(f"{name} tyre", group), Torus(at, radius * 0.8, radius * 0.24, rotation_to(axis), section=b.u(0.8, 1.3)))
+        b.add(
+            b.part(f"{name} tyre", group),
+            Torus(at, radius * 0.8, radius * 0.24, rotation_to(axis), section=b.u(0.8, 1.3)),
+        )
         if b.chance(0.5):
             for i in range(5):
                 a = i * 2 * np.pi / 5
@@ -173,7 +200,12 @@ def eyes(b: Builder, center, spread: float, radius: float, ahead, group: str) ->
         b.add(b.part(f"{name} eye", group), Ellipsoid(at, radius), smooth=smooth, softness=0.05)
         if pupil:
             look = unit(np.asarray(ahead, float) + [0, 0, 0.5 * side])
-            b.add(b.part(f"{name} pupil", group), Ellipsoid(at + look * radius * 0.7, radius * 0.5), smooth=smooth, softness=0.05)
+            b.add(
+                b.part(f"{name} pupil", group),
+                Ellipsoid(at + look * radius * 0.7, radius * 0.5),
+                smooth=smooth,
+                softness=0.05,
+            )
 
 
 def horn_pair(b: Builder, base, radius: float, length: float, group: str) -> None:
@@ -190,7 +222,9 @@ def horn_pair(b: Builder, base, radius: float, length: float, group: str) -> Non
         if kind == "wound":
             points = spiral(at, way, wind * length, turns, length)
         else:
-            points = arc(at, at + way * length, [0 if kind == "straight" else bow, 0, 0 if kind == "straight" else side * bow], 9)
+            points = arc(
+                at, at + way * length, [0 if kind == "straight" else bow, 0, 0 if kind == "straight" else side * bow], 9
+            )
         b.add(part, Tube(points, np.linspace(radius, radius * 0.25, len(points))), softness=0.3)
         if kind == "antler":
             for t in (3, 5):

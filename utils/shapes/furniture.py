@@ -6,7 +6,19 @@ import numpy as np
 
 from utils.shapes.builder import Builder
 from utils.shapes.elements import SIDES, arc, beam, circle, rounded_rectangle, slab, spiral
-from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, Superquadric, Torus, Tube, rod, rotation_about, rotation_to, unit
+from utils.shapes.solids import (
+    Box,
+    Ellipsoid,
+    Lathe,
+    Prism,
+    Superquadric,
+    Torus,
+    Tube,
+    rod,
+    rotation_about,
+    rotation_to,
+    unit,
+)
 
 
 def chair(b: Builder) -> None:
@@ -15,7 +27,10 @@ def chair(b: Builder) -> None:
     thick, legs = b.u(0.02, 0.05), b.u(0.35, 0.75)
     seat = b.u(0.02, 0.07)
     round_seat = b.chance(0.15)
-    b.add(b.part("seat", "seat"), rod((0, -seat, 0), (0, seat, 0), wx, wx, 0.1) if round_seat else slab(b, (0, 0, 0), (wx, seat, wz)))
+    b.add(
+        b.part("seat", "seat"),
+        rod((0, -seat, 0), (0, seat, 0), wx, wx, 0.1) if round_seat else slab(b, (0, 0, 0), (wx, seat, wz)),
+    )
     if b.chance(0.25):
         b.add(b.part("cushion", "seat"), Superquadric((0, seat * 1.5, 0), (wx * 0.9, 0.06, wz * 0.9), 0.5, 0.3))
     legs_and_rails(b, -seat * 0.5, -legs, wx, wz, thick)
@@ -30,21 +45,32 @@ def chair(b: Builder) -> None:
 
     if kind in ("rails", "slats", "spindles", "ladder") or b.chance(0.25):
         for side, name in SIDES:
-            b.add(b.part(f"{name} back post", "back"), beam(back(-0.1, side * wz * 0.9), back(1, side * wz * 0.9), thick, square))
+            b.add(
+                b.part(f"{name} back post", "back"),
+                beam(back(-0.1, side * wz * 0.9), back(1, side * wz * 0.9), thick, square),
+            )
             if b.chance(0.3):
                 b.add(b.part(f"{name} finial", "back"), Ellipsoid(back(1, side * wz * 0.9), thick * 1.5))
     if kind == "hoop":
         a = np.linspace(0, np.pi, 15)
-        b.add(b.part("back hoop", "back"), Tube(np.stack([back(np.sin(t) ** 0.6, np.cos(t) * wz * 0.9) for t in a]), thick))
+        b.add(
+            b.part("back hoop", "back"),
+            Tube(np.stack([back(np.sin(t) ** 0.6, np.cos(t) * wz * 0.9) for t in a]), thick),
+        )
     if kind in ("slats", "spindles", "rails"):
-        b.add(b.part("top rail", "back"), beam(back(0.96, -wz * 0.9), back(0.96, wz * 0.9), thick * b.u(0.9, 1.6), square))
+        b.add(
+            b.part("top rail", "back"), beam(back(0.96, -wz * 0.9), back(0.96, wz * 0.9), thick * b.u(0.9, 1.6), square)
+        )
         if b.chance(0.6):
             b.add(b.part("lower rail", "back"), beam(back(0.25, -wz * 0.9), back(0.25, wz * 0.9), thick * 0.9, square))
     if kind in ("rails", "ladder"):
         count = b.n(2, 5)
         for i in range(count):
             level = 0.35 + 0.6 * i / count
-            b.add(b.part(f"rail {i}", "back"), beam(back(level, -wz * 0.9), back(level, wz * 0.9), thick * b.u(0.5, 0.9), square))
+            b.add(
+                b.part(f"rail {i}", "back"),
+                beam(back(level, -wz * 0.9), back(level, wz * 0.9), thick * b.u(0.5, 0.9), square),
+            )
     if kind in ("slats", "spindles", "hoop"):
         count = b.n(2, 7)
         for i in range(count):
@@ -53,7 +79,10 @@ def chair(b: Builder) -> None:
             if kind == "slats":
                 middle, axis = (back(0.05, z) + back(top, z)) / 2, back(top, z) - back(0.05, z)
                 frame = np.stack([unit(np.cross(axis, [0, 0, 1])), unit(axis), [0, 0, 1]], 1)
-                b.add(b.part(f"slat {i}", "back"), Box(middle, (thick * 0.3, np.linalg.norm(axis) / 2, wz / (count + 1) * 0.55), frame))
+                b.add(
+                    b.part(f"slat {i}", "back"),
+                    Box(middle, (thick * 0.3, np.linalg.norm(axis) / 2, wz / (count + 1) * 0.55), frame),
+                )
             else:
                 b.add(b.part(f"spindle {i}", "back"), beam(back(0, z), back(top, z), thick * 0.5, False))
     if kind in ("panel", "cushion"):
@@ -62,15 +91,23 @@ def chair(b: Builder) -> None:
         half = (seat, np.linalg.norm(axis) * 0.48, wz * b.u(0.7, 1))
         b.add(
             b.part("back panel", "back"),
-            Superquadric(low, (max(half[0], 0.05), *half[1:]), 0.4, 0.4, frame) if kind == "cushion" else slab(b, low, half, frame),
+            Superquadric(low, (max(half[0], 0.05), *half[1:]), 0.4, 0.4, frame)
+            if kind == "cushion"
+            else slab(b, low, half, frame),
         )
     if b.chance(0.35):
         level, reach = b.u(0.25, 0.45), wx * b.u(0.6, 1)
         for side, name in SIDES:
             group = f"{name} arm rest"
             z = side * wz * 0.98
-            b.add(b.part(f"{name} arm pad", group), beam(back(level, z), (reach, seat + high * level, z), thick * b.u(1, 1.5), square))
-            b.add(b.part(f"{name} arm post", group), beam((reach * 0.8, 0, z), (reach * 0.85, seat + high * level, z), thick, square))
+            b.add(
+                b.part(f"{name} arm pad", group),
+                beam(back(level, z), (reach, seat + high * level, z), thick * b.u(1, 1.5), square),
+            )
+            b.add(
+                b.part(f"{name} arm post", group),
+                beam((reach * 0.8, 0, z), (reach * 0.85, seat + high * level, z), thick, square),
+            )
     if b.chance(0.12):
         b.add(b.part("head rest", "back"), Superquadric(back(1.12, 0), (0.06, 0.1, wz * 0.5), 0.5, 0.5))
 
@@ -90,7 +127,9 @@ def table(b: Builder) -> None:
     legs_and_rails(b, -top * 0.5, -height, wx, wz, thick)
     if kind == "shelf":
         for i in range(b.n(1, 3)):
-            b.add(b.part(f"shelf {i}", "shelves"), Box((0, -height * (i + 1) / 4, 0), (wx * 0.88, top * 0.6, wz * 0.88)))
+            b.add(
+                b.part(f"shelf {i}", "shelves"), Box((0, -height * (i + 1) / 4, 0), (wx * 0.88, top * 0.6, wz * 0.88))
+            )
     if b.chance(0.4) and kind != "round":
         for i in range(b.n(1, 3)):
             y, z = -top - 0.08 - 0.15 * i, b.pick([-1, 1]) * wz * 0.5
@@ -99,7 +138,10 @@ def table(b: Builder) -> None:
             if b.chance(0.6):
                 b.add(b.part(f"knob {i}", f"drawer {i}"), Ellipsoid((front + 0.02, y, z), b.u(0.018, 0.035)))
             else:
-                b.add(b.part(f"handle {i}", f"drawer {i}"), Tube(arc((front, y, z - 0.08), (front, y, z + 0.08), (0.05, 0, 0)), 0.012))
+                b.add(
+                    b.part(f"handle {i}", f"drawer {i}"),
+                    Tube(arc((front, y, z - 0.08), (front, y, z + 0.08), (0.05, 0, 0)), 0.012),
+                )
     for i in range(b.n(0, 3)):
         at = np.array([b.u(-0.6, 0.6) * wx, top, b.u(-0.7, 0.7) * wz])
         r = b.u(0.05, 0.12)
@@ -149,15 +191,22 @@ def legs_and_rails(b: Builder, top: float, floor: float, wx: float, wz: float, t
         b.add(b.part("column", "foot frame"), beam((0, floor + 0.05, 0), (0, top, 0), thick * 1.8, square))
         spokes = b.n(3, 6)
         if b.chance(0.3):
-            b.add(b.part("base plate", "foot frame"), rod((0, floor, 0), (0, floor + 0.06, 0), max(wx, wz) * 0.8, max(wx, wz) * 0.7))
+            b.add(
+                b.part("base plate", "foot frame"),
+                rod((0, floor, 0), (0, floor + 0.06, 0), max(wx, wz) * 0.8, max(wx, wz) * 0.7),
+            )
             return
         for i in range(spokes):
             a = 2 * np.pi * i / spokes
             end = np.array([np.cos(a) * wx, 0, np.sin(a) * wx]) * 0.9
-            b.add(b.part(f"spoke {i}", "foot frame"), beam((0, floor + 0.1, 0), end + [0, floor + 0.05, 0], thick * 0.9, square))
+            b.add(
+                b.part(f"spoke {i}", "foot frame"),
+                beam((0, floor + 0.1, 0), end + [0, floor + 0.05, 0], thick * 0.9, square),
+            )
             if b.chance(0.75):
                 b.add(
-                    b.part(f"castor {i}", "foot frame"), rod(end + [0, floor + 0.02, -thick], end + [0, floor + 0.02, thick], thick * 1.1)
+                    b.part(f"castor {i}", "foot frame"),
+                    rod(end + [0, floor + 0.02, -thick], end + [0, floor + 0.02, thick], thick * 1.1),
                 )
         return
     if style == "slab":
@@ -167,7 +216,10 @@ def legs_and_rails(b: Builder, top: float, floor: float, wx: float, wz: float, t
                 Box((0, (top + floor) / 2, side * wz * 0.92), (wx * 0.9, (top - floor) / 2, thick * 0.7)),
             )
         if b.chance(0.5):
-            b.add(b.part("shelf", "shelf"), Box((0, floor + (top - floor) * b.u(0.2, 0.6), 0), (wx * 0.85, thick * 0.6, wz * 0.9)))
+            b.add(
+                b.part("shelf", "shelf"),
+                Box((0, floor + (top - floor) * b.u(0.2, 0.6), 0), (wx * 0.85, thick * 0.6, wz * 0.9)),
+            )
         return
     corners = {}
     for sx, where in ((1, "front"), (-1, "back")):
@@ -179,7 +231,10 @@ def legs_and_rails(b: Builder, top: float, floor: float, wx: float, wz: float, t
             turned_leg(b, head, foot, thick, f"{where} {name} leg", group, square, fancy)
     if style == "sled":
         for side, name in SIDES:
-            b.add(b.part(f"{name} runner", f"{name} frame"), beam(corners[1, side][1], corners[-1, side][1], thick, square))
+            b.add(
+                b.part(f"{name} runner", f"{name} frame"),
+                beam(corners[1, side][1], corners[-1, side][1], thick, square),
+            )
     elif b.chance(0.5):
         t, rail = b.u(0.25, 0.8), thick * b.u(0.45, 0.8)
 
@@ -192,7 +247,10 @@ def legs_and_rails(b: Builder, top: float, floor: float, wx: float, wz: float, t
     if b.chance(0.35):
         deep = thick * b.u(1, 2)
         for side, name in SIDES:
-            b.add(b.part(f"{name} apron", "aprons"), Box((0, top - deep, side * wz * 0.88), (wx * 0.88, deep, thick * 0.4)))
+            b.add(
+                b.part(f"{name} apron", "aprons"),
+                Box((0, top - deep, side * wz * 0.88), (wx * 0.88, deep, thick * 0.4)),
+            )
             b.add(
                 b.part(f"{'front' if side > 0 else 'back'} apron", "aprons"),
                 Box((side * wx * 0.88, top - deep, 0), (thick * 0.4, deep, wz * 0.88)),
@@ -214,7 +272,9 @@ def _bed(b: Builder) -> None:
     for i in range(b.n(1, 2)):
         b.add(
             b.part(f"pillow {i}", "bedding"),
-            Superquadric((-0.72, h + 0.2, (i * 2 - 1) * wz * 0.45 if i or wz > 0.6 else 0), (0.17, 0.07, wz * 0.4), 0.7, 0.5),
+            Superquadric(
+                (-0.72, h + 0.2, (i * 2 - 1) * wz * 0.45 if i or wz > 0.6 else 0), (0.17, 0.07, wz * 0.4), 0.7, 0.5
+            ),
         )
     for x, name, tall in ((-1.02, "head board", b.u(0.5, 0.9)), (1.02, "foot board", b.u(0.25, 0.5))):
         posts = b.chance(0.6)
@@ -247,12 +307,20 @@ def _cabinet(b: Builder) -> None:
             y, z = -h + 2 * h * (i + 0.5) / rows, -wz + 2 * wz * (j + 0.5) / cols
             g = f"door {i}.{j}"
             b.add(b.part(g, g), Box((d, y, z), (0.025, h / rows * 0.9, wz / cols * 0.9)))
-            b.add(b.part(f"knob {i}.{j}", g), Ellipsoid((d + 0.04, y, z + wz / cols * 0.7 * (1 if j == 0 else -1)), b.u(0.02, 0.04)))
+            b.add(
+                b.part(f"knob {i}.{j}", g),
+                Ellipsoid((d + 0.04, y, z + wz / cols * 0.7 * (1 if j == 0 else -1)), b.u(0.02, 0.04)),
+            )
     for sx in (-1, 1):
         for side, s in SIDES:
             b.add(
                 b.part(f"foot {sx} {s}", "feet"),
-                rod((sx * d * 0.85, -h - b.u(0.08, 0.2), side * wz * 0.9), (sx * d * 0.85, -h, side * wz * 0.9), thick, thick * 1.5),
+                rod(
+                    (sx * d * 0.85, -h - b.u(0.08, 0.2), side * wz * 0.9),
+                    (sx * d * 0.85, -h, side * wz * 0.9),
+                    thick,
+                    thick * 1.5,
+                ),
             )
 
 
@@ -265,11 +333,17 @@ def _sofa(b: Builder) -> None:
     for side, s in SIDES:
         b.add(b.part(f"{s} arm", f"{s} arm"), slab(b, (0.02, 0.16, side * (w + 0.06)), (0.4, 0.3, 0.1)))
         if b.chance(0.4):
-            b.add(b.part(f"{s} arm roll", f"{s} arm"), rod((-0.38, 0.46, side * (w + 0.06)), (0.42, 0.46, side * (w + 0.06)), 0.12))
+            b.add(
+                b.part(f"{s} arm roll", f"{s} arm"),
+                rod((-0.38, 0.46, side * (w + 0.06)), (0.42, 0.46, side * (w + 0.06)), 0.12),
+            )
     seats = b.n(1, 3)
     for i in range(seats):
         z = -w + 2 * w * (i + 0.5) / seats
-        b.add(b.part(f"seat cushion {i}", "cushions"), Superquadric((0.06, 0.2, z), (0.36, 0.1, w / seats * 0.96), 0.4, 0.3))
+        b.add(
+            b.part(f"seat cushion {i}", "cushions"),
+            Superquadric((0.06, 0.2, z), (0.36, 0.1, w / seats * 0.96), 0.4, 0.3),
+        )
         if b.chance(0.7):
             b.add(
                 b.part(f"back cushion {i}", "cushions"),
@@ -277,7 +351,10 @@ def _sofa(b: Builder) -> None:
             )
     for sx in (-1, 1):
         for side, s in SIDES:
-            b.add(b.part(f"foot {sx} {s}", "feet"), rod((sx * 0.33, -0.25, side * w * 0.9), (sx * 0.33, -0.1, side * w * 0.9), 0.03, 0.045))
+            b.add(
+                b.part(f"foot {sx} {s}", "feet"),
+                rod((sx * 0.33, -0.25, side * w * 0.9), (sx * 0.33, -0.1, side * w * 0.9), 0.03, 0.045),
+            )
 
 
 def _fence(b: Builder) -> None:
@@ -332,12 +409,16 @@ def lamp(b: Builder) -> None:
                 b.add(b.part(f"arm {i} {name}", f"arm {i}"), beam(at + off, end + off, thin, b.chance(0.2)))
             b.add(
                 b.part(f"joint {i}", "joints"),
-                rod(at - [0, 0, joint * 1.3], at + [0, 0, joint * 1.3], joint, bevel=0.2) if b.chance(0.6) else Ellipsoid(at, joint * 1.2),
+                rod(at - [0, 0, joint * 1.3], at + [0, 0, joint * 1.3], joint, bevel=0.2)
+                if b.chance(0.6)
+                else Ellipsoid(at, joint * 1.2),
             )
             if b.chance(0.25):
                 b.add(
                     b.part(f"spring {i}", f"arm {i}"),
-                    Tube(spiral(at + way * 0.05 + [0, thin * 2, 0], way, thin * 0.7, 5, 0.25, 40), thin * 0.28, sides=6),
+                    Tube(
+                        spiral(at + way * 0.05 + [0, thin * 2, 0], way, thin * 0.7, 5, 0.25, 40), thin * 0.28, sides=6
+                    ),
                 )
             at, angle = end, angle - b.u(0.7, 1.6)
         b.add(b.part("head joint", "joints"), Ellipsoid(at, joint * 1.2))
@@ -348,7 +429,10 @@ def lamp(b: Builder) -> None:
     if b.chance(0.5) and kind == "table":
         t = np.linspace(0, 1, 11)
         radius = b.u(0.07, 0.16) * (1 + 0.5 * np.sin(t * b.u(3, 9) + b.u(0, 6)))
-        b.add(b.part("body", "stand"), Lathe((0, floor + 0.06, 0), [(0, 0), *zip(radius, t * (height - 0.08)), (0, height - 0.08)]))
+        b.add(
+            b.part("body", "stand"),
+            Lathe((0, floor + 0.06, 0), [(0, 0), *zip(radius, t * (height - 0.08)), (0, height - 0.08)]),
+        )
     else:
         b.add(b.part("pole", "stand"), rod((0, floor, 0), top, thin))
         for i in range(b.n(0, 2)):
@@ -448,7 +532,10 @@ def _basket(b: Builder) -> None:
         b.add(b.part(f"hoop {i}", "hoops"), Torus((0, h * s, 0), r * (1 + (flare - 1) * s), t * 0.8))
     b.add(b.part("rim", "rim"), Torus((0, h, 0), r * flare, t * 1.3))
     if b.chance(0.6):
-        b.add(b.part("handle", "handle"), Tube(arc((0, h, -r * flare), (0, h, r * flare), (0, b.u(0.3, 0.5), 0), 13), t * 1.2))
+        b.add(
+            b.part("handle", "handle"),
+            Tube(arc((0, h, -r * flare), (0, h, r * flare), (0, b.u(0.3, 0.5), 0), 13), t * 1.2),
+        )
 
 
 def _grate(b: Builder) -> None:

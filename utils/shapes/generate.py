@@ -12,38 +12,38 @@ from utils.shapes.solids import drop_degenerate, rotation_about, rotation_to
 
 # Family -> (recipe, how often its solids are blended smoothly rather than placed sharply, weight when families are drawn)
 RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
-    "quadruped": (animals.quadruped, .85, 1.3),
-    "humanoid": (people.humanoid, .8, 1.3),
-    "hand": (people.open_hand, .85, 1.0),
-    "crawler": (animals.crawler, .6, 1.0),
-    "octopus": (animals.octopus, .8, .7),
-    "bird": (animals.bird, .8, 1.0),
-    "fish": (animals.fish, .8, .8),
-    "bust": (people.bust, .85, .8),
-    "plant": (plants.plant, .4, .8),
-    "blob": (plants.blob, .95, .6),
-    "chair": (furniture.chair, .12, 1.2),
-    "table": (furniture.table, .1, 1.0),
-    "furniture": (furniture.furniture, .08, .8),
-    "hammer": (tools.hammer_like, .35, .7),
-    "pivot_tool": (tools.pivot_tool, .3, .8),
-    "hand_tool": (tools.hand_tool, .25, .8),
-    "lamp": (furniture.lamp, .12, 1.0),
-    "vessel": (vessels.vessel, .4, 1.3),
-    "mechanical": (machines.mechanical, .25, 1.3),
-    "vehicle": (machines.vehicle, .15, 1.0),
-    "aircraft": (machines.aircraft, .3, 1.0),
-    "letters": (abstract.letters, .2, .6),
-    "glasses": (tools.glasses, .2, .6),
-    "instrument": (tools.instrument, .15, .8),
-    "soup": (abstract.soup, .45, 1.5),
-    "creature": (animals.creature, .85, 1.6),
-    "robot": (machines.robot, .1, .8),
-    "building": (abstract.building, .05, .7),
-    "device": (machines.device, .12, 1.0),
-    "cycle": (machines.cycle, .1, .7),
-    "turned": (vessels.turned, .35, .9),
-    "rack": (furniture.rack, .1, .7),
+    "quadruped": (animals.quadruped, 0.85, 1.3),
+    "humanoid": (people.humanoid, 0.8, 1.3),
+    "hand": (people.open_hand, 0.85, 1.0),
+    "crawler": (animals.crawler, 0.6, 1.0),
+    "octopus": (animals.octopus, 0.8, 0.7),
+    "bird": (animals.bird, 0.8, 1.0),
+    "fish": (animals.fish, 0.8, 0.8),
+    "bust": (people.bust, 0.85, 0.8),
+    "plant": (plants.plant, 0.4, 0.8),
+    "blob": (plants.blob, 0.95, 0.6),
+    "chair": (furniture.chair, 0.12, 1.2),
+    "table": (furniture.table, 0.1, 1.0),
+    "furniture": (furniture.furniture, 0.08, 0.8),
+    "hammer": (tools.hammer_like, 0.35, 0.7),
+    "pivot_tool": (tools.pivot_tool, 0.3, 0.8),
+    "hand_tool": (tools.hand_tool, 0.25, 0.8),
+    "lamp": (furniture.lamp, 0.12, 1.0),
+    "vessel": (vessels.vessel, 0.4, 1.3),
+    "mechanical": (machines.mechanical, 0.25, 1.3),
+    "vehicle": (machines.vehicle, 0.15, 1.0),
+    "aircraft": (machines.aircraft, 0.3, 1.0),
+    "letters": (abstract.letters, 0.2, 0.6),
+    "glasses": (tools.glasses, 0.2, 0.6),
+    "instrument": (tools.instrument, 0.15, 0.8),
+    "soup": (abstract.soup, 0.45, 1.5),
+    "creature": (animals.creature, 0.85, 1.6),
+    "robot": (machines.robot, 0.1, 0.8),
+    "building": (abstract.building, 0.05, 0.7),
+    "device": (machines.device, 0.12, 1.0),
+    "cycle": (machines.cycle, 0.1, 0.7),
+    "turned": (vessels.turned, 0.35, 0.9),
+    "rack": (furniture.rack, 0.1, 0.7),
 }
 FAMILIES: tuple[str, ...] = tuple(RECIPES)
 
@@ -59,7 +59,7 @@ def random_shape(seed: int, families: Sequence[str] | None = None) -> LabelledMe
     if unknown:
         raise ValueError(f"unknown shape families {unknown}; known: {', '.join(FAMILIES)}")
     shape = _shape_of(rng, names)
-    return assembly(shape, _shape_of(rng, names), rng) if rng.random() < .08 else shape
+    return assembly(shape, _shape_of(rng, names), rng) if rng.random() < 0.08 else shape
 
 
 def _shape_of(rng: np.random.Generator, names: Sequence[str]) -> LabelledMesh:
@@ -78,14 +78,18 @@ def _shape_of(rng: np.random.Generator, names: Sequence[str]) -> LabelledMesh:
 
 def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
     recipe, smooth_share, _ = RECIPES[family]
-    builder = Builder(rng, smooth=bool(rng.random() < smooth_share), softness=float(rng.choice([.15, .5, .9, 1.3])),
-                      detail=float(np.exp(rng.uniform(np.log(.45), np.log(1.6)))))
+    builder = Builder(
+        rng,
+        smooth=bool(rng.random() < smooth_share),
+        softness=float(rng.choice([0.15, 0.5, 0.9, 1.3])),
+        detail=float(np.exp(rng.uniform(np.log(0.45), np.log(1.6)))),
+    )
     recipe(builder)
     attach_loose_pieces(builder.pieces)
     resolution = int(np.exp(rng.uniform(np.log(40), np.log(100))))
-    coarse = int(np.exp(rng.uniform(np.log(250), np.log(4000)))) if rng.random() < .4 else None
+    coarse = int(np.exp(rng.uniform(np.log(250), np.log(4000)))) if rng.random() < 0.4 else None
     shape = compose(builder, resolution, family, coarse_vertices=coarse)
-    if rng.random() < .05:
+    if rng.random() < 0.05:
         shape = opened(shape, rng)
     warp(shape, rng)
     return shape
@@ -95,7 +99,7 @@ def opened(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     """The shape without the faces beyond a plane near its boundary: an open surface, as scans and shells have."""
     way = rng.normal(size=3)
     height = shape.vertices[shape.faces].mean(1) @ way
-    keep = height < np.quantile(height, rng.uniform(.85, .98))
+    keep = height < np.quantile(height, rng.uniform(0.85, 0.98))
     return sub_shape(shape, keep)
 
 
@@ -110,22 +114,30 @@ def sub_shape(shape: LabelledMesh, keep: np.ndarray) -> LabelledMesh:
 
 def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     """Two shapes that touch: a smaller one on, beside or partly inside a larger one; half the time each is a group."""
-    scale = rng.uniform(.3, .8)
+    scale = rng.uniform(0.3, 0.8)
     spot = first.vertices[rng.integers(len(first.vertices))]
     way = spot / max(np.linalg.norm(spot), 1e-9)
     moved = second.vertices * scale
-    moved = moved + spot - way * (moved @ way).min() - way * scale * rng.uniform(.02, .2)
-    names = {level: [f"{shape.family} {i} {name}" for i, shape in enumerate((first, second)) for name in shape.names[level]]
-             for level in ("part", "group")}
+    moved = moved + spot - way * (moved @ way).min() - way * scale * rng.uniform(0.02, 0.2)
+    names = {
+        level: [f"{shape.family} {i} {name}" for i, shape in enumerate((first, second)) for name in shape.names[level]]
+        for level in ("part", "group")
+    }
     group = np.concatenate([first.group, second.group + len(first.names["group"])])
-    if rng.random() < .5:
+    if rng.random() < 0.5:
         group = np.repeat([0, 1], [len(first.faces), len(second.faces)])
         names["group"] = [f"{shape.family} {i}" for i, shape in enumerate((first, second))]
     vertices = np.concatenate([first.vertices, moved])
     vertices -= (vertices.min(0) + vertices.max(0)) / 2
     vertices /= np.linalg.norm(vertices, axis=1).max()
-    return LabelledMesh(vertices, np.concatenate([first.faces, second.faces + len(first.vertices)]),
-                        np.concatenate([first.part, second.part + len(first.names["part"])]), group.astype(np.int64), names, first.family)
+    return LabelledMesh(
+        vertices,
+        np.concatenate([first.faces, second.faces + len(first.vertices)]),
+        np.concatenate([first.part, second.part + len(first.names["part"])]),
+        group.astype(np.int64),
+        names,
+        first.family,
+    )
 
 
 def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
@@ -133,26 +145,26 @@ def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
     v = shape.vertices
     v -= (v.min(0) + v.max(0)) / 2
     v /= np.linalg.norm(v, axis=1).max()
-    v *= np.exp(rng.normal(0, .12, 3))
-    if rng.random() < .15:
+    v *= np.exp(rng.normal(0, 0.12, 3))
+    if rng.random() < 0.15:
         axis = rng.integers(3)
-        v *= 1 + rng.uniform(-.35, .35) * np.delete(np.eye(3), axis, 0).sum(0) * v[:, axis:axis + 1]
-    if rng.random() < .12:
-        angle = rng.uniform(-.8, .8) * v[:, 1]
+        v *= 1 + rng.uniform(-0.35, 0.35) * np.delete(np.eye(3), axis, 0).sum(0) * v[:, axis : axis + 1]
+    if rng.random() < 0.12:
+        angle = rng.uniform(-0.8, 0.8) * v[:, 1]
         c, s = np.cos(angle), np.sin(angle)
         v[:, 0], v[:, 2] = c * v[:, 0] - s * v[:, 2], s * v[:, 0] + c * v[:, 2]
-    if rng.random() < .15:
-        bend(v, rng.uniform(-.8, .8), rng)
-    if rng.random() < .2:
-        bump(v, rng, (3.0, 6.0, 12.0), .03)
-    if rng.random() < .12:  # texture
-        bump(v, rng, (20.0, 35.0, 60.0), .015)
+    if rng.random() < 0.15:
+        bend(v, rng.uniform(-0.8, 0.8), rng)
+    if rng.random() < 0.2:
+        bump(v, rng, (3.0, 6.0, 12.0), 0.03)
+    if rng.random() < 0.12:  # texture
+        bump(v, rng, (20.0, 35.0, 60.0), 0.015)
     turn = rotation_about("y", rng.uniform(0, 2 * np.pi))
     draw = rng.random()
-    if draw < .2:
+    if draw < 0.2:
         turn = rotation_to(rng.normal(size=3), rng.uniform(0, 2 * np.pi))
-    elif draw < .5:
-        turn = rotation_about("x", rng.normal(0, .25)) @ turn
+    elif draw < 0.5:
+        turn = rotation_about("x", rng.normal(0, 0.25)) @ turn
     v[:] = v @ turn.T
     v -= (v.min(0) + v.max(0)) / 2
     v /= np.linalg.norm(v, axis=1).max()
@@ -172,5 +184,5 @@ def bump(v: np.ndarray, rng: np.random.Generator, frequencies: Sequence[float], 
     """Adds a smooth random displacement field (three sine waves, about `size` high when slow), in place."""
     for _ in range(3):
         wave = rng.normal(size=3) * rng.choice(frequencies)
-        height = size * rng.uniform(.3, 1.7) / (1 + np.linalg.norm(wave) / 6)
+        height = size * rng.uniform(0.3, 1.7) / (1 + np.linalg.norm(wave) / 6)
         v += np.sin(v @ wave + rng.uniform(0, 6.28))[:, None] * rng.normal(size=3) * height

@@ -5,8 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.elements import SIDES, arc, beam, circle, frame_along, gear_outline, rounded_rectangle, slab, spiral, wheel
-from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, rod, rotation_about, rotation_to, unit
+from utils.shapes.elements import (
+    SIDES,
+    arc,
+    beam,
+    circle,
+    frame_along,
+    gear_outline,
+    rounded_rectangle,
+    slab,
+    spiral,
+    wheel,
+)
+from utils.shapes.solids import (
+    Box,
+    Ellipsoid,
+    Lathe,
+    Prism,
+    RoundCone,
+    Superquadric,
+    Torus,
+    Tube,
+    rod,
+    rotation_about,
+    rotation_to,
+    unit,
+)
 
 
 def mechanical(b: Builder) -> None:
@@ -20,10 +44,18 @@ def _flange(b: Builder) -> None:
     r, t, holes = b.u(0.4, 0.6), b.u(0.04, 0.1), b.n(3, 8)
     bore, bolt = r * b.u(0.2, 0.35), r * b.u(0.07, 0.11)
     drilled = b.chance(0.6)
-    where = [circle(bolt, 10, (np.cos(a) * r * 0.78, np.sin(a) * r * 0.78)) for a in np.arange(holes) * 2 * np.pi / holes]
+    where = [
+        circle(bolt, 10, (np.cos(a) * r * 0.78, np.sin(a) * r * 0.78)) for a in np.arange(holes) * 2 * np.pi / holes
+    ]
     b.add(
         b.part("disc", "flange"),
-        Prism((0, 0, 0), circle(r, 40), t, flat, holes=([circle(bore, 20)] if b.chance(0.5) else []) + (where if drilled else [])),
+        Prism(
+            (0, 0, 0),
+            circle(r, 40),
+            t,
+            flat,
+            holes=([circle(bore, 20)] if b.chance(0.5) else []) + (where if drilled else []),
+        ),
     )
     if not drilled:
         for i, a in enumerate(np.arange(holes) * 2 * np.pi / holes):
@@ -62,12 +94,19 @@ def _bracket(b: Builder) -> None:
         b.add(b.part(f"lug {i}", f"lug {i}"), Prism((x, 0, 0), outline, t, frame, holes=[circle(w * 0.22, 14, (0, h))]))
         b.add(
             b.part(f"boss {i}", f"lug {i}"),
-            Lathe((x - t * 2, h, 0), [(w * 0.22, 0), (w * 0.36, 0), (w * 0.36, t * 4), (w * 0.22, t * 4)], rotation_to((1, 0, 0))),
+            Lathe(
+                (x - t * 2, h, 0),
+                [(w * 0.22, 0), (w * 0.36, 0), (w * 0.36, t * 4), (w * 0.22, t * 4)],
+                rotation_to((1, 0, 0)),
+            ),
         )
         if b.chance(0.5):
             b.add(b.part(f"pin {i}", f"pin {i}"), rod((x - t * 4, h, 0), (x + t * 4, h, 0), w * 0.2, bevel=0.2))
         if b.chance(0.4):
-            b.add(b.part(f"web {i}", f"lug {i}"), Prism((x, t, 0), np.array([(0, 0), (reach * 0.45, 0), (0, h * 0.6)]), 0.03))
+            b.add(
+                b.part(f"web {i}", f"lug {i}"),
+                Prism((x, t, 0), np.array([(0, 0), (reach * 0.45, 0), (0, h * 0.6)]), 0.03),
+            )
     if b.chance(0.5):
         for i in range(b.n(1, 4)):
             p = np.array([(-1) ** i * reach * 0.7, t, (-1) ** (i // 2) * w * 0.6])
@@ -85,7 +124,10 @@ def _shaft(b: Builder) -> None:
             b.add(
                 b.part(f"gear {i}", f"gear {i}"),
                 Prism(
-                    (x + half, 0, 0), gear_outline(rr, b.n(8, 20), rr * 0.18), half, rotation_to((1, 0, 0)) @ rotation_about("x", np.pi / 2)
+                    (x + half, 0, 0),
+                    gear_outline(rr, b.n(8, 20), rr * 0.18),
+                    half,
+                    rotation_to((1, 0, 0)) @ rotation_about("x", np.pi / 2),
                 ),
             )
             b.add(b.part(f"gear hub {i}", f"gear {i}"), rod((x - 0.03, 0, 0), (x + 2 * half + 0.03, 0, 0), rr * 0.5))
@@ -93,7 +135,13 @@ def _shaft(b: Builder) -> None:
         else:
             b.add(
                 b.part(f"step {i}", "shaft"),
-                rod((x, 0, 0), (x + reach + 0.01, 0, 0), r, r * b.u(0.4, 1.2) if form == "cone" else r, 0.08 if b.chance(0.5) else 0),
+                rod(
+                    (x, 0, 0),
+                    (x + reach + 0.01, 0, 0),
+                    r,
+                    r * b.u(0.4, 1.2) if form == "cone" else r,
+                    0.08 if b.chance(0.5) else 0,
+                ),
             )
             if form == "ring":
                 b.add(b.part(f"ring {i}", "shaft"), Torus((x + reach / 2, 0, 0), r, r * 0.3, rotation_to((1, 0, 0))))
@@ -116,7 +164,9 @@ def _valve(b: Builder) -> None:
     b.add(b.part("wheel rim", "wheel"), Torus((0, 0.62, 0), wheel, wheel * b.u(0.08, 0.16)))
     for i in range(b.n(3, 5)):
         a = i * 2 * np.pi / 4
-        b.add(b.part(f"spoke {i}", "wheel"), rod((0, 0.62, 0), (np.cos(a) * wheel, 0.62, np.sin(a) * wheel), wheel * 0.07))
+        b.add(
+            b.part(f"spoke {i}", "wheel"), rod((0, 0.62, 0), (np.cos(a) * wheel, 0.62, np.sin(a) * wheel), wheel * 0.07)
+        )
     b.add(b.part("wheel hub", "wheel"), Ellipsoid((0, 0.63, 0), r * 0.5))
 
 
@@ -124,7 +174,10 @@ def _bolt(b: Builder) -> None:
     """Bolt with a thread, nuts and washers."""
     r = b.u(0.08, 0.16)
     b.add(b.part("shank", "bolt"), rod((0, -0.7, 0), (0, 0.5, 0), r))
-    b.add(b.part("head", "bolt"), rod((0, 0.45, 0), (0, 0.45 + r * 1.4, 0), r * 1.9, bevel=0.1, segments=b.pick([4, 6, 6, 24])))
+    b.add(
+        b.part("head", "bolt"),
+        rod((0, 0.45, 0), (0, 0.45 + r * 1.4, 0), r * 1.9, bevel=0.1, segments=b.pick([4, 6, 6, 24])),
+    )
     if b.chance(0.6):
         b.add(b.part("thread", "bolt"), Tube(spiral((-r, -0.68, 0), (0, 1, 0), r, 8, 0.6, 90), r * 0.16, sides=5))
     for i in range(b.n(0, 2)):
@@ -143,7 +196,10 @@ def _pipe(b: Builder) -> None:
         if b.chance(0.6):
             mid = at + (end - at) * 0.5
             b.add(b.part(f"sleeve {i}", f"run {i}"), rod(mid - way * r * 0.5, mid + way * r * 0.5, r * 1.25, bevel=0.1))
-        b.add(b.part(f"elbow {i}", f"elbow {i}"), Ellipsoid(end, r * 1.2) if b.chance(0.6) else Torus(end, r, r * 0.3, rotation_to(way)))
+        b.add(
+            b.part(f"elbow {i}", f"elbow {i}"),
+            Ellipsoid(end, r * 1.2) if b.chance(0.6) else Torus(end, r, r * 0.3, rotation_to(way)),
+        )
         at, way = end, np.roll(way, b.n(1, 2)) * b.pick([-1, 1])
     b.add(b.part("end flange", "end"), rod(at, at + way * 0.1, r * 1.9))
 
@@ -159,7 +215,10 @@ def _block(b: Builder) -> None:
         b.add(
             block,
             b.pick(
-                [rod(at - way * 2 * w[axis], at + way * b.pick([0, 2 * w[axis]]), r), Box(at + way * w[axis], b.rng.uniform(0.1, 0.3, 3))]
+                [
+                    rod(at - way * 2 * w[axis], at + way * b.pick([0, 2 * w[axis]]), r),
+                    Box(at + way * w[axis], b.rng.uniform(0.1, 0.3, 3)),
+                ]
             ),
             softness=0.05,
             carve=True,
@@ -172,9 +231,15 @@ def _block(b: Builder) -> None:
         way = np.eye(3)[axis] * s
         r = b.u(0.05, 0.16)
         g = f"feature {i}"
-        b.add(b.part(f"boss {i}", g), rod(p - way * 0.02, p + way * b.u(0.06, 0.3), r, r * b.u(0.7, 1), segments=b.pick([6, 24, 24])))
+        b.add(
+            b.part(f"boss {i}", g),
+            rod(p - way * 0.02, p + way * b.u(0.06, 0.3), r, r * b.u(0.7, 1), segments=b.pick([6, 24, 24])),
+        )
         if b.chance(0.4):
-            b.add(b.part(f"cap {i}", g), Ellipsoid(p + way * 0.2, r * 0.8) if b.chance(0.5) else rod(p, p + way * 0.38, r * 0.5))
+            b.add(
+                b.part(f"cap {i}", g),
+                Ellipsoid(p + way * 0.2, r * 0.8) if b.chance(0.5) else rod(p, p + way * 0.38, r * 0.5),
+            )
 
 
 def vehicle(b: Builder) -> None:
@@ -185,13 +250,16 @@ def vehicle(b: Builder) -> None:
     if kind == "car":
         b.add(b.part("body", "body"), Superquadric((0, 0, 0), (0.85, b.u(0.14, 0.2), w), boxy, boxy))
         b.add(
-            b.part("cabin", "cabin"), Box((b.u(-0.2, 0.05), 0.24, 0), (b.u(0.3, 0.5), 0.16, w * 0.85), rounding=0.05, taper=b.u(0.65, 0.95))
+            b.part("cabin", "cabin"),
+            Box((b.u(-0.2, 0.05), 0.24, 0), (b.u(0.3, 0.5), 0.16, w * 0.85), rounding=0.05, taper=b.u(0.65, 0.95)),
         )
         if b.chance(0.4):
             b.add(b.part("bonnet", "body"), Box((0.58, 0.1, 0), (0.25, 0.06, w * 0.8), rounding=0.03))
     elif kind == "truck":
         b.add(b.part("chassis", "body"), Box((0, -0.1, 0), (0.9, 0.05, w * 0.8)))
-        b.add(b.part("cabin", "cabin"), Box((0.65, 0.15, 0), (0.22, 0.25, w), rounding=b.u(0.01, 0.06), taper=b.u(0.8, 1)))
+        b.add(
+            b.part("cabin", "cabin"), Box((0.65, 0.15, 0), (0.22, 0.25, w), rounding=b.u(0.01, 0.06), taper=b.u(0.8, 1))
+        )
         b.add(
             b.part("load", "load"),
             b.pick(
@@ -205,16 +273,23 @@ def vehicle(b: Builder) -> None:
     elif kind == "tank":
         b.add(b.part("hull", "body"), Box((0, 0, 0), (0.75, 0.13, w), taper=0.85))
         b.add(
-            b.part("turret", "turret"), b.pick([Ellipsoid((0, 0.22, 0), (0.33, 0.15, w * 0.8)), rod((0, 0.1, 0), (0, 0.34, 0), 0.3, 0.22)])
+            b.part("turret", "turret"),
+            b.pick([Ellipsoid((0, 0.22, 0), (0.33, 0.15, w * 0.8)), rod((0, 0.1, 0), (0, 0.34, 0), 0.3, 0.22)]),
         )
         b.add(b.part("barrel", "turret"), rod((0.2, 0.24, 0), (b.u(0.8, 1.2), 0.27, 0), 0.035))
         b.add(b.part("muzzle", "turret"), rod((0.8, 0.25, 0), (0.92, 0.255, 0), 0.055))
         b.add(b.part("hatch", "turret"), rod((-0.1, 0.28, 0.08), (-0.1, 0.4, 0.08), 0.08))
         for side, name in SIDES:
-            b.add(b.part(f"{name} track", f"{name} drive"), Prism((0, -0.12, side * w), rounded_rectangle(0.78, 0.13, 0.12), 0.1))
+            b.add(
+                b.part(f"{name} track", f"{name} drive"),
+                Prism((0, -0.12, side * w), rounded_rectangle(0.78, 0.13, 0.12), 0.1),
+            )
             for i in range(b.n(3, 5)):
                 x = -0.6 + 0.3 * i
-                b.add(b.part(f"{name} roller {i}", f"{name} drive"), rod((x, -0.13, side * (w - 0.02)), (x, -0.13, side * (w + 0.13)), 0.1))
+                b.add(
+                    b.part(f"{name} roller {i}", f"{name} drive"),
+                    rod((x, -0.13, side * (w - 0.02)), (x, -0.13, side * (w + 0.13)), 0.1),
+                )
         return
     elif kind == "tractor":
         b.add(b.part("engine", "body"), Box((0.4, 0.1, 0), (0.4, 0.15, w * 0.55), rounding=0.04))
@@ -239,7 +314,10 @@ def vehicle(b: Builder) -> None:
             b.add(b.part(f"axle {i}", f"axle {i}"), rod((x, -0.2, -w), (x, -0.2, w), 0.025))
     if b.chance(0.6):
         for side, name in SIDES:
-            b.add(b.part(f"{name} lamp", "front"), rod((0.83, 0.03, side * w * 0.65), (0.9, 0.03, side * w * 0.65), b.u(0.03, 0.06)))
+            b.add(
+                b.part(f"{name} lamp", "front"),
+                rod((0.83, 0.03, side * w * 0.65), (0.9, 0.03, side * w * 0.65), b.u(0.03, 0.06)),
+            )
     if b.chance(0.5):
         b.add(b.part("front bumper", "front"), Box((0.88, -0.1, 0), (0.03, 0.03, w * 0.95), rounding=0.02))
     if b.chance(0.3):
@@ -267,13 +345,19 @@ def aircraft(b: Builder) -> None:
     if b.chance(0.6):
         b.add(b.part("nose", "body"), Ellipsoid((length * 0.55, 0, 0), (length * 0.25, r * 0.95, r * 0.95)))
     if b.chance(0.6):
-        b.add(b.part("cockpit", "body"), Ellipsoid((length * 0.35, r * 0.75, 0), (length * 0.17, r * 0.6, r * 0.6)), softness=0.2)
+        b.add(
+            b.part("cockpit", "body"),
+            Ellipsoid((length * 0.35, r * 0.75, 0), (length * 0.17, r * 0.6, r * 0.6)),
+            softness=0.2,
+        )
     span, chord, sweep = b.u(0.6, 1.0), b.u(0.15, 0.28), b.u(-0.1, 0.6)
     dihedral, tipc = b.u(-0.1, 0.15), b.u(0.3, 0.9)
     height = b.pick([-0.5, 0, 0.6]) * r
     engines = b.pick([0, 0, 1, 2])
     for side, name in SIDES:
-        outline = np.array([(chord, 0), (chord - sweep * span, span), (chord - sweep * span - chord * 2 * tipc, span), (-chord, 0)])
+        outline = np.array(
+            [(chord, 0), (chord - sweep * span, span), (chord - sweep * span - chord * 2 * tipc, span), (-chord, 0)]
+        )
         frame = np.stack([[1.0, 0, 0], unit([0, dihedral, side]), np.cross([1.0, 0, 0], unit([0, dihedral, side]))], 1)
         b.add(b.part(f"{name} wing", f"{name} wing"), Prism((0, height, 0), outline, b.u(0.012, 0.03), frame))
         if b.chance(0.3):
@@ -282,13 +366,17 @@ def aircraft(b: Builder) -> None:
         for k in range(engines):
             z = span * (0.35 + 0.3 * k)
             p = np.array([chord * 0.9 - sweep * z, height + dihedral * z - 0.07, side * z])
-            b.add(b.part(f"{name} engine {k}", f"{name} wing"), rod(p - [0.18, 0, 0], p + [0.12, 0, 0], 0.05, 0.06, 0.1))
+            b.add(
+                b.part(f"{name} engine {k}", f"{name} wing"), rod(p - [0.18, 0, 0], p + [0.12, 0, 0], 0.05, 0.06, 0.1)
+            )
             if b.chance(0.4):
                 b.add(b.part(f"{name} propeller {k}", f"{name} wing"), Box(p + [0.14, 0, 0], (0.008, 0.14, 0.02)))
     tail = -length * 0.62
     for side, name in SIDES:
         s = span * b.u(0.28, 0.42)
-        outline = np.array([(chord * 0.6, 0), (chord * 0.6 - sweep * s, s), (-chord * 0.4 - sweep * s, s), (-chord * 0.5, 0)])
+        outline = np.array(
+            [(chord * 0.6, 0), (chord * 0.6 - sweep * s, s), (-chord * 0.4 - sweep * s, s), (-chord * 0.5, 0)]
+        )
         frame = np.stack([[1.0, 0, 0], [0, 0, float(side)], np.cross([1.0, 0, 0], [0, 0, float(side)])], 1)
         b.add(b.part(f"{name} tailplane", "tail"), Prism((tail, 0.03, 0), outline, 0.012, frame))
     s = b.u(0.2, 0.35)
@@ -306,7 +394,10 @@ def aircraft(b: Builder) -> None:
     if b.chance(0.35):
         for i, p in enumerate(((0.35, 0), (-0.05, 0.2), (-0.05, -0.2))):
             b.add(b.part(f"strut {i}", f"gear {i}"), rod((p[0], -r * 0.5, p[1]), (p[0], -r - 0.14, p[1]), 0.014))
-            b.add(b.part(f"wheel {i}", f"gear {i}"), rod((p[0], -r - 0.15, p[1] - 0.025), (p[0], -r - 0.15, p[1] + 0.025), 0.05))
+            b.add(
+                b.part(f"wheel {i}", f"gear {i}"),
+                rod((p[0], -r - 0.15, p[1] - 0.025), (p[0], -r - 0.15, p[1] + 0.025), 0.05),
+            )
 
 
 def _rocket(b: Builder, r: float) -> None:
@@ -353,10 +444,16 @@ def _helicopter(b: Builder) -> None:
     for i in range(blades):
         a = i * 2 * np.pi / blades + 0.3
         way = np.array([np.cos(a), 0, np.sin(a)])
-        b.add(b.part(f"blade {i}", "rotor"), Box(np.array([0.2, 0.38, 0]) + way * 0.42, (0.045, 0.42, 0.012), frame_along(way)))
+        b.add(
+            b.part(f"blade {i}", "rotor"),
+            Box(np.array([0.2, 0.38, 0]) + way * 0.42, (0.045, 0.42, 0.012), frame_along(way)),
+        )
     b.add(b.part("tail fin", "tail"), Box((-0.85, 0.22, 0), (0.07, 0.13, 0.015)))
     for i in range(2):
-        b.add(b.part("tail rotor", "tail"), Box((-0.88, 0.15, 0.06), (0.03, 0.16, 0.01), rotation_about("z", i * np.pi / 2)))
+        b.add(
+            b.part("tail rotor", "tail"),
+            Box((-0.88, 0.15, 0.06), (0.03, 0.16, 0.01), rotation_about("z", i * np.pi / 2)),
+        )
     for side, name in SIDES:
         b.add(b.part(f"{name} skid", "gear"), RoundCone((-0.15, -0.35, side * 0.2), (0.6, -0.35, side * 0.2), 0.025))
         for k, x in enumerate((0, 0.4)):
@@ -378,7 +475,10 @@ def cycle(b: Builder) -> None:
             b.add(b.part(f"{name} hub", name), rod(at - [0, 0, 0.05], at + [0, 0, 0.05], 0.035))
             for k in range(b.n(4, 8)):
                 a = k * np.pi / 4
-                b.add(b.part(f"{name} spokes", name), rod(at, at + np.array([np.cos(a), np.sin(a), 0]) * r, 0.007, segments=6))
+                b.add(
+                    b.part(f"{name} spokes", name),
+                    rod(at, at + np.array([np.cos(a), np.sin(a), 0]) * r, 0.007, segments=6),
+                )
         elif kind == "pram":
             for side, which in SIDES:
                 wheel(b, at + [0, 0, side * 0.25], r * 0.7, 0.06, f"{name} {which}")
@@ -414,15 +514,24 @@ def cycle(b: Builder) -> None:
                 Tube(np.array([(0.1, -0.3, 0.1), (-0.1, -0.38, 0.13), (-0.6, -0.3, 0.14)]), [0.03, 0.035, 0.05]),
             )
             b.add(b.part("swing arm", "frame"), rod(rear, (0, -0.25, 0), tube * 1.6))
-        b.add(b.part("saddle", "seat"), Superquadric(seat + [0, 0.1, 0], (b.u(0.1, 0.2), 0.035, b.u(0.05, 0.09)), 0.7, 0.7))
+        b.add(
+            b.part("saddle", "seat"),
+            Superquadric(seat + [0, 0.1, 0], (b.u(0.1, 0.2), 0.035, b.u(0.05, 0.09)), 0.7, 0.7),
+        )
         b.add(b.part("seat post", "seat"), rod(seat - [0, 0.05, 0], seat + [0, 0.1, 0], tube * 0.9))
         for side, name in SIDES:
-            b.add(b.part(f"{name} fork", "steering"), rod(front + [0, 0, side * 0.05], head - [0, 0.1, -side * 0.02], tube * 0.9))
+            b.add(
+                b.part(f"{name} fork", "steering"),
+                rod(front + [0, 0, side * 0.05], head - [0, 0.1, -side * 0.02], tube * 0.9),
+            )
     b.add(b.part("head tube", "steering"), rod(head - [0, 0.18, 0], head + [0, 0.05, 0], tube * 1.5))
     for side, name in SIDES:
         tip = head + [-0.12, 0.07, side * 0.26]
         b.add(b.part(f"{name} bar", "steering"), Tube(arc(head + [0, 0.05, 0], tip, (0.04, 0.03, 0)), tube))
-        b.add(b.part(f"{name} grip", "steering"), rod(tip + [0.03, 0, -side * 0.05], tip + [-0.02, 0, side * 0.04], tube * 1.5))
+        b.add(
+            b.part(f"{name} grip", "steering"),
+            rod(tip + [0.03, 0, -side * 0.05], tip + [-0.02, 0, side * 0.04], tube * 1.5),
+        )
     if b.chance(0.5):
         b.add(b.part("lamp", "steering"), rod(head + [0.03, -0.02, 0], head + [0.12, -0.03, 0], 0.05, 0.06))
 
@@ -432,9 +541,17 @@ def _barrow(b: Builder, tube: float) -> None:
     wheel(b, (0.6, -0.35, 0), b.u(0.16, 0.24), 0.08, "wheel")
     b.add(b.part("tray", "tray"), Box((0, 0, 0), (0.38, 0.14, 0.28), taper=b.u(1.1, 1.4)))
     for side, name in SIDES:
-        b.add(b.part(f"{name} shaft", f"{name} side"), beam((0.62, -0.33, side * 0.07), (-0.8, 0.02, side * 0.28), tube * 1.2, False))
-        b.add(b.part(f"{name} grip", f"{name} side"), rod((-0.7, 0, side * 0.27), (-0.9, 0.04, side * 0.29), tube * 1.8))
-        b.add(b.part(f"{name} leg", f"{name} side"), beam((-0.3, -0.1, side * 0.22), (-0.35, -0.5, side * 0.24), tube, False))
+        b.add(
+            b.part(f"{name} shaft", f"{name} side"),
+            beam((0.62, -0.33, side * 0.07), (-0.8, 0.02, side * 0.28), tube * 1.2, False),
+        )
+        b.add(
+            b.part(f"{name} grip", f"{name} side"), rod((-0.7, 0, side * 0.27), (-0.9, 0.04, side * 0.29), tube * 1.8)
+        )
+        b.add(
+            b.part(f"{name} leg", f"{name} side"),
+            beam((-0.3, -0.1, side * 0.22), (-0.35, -0.5, side * 0.24), tube, False),
+        )
 
 
 def _pram(b: Builder, tube: float, rear: np.ndarray, front: np.ndarray) -> None:
@@ -457,7 +574,13 @@ def robot(b: Builder) -> None:
         return (
             slab(b, center, half)
             if square
-            else rod(np.subtract(center, (0, half[1], 0)), np.add(center, (0, half[1], 0)), min(half[0], half[2]) * 1.1, None, 0.15)
+            else rod(
+                np.subtract(center, (0, half[1], 0)),
+                np.add(center, (0, half[1], 0)),
+                min(half[0], half[2]) * 1.1,
+                None,
+                0.15,
+            )
         )
 
     b.add(b.part("chest", "torso"), bulk((0, 0.2, 0), (d, h * 0.7, w)))
@@ -465,7 +588,10 @@ def robot(b: Builder) -> None:
     if b.chance(0.5):
         b.add(b.part("waist", "torso"), rod((0, -0.1, 0), (0, 0.1, 0), d * 0.5))
     for i in range(b.n(0, 5)):
-        b.add(b.part(f"button {i}", "torso"), rod((d * 0.9, 0.28 - 0.06 * i, -w * 0.4), (d * 1.15, 0.28 - 0.06 * i, -w * 0.4), 0.02))
+        b.add(
+            b.part(f"button {i}", "torso"),
+            rod((d * 0.9, 0.28 - 0.06 * i, -w * 0.4), (d * 1.15, 0.28 - 0.06 * i, -w * 0.4), 0.02),
+        )
     if b.chance(0.4):
         b.add(b.part("chest plate", "torso"), Box((d, 0.22, w * 0.25), (0.02, 0.09, w * 0.4)))
     top = 0.2 + h * 0.7
@@ -474,16 +600,28 @@ def robot(b: Builder) -> None:
     b.add(b.part("neck", "head"), rod((0, top - 0.03, 0), (0, top + 0.08, 0), hr * 0.4))
     b.add(
         b.part("skull", "head"),
-        b.pick([Box(c, (hr, hr, hr), rounding=hr * 0.2), Ellipsoid(c, hr * 1.1), rod(c - [0, hr, 0], c + [0, hr, 0], hr, None, 0.2)]),
+        b.pick(
+            [
+                Box(c, (hr, hr, hr), rounding=hr * 0.2),
+                Ellipsoid(c, hr * 1.1),
+                rod(c - [0, hr, 0], c + [0, hr, 0], hr, None, 0.2),
+            ]
+        ),
     )
     for side, name in SIDES:
         if b.chance(0.8):
             b.add(
                 b.part(f"{name} eye", "head"),
-                rod(c + [hr * 0.8, hr * 0.2, side * hr * 0.45], c + [hr * 1.12, hr * 0.2, side * hr * 0.45], hr * b.u(0.15, 0.3)),
+                rod(
+                    c + [hr * 0.8, hr * 0.2, side * hr * 0.45],
+                    c + [hr * 1.12, hr * 0.2, side * hr * 0.45],
+                    hr * b.u(0.15, 0.3),
+                ),
             )
         if b.chance(0.5):
-            b.add(b.part(f"{name} ear", "head"), rod(c + [0, 0, side * hr * 0.8], c + [0, 0, side * hr * 1.25], hr * 0.35))
+            b.add(
+                b.part(f"{name} ear", "head"), rod(c + [0, 0, side * hr * 0.8], c + [0, 0, side * hr * 1.25], hr * 0.35)
+            )
         if b.chance(0.3):
             tip = c + [0, hr * 2.2, side * hr * 0.5]
             b.add(b.part(f"{name} antenna", "head"), rod(c + [0, hr * 0.8, side * hr * 0.4], tip, hr * 0.07))
@@ -502,7 +640,9 @@ def robot(b: Builder) -> None:
             b.add(b.part(f"{name} {label}", group), beam(at, tip, r, square))
             b.add(
                 b.part(f"{name} {'elbow' if k == 0 else 'wrist'}", group),
-                Ellipsoid(tip, r * 1.25) if b.chance(0.6) else rod(tip - [0, 0, r * 1.2], tip + [0, 0, r * 1.2], r * 1.1),
+                Ellipsoid(tip, r * 1.25)
+                if b.chance(0.6)
+                else rod(tip - [0, 0, r * 1.2], tip + [0, 0, r * 1.2], r * 1.1),
             )
             at, way = tip, unit(way + [b.u(0, 1.2), b.u(0, 0.5), 0])
         if gripper:
@@ -510,14 +650,19 @@ def robot(b: Builder) -> None:
                 f = np.cross(way, [0, 0, 1]) * k * r
                 b.add(
                     b.part(f"{name} claw {k}", group),
-                    Tube(np.stack([at + f * 0.3, at + way * r * 1.6 + f * 1.6, at + way * r * 3.2 + f * 0.6]), r * 0.35),
+                    Tube(
+                        np.stack([at + f * 0.3, at + way * r * 1.6 + f * 1.6, at + way * r * 3.2 + f * 0.6]), r * 0.35
+                    ),
                 )
         else:
             b.add(b.part(f"{name} fist", group), slab(b, at + way * r * 1.3, (r * 1.3, r * 1.3, r)))
     if b.chance(0.25):
         for side, name in SIDES:
             wheel(b, (0, -0.4, side * w), b.u(0.15, 0.25), 0.09, f"{name} wheel")
-            b.add(b.part(f"{name} fork", f"{name} wheel"), beam((0, -0.1, side * w * 0.7), (0, -0.4, side * w * 0.8), r, square))
+            b.add(
+                b.part(f"{name} fork", f"{name} wheel"),
+                beam((0, -0.1, side * w * 0.7), (0, -0.4, side * w * 0.8), r, square),
+            )
         return
     for side, name in SIDES:
         group = f"{name} leg"
@@ -556,14 +701,21 @@ def _keyboard(b: Builder) -> None:
     """Plate with rows of keys."""
     rows, cols = b.n(2, 4), b.n(5, 9)
     pitch = 0.16
-    b.add(b.part("plate", "plate"), Box((0, 0, 0), (rows * pitch * 0.5 + 0.06, 0.04, cols * pitch * 0.5 + 0.06), rounding=0.015))
+    b.add(
+        b.part("plate", "plate"),
+        Box((0, 0, 0), (rows * pitch * 0.5 + 0.06, 0.04, cols * pitch * 0.5 + 0.06), rounding=0.015),
+    )
     black = b.chance(0.3)
     for i in range(rows):
         for j in range(cols):
             x, z = (i - (rows - 1) / 2) * pitch, (j - (cols - 1) / 2) * pitch
             b.add(
                 b.part(f"key {i}.{j}", f"row {i}"),
-                Box((x, 0.06, z), (pitch * 0.4, 0.035 + 0.03 * (black and (i + j) % 2), pitch * 0.4), taper=b.pick([1, 0.8])),
+                Box(
+                    (x, 0.06, z),
+                    (pitch * 0.4, 0.035 + 0.03 * (black and (i + j) % 2), pitch * 0.4),
+                    taper=b.pick([1, 0.8]),
+                ),
             )
 
 
@@ -592,14 +744,23 @@ def _radio(b: Builder) -> None:
     w, h = b.u(0.5, 0.7), b.u(0.25, 0.4)
     b.add(b.part("case", "case"), Box((0, 0, 0), (0.17, h, w), rounding=b.u(0, 0.08)))
     for s in (-1, 1) if b.chance(0.6) else (1,):
-        b.add(b.part(f"speaker {s}", f"speaker {s}"), rod((0.14, -0.02, s * w * 0.55), (0.2, -0.02, s * w * 0.55), h * 0.6))
-        b.add(b.part(f"speaker cone {s}", f"speaker {s}"), Ellipsoid((0.2, -0.02, s * w * 0.55), (0.04, h * 0.25, h * 0.25)))
+        b.add(
+            b.part(f"speaker {s}", f"speaker {s}"),
+            rod((0.14, -0.02, s * w * 0.55), (0.2, -0.02, s * w * 0.55), h * 0.6),
+        )
+        b.add(
+            b.part(f"speaker cone {s}", f"speaker {s}"),
+            Ellipsoid((0.2, -0.02, s * w * 0.55), (0.04, h * 0.25, h * 0.25)),
+        )
     for i in range(b.n(1, 5)):
         b.add(
-            b.part(f"knob {i}", "controls"), rod((0.15, h * 0.6 - 0.13 * i, 0), (0.24, h * 0.6 - 0.13 * i, 0), b.u(0.03, 0.055), bevel=0.2)
+            b.part(f"knob {i}", "controls"),
+            rod((0.15, h * 0.6 - 0.13 * i, 0), (0.24, h * 0.6 - 0.13 * i, 0), b.u(0.03, 0.055), bevel=0.2),
         )
     if b.chance(0.6):
-        b.add(b.part("handle", "handle"), Tube(arc((0, h * 0.9, -w * 0.7), (0, h * 0.9, w * 0.7), (0, 0.2, 0), 11), 0.03))
+        b.add(
+            b.part("handle", "handle"), Tube(arc((0, h * 0.9, -w * 0.7), (0, h * 0.9, w * 0.7), (0, 0.2, 0), 11), 0.03)
+        )
     if b.chance(0.6):
         b.add(b.part("antenna", "antenna"), rod((-0.08, h * 0.8, w * 0.85), (-0.08, h + 0.7, w * b.u(0.2, 1.2)), 0.012))
         b.add(b.part("antenna tip", "antenna"), Ellipsoid((-0.08, h + 0.7, w * 0.85), 0.025))
@@ -614,16 +775,26 @@ def _clock(b: Builder) -> None:
         a = i * 2 * np.pi / 12
         b.add(
             b.part(f"mark {i}", "dial"),
-            Box((0.055, np.sin(a) * r * 0.78, np.cos(a) * r * 0.78), (0.012, 0.035, 0.015), rotation_about("x", -a + np.pi / 2)),
+            Box(
+                (0.055, np.sin(a) * r * 0.78, np.cos(a) * r * 0.78),
+                (0.012, 0.035, 0.015),
+                rotation_about("x", -a + np.pi / 2),
+            ),
         )
     for i, reach in enumerate((0.45, 0.7)):
         a = b.u(0, 6.28)
-        b.add(b.part(f"hand {i}", "hands"), RoundCone((0.08, 0, 0), (0.08, np.sin(a) * r * reach, np.cos(a) * r * reach), 0.022, 0.012))
+        b.add(
+            b.part(f"hand {i}", "hands"),
+            RoundCone((0.08, 0, 0), (0.08, np.sin(a) * r * reach, np.cos(a) * r * reach), 0.022, 0.012),
+        )
     b.add(b.part("axle", "hands"), rod((0.04, 0, 0), (0.11, 0, 0), 0.035))
     if b.chance(0.6):
         for side, name in SIDES:
             b.add(b.part(f"{name} bell", "bells"), Ellipsoid((-0.03, r * 0.95, side * r * 0.5), (0.12, 0.12, 0.14)))
-            b.add(b.part(f"{name} foot", "feet"), rod((-0.03, -r * 0.7, side * r * 0.6), (-0.03, -r * 1.15, side * r * 0.75), 0.035))
+            b.add(
+                b.part(f"{name} foot", "feet"),
+                rod((-0.03, -r * 0.7, side * r * 0.6), (-0.03, -r * 1.15, side * r * 0.75), 0.035),
+            )
 
 
 def _fan(b: Builder) -> None:
@@ -635,12 +806,18 @@ def _fan(b: Builder) -> None:
     for k in range(b.n(3, 5)):
         a = k * 2 * np.pi / 4
         way = np.array([0, np.sin(a), np.cos(a)])
-        b.add(b.part(f"blade {k}", "rotor"), Ellipsoid(way * r * 0.5 + [0.08, 0, 0], (0.02, r * 0.45, r * 0.22), rotation_to(way, 0.5)))
+        b.add(
+            b.part(f"blade {k}", "rotor"),
+            Ellipsoid(way * r * 0.5 + [0.08, 0, 0], (0.02, r * 0.45, r * 0.22), rotation_to(way, 0.5)),
+        )
     b.add(b.part("hub", "rotor"), Ellipsoid((0.1, 0, 0), (0.06, 0.07, 0.07)))
     b.add(b.part("front ring", "cage"), Torus((0.1, 0, 0), r, 0.02, rotation_to((1, 0, 0))))
     for k in range(b.n(4, 9)):
         a = k * 2 * np.pi / 9
-        b.add(b.part("cage wires", "cage"), Tube(arc((0.17, 0, 0), (0.1, np.sin(a) * r, np.cos(a) * r), (0.03, 0, 0)), 0.01))
+        b.add(
+            b.part("cage wires", "cage"),
+            Tube(arc((0.17, 0, 0), (0.1, np.sin(a) * r, np.cos(a) * r), (0.03, 0, 0)), 0.01),
+        )
 
 
 def _telephone(b: Builder) -> None:
@@ -652,7 +829,11 @@ def _telephone(b: Builder) -> None:
             a = i * np.pi / 4.5
             b.add(
                 b.part(f"finger hole {i}", "dial"),
-                rod((0.12 + 0.11 * np.cos(a), 0.15, 0.11 * np.sin(a)), (0.12 + 0.11 * np.cos(a), 0.185, 0.11 * np.sin(a)), 0.025),
+                rod(
+                    (0.12 + 0.11 * np.cos(a), 0.15, 0.11 * np.sin(a)),
+                    (0.12 + 0.11 * np.cos(a), 0.185, 0.11 * np.sin(a)),
+                    0.025,
+                ),
             )
     else:
         for i in range(12):
@@ -661,7 +842,10 @@ def _telephone(b: Builder) -> None:
     y = b.u(0.2, 0.28)
     b.add(b.part("handle", "handset"), Tube(arc((-0.15, y, -0.3), (-0.15, y, 0.3), (0, 0.07, 0), 9), 0.045))
     for side, name in SIDES:
-        b.add(b.part(f"{name} shell", "handset"), rod((-0.15, y - 0.06, side * 0.32), (-0.15, y + 0.03, side * 0.32), 0.09, 0.07))
+        b.add(
+            b.part(f"{name} shell", "handset"),
+            rod((-0.15, y - 0.06, side * 0.32), (-0.15, y + 0.03, side * 0.32), 0.09, 0.07),
+        )
 
 
 def _padlock(b: Builder) -> None:
@@ -671,7 +855,10 @@ def _padlock(b: Builder) -> None:
     a = np.linspace(0, np.pi, 15)
     rise = b.u(0.1, 0.3)
     loop = np.stack([np.zeros(15), h + rise + np.sin(a) * w * 0.65, np.cos(a) * w * 0.65], 1)
-    b.add(b.part("shackle", "shackle"), Tube(np.concatenate([[(0, h * 0.8, w * 0.65)], loop, [(0, h * 0.8, -w * 0.65)]]), b.u(0.04, 0.07)))
+    b.add(
+        b.part("shackle", "shackle"),
+        Tube(np.concatenate([[(0, h * 0.8, w * 0.65)], loop, [(0, h * 0.8, -w * 0.65)]]), b.u(0.04, 0.07)),
+    )
     b.add(b.part("key plate", "body"), rod((0.08, -0.05, 0), (0.13, -0.05, 0), 0.09))
     if b.chance(0.5):
         b.add(b.part("key shaft", "key"), rod((0.1, -0.05, 0), (0.4, -0.05, 0), 0.02))
@@ -682,7 +869,10 @@ def _pistol(b: Builder) -> None:
     """Barrel, grip, guard and trigger."""
     b.add(b.part("slide", "barrel"), Box((0.1, 0.2, 0), (0.5, 0.09, 0.06), rounding=0.02))
     b.add(b.part("muzzle", "barrel"), rod((0.58, 0.21, 0), (0.68, 0.21, 0), 0.045))
-    b.add(b.part("grip", "handle"), Superquadric((-0.32, -0.15, 0), (0.1, 0.32, 0.06), 0.3, 0.4, rotation_about("z", -b.u(0.1, 0.3))))
+    b.add(
+        b.part("grip", "handle"),
+        Superquadric((-0.32, -0.15, 0), (0.1, 0.32, 0.06), 0.3, 0.4, rotation_about("z", -b.u(0.1, 0.3))),
+    )
     b.add(b.part("guard", "trigger"), Torus((-0.1, 0.02, 0), 0.1, 0.018, rotation_to((0, 0, 1))))
     b.add(b.part("trigger", "trigger"), Tube(arc((-0.1, 0.1, 0), (-0.08, -0.03, 0), (0.04, 0, 0)), 0.016))
     b.add(b.part("hammer", "barrel"), Box((-0.42, 0.27, 0), (0.03, 0.06, 0.025), rotation_about("z", 0.4)))
@@ -696,7 +886,9 @@ def _pad(b: Builder) -> None:
     w = b.u(0.35, 0.45)
     b.add(b.part("shell", "body"), Superquadric((0, 0, 0), (0.22, 0.09, w), 0.7, 0.5))
     for side, name in SIDES:
-        b.add(b.part(f"{name} horn", "body"), RoundCone((0, 0, side * w * 0.7), (-0.35, -0.05, side * w * 1.0), 0.12, 0.1))
+        b.add(
+            b.part(f"{name} horn", "body"), RoundCone((0, 0, side * w * 0.7), (-0.35, -0.05, side * w * 1.0), 0.12, 0.1)
+        )
         b.add(b.part(f"{name} stick", "sticks"), rod((-0.08, 0.05, side * 0.16), (-0.08, 0.14, side * 0.16), 0.035))
         b.add(b.part(f"{name} stick cap", "sticks"), rod((-0.08, 0.13, side * 0.16), (-0.08, 0.16, side * 0.16), 0.065))
     for i in range(4):

@@ -16,24 +16,32 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
     if b.chance(0.7):
         b.add(
             b.part("nose", group),
-            RoundCone(c + [r * 0.85, r * 0.15, 0], c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22)),
+            RoundCone(
+                c + [r * 0.85, r * 0.15, 0], c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22)
+            ),
         )
     if b.chance(0.7):
         for side, name in SIDES:
             b.add(
                 b.part(f"{name} ear", group),
-                Ellipsoid(c + [-0.05 * r, 0, side * r * 0.85], (r * 0.16, r * 0.26, r * 0.1), rotation_about("y", -side * 0.4)),
+                Ellipsoid(
+                    c + [-0.05 * r, 0, side * r * 0.85], (r * 0.16, r * 0.26, r * 0.1), rotation_about("y", -side * 0.4)
+                ),
                 softness=0.3,
             )
     if b.chance(0.6):
         eyes(b, c + [r * 0.8, r * 0.22, 0], r * 0.33, r * b.u(0.1, 0.2), ahead, group)
     if b.chance(0.35):
-        b.add(b.part("mouth", group), Ellipsoid(c + [r * 0.82, -r * 0.42, 0], (r * 0.16, r * 0.07, r * 0.3)), softness=0.2)
+        b.add(
+            b.part("mouth", group), Ellipsoid(c + [r * 0.82, -r * 0.42, 0], (r * 0.16, r * 0.07, r * 0.3)), softness=0.2
+        )
     if b.chance(0.3):
         b.add(b.part("chin", group), Ellipsoid(c + [r * 0.65, -r * 0.75, 0], r * 0.25))
     top = b.pick(["none", "hair", "hat", "cap", "helmet", "bun"])
     if top == "hair":
-        b.add(b.part("hair", group), Ellipsoid(c + [-r * 0.22, r * 0.22, 0], (r * 0.98, r * 0.98, r * 0.98)), softness=0.1)
+        b.add(
+            b.part("hair", group), Ellipsoid(c + [-r * 0.22, r * 0.22, 0], (r * 0.98, r * 0.98, r * 0.98)), softness=0.1
+        )
     elif top == "bun":
         b.add(b.part("bun", group), Ellipsoid(c + [-r * 0.7, r * 0.8, 0], r * 0.4), softness=0.2)
     elif top in ("hat", "cap"):
@@ -52,7 +60,9 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
             smooth=False,
         )
     elif top == "helmet":
-        b.add(b.part("helmet", "hat"), Ellipsoid(c + [-r * 0.1, r * 0.35, 0], (r * 1.08, r * 0.9, r * 1.08)), smooth=False)
+        b.add(
+            b.part("helmet", "hat"), Ellipsoid(c + [-r * 0.1, r * 0.35, 0], (r * 1.08, r * 0.9, r * 1.08)), smooth=False
+        )
 
 
 def hand(b: Builder, wrist, way, size: float, group: str, name: str, fingers: bool) -> None:
@@ -73,7 +83,9 @@ def hand(b: Builder, wrist, way, size: float, group: str, name: str, fingers: bo
         )
     root = wrist + way * size * 0.7 + frame[:, 0] * size * 0.6
     b.add(
-        b.part(f"{name} thumb", group), RoundCone(root, root + unit(way + frame[:, 0]) * size * 1.1, size * 0.22, size * 0.17), softness=0.3
+        b.part(f"{name} thumb", group),
+        RoundCone(root, root + unit(way + frame[:, 0]) * size * 1.1, size * 0.22, size * 0.17),
+        softness=0.3,
     )
 
 
@@ -83,12 +95,19 @@ def humanoid(b: Builder) -> None:
     deep = broad * b.u(0.5, 0.85)
     chest, hips = np.array([0, 0.3, 0]), np.array([0, 0.0, 0])
     whole = b.chance(0.4)
-    b.add(b.part("torso" if whole else "chest", "torso"), Ellipsoid(chest - [0, 0.05, 0], (deep, b.u(0.17, 0.24), broad)))
-    b.add(b.part("torso" if whole else "hips", "torso"), Ellipsoid(hips, (deep * b.u(0.85, 1.1), 0.14, broad * b.u(0.75, 1.05))))
+    b.add(
+        b.part("torso" if whole else "chest", "torso"), Ellipsoid(chest - [0, 0.05, 0], (deep, b.u(0.17, 0.24), broad))
+    )
+    b.add(
+        b.part("torso" if whole else "hips", "torso"),
+        Ellipsoid(hips, (deep * b.u(0.85, 1.1), 0.14, broad * b.u(0.75, 1.05))),
+    )
     if not whole or b.chance(0.5):
         b.add(
             b.part("torso" if whole else "belly", "torso"),
-            Ellipsoid((hips + chest) / 2 + [deep * 0.15, -0.02, 0], (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1))),
+            Ellipsoid(
+                (hips + chest) / 2 + [deep * 0.15, -0.02, 0], (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1))
+            ),
         )
     head = b.u(0.09, 0.17)
     neck_top = chest + [0, 0.24 + b.u(0, 0.06), 0]
@@ -114,7 +133,11 @@ def humanoid(b: Builder) -> None:
         lower = unit(way + [bend * 0.9 + ahead * 0.3, bend * 0.4, 0])
         wrist = elbow + lower * arm * 0.45
         if sleeves:
-            b.add(b.part(f"{name} sleeve", group), RoundCone(start, start + way * arm * 0.22, limb * 1.55, limb * 1.45), softness=0.2)
+            b.add(
+                b.part(f"{name} sleeve", group),
+                RoundCone(start, start + way * arm * 0.22, limb * 1.55, limb * 1.45),
+                softness=0.2,
+            )
         b.add(b.part(f"{name} upper arm", group), RoundCone(start, elbow, limb * 1.2, limb))
         if elbows:
             b.add(b.part(f"{name} elbow", group), Ellipsoid(elbow, limb * 1.25))
@@ -135,7 +158,11 @@ def humanoid(b: Builder) -> None:
         b.add(b.part(f"{name} thigh", group), RoundCone(start, knee, thick * 1.2, thick * 0.85))
         b.add(b.part(f"{name} shin", group), RoundCone(knee, ankle, thick * 0.85, thick * 0.55))
         foot = b.part(f"{name} foot", group)
-        b.add(foot, RoundCone(ankle + [-0.01, -0.01, 0], ankle + [0.11, -0.025, side * 0.02], thick * 0.55, thick * 0.5), softness=0.4)
+        b.add(
+            foot,
+            RoundCone(ankle + [-0.01, -0.01, 0], ankle + [0.11, -0.025, side * 0.02], thick * 0.55, thick * 0.5),
+            softness=0.4,
+        )
         if shoes:
             b.add(
                 b.part(f"{name} sole", group),
@@ -151,7 +178,11 @@ def humanoid(b: Builder) -> None:
             smooth=False,
         )
     if b.chance(0.2):
-        b.add(b.part("skirt", "torso"), rod(hips + [0, -0.22, 0], hips + [0, 0.08, 0], broad * 1.25, broad * 0.8), smooth=False)
+        b.add(
+            b.part("skirt", "torso"),
+            rod(hips + [0, -0.22, 0], hips + [0, 0.08, 0], broad * 1.25, broad * 0.8),
+            smooth=False,
+        )
 
 
 def open_hand(b: Builder) -> None:
@@ -161,9 +192,16 @@ def open_hand(b: Builder) -> None:
     b.softness *= 0.5
     b.add(b.part("palm", "palm"), Superquadric((0, 0, 0), (wide, palm, thick * 1.2), 0.6, 0.7))
     if b.chance(0.8):
-        b.add(b.part("wrist", "forearm"), RoundCone((0, -palm * 0.8, 0), (0, -palm * 1.5, 0), wide * 0.62, wide * 0.58, flat=0.75))
+        b.add(
+            b.part("wrist", "forearm"),
+            RoundCone((0, -palm * 0.8, 0), (0, -palm * 1.5, 0), wide * 0.62, wide * 0.58, flat=0.75),
+        )
         if b.chance(0.35):
-            b.add(b.part("cuff", "forearm"), rod((0, -palm * 1.35, 0), (0, -palm * 1.9, 0), wide * 0.8, wide * 0.85), smooth=False)
+            b.add(
+                b.part("cuff", "forearm"),
+                rod((0, -palm * 1.35, 0), (0, -palm * 1.9, 0), wide * 0.8, wide * 0.85),
+                smooth=False,
+            )
     count = b.pick([3, 4, 4, 4, 4])
     bones = b.pick([1, 2, 3, 3])
     curl_all, spread = b.u(-0.1, 0.9), b.u(0.04, 0.3)
@@ -184,7 +222,11 @@ def open_hand(b: Builder) -> None:
         for k in range(bones):
             step = total * share[k] / sum(share)
             end = at + way * step
-            b.add(b.part(f"{name} segment {k}", name), RoundCone(at, end, radius * (1 - 0.1 * k), radius * (0.9 - 0.1 * k)), softness=0.25)
+            b.add(
+                b.part(f"{name} segment {k}", name),
+                RoundCone(at, end, radius * (1 - 0.1 * k), radius * (0.9 - 0.1 * k)),
+                softness=0.25,
+            )
             at = end
             axis = unit(np.cross(way, [0, 0, 1]))
             c, s_ = np.cos(curl * 0.8), np.sin(curl * 0.8)
@@ -198,7 +240,12 @@ def open_hand(b: Builder) -> None:
         if i == ring:
             b.add(
                 b.part("ring", name),
-                Torus(root + unit([s * spread, 1, 0]) * total * 0.22, radius * 1.02, radius * 0.22, rotation_to([s * spread, 1, 0])),
+                Torus(
+                    root + unit([s * spread, 1, 0]) * total * 0.22,
+                    radius * 1.02,
+                    radius * 0.22,
+                    rotation_to([s * spread, 1, 0]),
+                ),
                 smooth=False,
             )
 

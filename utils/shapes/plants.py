@@ -33,7 +33,10 @@ def plant(b: Builder) -> None:
         a, up = b.u(0, 6.28), b.u(-0.1, 1.0)
         way = unit([np.cos(a), up, np.sin(a)])
         end = root + way * b.u(0.2, 0.45)
-        b.add(b.part(f"branch {i}", f"twig {i}"), Tube(arc(root, end, (0, b.u(-0.05, 0.08), 0)), np.linspace(thick * 0.6, thick * 0.35, 7)))
+        b.add(
+            b.part(f"branch {i}", f"twig {i}"),
+            Tube(arc(root, end, (0, b.u(-0.05, 0.08), 0)), np.linspace(thick * 0.6, thick * 0.35, 7)),
+        )
         ends.append(end)
     crown = b.pick(["leaf", "ball", "flower"]) if kind != "flower" else "flower"
     for i, end in enumerate(ends):
@@ -114,7 +117,17 @@ def _bear(b: Builder) -> None:
     b.add(b.part("snout", "head"), Ellipsoid((0.27, 0.5, 0), (0.1, 0.09, 0.12)))
     for side, name in SIDES:
         b.add(b.part(f"{name} ear", "head"), Ellipsoid((0, 0.77, side * 0.2), (0.05, 0.1, 0.1)), softness=0.3)
-        b.add(b.part(f"{name} arm", f"{name} arm"), RoundCone((0.05, 0.2, side * 0.25), (0.25, b.u(-0.1, 0.4), side * 0.5), 0.12, 0.1))
-        b.add(b.part(f"{name} leg", f"{name} leg"), RoundCone((0.05, -0.25, side * 0.18), (0.4, b.u(-0.5, -0.3), side * 0.3), 0.14, 0.12))
+        b.add(
+            b.part(f"{name} arm", f"{name} arm"),
+            RoundCone((0.05, 0.2, side * 0.25), (0.25, b.u(-0.1, 0.4), side * 0.5), 0.12, 0.1),
+        )
+        b.add(
+            b.part(f"{name} leg", f"{name} leg"),
+            RoundCone((0.05, -0.25, side * 0.18), (0.4, b.u(-0.5, -0.3), side * 0.3), 0.14, 0.12),
+        )
         if b.chance(0.5):
-            b.add(b.part(f"{name} sole", f"{name} leg"), Ellipsoid((0.5, -0.38, side * 0.3), (0.05, 0.12, 0.1)), softness=0.2)
+            b.add(
+                b.part(f"{name} sole", f"{name} leg"),
+                Ellipsoid((0.5, -0.38, side * 0.3), (0.05, 0.12, 0.1)),
+                softness=0.2,
+            )

@@ -77,8 +77,15 @@ def spread(values: Array, faces: Array, rounds: int) -> Array:
     return values
 
 
-def resample(vertices: Array, faces: Array, count: int, project: Callable[[Array], Array], adaptivity: float = 0.5,
-             rounds: int = 40, attempts: int = 6) -> tuple[Array, Array]:
+def resample(
+    vertices: Array,
+    faces: Array,
+    count: int,
+    project: Callable[[Array], Array],
+    adaptivity: float = 0.5,
+    rounds: int = 40,
+    attempts: int = 6,
+) -> tuple[Array, Array]:
     """Closed mesh of exactly `count` vertices on the surface of a fine closed mesh.
 
     vertices (V, 3), faces (F, 3): the fine mesh, some 15 vertices for each wanted one. `project` moves points (N, 3) onto the
@@ -154,7 +161,10 @@ def relax(vertices: Array, faces: Array, project: Callable[[Array], Array], roun
         faces = flip_edges(vertices, faces)
         edges = edges_of(faces)
         degree = np.bincount(edges[:, 0], minlength=len(vertices))
-        mean = np.stack([np.bincount(edges[:, 0], vertices[edges[:, 1], k], len(vertices)) for k in range(3)], 1) / degree[:, None]
+        mean = (
+            np.stack([np.bincount(edges[:, 0], vertices[edges[:, 1], k], len(vertices)) for k in range(3)], 1)
+            / degree[:, None]
+        )
         normals = vertex_normals(vertices, faces)
         step = mean - vertices
         step -= normals * (step * normals).sum(1, keepdims=True)
@@ -169,8 +179,9 @@ def face_pairs(faces: Array) -> tuple[Array, Array]:
     return edges[order[::2]], (order % len(faces)).reshape(-1, 2)
 
 
-def straighten_seams(vertices: Array, faces: Array, labels: Array, project: Callable[[Array], Array],
-                     rounds: int = 6) -> tuple[Array, Array]:
+def straighten_seams(
+    vertices: Array, faces: Array, labels: Array, project: Callable[[Array], Array], rounds: int = 6
+) -> tuple[Array, Array]:
     """Smooths the curves between differently labelled faces (F,), which otherwise zigzag along triangles.
 
     Curves keep their size (Taubin's alternating steps); the other vertices follow, and edges within a part are flipped.
@@ -242,8 +253,10 @@ def flip_edges(vertices: Array, faces: Array, labels: Array | None = None) -> Ar
 def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int = 3) -> Array:
     """Majority label among a face and its three neighbours, and no islands of fewer than `smallest` faces."""
     _, pair = face_pairs(faces)
-    graph = sp.coo_matrix((np.ones(2 * len(pair)), (np.r_[pair[:, 0], pair[:, 1]], np.r_[pair[:, 1], pair[:, 0]])),
-                          (len(faces), len(faces))).tocsr()
+    graph = sp.coo_matrix(
+        (np.ones(2 * len(pair)), (np.r_[pair[:, 0], pair[:, 1]], np.r_[pair[:, 1], pair[:, 0]])),
+        (len(faces), len(faces)),
+    ).tocsr()
     labels = labels.copy()
     for _ in range(rounds):
         votes = graph @ sp.csr_matrix((np.ones(len(faces)), (np.arange(len(faces)), labels)))
@@ -263,7 +276,9 @@ def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int =
     neighbors = graph.indices.reshape(len(faces), 3)
     for _ in range(100):  # teeth: a face with two sides on a seam would be squashed when the seam is straightened
         changed = False
-        for face in np.flatnonzero((labels[neighbors] != labels[:, None]).sum(1) >= 2):  # one by one: pairs would swap forever
+        for face in np.flatnonzero(
+            (labels[neighbors] != labels[:, None]).sum(1) >= 2
+        ):  # one by one: pairs would swap forever
             around = labels[neighbors[face]]
             values, counts = np.unique(around, return_counts=True)
             if counts.max() >= 2 and values[counts.argmax()] != labels[face]:

@@ -37,7 +37,9 @@ class Sample:
 
 SAMPLES: dict[str, Sample] = {
     # The published demo clicks 5141 (head), 5141 with 61 (head and handle) and 5141 without 10795 (head without its claw).
-    "hammer": Sample(models.hammer, 11000, pinned={5141: (0.0, 0.63, 0.066), 61: (0.0, -0.5, 0.055), 10795: (-0.3, 0.64, 0.075)}),
+    "hammer": Sample(
+        models.hammer, 11000, pinned={5141: (0.0, 0.63, 0.066), 61: (0.0, -0.5, 0.055), 10795: (-0.3, 0.64, 0.075)}
+    ),
     "chair": Sample(models.chair, 9000),
     "lamp": Sample(models.lamp, 8000),
     "goat": Sample(models.goat, 10000),
@@ -72,7 +74,7 @@ def make_sample(sample: Sample, family: str, fineness: float = 15.0) -> Labelled
 
 def fine_cell(builder: Builder, wanted: float) -> float:
     """Grid side at which the surface has about `wanted` vertices (its number of cells grows with the area)."""
-    cell = grid_cell(builder.pieces, 100, 10 ** 9)
+    cell = grid_cell(builder.pieces, 100, 10**9)
     vertices, _, _ = blended_surface(builder.pieces, cell, project=False)
     return float(cell * np.sqrt(len(vertices) / wanted))
 
@@ -80,13 +82,17 @@ def fine_cell(builder: Builder, wanted: float) -> float:
 def onto_surface(blend: Field, points: Array, reach: float, rounds: int = 2, step: float = 1e-4) -> Array:
     """Newton steps (at most `reach` long) along the gradient of the blended distance."""
     for _ in range(rounds):
-        gradient = np.stack([blend.value(points + step * axis) - blend.value(points - step * axis) for axis in np.eye(3)], 1) / (2 * step)
-        gradient /= np.maximum((gradient ** 2).sum(1, keepdims=True), 1e-2)
+        gradient = np.stack(
+            [blend.value(points + step * axis) - blend.value(points - step * axis) for axis in np.eye(3)], 1
+        ) / (2 * step)
+        gradient /= np.maximum((gradient**2).sum(1, keepdims=True), 1e-2)
         points = points - np.clip(blend.value(points), -reach, reach)[:, None] * gradient
     return points
 
 
-def tidy_order(vertices: Array, faces: Array, part: Array, pinned: dict[int, tuple[float, float, float]]) -> tuple[Array, Array, Array]:
+def tidy_order(
+    vertices: Array, faces: Array, part: Array, pinned: dict[int, tuple[float, float, float]]
+) -> tuple[Array, Array, Array]:
     """Orders vertices by part and height, faces by their first vertex; pinned vertices are swapped to their ids."""
     first_part = np.full(len(vertices), part.max() + 1)
     np.minimum.at(first_part, faces.ravel(), np.repeat(part, 3))
@@ -110,7 +116,10 @@ def save_sample(folder: str | Path, name: str, shape: LabelledMesh) -> None:
     _write_text(folder / f"{name}.obj", "\n".join(lines) + "\n")
     _write_text(folder / f"{name}.seg", "\n".join(map(str, shape.part)) + "\n")
     group_of_part = [int(shape.group[shape.part == i][0]) for i in range(len(shape.names["part"]))]
-    save_json(folder / f"{name}.json", {"parts": shape.names["part"], "groups": shape.names["group"], "group_of_part": group_of_part})
+    save_json(
+        folder / f"{name}.json",
+        {"parts": shape.names["part"], "groups": shape.names["group"], "group_of_part": group_of_part},
+    )
 
 
 def load_sample(path: str | Path) -> LabelledMesh:
@@ -125,7 +134,9 @@ def load_sample(path: str | Path) -> LabelledMesh:
     if len(part) != mesh.num_faces or part.max() >= len(names["parts"]):
         raise UserError(f"{seg} does not fit {path.name}: make the sample meshes again with scripts/make_meshes.py")
     group = np.array(names["group_of_part"], dtype=np.int64)[part]
-    return LabelledMesh(mesh.vertices, mesh.faces, part, group, {"part": names["parts"], "group": names["groups"]}, path.stem)
+    return LabelledMesh(
+        mesh.vertices, mesh.faces, part, group, {"part": names["parts"], "group": names["groups"]}, path.stem
+    )
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ approximations near the surface (ellipsoids, superquadrics), which is what blend
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,7 @@ def polygon_distance(points: Array, polygon: Array) -> Array:
 
 # ---------------------------------------------------------------------------------------------- tessellation
 
+
 def revolve(profile: Array, segments: int, turn: float = 2 * np.pi) -> tuple[Array, Array]:
     """Surface of revolution about +y of a profile (K, 2) of (radius, height) given from bottom to top.
 
@@ -101,6 +103,7 @@ def drop_degenerate(vertices: Array, faces: Array) -> tuple[Array, Array]:
 
 def triangulate_polygon(polygon: Array) -> Array:
     """Ear clipping of a simple counter-clockwise polygon (K, 2) -> triangles (K - 2, 3); bridges to holes allowed."""
+
     def cross(o: Array, a: Array, b: Array) -> float:
         return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
 
@@ -122,9 +125,20 @@ def triangulate_polygon(polygon: Array) -> Array:
                 best = i
                 break
         if best is None:  # numerically stuck: clip the flattest corner, which changes the outline least
-            best = int(np.argmin([abs(cross(polygon[remaining[i - 1]], polygon[remaining[i]],
-                                            polygon[remaining[(i + 1) % len(remaining)]]))
-                                  for i in range(len(remaining))]))
+            best = int(
+                np.argmin(
+                    [
+                        abs(
+                            cross(
+                                polygon[remaining[i - 1]],
+                                polygon[remaining[i]],
+                                polygon[remaining[(i + 1) % len(remaining)]],
+                            )
+                        )
+                        for i in range(len(remaining))
+                    ]
+                )
+            )
         triangles.append((remaining[best - 1], remaining[best], remaining[(best + 1) % len(remaining)]))
         del remaining[best]
     triangles.append(tuple(remaining))
@@ -146,7 +160,7 @@ def bridge_hole(outer: Array, hole: Array) -> Array:
         if not _crosses(outer, hole[start], outer[candidate]) and not _crosses(hole, hole[start], outer[candidate]):
             break
     ring = np.roll(hole, -start, axis=0)
-    return np.concatenate([outer[:candidate + 1], ring, ring[:1], outer[candidate:]])
+    return np.concatenate([outer[: candidate + 1], ring, ring[:1], outer[candidate:]])
 
 
 def _crosses(polygon: Array, a: Array, b: Array) -> bool:
@@ -160,6 +174,7 @@ def _crosses(polygon: Array, a: Array, b: Array) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------- solids
+
 
 class Solid:
     """A primitive in its own frame, placed by a rotation (3, 3) and a translation (3,).
@@ -266,8 +281,14 @@ class Superquadric(Solid):
 
         cv, sv = power(np.cos(v), self.e1), power(np.sin(v), self.e1)
         cv[[0, -1]] = 0.0
-        grid = np.stack([cv[:, None] * power(np.cos(u), self.e2)[None], np.repeat(sv[:, None], columns, 1),
-                         cv[:, None] * power(np.sin(u), self.e2)[None]], -1)
+        grid = np.stack(
+            [
+                cv[:, None] * power(np.cos(u), self.e2)[None],
+                np.repeat(sv[:, None], columns, 1),
+                cv[:, None] * power(np.sin(u), self.e2)[None],
+            ],
+            -1,
+        )
         index = np.arange(grid.shape[0] * columns).reshape(-1, columns)
         index[[0, -1]] = index[[0, -1], :1]
         faces = index.reshape(-1)[grid_faces(rows + 1, columns, wrap=True)]
@@ -358,8 +379,10 @@ class Lathe(Solid):
 
     def _box(self):
         r = self.profile[:, 0].max()
-        return (np.array([-r, self.profile[:, 1].min(), -r * self.squash]),
-                np.array([r, self.profile[:, 1].max(), r * self.squash]))
+        return (
+            np.array([-r, self.profile[:, 1].min(), -r * self.squash]),
+            np.array([r, self.profile[:, 1].max(), r * self.squash]),
+        )
 
     def _mesh(self, detail):
         profile = self.profile
@@ -374,7 +397,7 @@ def densify(profile: Array, detail: float) -> Array:
     """Adds points to long profile edges, so that warps of the surface bend smoothly."""
     longest = 0.25 * np.ptp(profile, axis=0).max() / max(detail, 0.3)
     pieces = []
-    for a, b in zip(profile[:-1], profile[1:]):
+    for a, b in itertools.pairwise(profile):
         count = max(1, int(np.ceil(np.linalg.norm(b - a) / max(longest, 1e-9))))
         pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
     return np.concatenate([*pieces, profile[-1:]])
@@ -415,14 +438,19 @@ class RoundCone(Solid):
         slope = (self.ra - self.rb) / self.h
         along = np.sqrt(1 - slope * slope)
         k = y * along - r * slope
-        d = np.where(k < 0, np.hypot(r, y) - self.ra,
-                     np.where(k > along * self.h, np.hypot(r, y - self.h) - self.rb, r * along + y * slope - self.ra))
+        d = np.where(
+            k < 0,
+            np.hypot(r, y) - self.ra,
+            np.where(k > along * self.h, np.hypot(r, y - self.h) - self.rb, r * along + y * slope - self.ra),
+        )
         return d * min(1.0, self.flat)
 
     def _box(self):
         r = max(self.ra, self.rb)
-        return (np.array([-r, min(-self.ra, self.h - self.rb), -r * self.flat]),
-                np.array([r, max(self.h + self.rb, self.ra), r * self.flat]))
+        return (
+            np.array([-r, min(-self.ra, self.h - self.rb), -r * self.flat]),
+            np.array([r, max(self.h + self.rb, self.ra), r * self.flat]),
+        )
 
     def _mesh(self, detail):
         slope = np.clip((self.ra - self.rb) / max(self.h, 1e-9), -1, 1)
@@ -430,8 +458,12 @@ class RoundCone(Solid):
         rows = segments_for(detail, 6, 2)
         low = np.linspace(-np.pi / 2, tilt, rows + 1)
         high = np.linspace(tilt, np.pi / 2, rows + 1)
-        profile = np.concatenate([np.stack([self.ra * np.cos(low), self.ra * np.sin(low)], 1),
-                                  np.stack([self.rb * np.cos(high), self.h + self.rb * np.sin(high)], 1)])
+        profile = np.concatenate(
+            [
+                np.stack([self.ra * np.cos(low), self.ra * np.sin(low)], 1),
+                np.stack([self.rb * np.cos(high), self.h + self.rb * np.sin(high)], 1),
+            ]
+        )
         profile[[0, -1], 0] = 0.0
         vertices, faces = revolve(densify(profile, detail), segments_for(detail, 16, 5))
         vertices[:, 2] *= self.flat
@@ -504,16 +536,23 @@ class Tube(Solid):
             side[i] = unit(side[i - 1] - tangents[i] * (side[i - 1] @ tangents[i]))
         other = np.cross(side, tangents)
         angle = np.arange(n) * (2 * np.pi / n)
-        rows = (points[:, None] + radii[:, None, None] * (side[:, None] * np.cos(angle)[None, :, None]
-                + self.flat * other[:, None] * np.sin(angle)[None, :, None]))
+        rows = points[:, None] + radii[:, None, None] * (
+            side[:, None] * np.cos(angle)[None, :, None] + self.flat * other[:, None] * np.sin(angle)[None, :, None]
+        )
         # Round ends: two shrunken rings and a pole on either side.
         cap = np.array([0.5, 0.87])
-        first = [points[0] - tangents[0] * radii[0] * min(1, self.flat) * s + (rows[0] - points[0]) * c
-                 for s, c in zip(cap[::-1], cap)]
-        last = [points[-1] + tangents[-1] * radii[-1] * min(1, self.flat) * s + (rows[-1] - points[-1]) * c
-                for s, c in zip(cap, cap[::-1])]
-        poles = [np.repeat((points[k] + sign * tangents[k] * radii[k] * min(1, self.flat))[None], n, 0)
-                 for k, sign in ((0, -1), (-1, 1))]
+        first = [
+            points[0] - tangents[0] * radii[0] * min(1, self.flat) * s + (rows[0] - points[0]) * c
+            for s, c in zip(cap[::-1], cap)
+        ]
+        last = [
+            points[-1] + tangents[-1] * radii[-1] * min(1, self.flat) * s + (rows[-1] - points[-1]) * c
+            for s, c in zip(cap, cap[::-1])
+        ]
+        poles = [
+            np.repeat((points[k] + sign * tangents[k] * radii[k] * min(1, self.flat))[None], n, 0)
+            for k, sign in ((0, -1), (-1, 1))
+        ]
         grid = np.stack([poles[0], *first, *rows, *last, poles[1]])
         index = np.arange(grid.shape[0] * n).reshape(-1, n)
         index[[0, -1]] = index[[0, -1], :1]
@@ -529,7 +568,11 @@ class Prism(Solid):
         self.outline = outline if signed_area(outline) > 0 else outline[::-1]
         self.holes = [np.asarray(hole, dtype=np.float64) for hole in holes]
         self.half, self.bevel = float(half), float(bevel)
-        width = 2 * abs(signed_area(self.outline)) / np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1).sum()
+        width = (
+            2
+            * abs(signed_area(self.outline))
+            / np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1).sum()
+        )
         self.size = float(min(self.half, width))
 
     def _distance(self, p):
@@ -552,7 +595,9 @@ class Prism(Solid):
         bottom, top = np.c_[polygon, np.full(n, -self.half)], np.c_[polygon, np.full(n, self.half)]
         vertices, faces, offset = [bottom, top], [caps[:, ::-1], caps + n], 2 * n
         layers = np.linspace(-self.half, self.half, segments_for(detail, 2, 1) + 1)
-        for ring, outward in [(self.outline, True)] + [(h if signed_area(h) > 0 else h[::-1], False) for h in self.holes]:
+        for ring, outward in [(self.outline, True)] + [
+            (h if signed_area(h) > 0 else h[::-1], False) for h in self.holes
+        ]:
             grid = np.stack([np.c_[ring, np.full(len(ring), z)] for z in layers])
             side = grid_faces(len(layers), len(ring), wrap=True)
             faces.append((side[:, ::-1] if outward else side) + offset)

@@ -6,7 +6,19 @@ import numpy as np
 
 from utils.shapes.builder import Builder
 from utils.shapes.elements import SIDES, arc, beam, circle, random_profile, rounded_rectangle
-from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, rod, rotation_about, rotation_to
+from utils.shapes.solids import (
+    Box,
+    Ellipsoid,
+    Lathe,
+    Prism,
+    RoundCone,
+    Superquadric,
+    Torus,
+    Tube,
+    rod,
+    rotation_about,
+    rotation_to,
+)
 
 
 def hammer_like(b: Builder) -> None:
@@ -15,7 +27,10 @@ def hammer_like(b: Builder) -> None:
     grip = b.u(0.3, 0.5)
     flat = b.u(0.6, 1)
     handle = b.part("handle", "handle")
-    b.add(handle, Lathe((0, -0.6, 0), [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)], squash=flat, segments=20))
+    b.add(
+        handle,
+        Lathe((0, -0.6, 0), [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)], squash=flat, segments=20),
+    )
     if b.chance(0.75):
         b.add(
             b.part("grip", "handle"),
@@ -33,10 +48,15 @@ def hammer_like(b: Builder) -> None:
     y = 0.58
     hr = b.u(0.07, 0.13)
     b.add(b.part("cheek", "head"), Box((0, y, 0), (0.11, hr, hr * 0.8), rounding=hr * 0.25))
-    for s, end in ((1, b.pick(["face", "face", "blade", "pick"])), (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"]))):
+    for s, end in (
+        (1, b.pick(["face", "face", "blade", "pick"])),
+        (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"])),
+    ):
         if end == "face":
             b.add(b.part(f"neck {s}", "head"), rod((s * 0.08, y, 0), (s * 0.22, y, 0), hr * 0.75, hr * 0.65))
-            b.add(b.part(f"face {s}", "head"), rod((s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12))
+            b.add(
+                b.part(f"face {s}", "head"), rod((s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12)
+            )
         elif end == "ball":
             b.add(b.part("ball", "head"), Ellipsoid((s * 0.2, y, 0), hr * 1.1))
         elif end == "pick":
@@ -46,13 +66,26 @@ def hammer_like(b: Builder) -> None:
             )
         elif end == "blade":
             outline = np.array(
-                [(0.05, -hr * 0.6), (0.25, -hr * 1.6), (0.38, -hr * 2.3), (0.43, 0), (0.38, hr * 2), (0.2, hr * 1.1), (0.05, hr * 0.6)]
+                [
+                    (0.05, -hr * 0.6),
+                    (0.25, -hr * 1.6),
+                    (0.38, -hr * 2.3),
+                    (0.43, 0),
+                    (0.38, hr * 2),
+                    (0.2, hr * 1.1),
+                    (0.05, hr * 0.6),
+                ]
             ) * [s, 1]
             b.add(b.part(f"blade {s}", "head"), Prism((0, y, 0), outline, hr * 0.3))
         elif end == "claw":
             for side, name in SIDES:
-                points = arc((s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75), (0, 0.06, 0), 9)
-                b.add(b.part(f"{name} prong", "claw"), Tube(points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1)))
+                points = arc(
+                    (s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75), (0, 0.06, 0), 9
+                )
+                b.add(
+                    b.part(f"{name} prong", "claw"),
+                    Tube(points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1)),
+                )
 
 
 def pivot_tool(b: Builder) -> None:
@@ -89,7 +122,14 @@ def pivot_tool(b: Builder) -> None:
             b.add(
                 b.part(f"{name} jaw", "jaws"),
                 Tube(
-                    np.stack([at(side * 0.01, 0.0), at(side * 0.1, 0.14), at(side * 0.05, 0.32), at(side * 0.015, b.u(0.45, 0.6))]),
+                    np.stack(
+                        [
+                            at(side * 0.01, 0.0),
+                            at(side * 0.1, 0.14),
+                            at(side * 0.05, 0.32),
+                            at(side * 0.015, b.u(0.45, 0.6)),
+                        ]
+                    ),
                     [0.07, 0.07, 0.05, 0.03],
                     flat=0.7,
                     normal=(0, 0, 1),
@@ -120,7 +160,10 @@ def hand_tool(b: Builder) -> None:
     waves = b.u(0, 0.2)
     t = np.linspace(0, 1, 9)
     radius = r * (1 + waves * np.sin(t * b.u(4, 12) + b.u(0, 6)))
-    b.add(b.part("handle", "handle"), Lathe((0, -0.6, 0), [(0, 0), *zip(radius, 0.55 * t), (0, 0.55)], squash=squash, segments=20))
+    b.add(
+        b.part("handle", "handle"),
+        Lathe((0, -0.6, 0), [(0, 0), *zip(radius, 0.55 * t), (0, 0.55)], squash=squash, segments=20),
+    )
     if b.chance(0.5):
         b.add(b.part("end cap", "handle"), Ellipsoid((0, -0.6, 0), (r * 1.1, r * 0.7, r * 1.1 * squash)))
     if b.chance(0.6):
@@ -149,7 +192,8 @@ def hand_tool(b: Builder) -> None:
         b.add(b.part("guard", "handle"), Box((0, 0, 0), (b.u(0.08, 0.2), 0.02, 0.05), rounding=0.01))
         for i in range(b.n(0, 3)):
             b.add(
-                b.part(f"rivet {i}", "handle"), rod((0, -0.5 + 0.15 * i, -r * squash * 1.2), (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016)
+                b.part(f"rivet {i}", "handle"),
+                rod((0, -0.5 + 0.15 * i, -r * squash * 1.2), (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016),
             )
     else:
         b.add(b.part("stem", "bowl"), RoundCone((0, -0.1, 0), (0, 0.4, 0), 0.025, 0.02))
@@ -158,7 +202,10 @@ def hand_tool(b: Builder) -> None:
         else:
             b.add(b.part("root", "bowl"), Superquadric((0, 0.46, 0), (0.09, 0.1, 0.02), 0.6, 0.6))
             for i in range(4):
-                b.add(b.part(f"tine {i}", "tines"), RoundCone(((i - 1.5) * 0.045, 0.5, 0), ((i - 1.5) * 0.045, 0.82, 0.02), 0.014, 0.008))
+                b.add(
+                    b.part(f"tine {i}", "tines"),
+                    RoundCone(((i - 1.5) * 0.045, 0.5, 0), ((i - 1.5) * 0.045, 0.82, 0.02), 0.014, 0.008),
+                )
 
 
 def _wrench(b: Builder) -> None:
@@ -180,7 +227,10 @@ def _drill(b: Builder) -> None:
     b.add(b.part("gear case", "body"), rod((0.18, 0.2, 0), (0.36, 0.2, 0), 0.13, 0.08, 0.1))
     b.add(b.part("chuck", "bit"), rod((0.34, 0.2, 0), (0.48, 0.2, 0), 0.065, 0.045))
     b.add(b.part("bit", "bit"), rod((0.46, 0.2, 0), (0.85, 0.2, 0), 0.018, 0.015))
-    b.add(b.part("grip", "handle"), Superquadric((-0.15, -0.15, 0), (0.1, 0.3, 0.075), 0.5, 0.6, rotation_about("z", -0.15)))
+    b.add(
+        b.part("grip", "handle"),
+        Superquadric((-0.15, -0.15, 0), (0.1, 0.3, 0.075), 0.5, 0.6, rotation_about("z", -0.15)),
+    )
     b.add(b.part("trigger", "handle"), Box((-0.02, 0.0, 0), (0.04, 0.07, 0.03), rounding=0.02))
     if b.chance(0.7):
         b.add(b.part("battery", "battery"), Box((-0.17, -0.47, 0), (0.17, 0.07, 0.1), rounding=0.02))
@@ -195,7 +245,13 @@ def glasses(b: Builder) -> None:
     for side, name in SIDES:
         c = np.array([0, 0, side * (r + gap)])
         outline = rounded_rectangle(r, r * bow * 0.8, r * b.u(0.2, 0.6), 5) if square else circle(r, 24) * [1, bow]
-        loop = np.stack([np.zeros(len(outline) + 1), np.r_[outline[:, 1], outline[0, 1]], np.r_[outline[:, 0], outline[0, 0]]], 1) + c
+        loop = (
+            np.stack(
+                [np.zeros(len(outline) + 1), np.r_[outline[:, 1], outline[0, 1]], np.r_[outline[:, 0], outline[0, 0]]],
+                1,
+            )
+            + c
+        )
         b.add(b.part(f"{name} rim", "front"), Tube(loop, wire, sides=8))
         if lens:
             b.add(b.part(f"{name} lens", "front"), Prism(c, outline, wire * 0.3, rotation_about("y", -np.pi / 2)))
@@ -203,11 +259,20 @@ def glasses(b: Builder) -> None:
         group = f"{name} temple"
         back = hinge + [-b.u(0.7, 0.95), -0.02, b.u(-0.08, 0.05) * side]
         b.add(b.part(f"{name} hinge", group), Box(hinge, (wire * 1.8, wire * 1.6, wire * 1.6)))
-        b.add(b.part(f"{name} arm", group), Tube(np.stack([hinge, (hinge + back) / 2, back]), wire * 0.9, flat=0.6, normal=(0, 0, 1)))
-        b.add(b.part(f"{name} tip", group), Tube(arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4)))
+        b.add(
+            b.part(f"{name} arm", group),
+            Tube(np.stack([hinge, (hinge + back) / 2, back]), wire * 0.9, flat=0.6, normal=(0, 0, 1)),
+        )
+        b.add(
+            b.part(f"{name} tip", group),
+            Tube(arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4)),
+        )
         if b.chance(0.4):
             b.add(b.part(f"{name} nose pad", "front"), Ellipsoid((-0.05, -0.05, side * gap * 0.7), (0.02, 0.05, 0.015)))
-    b.add(b.part("bridge", "front"), Tube(arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire))
+    b.add(
+        b.part("bridge", "front"),
+        Tube(arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire),
+    )
     if b.chance(0.2):
         b.add(b.part("brow bar", "front"), rod((0, r * 0.6, -gap - r * 0.4), (0, r * 0.6, gap + r * 0.4), wire * 0.8))
 
@@ -271,12 +336,18 @@ def _umbrella(b: Builder) -> None:
     n = b.n(6, 10)
     a = np.linspace(0, np.pi / 2, 8)
     outer = np.stack([r * np.sin(a), 0.5 + h * np.cos(a) - h], 1)[::-1]
-    b.add(b.part("canopy", "canopy"), Lathe((0, 0.2, 0), np.concatenate([outer, (outer - [0.02, 0.025])[:-1][::-1].clip(0)]), segments=n))
+    b.add(
+        b.part("canopy", "canopy"),
+        Lathe((0, 0.2, 0), np.concatenate([outer, (outer - [0.02, 0.025])[:-1][::-1].clip(0)]), segments=n),
+    )
     b.add(b.part("ferrule", "canopy"), rod((0, 0.68, 0), (0, 0.82, 0), 0.02, 0.012))
     b.add(b.part("pole", "stick"), rod((0, -0.75, 0), (0, 0.7, 0), 0.018))
     b.add(
         b.part("handle", "stick"),
-        Tube(np.stack([[0.1 - 0.1 * np.cos(t), -0.75 - 0.12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)]), 0.032),
+        Tube(
+            np.stack([[0.1 - 0.1 * np.cos(t), -0.75 - 0.12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)]),
+            0.032,
+        ),
     )
     b.add(b.part("runner", "stick"), rod((0, 0.15, 0), (0, 0.22, 0), 0.035))
 
@@ -305,7 +376,9 @@ def _robot_arm(b: Builder) -> None:
     b.add(b.part("turret", "base"), rod((0, -0.56, 0), (0, -0.4, 0), 0.16))
     at, angle = np.array([0, -0.35, 0.0]), b.u(1.2, 2.0)
     for i in range(b.n(2, 4)):
-        b.add(b.part(f"joint {i}", f"link {i}"), rod(at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15))
+        b.add(
+            b.part(f"joint {i}", f"link {i}"), rod(at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15)
+        )
         end = at + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(0.3, 0.5)
         b.add(b.part(f"link {i}", f"link {i}"), beam(at, end, 0.07 - 0.01 * i, b.chance(0.5)))
         at, angle = end, angle - b.u(0.4, 1.2)
@@ -314,7 +387,10 @@ def _robot_arm(b: Builder) -> None:
     for side, name in SIDES:
         b.add(
             b.part(f"{name} finger", "gripper"),
-            Tube(np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]]), [0.03, 0.028, 0.015]),
+            Tube(
+                np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]]),
+                [0.03, 0.028, 0.015],
+            ),
         )
 
 
@@ -331,4 +407,7 @@ def _dumbbell(b: Builder) -> None:
                 b.part(f"{name} weight {i}", f"{name} weights"),
                 rod((x, 0, 0), (x + s * 0.075, 0, 0), r, bevel=0.08, segments=b.pick([6, 28])),
             )
-        b.add(b.part(f"{name} collar", f"{name} weights"), rod((s * (reach + 0.25), 0, 0), (s * (reach + 0.32), 0, 0), 0.07))
+        b.add(
+            b.part(f"{name} collar", f"{name} weights"),
+            rod((s * (reach + 0.25), 0, 0), (s * (reach + 0.32), 0, 0), 0.07),
+        )

@@ -17,7 +17,13 @@ def vessel(b: Builder) -> None:
     if kind == "goblet":
         return _goblet(b)
     h = b.u(0.5, 1.1) if kind in ("vase", "jug") else b.u(0.35, 0.65)
-    low, high = {"vase": (0.1, 0.4), "cup": (0.26, 0.34), "jug": (0.16, 0.34), "teapot": (0.2, 0.42), "pot": (0.34, 0.45)}[kind]
+    low, high = {
+        "vase": (0.1, 0.4),
+        "cup": (0.26, 0.34),
+        "jug": (0.16, 0.34),
+        "teapot": (0.2, 0.42),
+        "pot": (0.34, 0.45),
+    }[kind]
     outer = random_profile(b, h, low, high, 14)
     if kind == "teapot":
         t = np.linspace(0, 1, 14)
@@ -26,7 +32,9 @@ def vessel(b: Builder) -> None:
     inner = np.clip(outer[::-1] - [wall, 0], 0.02, None)
     inner = inner[inner[:, 1] > wall]
     opened = kind != "teapot" and b.chance(0.8)
-    profile = np.concatenate([[(0, 0)], outer, inner, [(0, wall)]]) if opened else np.concatenate([[(0, 0)], outer, [(0, h)]])
+    profile = (
+        np.concatenate([[(0, 0)], outer, inner, [(0, wall)]]) if opened else np.concatenate([[(0, 0)], outer, [(0, h)]])
+    )
     b.add(b.part("body", "container"), Lathe((0, 0, 0), profile, segments=b.n(20, 44)))
 
     def radius(t):
@@ -42,13 +50,18 @@ def vessel(b: Builder) -> None:
         b.add(b.part("lip", "container"), Torus((0, h, 0), radius(1) - wall / 2, wall * b.u(0.8, 1.3)))
     for _ in range(b.n(0, 2)):
         level = b.u(0.1, 0.9)
-        b.add(b.part(f"band {_}", "container"), Torus((0, level * h, 0), radius(level), b.u(0.012, 0.035), section=b.u(0.6, 1.6)))
+        b.add(
+            b.part(f"band {_}", "container"),
+            Torus((0, level * h, 0), radius(level), b.u(0.012, 0.035), section=b.u(0.6, 1.6)),
+        )
     handles = {"cup": 1, "jug": 1, "teapot": 1, "pot": 2, "vase": b.pick([0, 0, 1, 2])}[kind]
     thick = b.u(0.025, 0.05)
     if kind == "pot" and b.chance(0.4):
         b.add(
             b.part("handle", "handle"),
-            beam((0, h * 0.8, radius(0.8) * 0.9), (0, h * 0.9, radius(0.8) + b.u(0.4, 0.8)), thick * 1.2, b.chance(0.4)),
+            beam(
+                (0, h * 0.8, radius(0.8) * 0.9), (0, h * 0.9, radius(0.8) + b.u(0.4, 0.8)), thick * 1.2, b.chance(0.4)
+            ),
         )
         handles = 0
     for i in range(handles):
@@ -58,10 +71,19 @@ def vessel(b: Builder) -> None:
         q = np.array([0, high_t * h, side * radius(high_t) * 0.97])
         a = np.linspace(0, np.pi, 11)[:, None]
         bulge = b.u(0.15, 0.35) if kind != "pot" else b.u(0.07, 0.15)
-        points = p * (1 + np.cos(a)) / 2 + q * (1 - np.cos(a)) / 2 + np.sin(a) ** 0.7 * [0, b.u(-0.05, 0.1), side * bulge]
+        points = (
+            p * (1 + np.cos(a)) / 2 + q * (1 - np.cos(a)) / 2 + np.sin(a) ** 0.7 * [0, b.u(-0.05, 0.1), side * bulge]
+        )
         if kind == "pot":
-            points = np.stack([np.array([np.cos(t) * 0.16, h * 0.75, side * (radius(0.75) * 0.95 + np.sin(t) * bulge)]) for t in a[:, 0]])
-        b.add(b.part(f"handle {i}", f"handle {i}"), Tube(points, thick, flat=b.u(0.5, 1), normal=(1, 0, 0)), softness=0.5)
+            points = np.stack(
+                [
+                    np.array([np.cos(t) * 0.16, h * 0.75, side * (radius(0.75) * 0.95 + np.sin(t) * bulge)])
+                    for t in a[:, 0]
+                ]
+            )
+        b.add(
+            b.part(f"handle {i}", f"handle {i}"), Tube(points, thick, flat=b.u(0.5, 1), normal=(1, 0, 0)), softness=0.5
+        )
         if b.chance(0.2):
             b.add(b.part(f"thumb rest {i}", f"handle {i}"), Ellipsoid(points[7], thick * 1.5))
     if kind in ("teapot", "jug") or b.chance(0.1):
@@ -69,21 +91,31 @@ def vessel(b: Builder) -> None:
         start = np.array([0, level * h, -radius(level) * 0.8])
         end = np.array([0, h * b.u(0.85, 1.1), -radius(level) - b.u(0.25, 0.45)])
         if kind == "jug":
-            b.add(b.part("beak", "container"), RoundCone((0, h * 0.9, -radius(0.9) * 0.8), (0, h * 1.02, -radius(1) - 0.1), 0.09, 0.05))
+            b.add(
+                b.part("beak", "container"),
+                RoundCone((0, h * 0.9, -radius(0.9) * 0.8), (0, h * 1.02, -radius(1) - 0.1), 0.09, 0.05),
+            )
         else:
             b.add(
                 b.part("spout", "spout"),
-                Tube(arc(start, end, (0, -b.u(0, 0.08), -b.u(0, 0.08)), 9), np.linspace(b.u(0.09, 0.13), b.u(0.04, 0.06), 9)),
+                Tube(
+                    arc(start, end, (0, -b.u(0, 0.08), -b.u(0, 0.08)), 9),
+                    np.linspace(b.u(0.09, 0.13), b.u(0.04, 0.06), 9),
+                ),
                 softness=0.8,
             )
             if b.chance(0.3):
                 b.add(b.part("spout tip", "spout"), Torus(end, 0.05, 0.018, rotation_to(end - start)))
-    if kind in ("teapot", "pot") and b.chance(0.85) or b.chance(0.12):
+    if (kind in ("teapot", "pot") and b.chance(0.85)) or b.chance(0.12):
         r = radius(1)
         dome = b.u(0.03, 0.14)
         b.add(
             b.part("lid", "lid"),
-            Lathe((0, h - 0.01, 0), [(0, 0), (r * 1.03, 0), (r * 1.03, 0.03), (r * 0.6, 0.03 + dome * 0.7), (0, 0.03 + dome)], segments=32),
+            Lathe(
+                (0, h - 0.01, 0),
+                [(0, 0), (r * 1.03, 0), (r * 1.03, 0.03), (r * 0.6, 0.03 + dome * 0.7), (0, 0.03 + dome)],
+                segments=32,
+            ),
             smooth=False,
         )
         b.add(
@@ -105,22 +137,34 @@ def _bottle(b: Builder) -> None:
         b.part("body", "container"),
         Lathe(
             (0, 0, 0),
-            [(0, 0), (r * 0.92, 0), (r, 0.04), (r, h), (r * 0.8 + nr * 0.2, h + shoulder * 0.6), (nr, h + shoulder), (0, h + shoulder)],
+            [
+                (0, 0),
+                (r * 0.92, 0),
+                (r, 0.04),
+                (r, h),
+                (r * 0.8 + nr * 0.2, h + shoulder * 0.6),
+                (nr, h + shoulder),
+                (0, h + shoulder),
+            ],
             squash=squash,
         ),
     )
-    b.add(
-        b.part("neck", "container"),
-        rod((0, h, 0), (0, h + shoulder + nh, 0), nr),
-    )
+    b.add(b.part("neck", "container"), rod((0, h, 0), (0, h + shoulder + nh, 0), nr))
     if b.chance(0.6):
         b.add(
             b.part("label", "container"),
-            Lathe((0, 0, 0), [(0, h * 0.3), (r * 1.02, h * 0.3), (r * 1.02, h * b.u(0.6, 0.9)), (0, h * 0.9)], squash=squash),
+            Lathe(
+                (0, 0, 0),
+                [(0, h * 0.3), (r * 1.02, h * 0.3), (r * 1.02, h * b.u(0.6, 0.9)), (0, h * 0.9)],
+                squash=squash,
+            ),
         )
     top = h + shoulder + nh
     if b.chance(0.85):
-        b.add(b.part("cap", "closure"), rod((0, top - 0.03, 0), (0, top + b.u(0.05, 0.12), 0), nr * b.u(1.1, 1.5), nr * b.u(0.9, 1.4), 0.1))
+        b.add(
+            b.part("cap", "closure"),
+            rod((0, top - 0.03, 0), (0, top + b.u(0.05, 0.12), 0), nr * b.u(1.1, 1.5), nr * b.u(0.9, 1.4), 0.1),
+        )
     if b.chance(0.5):
         b.add(b.part("collar", "closure"), Torus((0, top - nh * 0.5, 0), nr, nr * 0.2))
     if b.chance(0.2):
@@ -136,7 +180,10 @@ def _goblet(b: Builder) -> None:
     if b.chance(0.6):
         b.add(b.part("knop", "stand"), Ellipsoid((0, b.u(0.15, 0.35), 0), (r * 0.25, r * 0.2, r * 0.25)))
     outer = np.array([(0.04, 0), (r * 0.8, 0.1), (r, 0.25), (r * b.u(0.75, 1), b.u(0.35, 0.6))])
-    b.add(b.part("bowl", "bowl"), Lathe((0, 0.4, 0), np.concatenate([[(0, 0)], outer, outer[:0:-1] - [0.03, 0], [(0, 0.05)]])))
+    b.add(
+        b.part("bowl", "bowl"),
+        Lathe((0, 0.4, 0), np.concatenate([[(0, 0)], outer, outer[:0:-1] - [0.03, 0], [(0, 0.05)]])),
+    )
 
 
 def turned(b: Builder) -> None:
@@ -160,7 +207,9 @@ def turned(b: Builder) -> None:
             h = b.u(0.03, 0.07)
             b.add(
                 b.part(name, group),
-                Lathe((0, y - 0.005, 0), [(0, 0), (r * 1.25, 0), (r * 1.25, h), (0, h)], squash=squash, segments=segments),
+                Lathe(
+                    (0, y - 0.005, 0), [(0, 0), (r * 1.25, 0), (r * 1.25, h), (0, h)], squash=squash, segments=segments
+                ),
             )
         else:
             t = np.linspace(0, 1, 9)
@@ -171,10 +220,18 @@ def turned(b: Builder) -> None:
                 line = line * (1 + 0.35 * slim * np.sin(np.pi * t))
             b.add(
                 b.part(name, group),
-                Lathe((0, y - 0.005, 0), [(0, 0), *zip(line, t * (h + 0.01)), (0, h + 0.01)], squash=squash, segments=segments),
+                Lathe(
+                    (0, y - 0.005, 0),
+                    [(0, 0), *zip(line, t * (h + 0.01)), (0, h + 0.01)],
+                    squash=squash,
+                    segments=segments,
+                ),
             )
         if b.chance(0.3):
-            b.add(b.part(f"ring {i}", group), Torus((0, y + h, 0), max(end, 0.05), b.u(0.012, 0.035), section=b.u(0.6, 1.4)))
+            b.add(
+                b.part(f"ring {i}", group),
+                Torus((0, y + h, 0), max(end, 0.05), b.u(0.012, 0.035), section=b.u(0.6, 1.4)),
+            )
         y, r = y + h * (1 if form != "ball" else 1.0), max(end, 0.05)
     finish = b.pick(["ball", "cross", "crown", "point", "ring", "none", "horse"])
     top = np.array([0, y, 0])
@@ -194,10 +251,16 @@ def turned(b: Builder) -> None:
     elif finish == "ring":
         b.add(b.part("eye ring", "top"), Torus(top + [0, 0.1, 0], 0.09, 0.025, rotation_to((0, 0, 1))))
     elif finish == "horse":
-        b.add(b.part("neck", "top"), Tube(arc(top - [0, 0.05, 0], top + [0.05, 0.35, 0], (-0.1, 0, 0)), np.linspace(0.13, 0.09, 7)))
+        b.add(
+            b.part("neck", "top"),
+            Tube(arc(top - [0, 0.05, 0], top + [0.05, 0.35, 0], (-0.1, 0, 0)), np.linspace(0.13, 0.09, 7)),
+        )
         b.add(b.part("muzzle", "top"), RoundCone(top + [0.05, 0.35, 0], top + [0.24, 0.26, 0], 0.09, 0.055))
         for side, name in SIDES:
-            b.add(b.part(f"{name} ear", "top"), rod(top + [0, 0.4, side * 0.04], top + [-0.02, 0.5, side * 0.05], 0.03, 0.005))
+            b.add(
+                b.part(f"{name} ear", "top"),
+                rod(top + [0, 0.4, side * 0.04], top + [-0.02, 0.5, side * 0.05], 0.03, 0.005),
+            )
     if b.chance(0.25):
         for k in range(b.n(1, 3)):
             side = -1 if k else 1
@@ -205,7 +268,12 @@ def turned(b: Builder) -> None:
             b.add(
                 b.part(f"handle {k}", f"handle {k}"),
                 Tube(
-                    arc((0, height - 0.12, side * r * 0.6), (0, height + 0.12, side * r * 0.6), (0, 0, side * b.u(0.15, 0.35)), 9),
+                    arc(
+                        (0, height - 0.12, side * r * 0.6),
+                        (0, height + 0.12, side * r * 0.6),
+                        (0, 0, side * b.u(0.15, 0.35)),
+                        9,
+                    ),
                     b.u(0.02, 0.035),
                 ),
             )

@@ -38,15 +38,18 @@ class FilesPanel:
         with gui.add_folder("Export parts"):
             shapes = gui.add_button_group("Shape", list(EXPORTS))
             panels.on(shapes, self._export_shape)
-            others = gui.add_button_group("Other", list(self._others()),
-                                          hint=".seg and .npz; .png of this view; replayable log")
+            others = gui.add_button_group(
+                "Other", list(self._others()), hint=".seg and .npz; .png of this view; replayable log"
+            )
             panels.on(others, lambda value: self._others()[value]() if value in self._others() else None)
             self.download = gui.add_checkbox("Also download", False, hint="Send the files to this browser as well")
         with gui.add_folder("Session"):
             panels.press(gui.add_button("Save session", icon=viser.Icon.DEVICE_FLOPPY), self._save)
             self.sessions = gui.add_dropdown("Saved", [NOTHING])
             panels.press(gui.add_button("Reopen", icon=viser.Icon.FOLDER_OPEN, color="gray"), self._reopen)
-            upload = gui.add_upload_button("Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json")
+            upload = gui.add_upload_button(
+                "Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json"
+            )
             panels.on(upload, self._reopen_upload)
         with gui.add_folder("Another mesh"):
             self.meshes = gui.add_dropdown("Mesh", [NOTHING])
@@ -77,8 +80,10 @@ class FilesPanel:
         if here:
             self.meshes.value = here[0]
         self.sessions.options = tuple(studio.session_files()) or (NOTHING,)
-        self.where.content = (f"<div style='padding:.3em .9em;font-size:.75em;opacity:.7;overflow-wrap:anywhere'>Files go to "
-                              f"{_escape(studio.settings.output.root / loaded.stem)}</div>")
+        self.where.content = (
+            f"<div style='padding:.3em .9em;font-size:.75em;opacity:.7;overflow-wrap:anywhere'>Files go to "
+            f"{_escape(studio.settings.output.root / loaded.stem)}</div>"
+        )
 
     # --- export ----------------------------------------------------------------------------------
 
@@ -160,7 +165,11 @@ class FilesPanel:
         session.selection  # what cannot be asked is refused before anything changes
         page.open(loaded, session, opened)
         same = isinstance(note, dict) and note.get("digest") == opened.note.digest
-        other = "" if same else " It was made with another segmenter: parts are as saved, what the clicks select may differ."
+        other = (
+            ""
+            if same
+            else " It was made with another segmenter: parts are as saved, what the clicks select may differ."
+        )
         self.page.say(f"Reopened {name}.{other}")
 
     def _opened_by(self, note: Any) -> Opened:
@@ -187,7 +196,9 @@ class FilesPanel:
         self._open_path(self.page.studio.store_upload(file.name, file.content))
 
     def _open_path(self, path: Path) -> None:
-        waiting = self.page.client.add_notification("Opening", f"{path.name} ...", loading=True, with_close_button=False)
+        waiting = self.page.client.add_notification(
+            "Opening", f"{path.name} ...", loading=True, with_close_button=False
+        )
         try:
             self.page.open(self.page.studio.load(path))
         finally:
@@ -202,9 +213,17 @@ class FilesPanel:
         page, loaded = self.page, self.page.loaded
         if page.studio.refinement_of(loaded) is not None:
             raise UserError("this mesh is being refined already")
-        query = next((str(click.vertex) for click in page.session.state.clicks if click.positive), str(int(loaded.mesh.faces[0, 0])))
-        command = pipeline_command(page.studio.settings.root, loaded.mesh.path, self._out_dir(), query,
-                                   (*page.studio.settings.refine_options, *(("--overwrite", "1") if self.anew.value else ())))
+        query = next(
+            (str(click.vertex) for click in page.session.state.clicks if click.positive),
+            str(int(loaded.mesh.faces[0, 0])),
+        )
+        command = pipeline_command(
+            page.studio.settings.root,
+            loaded.mesh.path,
+            self._out_dir(),
+            query,
+            (*page.studio.settings.refine_options, *(("--overwrite", "1") if self.anew.value else ())),
+        )
         page.studio.refine(loaded, command, self._out_dir())
 
     def _cancel(self) -> None:
@@ -226,8 +245,11 @@ class FilesPanel:
 
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
-        text = ("Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working." if running is None
-                else f"{running.stage} · {100 * running.progress:.0f} %")
+        text = (
+            "Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working."
+            if running is None
+            else f"{running.stage} · {100 * running.progress:.0f} %"
+        )
         self.refine_note.content = f"<div style='padding:.2em .9em;font-size:.8em;opacity:.85'>{_escape(text)}</div>"
         self.refine.disabled = running is not None
         self.progress.visible = self.cancel.visible = running is not None

@@ -39,7 +39,9 @@ class Page:
         self.workspace: Workspace | None = None
         self.exclude, self.single = False, studio.settings.single_click
         self.soft, self.brush, self.brush_radius = False, "", 0.06
-        self.milliseconds: deque[float] = deque(maxlen=200)  # from a click's arrival to its colours on the way to the page
+        self.milliseconds: deque[float] = deque(
+            maxlen=200
+        )  # from a click's arrival to its colours on the way to the page
         self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
         self._latest: dict[str, Callable[[], None]] = {}
         self._picker: tuple[Any, Picker] | None = None
@@ -96,11 +98,16 @@ class Page:
                 if self._closed:
                     return
                 traceback.print_exc(file=sys.stderr)
-                self.say(f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.", error=True)
+                self.say(
+                    f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.",
+                    error=True,
+                )
 
     def say(self, text: str, error: bool = False, seconds: float = 8.0) -> None:
         """A message in the corner of the page."""
-        self.client.add_notification("Not done" if error else "Done", text, auto_close_seconds=seconds, color="red" if error else "green")
+        self.client.add_notification(
+            "Not done" if error else "Done", text, auto_close_seconds=seconds, color="red" if error else "green"
+        )
 
     def _build(self) -> None:
         """The panels first; the mesh when the page's script has answered, or after a while without it."""
@@ -124,7 +131,10 @@ class Page:
     def _begin_without_script(self) -> None:
         if self.workspace is None:
             self._begin("", scripted=False)
-            self.say("This browser does not run the page's script: no brush, no vertex ids under the cursor, slower colours.", error=True)
+            self.say(
+                "This browser does not run the page's script: no brush, no vertex ids under the cursor, slower colours.",
+                error=True,
+            )
 
     def _begin(self, token: str, scripted: bool) -> None:
         self.scene.scripted = scripted
@@ -253,7 +263,9 @@ class Page:
             changed = self.session.remove_click(clicks[ball[0]].vertex)
         elif hit is not None:
             self._last_hit = hit.vertex
-            changed = self.session.click(hit.vertex, self.exclude == flipped, alone=self.single and self.exclude == flipped)
+            changed = self.session.click(
+                hit.vertex, self.exclude == flipped, alone=self.single and self.exclude == flipped
+            )
         else:
             return
         if changed:
@@ -273,7 +285,11 @@ class Page:
             return
         faces = np.zeros(self.loaded.mesh.num_faces, dtype=bool)
         for ray in rays[:64]:
-            if not (isinstance(ray, list) and len(ray) == 6 and all(isinstance(x, (int, float)) and math.isfinite(x) for x in ray)):
+            if not (
+                isinstance(ray, list)
+                and len(ray) == 6
+                and all(isinstance(x, (int, float)) and math.isfinite(x) for x in ray)
+            ):
                 continue
             hit = self.pick(ray[:3], ray[3:])
             if hit is not None:
@@ -284,7 +300,7 @@ class Page:
         self.refresh()  # also when nothing changed: the page waits for it before it sends more
 
     def set_brush(self, mode: str) -> None:
-        """"add", "erase", or "" for none."""
+        """ "add", "erase", or "" for none."""
         self.brush = mode
         self.scene.run("setBrush", mode)
         self.panels.refresh()

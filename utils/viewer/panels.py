@@ -22,8 +22,10 @@ FINER, DEFAULT, COARSER = "Finer", "Default", "Coarser"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
 LEVELS = {FINER: 0.0, DEFAULT: 0.5, COARSER: 1.0}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
-HINT = ("<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
-        "Click a ball to remove it.")
+HINT = (
+    "<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
+    "Click a ball to remove it."
+)
 
 
 class Panels:
@@ -34,9 +36,16 @@ class Panels:
         gui.main_panel.dock_right()
         gui.set_panel_label("iSeg")
         self.header = gui.add_html(_paragraph("Opening the mesh ..."))
-        self.steps = gui.add_button_group("History", ["Undo", "Redo", "Reset"], hint="Ctrl+Z, Ctrl+Y; Reset takes all clicks away")
-        self.on(self.steps, lambda value: page.do(lambda s: {"Undo": s.undo, "Redo": s.redo, "Reset": s.reset}.get(value, bool)()))
-        self.segmenter = gui.add_dropdown("Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again")
+        self.steps = gui.add_button_group(
+            "History", ["Undo", "Redo", "Reset"], hint="Ctrl+Z, Ctrl+Y; Reset takes all clicks away"
+        )
+        self.on(
+            self.steps,
+            lambda value: page.do(lambda s: {"Undo": s.undo, "Redo": s.redo, "Reset": s.reset}.get(value, bool)()),
+        )
+        self.segmenter = gui.add_dropdown(
+            "Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again"
+        )
         self.on(self.segmenter, self._choose)
         self.name = gui.add_text("Name", "", hint="of the part to keep; empty: part 1, part 2, ...")
         self.keep = gui.add_button("Keep selection as part (K)", icon=viser.Icon.PLUS, color="blue")
@@ -59,7 +68,9 @@ class Panels:
         page = self.page
         if kind in page.loaded.choices:
             return page.loaded.choices[kind]
-        waiting = page.client.add_notification("Making ready", f"{SEGMENTERS[kind]} ...", loading=True, with_close_button=False)
+        waiting = page.client.add_notification(
+            "Making ready", f"{SEGMENTERS[kind]} ...", loading=True, with_close_button=False
+        )
         try:
             return page.studio.choose(page.loaded, kind)
         finally:
@@ -81,14 +92,20 @@ class Panels:
         if page.workspace is None:
             return
         before = page.session.selection.faces
-        waiting = page.client.add_notification("Learning", "from your clicks ...", loading=True, with_close_button=False)
+        waiting = page.client.add_notification(
+            "Learning", "from your clicks ...", loading=True, with_close_button=False
+        )
         try:
             page.do(lambda s: s.learn())
         finally:
             waiting.remove()
         after = page.session.selection.faces
         gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
-        effect = f"{gained:,} faces joined the selection, {lost:,} left it" if gained or lost else "what is selected stays the same for now"
+        effect = (
+            f"{gained:,} faces joined the selection, {lost:,} left it"
+            if gained or lost
+            else "what is selected stays the same for now"
+        )
         page.say(f"Learnt: {effect}. Undo takes it back.")
 
     # --- forwarding ------------------------------------------------------------------------------
@@ -117,15 +134,16 @@ class Panels:
     def _keys(self, gui: viser.GuiApi) -> None:
         do = self.page.do
         for label, hotkey, modifier, then in (
-                ("Undo", "Z", "cmd/ctrl", lambda: do(lambda s: s.undo())),
-                ("Redo", "Y", "cmd/ctrl", lambda: do(lambda s: s.redo())),
-                ("Redo", "Z", "cmd/ctrl+shift", lambda: do(lambda s: s.redo())),
-                ("Finer part", "1", None, lambda: self._level(FINER)),
-                ("Default part", "2", None, lambda: self._level(DEFAULT)),
-                ("Coarser part", "3", None, lambda: self._level(COARSER)),
-                ("Include / exclude", "X", None, self._switch_mode),
-                ("Brush on / off", "B", None, lambda: self.page.set_brush("" if self.page.brush else "add")),
-                ("Keep selection as part", "K", None, self._keep)):
+            ("Undo", "Z", "cmd/ctrl", lambda: do(lambda s: s.undo())),
+            ("Redo", "Y", "cmd/ctrl", lambda: do(lambda s: s.redo())),
+            ("Redo", "Z", "cmd/ctrl+shift", lambda: do(lambda s: s.redo())),
+            ("Finer part", "1", None, lambda: self._level(FINER)),
+            ("Default part", "2", None, lambda: self._level(DEFAULT)),
+            ("Coarser part", "3", None, lambda: self._level(COARSER)),
+            ("Include / exclude", "X", None, self._switch_mode),
+            ("Brush on / off", "B", None, lambda: self.page.set_brush("" if self.page.brush else "add")),
+            ("Keep selection as part", "K", None, self._keep),
+        ):
             self._key(gui.add_command(label, hotkey=hotkey, modifier=modifier), then)
 
     def _key(self, command: Any, then: Callable[[], None]) -> None:
@@ -139,7 +157,9 @@ class Panels:
     def _select_tab(self, gui: viser.GuiApi) -> None:
         page = self.page
         with gui.add_folder("Clicks"):
-            self.mode = gui.add_button_group("A click will", [ADD, REMOVE], hint="X switches; Ctrl or Shift does the other one")
+            self.mode = gui.add_button_group(
+                "A click will", [ADD, REMOVE], hint="X switches; Ctrl or Shift does the other one"
+            )
             self.on(self.mode, self._set_mode)
             self.mode_note = gui.add_html("")
             self.single = gui.add_checkbox("Single click", page.single, hint="Every click starts a new selection")
@@ -147,8 +167,13 @@ class Panels:
             self.clicks = gui.add_dropdown("Clicks", [NO_CLICKS])
             self.remove = gui.add_button("Remove this click", icon=viser.Icon.TRASH, color="gray")
             self.press(self.remove, self._remove_click)
-            self.learn = gui.add_button("Learn from my negative clicks", icon=viser.Icon.SCHOOL, color="gray", visible=False,
-                                        hint="Tells apart better what you included and excluded. Parts you kept stay; Undo takes it back")
+            self.learn = gui.add_button(
+                "Learn from my negative clicks",
+                icon=viser.Icon.SCHOOL,
+                color="gray",
+                visible=False,
+                hint="Tells apart better what you included and excluded. Parts you kept stay; Undo takes it back",
+            )
             self.press(self.learn, self._learn)
             self.learnt_note = gui.add_html("")
         with gui.add_folder("How much"):
@@ -157,17 +182,29 @@ class Panels:
             self.granularity = gui.add_slider("Granularity", 0.0, 1.0, 0.01, 0.5, hint="0 finest, 1 coarsest")
             self.on(self.granularity, lambda value: page.do(lambda s: s.set_granularity(float(value))), last_only=True)
             self.level_note = gui.add_html("")
-            self.otsu = gui.add_checkbox("Otsu threshold", True, hint="Find the threshold from the probabilities themselves")
+            self.otsu = gui.add_checkbox(
+                "Otsu threshold", True, hint="Find the threshold from the probabilities themselves"
+            )
             self.on(self.otsu, self._set_otsu)
             self.threshold = gui.add_slider("Threshold", 0.0, 1.0, 0.005, 0.5)
             self.on(self.threshold, lambda value: page.do(lambda s: s.set_threshold(float(value))), last_only=True)
-            self.soft = gui.add_checkbox("Show probabilities", False, hint="Colour by probability instead of what is selected")
+            self.soft = gui.add_checkbox(
+                "Show probabilities", False, hint="Colour by probability instead of what is selected"
+            )
             self.on(self.soft, self._set_soft)
         with gui.add_folder("Touch up"):
-            self.brush = gui.add_button_group("Brush", list(BRUSHES), hint="B; with a brush, dragging on the model paints")
+            self.brush = gui.add_button_group(
+                "Brush", list(BRUSHES), hint="B; with a brush, dragging on the model paints"
+            )
             self.on(self.brush, lambda value: page.set_brush(BRUSHES.get(value, "")))
-            self.radius = gui.add_slider("Brush size", 0.01, 0.4, 0.005, page.brush_radius, hint="The object has radius 1")
-            self.on(self.radius, lambda value: setattr(page, "brush_radius", min(max(float(value), 0.001), 0.5)), last_only=True)
+            self.radius = gui.add_slider(
+                "Brush size", 0.01, 0.4, 0.005, page.brush_radius, hint="The object has radius 1"
+            )
+            self.on(
+                self.radius,
+                lambda value: setattr(page, "brush_radius", min(max(float(value), 0.001), 0.5)),
+                last_only=True,
+            )
             ring = gui.add_button_group("Border", ["Grow", "Shrink"])
             self.on(ring, lambda value: self._changing(lambda s: s.grow() if value == "Grow" else s.shrink()))
             tidy = gui.add_button_group("Tidy", ["Fill holes", "Largest only"])
@@ -179,8 +216,13 @@ class Panels:
         if operation(page.session):
             page.refresh()
         else:
-            page.say("Nothing to change here." if page.session.selection.faces.any() else "Nothing is selected: click on the model first.",
-                     error=True, seconds=4)
+            page.say(
+                "Nothing to change here."
+                if page.session.selection.faces.any()
+                else "Nothing is selected: click on the model first.",
+                error=True,
+                seconds=4,
+            )
 
     def _set_mode(self, value: str) -> None:
         self.page.exclude = value == REMOVE
@@ -229,8 +271,10 @@ class Panels:
         self.on(edit, self._edit_part)
         self.other = gui.add_dropdown("Merge with", [NO_OTHER])
         self.press(gui.add_button("Merge", icon=viser.Icon.ARROWS_JOIN, color="gray"), self._merge)
-        self.press(gui.add_button("Delete part", icon=viser.Icon.TRASH, color="gray", hint="Its faces stay on the model"),
-                   lambda: do(lambda s: s.delete_part(self._part().id)))
+        self.press(
+            gui.add_button("Delete part", icon=viser.Icon.TRASH, color="gray", hint="Its faces stay on the model"),
+            lambda: do(lambda s: s.delete_part(self._part().id)),
+        )
         with gui.add_folder("All parts"):
             self.exclusive = gui.add_checkbox("Exclusive", True, hint="The clicks of kept parts count as excluded")
             self.on(self.exclusive, lambda value: do(lambda s: s.set_exclusive(bool(value))))
@@ -274,15 +318,29 @@ class Panels:
 
     def _shape_tab(self, gui: viser.GuiApi) -> None:
         do = self.page.do
-        gui.add_html(_paragraph("Change the selected part of the shape. Undo brings everything back; Files exports it."))
-        self.press(gui.add_button("Delete selection", icon=viser.Icon.ERASER, color="gray"), lambda: do(lambda s: s.edit("delete")))
-        self.press(gui.add_button("Keep only selection", icon=viser.Icon.CROP, color="gray"), lambda: do(lambda s: s.edit("keep")))
+        gui.add_html(
+            _paragraph("Change the selected part of the shape. Undo brings everything back; Files exports it.")
+        )
+        self.press(
+            gui.add_button("Delete selection", icon=viser.Icon.ERASER, color="gray"),
+            lambda: do(lambda s: s.edit("delete")),
+        )
+        self.press(
+            gui.add_button("Keep only selection", icon=viser.Icon.CROP, color="gray"),
+            lambda: do(lambda s: s.edit("keep")),
+        )
         self.size = gui.add_slider("Size left", 0.1, 0.95, 0.05, 0.7)
-        self.press(gui.add_button("Shrink selection", icon=viser.Icon.ARROWS_MINIMIZE),
-                   lambda: do(lambda s: s.edit("shrink", self.size.value)))
-        self.distance = gui.add_slider("Distance", -0.2, 0.2, 0.01, 0.05, hint="Along the normals; the object has radius 1")
-        self.press(gui.add_button("Extrude selection", icon=viser.Icon.ARROWS_MAXIMIZE),
-                   lambda: do(lambda s: s.edit("extrude", self.distance.value)))
+        self.press(
+            gui.add_button("Shrink selection", icon=viser.Icon.ARROWS_MINIMIZE),
+            lambda: do(lambda s: s.edit("shrink", self.size.value)),
+        )
+        self.distance = gui.add_slider(
+            "Distance", -0.2, 0.2, 0.01, 0.05, hint="Along the normals; the object has radius 1"
+        )
+        self.press(
+            gui.add_button("Extrude selection", icon=viser.Icon.ARROWS_MAXIMIZE),
+            lambda: do(lambda s: s.edit("extrude", self.distance.value)),
+        )
 
     # --- saying what is ----------------------------------------------------------------------------
 
@@ -292,8 +350,9 @@ class Panels:
         by_threshold = page.opened.answers.by_threshold
         _options(self.segmenter, [SEGMENTERS[kind] for kind in page.studio.kinds(page.loaded)], "")
         self.learn.visible = page.opened.answers.learns
-        self.level_note.content = _note("Finer and coarser are higher and lower thresholds: this decoder gives one answer."
-                                        if by_threshold else "")
+        self.level_note.content = _note(
+            "Finer and coarser are higher and lower thresholds: this decoder gives one answer." if by_threshold else ""
+        )
         self.files.mesh_changed()
 
     def refresh(self) -> None:
@@ -306,7 +365,9 @@ class Panels:
         if not state.clicks and not state.touches and not state.parts:
             hint = HINT
         elif count:
-            hint = f"<b>{count:,} of {total:,} faces selected.</b> Keep them as a part, or correct them with more clicks."
+            hint = (
+                f"<b>{count:,} of {total:,} faces selected.</b> Keep them as a part, or correct them with more clicks."
+            )
         elif state.clicks:
             hint = "<b>Nothing selected.</b> Add a positive click, or choose a coarser part."
         else:
@@ -315,9 +376,15 @@ class Panels:
         head = f"<b>{html.escape(page.loaded.name)}</b> <span style='opacity:.6'>{html.escape(page.opened.label)}{last}</span>"
         _set(self.header, "content", _paragraph(f"<div style='min-height:5.8em'>{head}<br>{hint}</div>"))
         self.keep.disabled = count == 0
-        _set(self.mode_note, "content", _note(f"Now: <b style='color:{'#d22' if page.exclude else '#292'}'>"
-                                              f"{'a click excludes' if page.exclude else 'a click includes'}</b>"
-                                              + (f" · <b>brush: {page.brush}</b>" if page.brush else "")))
+        _set(
+            self.mode_note,
+            "content",
+            _note(
+                f"Now: <b style='color:{'#d22' if page.exclude else '#292'}'>"
+                f"{'a click excludes' if page.exclude else 'a click includes'}</b>"
+                + (f" · <b>brush: {page.brush}</b>" if page.brush else "")
+            ),
+        )
         _options(self.clicks, self._click_labels(), NO_CLICKS)
         self.remove.disabled = not state.clicks
         _set(self.granularity, "value", state.granularity)
@@ -326,10 +393,24 @@ class Panels:
         _set(self.learnt_note, "content", _note(f"Learnt {learnt} time{'s' * (learnt != 1)}." if learnt else ""))
         if not page.opened.answers.by_threshold:
             quality = selection.quality
-            _set(self.level_note, "content", _note("" if quality is None else "Expected match: " + ", ".join(
-                f"{name} {100 * value:.0f} %" for name, value in zip(("finer", "default", "coarser"), quality))))
+            _set(
+                self.level_note,
+                "content",
+                _note(
+                    ""
+                    if quality is None
+                    else "Expected match: "
+                    + ", ".join(
+                        f"{name} {100 * value:.0f} %" for name, value in zip(("finer", "default", "coarser"), quality)
+                    )
+                ),
+            )
         _set(self.otsu, "value", state.threshold is None)
-        _set(self.threshold, "value", state.threshold if state.threshold is not None else round(selection.threshold or 0.5, 3))
+        _set(
+            self.threshold,
+            "value",
+            state.threshold if state.threshold is not None else round(selection.threshold or 0.5, 3),
+        )
         self.threshold.disabled = state.threshold is None
         _set(self.soft, "value", page.soft)
         self._refresh_parts(state.parts, session)
@@ -347,9 +428,11 @@ class Panels:
         for part in parts:
             color = ",".join(str(round(255 * channel)) for channel in part.color)
             marks = ("" if part.visible else " · hidden") + (" · locked" if part.locked else "")
-            rows.append(f"<div style='padding:1px 0'><span style='display:inline-block;width:.9em;height:.9em;border-radius:3px;"
-                        f"vertical-align:-.1em;margin-right:.5em;background:rgb({color})'></span>{html.escape(part.name)}"
-                        f"<span style='opacity:.6'> · {int(session.part_faces(part.id).sum()):,} faces{marks}</span></div>")
+            rows.append(
+                f"<div style='padding:1px 0'><span style='display:inline-block;width:.9em;height:.9em;border-radius:3px;"
+                f"vertical-align:-.1em;margin-right:.5em;background:rgb({color})'></span>{html.escape(part.name)}"
+                f"<span style='opacity:.6'> · {int(session.part_faces(part.id).sum()):,} faces{marks}</span></div>"
+            )
         _set(self.legend, "content", _paragraph("".join(rows) or "Parts that you keep appear here."))
 
 

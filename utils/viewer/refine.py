@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,8 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Where each stage of scripts/pipeline.py --preset refine begins, as a share of the whole (its measured times on the hammer).
-STAGES = {"views and feature field": (0.0, 0.05), "click supervision": (0.05, 0.41), "decoder training": (0.41, 0.97),
-          "queries": (0.97, 0.99), "contact sheet": (0.99, 1.0)}
+STAGES = {
+    "views and feature field": (0.0, 0.05),
+    "click supervision": (0.05, 0.41),
+    "decoder training": (0.41, 0.97),
+    "queries": (0.97, 0.99),
+    "contact sheet": (0.99, 1.0),
+}
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 
 
@@ -33,8 +39,15 @@ class Refinement:
         reader, writer = _terminal()
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, cwd=cwd,
-                                             env=environment, start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                cwd=cwd,
+                env=environment,
+                start_new_session=True,
+            )
         finally:
             os.close(writer)
         self._thread = threading.Thread(target=self._follow, args=(reader,), daemon=True)
@@ -45,10 +58,8 @@ class Refinement:
         if self.state != "running":
             return
         self._cancelled = True
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        except (ProcessLookupError, PermissionError):
-            pass
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -96,14 +107,33 @@ class Refinement:
 
     def _reason(self, code: int) -> str:
         errors = [line for line in self._tail if line.startswith("error: ")]
-        last = errors[-1].removeprefix("error: ") if errors else self._tail[-1] if self._tail else f"it ended with code {code}"
+        last = (
+            errors[-1].removeprefix("error: ")
+            if errors
+            else self._tail[-1]
+            if self._tail
+            else f"it ended with code {code}"
+        )
         return last[:300]
 
 
-def pipeline_command(root: Path, mesh_path: Path, out_dir: Path, query: str, options: tuple[str, ...] = ()) -> list[str]:
+def pipeline_command(
+    root: Path, mesh_path: Path, out_dir: Path, query: str, options: tuple[str, ...] = ()
+) -> list[str]:
     """The command that refines the prior decoder on one mesh."""
-    return [sys.executable, str(root / "scripts" / "pipeline.py"), "--obj_path", str(mesh_path), "--out_dir", str(out_dir),
-            "--preset", "refine", *options, "--queries", query]
+    return [
+        sys.executable,
+        str(root / "scripts" / "pipeline.py"),
+        "--obj_path",
+        str(mesh_path),
+        "--out_dir",
+        str(out_dir),
+        "--preset",
+        "refine",
+        *options,
+        "--queries",
+        query,
+    ]
 
 
 def _terminal() -> tuple[int, int]:
@@ -117,5 +147,7 @@ def _terminal() -> tuple[int, int]:
         reader, writer = pty.openpty()
     except (ImportError, OSError):
         return os.pipe()
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # in one without columns bars have no percentage
+    fcntl.ioctl(
+        writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0)
+    )  # in one without columns bars have no percentage
     return reader, writer

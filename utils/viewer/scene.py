@@ -28,7 +28,9 @@ class Scene:
     client that runs no scripts of ours, the mesh is sent anew with vertex colours.
     """
 
-    def __init__(self, client: viser.ClientHandle, palette: dict[str, Color] | None = None, ball_radius: float = 0.02) -> None:
+    def __init__(
+        self, client: viser.ClientHandle, palette: dict[str, Color] | None = None, ball_radius: float = 0.02
+    ) -> None:
         palette = palette or {}
         self.client, self.ball_radius, self.scripted = client, ball_radius, False
         self.base, self.selected = palette.get("base", BASE_COLOR), palette.get("selected", SELECTION_COLOR)
@@ -44,7 +46,8 @@ class Scene:
     def run(self, function: str, *values: object) -> None:
         """Call a function of window.iseg in the page."""
         self.client._websock_connection.queue_message(
-            RunJavascriptMessage(f"window.iseg.{function}({','.join(json.dumps(value) for value in values)})"))
+            RunJavascriptMessage(f"window.iseg.{function}({','.join(json.dumps(value) for value in values)})")
+        )
 
     def install(self, field: str, token: str) -> None:
         """Send our script; the page answers through the text field of that id with "hello"."""
@@ -66,8 +69,15 @@ class Scene:
         self._name = f"/shape_{self._count}"
         self._vertices, self._faces, self._balls_at = places, faces, None
         if self.scripted:
-            self._node = self.client.scene.add_mesh_simple(self._name, places.astype(np.float32), faces.astype(np.uint32),
-                                                           color=(255, 255, 255), side="double", cast_shadow=False, receive_shadow=False)
+            self._node = self.client.scene.add_mesh_simple(
+                self._name,
+                places.astype(np.float32),
+                faces.astype(np.uint32),
+                color=(255, 255, 255),
+                side="double",
+                cast_shadow=False,
+                receive_shadow=False,
+            )
             quantized = np.clip(np.rint(127 * normals), -127, 127).astype(np.int8)
             self.run("setShape", self._name, 3 * len(faces), _text(quantized))
         else:
@@ -86,13 +96,18 @@ class Scene:
             self._show_vertex_colors(labels, palette, soft)
             return
         hidden = labels == HIDDEN
-        self.run("setColors", {
-            "name": self._name, "count": self._updates, "labels": _text(labels.astype(np.uint8)),
-            "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
-            "palette": [[round(255 * channel) for channel in color] for color in palette],
-            "names": ["", "selected", *(name for name, _ in parts)],
-            "hidden": _text(np.packbits(hidden))[:2000] + str(hash(hidden.tobytes())) if hidden.any() else "",
-        })
+        self.run(
+            "setColors",
+            {
+                "name": self._name,
+                "count": self._updates,
+                "labels": _text(labels.astype(np.uint8)),
+                "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
+                "palette": [[round(255 * channel) for channel in color] for color in palette],
+                "names": ["", "selected", *(name for name, _ in parts)],
+                "hidden": _text(np.packbits(hidden))[:2000] + str(hash(hidden.tobytes())) if hidden.any() else "",
+            },
+        )
         self.client.flush()
 
     def _show_vertex_colors(self, labels: np.ndarray, palette: list[Color], soft: np.ndarray | None) -> None:
@@ -119,8 +134,13 @@ class Scene:
         for click in wanted - set(self._balls):
             color = self.positive if click.positive else self.negative
             self._balls[click] = self.client.scene.add_icosphere(
-                f"/click_{click.vertex}_{int(click.positive)}", self.ball_radius, tuple(round(255 * channel) for channel in color),
-                position=places[click.vertex], cast_shadow=False, receive_shadow=False)
+                f"/click_{click.vertex}_{int(click.positive)}",
+                self.ball_radius,
+                tuple(round(255 * channel) for channel in color),
+                position=places[click.vertex],
+                cast_shadow=False,
+                receive_shadow=False,
+            )
 
 
 def corner_normals(mesh: Mesh) -> np.ndarray:

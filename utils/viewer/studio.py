@@ -141,9 +141,17 @@ class Studio:
     open_kind       likewise, one of the kinds that `kinds` names for a mesh, which the person may choose between
     """
 
-    def __init__(self, settings: Settings, open_segmenter: Callable[[Mesh], Opened],
-                 open_trained: Callable[[Mesh, Path], Opened], host: str = "127.0.0.1", port: int = 8080, *,
-                 open_kind: Callable[[Mesh, str], Opened] | None = None, kinds: Callable[[Mesh], Iterable[str]] = lambda mesh: ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        open_segmenter: Callable[[Mesh], Opened],
+        open_trained: Callable[[Mesh, Path], Opened],
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        *,
+        open_kind: Callable[[Mesh, str], Opened] | None = None,
+        kinds: Callable[[Mesh], Iterable[str]] = lambda mesh: (),
+    ) -> None:
         self.settings, self.open_segmenter, self.open_trained = settings, open_segmenter, open_trained
         self._open_kind, self._offered = open_kind, kinds
         self._lock = threading.Lock()
@@ -156,7 +164,9 @@ class Studio:
         with contextlib.redirect_stdout(io.StringIO()):  # it draws a box about itself
             self.server = viser.ViserServer(host=host, port=port, label="iSeg", verbose=False)
         self._refuse_sharing()
-        self.server.gui.configure_theme(control_width="medium", show_share_button=False, show_logo=False, brand_color=(41, 102, 219))
+        self.server.gui.configure_theme(
+            control_width="medium", show_share_button=False, show_logo=False, brand_color=(41, 102, 219)
+        )
         self.server.on_client_connect(self._connect)
         self.server.on_client_disconnect(self._disconnect)
 
@@ -215,10 +225,14 @@ class Studio:
                 break
             time.sleep(0.05)  # a tab that is loaded again may come back before its old connection is gone
         loaded = self.load(self.settings.mesh_path)
-        fresh = Workspace(secrets.token_hex(16), loaded, self.new_session(loaded), loaded.opened, loaded.opened, shown_by=client_id)
+        fresh = Workspace(
+            secrets.token_hex(16), loaded, self.new_session(loaded), loaded.opened, loaded.opened, shown_by=client_id
+        )
         with self._lock:
             self._workspaces[fresh.token] = fresh
-            for old in [w for w in self._workspaces.values() if w.shown_by is None][:max(0, len(self._workspaces) - MAX_WORKSPACES)]:
+            for old in [w for w in self._workspaces.values() if w.shown_by is None][
+                : max(0, len(self._workspaces) - MAX_WORKSPACES)
+            ]:
                 del self._workspaces[old.token]
         return fresh
 
@@ -296,15 +310,22 @@ class Studio:
 
     def _tell(self, loaded: LoadedMesh, state: str, message: str) -> None:
         for page in list(self.pages.values()):
-            page.post(lambda page=page: page.refinement_changed(loaded, state, message), key="" if state else "refinement")
+            page.post(
+                lambda page=page: page.refinement_changed(loaded, state, message), key="" if state else "refinement"
+            )
 
     # --- files -----------------------------------------------------------------------------------
 
     def mesh_files(self) -> dict[str, Path]:
         """Meshes that can be opened by name: those beside the first one, and those that were uploaded."""
         folders = [self.settings.mesh_path.resolve().parent, self.settings.output.root / "uploads"]
-        found = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())
-                 if path.suffix.lower() in FORMATS and path.is_file()]
+        found = [
+            path
+            for folder in folders
+            if folder.is_dir()
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() in FORMATS and path.is_file()
+        ]
         names: dict[str, Path] = {}
         for path in found:
             name = path.name if path.name not in names else f"{path.parent.name}/{path.name}"
@@ -317,7 +338,11 @@ class Studio:
         if not dot or f".{suffix.lower()}" not in FORMATS:
             raise UserError(f"'{str(name)[-40:]}' is not a mesh: choose an OBJ, PLY, OFF, STL or GLB file")
         if not content or len(content) > MAX_UPLOAD:
-            reason = f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path" if content else "the file is empty"
+            reason = (
+                f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path"
+                if content
+                else "the file is empty"
+            )
             raise UserError(reason)
         path = self.settings.output.path("uploads", stem or "mesh", suffix=f".{suffix.lower()}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -330,6 +355,10 @@ class Studio:
     def session_files(self) -> dict[str, Path]:
         """Saved sessions by name, the newest first."""
         folder = self.settings.output.root
-        found = [path for path in folder.glob("*/*.session.json") if self.settings.output.holds(path)] if folder.is_dir() else []
+        found = (
+            [path for path in folder.glob("*/*.session.json") if self.settings.output.holds(path)]
+            if folder.is_dir()
+            else []
+        )
         found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         return {f"{path.parent.name} / {path.name.removesuffix('.session.json')}": path for path in found}
