@@ -10,7 +10,7 @@ import torch
 
 from SAM_repo.teacher import load_teacher
 from utils.errors import UserError, run_cli
-from utils.mesh import load_mesh
+from utils.geometry.mesh import load_mesh
 from utils.options import (
     TEACHERS,
     add_mesh_options,
@@ -20,11 +20,11 @@ from utils.options import (
     flag,
     positive_int,
 )
-from utils.rasterize import Rasterizer
-from utils.supervision import KINDS, SupervisionSet
-from utils.supervision_writer import ClickSettings, SecondClickSettings, write_supervision
+from utils.rendering.rasterize import Rasterizer
+from utils.rendering.view_pool import ViewPool, ViewSettings, build_view_pool, open_view_pool
+from utils.supervision.store import KINDS, SupervisionSet
+from utils.supervision.writer import ClickSettings, SecondClickSettings, write_supervision
 from utils.teacher import Teacher
-from utils.view_pool import ViewPool, ViewSettings, build_view_pool, open_view_pool
 
 VIEWS_DRAWN_PER_VIEW_WANTED = 3  # a vertex shows in about a third of the views around the object
 
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     samples = write_supervision(directory, rasterizer, pool, teacher, clicks, second, kinds, args.overwrite)
     print(_summary(samples, time.perf_counter() - started))
     if args.preview:
-        from utils.supervision_preview import save_preview
+        from utils.supervision.preview import save_preview
 
         save_preview(
             directory / "preview.png", samples, rasterizer, pool.settings, torch.Generator().manual_seed(args.seed)

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.click_network import ARCHITECTURES, build_network
-from models.prior_segmenter import REFINED, WEIGHTS, PriorSegmenter, is_refined_prior, load_prior
-from models.segmenter import PRECISIONS, Segmenter
-from utils.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
-from utils.click_geometry import ClickGeometry, ClickGeometryTable
-from utils.clicks import Clicks
-from utils.decoder_training import (
+from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
+from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
+from models.iseg.click_network import ARCHITECTURES, build_network
+from models.iseg.segmenter import PRECISIONS, Segmenter
+from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
     RenderedSettings,
@@ -25,16 +23,18 @@ from utils.decoder_training import (
     train_lifted,
     train_rendered,
 )
+from models.prior.refinement import PriorRefinement, RefinementSettings
+from models.prior.segmenter import REFINED, WEIGHTS, PriorSegmenter, is_refined_prior, load_prior
+from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
 from utils.files import digest, load_torch, save_torch
-from utils.lifted_targets import lift_masks
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, choose_device, flag, positive_int
-from utils.prior_refinement import PriorRefinement, RefinementSettings
-from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
-from utils.rasterize import BACKENDS, Rasterizer
+from utils.output.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
+from utils.rendering.rasterize import BACKENDS, Rasterizer
 from utils.selection import CALIBRATED_THRESHOLD
-from utils.supervision import SupervisionSet
+from utils.supervision.lifted_targets import lift_masks
+from utils.supervision.store import SupervisionSet
 
 MODEL_NAME = "decoder_checkpoint.pth"
 

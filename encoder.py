@@ -9,19 +9,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from models.feature_field import FeatureField, FieldConfig
+from models.iseg.distillation import FieldTraining, collapse_views, distill_collapsed, distill_rendered
+from models.iseg.field import FeatureField, FieldConfig
 from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
-from utils.cameras import orbit_cameras
-from utils.distillation import FieldTraining, collapse_views, distill_collapsed, distill_rendered
 from utils.errors import UserError, run_cli
-from utils.figures import save_mask_comparison
 from utils.files import digest, load_torch, save_json, save_torch
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import add_mesh_options, add_render_options, add_teacher_options, choose_device, flag, positive_int
-from utils.rasterize import Rasterizer
-from utils.shading import interpolate
-from utils.view_pool import SAMPLINGS, ViewPool, ViewSettings, build_view_pool, open_view_pool, render_views
+from utils.output.figures import save_mask_comparison
+from utils.rendering.cameras import orbit_cameras
+from utils.rendering.rasterize import Rasterizer
+from utils.rendering.shading import interpolate
+from utils.rendering.view_pool import SAMPLINGS, ViewPool, ViewSettings, build_view_pool, open_view_pool, render_views
 
 
 def build_parser() -> argparse.ArgumentParser:

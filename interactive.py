@@ -7,15 +7,15 @@ import signal
 import threading
 from pathlib import Path
 
-from models import iseg3d_segmenter
-from models.prior_segmenter import WEIGHTS, PriorSegmenter, is_refined_prior
-from models.segmenter import PRECISIONS, Segmenter
+from models.iseg.segmenter import PRECISIONS, Segmenter
+from models.iseg3d import segmenter as iseg3d_segmenter
+from models.prior.segmenter import WEIGHTS, PriorSegmenter, is_refined_prior
 from SAM_repo.teacher import load_teacher
 from utils.errors import UserError, run_cli
-from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS
 from utils.files import digest
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.options import add_mesh_options, add_teacher_options, choose_device, flag
+from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 

@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.iseg3d_segmenter import WEIGHTS, FineTuning, Iseg3dSegmenter
+from models.iseg3d.annotation import AnnotationSettings
+from models.iseg3d.clouds import POINTS
+from models.iseg3d.scribble import along_surface
+from models.iseg3d.segmenter import WEIGHTS, FineTuning, Iseg3dSegmenter
+from models.iseg3d.training import KINDS, Training, TrainingSettings, config_for, exported
 from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
 from utils.files import load_torch, save_torch
-from utils.iseg3d.annotation import AnnotationSettings
-from utils.iseg3d.clouds import POINTS
-from utils.iseg3d.scribble import along_surface
-from utils.iseg3d.training import KINDS, Training, TrainingSettings, config_for, exported
-from utils.mesh import load_mesh
+from utils.geometry.mesh import load_mesh
 from utils.options import choose_device, flag, positive_int
-from utils.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
-from utils.rasterize import BACKENDS
+from utils.output.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
+from utils.rendering.rasterize import BACKENDS
 from utils.selection import CALIBRATED_THRESHOLD
 
 SAVE_SECONDS = 60.0
@@ -134,11 +134,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> int:
     """Make the training clouds that are not there yet."""
-    from utils.iseg3d.dataset import write_clouds
+    from models.iseg3d.dataset import write_clouds
 
     repository = None
     if args.abc_dir is not None:
-        from utils.iseg3d.abc import read_repository
+        from models.iseg3d.abc import read_repository
 
         models = read_repository(args.abc_dir)
         repository = [patch for model in models for patch in model.patches]
@@ -152,7 +152,7 @@ def generate(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Train a network, or finish an interrupted training; then export its weights."""
-    from utils.iseg3d.dataset import CloudSet
+    from models.iseg3d.dataset import CloudSet
 
     folder = args.save_dir or Path("experiments/iseg3d")
     settings = TrainingSettings(
@@ -185,7 +185,7 @@ def train(args: argparse.Namespace) -> int:
     save_torch(path, training.state())
     weights = folder / f"{args.network}.pt"
     save_torch(weights, exported(training))
-    from utils.benchmark_figures import save_training_plot  # a query needs no matplotlib here
+    from utils.output.plots import save_training_plot  # a query needs no matplotlib here
 
     save_training_plot(weights.with_suffix(".png"), training.log)
     recent = [record["loss"] for record in training.log[-50:]]

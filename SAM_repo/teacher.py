@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
+from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch
-from utils.precision import fast_autocast
 from utils.teacher import TeacherMasks
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "model_checkpoints"

@@ -26,17 +26,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.click_network import build_network
-from models.segmenter import Segmenter
-from utils.checkpoint import load_features
+from models.iseg.checkpoint import load_features
+from models.iseg.click_network import build_network
+from models.iseg.segmenter import Segmenter
+from models.presets import PRESETS, Run
 from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
 from utils.files import save_json
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
+from utils.geometry.sampling import farthest_point_sampling
 from utils.options import TEACHERS, choose_device, flag, positive_int
-from utils.presets import PRESETS, Run
 from utils.process_memory import peak_memory_gib
-from utils.sampling import farthest_point_sampling
 
 MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}

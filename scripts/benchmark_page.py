@@ -21,14 +21,14 @@ import trimesh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.click_network import build_network
-from models.segmenter import PRECISIONS, Segmenter
+from models.iseg.click_geometry import ClickGeometry
+from models.iseg.click_network import build_network
+from models.iseg.segmenter import PRECISIONS, Segmenter
 from tests.viser_client import Tab
-from utils.click_geometry import ClickGeometry
 from utils.clicks import Clicks
-from utils.export import save_colored_mesh
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.options import positive_int
+from utils.output.export import save_colored_mesh
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 from utils.viewer.studio import Opened, Settings, Studio

@@ -24,22 +24,22 @@ import contextlib
 import data_generation
 import decoder
 import encoder
-from models.click_network import ARCHITECTURES, build_network
-from models.segmenter import Segmenter
-from utils.checkpoint import load_features
-from utils.click_geometry import ClickGeometry
-from utils.decoder_training import DecoderTraining, LiftedSettings, RenderedSettings, choose_samples
+from models.iseg.checkpoint import load_features
+from models.iseg.click_geometry import ClickGeometry
+from models.iseg.click_network import ARCHITECTURES, build_network
+from models.iseg.segmenter import Segmenter
+from models.iseg.training import DecoderTraining, LiftedSettings, RenderedSettings, choose_samples
+from models.presets import Run
 from utils.errors import UserError, run_cli
-from utils.evaluation import OnFaces, run_part
-from utils.face_graph import FaceGraph
+from utils.evaluation.annotator import OnFaces, run_part
+from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import load_json, save_json
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import choose_device, positive_int
-from utils.presets import Run
-from utils.psb import UnusableShape, benchmark_ids, load_shape, parts_of
-from utils.rasterize import Rasterizer
+from utils.rendering.rasterize import Rasterizer
 from utils.shapes.samples import load_sample
-from utils.supervision import SupervisionSet
+from utils.supervision.store import SupervisionSet
 
 COUNTS = (1, 2, 3, 5)
 PROBE_STEPS = 8

@@ -22,19 +22,27 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models.presets import PRESETS, Run, preset_digest
 from SAM_repo.teacher import load_teacher
-from utils.baselines import Geodesic, SamBaseline
 from utils.errors import UserError, run_cli
-from utils.evaluation import Method, OnFaces, PreparedMethod, bootstrap_interval, clicks_to_reach, run_part, stability
-from utils.face_graph import FaceGraph
+from utils.evaluation.annotator import (
+    Method,
+    OnFaces,
+    PreparedMethod,
+    bootstrap_interval,
+    clicks_to_reach,
+    run_part,
+    stability,
+)
+from utils.evaluation.baselines import Geodesic, SamBaseline
+from utils.evaluation.psb import UnusableShape, area_iou, benchmark_ids, load_shape, wanted_parts
 from utils.files import digest, load_json, save_json
-from utils.mesh import Mesh
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
 from utils.options import TEACHERS, choose_device, flag, positive_int
-from utils.presets import PRESETS, Run, preset_digest
-from utils.psb import UnusableShape, area_iou, benchmark_ids, load_shape, wanted_parts
 
 if TYPE_CHECKING:
-    from models.iseg3d_segmenter import PointSegmenter
+    from models.iseg3d.segmenter import PointSegmenter
 
 COUNTS = (1, 2, 3, 5, 10)
 TARGETS = (80, 85, 90)
@@ -87,7 +95,7 @@ class Iseg:
         import data_generation
         import decoder
         import encoder
-        from models.segmenter import Segmenter
+        from models.iseg.segmenter import Segmenter
 
         o = self.options
         name = f"{mesh.path.stem}_{mesh.digest[:8]}"
@@ -145,7 +153,7 @@ class StageClock:
 
 
 class IsegPrior:
-    """The decoder trained once on many synthetic shapes (`models.prior_segmenter`), which answers clicks on faces itself."""
+    """The decoder trained once on many synthetic shapes (`models.prior.segmenter`), which answers clicks on faces itself."""
 
     name = "iseg_prior"
 
@@ -159,7 +167,7 @@ class IsegPrior:
 
 def _prior_identity() -> str:
     """What the answers of the shipped prior depend on."""
-    from models.prior_segmenter import ANSWERS_VERSION, WEIGHTS
+    from models.prior.segmenter import ANSWERS_VERSION, WEIGHTS
 
     return f"{ANSWERS_VERSION} {digest(WEIGHTS.read_bytes()) if WEIGHTS.is_file() else ''}"
 
@@ -168,7 +176,7 @@ class _PreparedPrior:
     """The shipped prior, or with `weights` a refined one; `clock` then knows what refining it took besides."""
 
     def __init__(self, mesh: Mesh, teacher, weights: Path | None = None, clock: StageClock | None = None) -> None:
-        from models.prior_segmenter import WEIGHTS, PriorSegmenter
+        from models.prior.segmenter import WEIGHTS, PriorSegmenter
 
         wall, processor = time.perf_counter(), time.process_time()
         self.segmenter = PriorSegmenter(mesh, teacher, weights=weights or WEIGHTS)
@@ -188,7 +196,7 @@ class _PreparedPrior:
 
 
 class OnPoints:
-    """A method that answers clicks on faces through points sampled on the mesh (`models.iseg3d_segmenter.PointSegmenter`).
+    """A method that answers clicks on faces through points sampled on the mesh (`models.iseg3d.segmenter.PointSegmenter`).
 
     build: mesh -> the segmenter; depends_on: files and values that its answers depend on.
     """
@@ -213,7 +221,7 @@ class _PreparedOnPoints:
 
 
 def _iseg3d(options: MethodOptions) -> Method:
-    from models.iseg3d_segmenter import WEIGHTS, Iseg3dSegmenter
+    from models.iseg3d.segmenter import WEIGHTS, Iseg3dSegmenter
 
     return OnPoints(
         "iseg3d",
@@ -224,7 +232,7 @@ def _iseg3d(options: MethodOptions) -> Method:
 
 
 def _fpfh(options: MethodOptions) -> Method:
-    from utils.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, FpfhSegmenter
+    from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, FpfhSegmenter
 
     return OnPoints(
         "fpfh", lambda mesh: FpfhSegmenter(mesh, options.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, options.seed
@@ -232,7 +240,7 @@ def _fpfh(options: MethodOptions) -> Method:
 
 
 def _heatmap(options: MethodOptions) -> Method:
-    from utils.iseg3d.baselines import HEATMAP_WEIGHTS, HeatmapSegmenter
+    from models.iseg3d.baselines import HEATMAP_WEIGHTS, HeatmapSegmenter
 
     return OnPoints(
         "heatmap",
@@ -242,7 +250,7 @@ def _heatmap(options: MethodOptions) -> Method:
     )
 
 
-# A method is a line here: something with `name`, `identity` and `prepare` (utils.evaluation.Method).
+# A method is a line here: something with `name`, `identity` and `prepare` (utils.evaluation.annotator.Method).
 METHODS: dict[str, Callable[[MethodOptions], Method]] = {
     "geodesic": lambda o: Geodesic("geodesic", o.radius),
     "geodesic_concave": lambda o: Geodesic("geodesic_concave", o.concave_radius, o.crease_factor),
@@ -404,7 +412,7 @@ def main(argv: list[str] | None = None) -> int:
         print(line)
     print(f"results: {args.out}")
     if args.plot:
-        from utils.benchmark_figures import save_category_plot, save_click_plot
+        from utils.output.plots import save_category_plot, save_click_plot
 
         for ending, draw in (("clicks", save_click_plot), ("categories", save_category_plot)):
             path = args.out.with_name(f"{args.out.stem}_{ending}.png")

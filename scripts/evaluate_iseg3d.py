@@ -19,20 +19,20 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.iseg3d_segmenter import WEIGHTS, load_network
+from models.iseg3d.annotation import AnnotationSettings
+from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, Heatmap, fpfh_annotator
+from models.iseg3d.clouds import POINTS, Cloud, sample_cloud
+from models.iseg3d.dataset import held_out_clouds
+from models.iseg3d.online import FineTuning, OnlineEmbedding
+from models.iseg3d.segmenter import WEIGHTS, load_network
+from models.iseg3d.simulation import GreedyRun, greedy_by_asking, greedy_clicks, iou_of
+from models.iseg3d.surface import into_unit_ball
 from utils.errors import UserError, run_cli
-from utils.evaluation import bootstrap_interval
+from utils.evaluation.annotator import bootstrap_interval
+from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import digest, load_json, save_json
-from utils.iseg3d.annotation import AnnotationSettings
-from utils.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, Heatmap, fpfh_annotator
-from utils.iseg3d.clouds import POINTS, Cloud, sample_cloud
-from utils.iseg3d.dataset import held_out_clouds
-from utils.iseg3d.online import FineTuning, OnlineEmbedding
-from utils.iseg3d.simulation import GreedyRun, greedy_by_asking, greedy_clicks, iou_of
-from utils.iseg3d.surface import into_unit_ball
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.options import choose_device, flag, positive_int
-from utils.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 
 COUNTS = (1, 2, 3, 5, 10)
 TARGETS = (80, 85)
@@ -106,7 +106,7 @@ def _sample_item(path: Path) -> Item:
 
 
 def _partnet_items(path: Path, seed: int) -> Iterator[Item]:
-    from utils.iseg3d.partnet import read_folder, read_h5
+    from models.iseg3d.partnet import read_folder, read_h5
 
     for shape in [read_folder(path)] if path.is_dir() else read_h5(path):
         if shape.normals is None:
@@ -346,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table(summary))
     print(f"results: {args.out}")
     if args.plot:
-        from utils.benchmark_figures import save_greedy_plot
+        from utils.output.plots import save_greedy_plot
 
         path = args.out.with_suffix(".png")
         save_greedy_plot(path, load_json(args.out, "results"))

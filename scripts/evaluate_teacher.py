@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from SAM_repo.teacher import SamTeacher, load_teacher
-from SAM_repo.teacher_evaluation import (
+from SAM_repo.evaluation.measure import HELD_OUT_SEED
+from SAM_repo.evaluation.meshes import (
     Rows,
     ShapeViews,
     affinity,
@@ -35,13 +35,13 @@ from SAM_repo.teacher_evaluation import (
     score_errors,
     summarise,
 )
-from SAM_repo.teacher_overlays import Overlay, overlays_of, save_sheets
-from SAM_repo.vit_t_measure import HELD_OUT_SEED
+from SAM_repo.evaluation.overlays import Overlay, overlays_of, save_sheets
+from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.errors import UserError, run_cli
+from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape
 from utils.files import digest, load_json, save_json
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import TEACHERS, choose_device, flag, positive_int
-from utils.psb import UnusableShape, benchmark_ids, load_shape
 from utils.shapes import random_shape
 
 LEVELS = ("group", "part", "whole")  # of a synthetic shape; the first is what mask 0 is trained to show

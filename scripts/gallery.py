@@ -16,13 +16,13 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.evaluate import METHODS, Protocol, add_method_options, method_options
-from utils.benchmark_figures import PartPictures, save_gallery
 from utils.errors import UserError, run_cli
-from utils.evaluation import OnFaces, run_part
-from utils.face_graph import FaceGraph
+from utils.evaluation.annotator import OnFaces, run_part
+from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, wanted_parts
 from utils.files import load_json
+from utils.geometry.face_graph import FaceGraph
 from utils.options import flag, positive_int
-from utils.psb import UnusableShape, benchmark_ids, load_shape, wanted_parts
+from utils.output.plots import PartPictures, save_gallery
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import data_generation
 import decoder
 import encoder
+from models.presets import PRESETS, Run
 from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
-from utils.export import QueryPaths
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
+from utils.geometry.sampling import farthest_point_sampling
 from utils.options import add_mesh_options, add_teacher_options, flag
-from utils.presets import PRESETS, Run
-from utils.rasterize import BACKENDS, Rasterizer, choose_backend
-from utils.sampling import farthest_point_sampling
+from utils.output.export import QueryPaths
+from utils.rendering.rasterize import BACKENDS, Rasterizer, choose_backend
 from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
 
 
@@ -131,7 +131,7 @@ def draw_sheet(
     path: Path, mesh: Mesh, queries: list[Clicks], directory: Path, name: str, threshold: float | None = None
 ) -> None:
     """Draw the results of the queries that lie in `directory` on one picture; threshold: of the counts, None for Otsu's."""
-    from utils.figures import QueryPicture, save_contact_sheet
+    from utils.output.figures import QueryPicture, save_contact_sheet
 
     pictures = []
     for clicks in queries:

@@ -6,7 +6,7 @@ train    interactive attention and graph layers, from the shards that are there;
 measure  IoU after each click on held-out synthetic shapes: clicks innermost, anywhere, and with one kind of input left out; with
          --psb_dir the last on human-labelled meshes, for exported weights
 unions   on human-labelled meshes, two positive clicks on parts that do not touch
-export   the weights that `models.prior_segmenter` loads
+export   the weights that `models.prior.segmenter` loads
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.prior_network import PriorConfig, PriorNetwork
-from models.prior_segmenter import WEIGHTS, PriorSegmenter, check_teacher, load_prior
+from models.prior.data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, write_shard
+from models.prior.inputs import INPUTS
+from models.prior.network import PriorConfig, PriorNetwork
+from models.prior.segmenter import WEIGHTS, PriorSegmenter, check_teacher, load_prior
+from models.prior.training import PriorTraining, TrainingShape, train_rounds, validate
+from models.prior.unions import apart, click_both
 from SAM_repo.teacher import load_teacher
 from scripts.evaluate import METHODS, MethodOptions, choose_ids
 from utils.errors import UserError, run_cli
-from utils.evaluation import bootstrap_interval, run_part
-from utils.face_graph import FaceGraph
+from utils.evaluation.annotator import bootstrap_interval, run_part
+from utils.evaluation.psb import LabelledShape, UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import load_torch, save_json, save_torch
+from utils.geometry.face_graph import FaceGraph
 from utils.options import TEACHERS, choose_device, positive_int
-from utils.prior_data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, write_shard
-from utils.prior_inputs import INPUTS
-from utils.prior_training import PriorTraining, TrainingShape, train_rounds, validate
-from utils.prior_unions import apart, click_both
-from utils.psb import LabelledShape, UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.shapes.generate import RECIPES
 
 # The teacher's masks of the clicks are trained with, but not asked for: on labelled meshes answers are as good without, after

@@ -25,16 +25,16 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from SAM_repo.evaluation.measure import HELD_OUT_SEED, format_measure, held_out_set, labelled_mesh_set, measure
+from SAM_repo.evaluation.score import ScoreConfig, ScoreData, fit_head, score_data
+from SAM_repo.training.plot import plot_curve
+from SAM_repo.training.trainer import AuxiliaryHeads, TrainConfig, build_optimisers, learning_rate, training_loss
+from SAM_repo.training.views import Batch, TrainingViews, families_without, stored_views
 from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
-from SAM_repo.vit_t_data import Batch, TrainingViews, families_without, stored_views
-from SAM_repo.vit_t_measure import HELD_OUT_SEED, format_measure, held_out_set, labelled_mesh_set, measure
-from SAM_repo.vit_t_plot import plot_curve
-from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, score_data
-from SAM_repo.vit_t_training import AuxiliaryHeads, TrainConfig, build_optimisers, learning_rate, training_loss
+from utils.device import fast_autocast
 from utils.errors import UserError, run_cli
 from utils.files import atomic_path, digest, load_json, load_torch, save_json, save_torch
 from utils.options import choose_device, positive_int
-from utils.precision import fast_autocast
 from utils.shapes import FAMILIES
 
 SCORE_HEAD = "mask_decoder.iou_prediction_head."

@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from tests.fakes import FakeTeacher
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,7 @@ def _box(extents: tuple[float, float, float], center: tuple[float, float, float]
 def few_voters():
     """Asking all the clicks that vote takes seconds a mesh, which most tests need not spend."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.prior_segmenter.VOTERS", 24)
+        patch.setattr("models.prior.segmenter.VOTERS", 24)
         yield
 
 

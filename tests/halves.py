@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.cameras import orbit_cameras, sample_sphere_angles
 from utils.files import save_json, save_npz
-from utils.lifting import pixel_weights
-from utils.mesh import Mesh
-from utils.rasterize import Rasterizer, visible_vertices
-from utils.supervision import ABSENT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, save_shard, shard_path
+from utils.geometry.mesh import Mesh
+from utils.rendering.cameras import orbit_cameras, sample_sphere_angles
+from utils.rendering.lifting import pixel_weights
+from utils.rendering.rasterize import Rasterizer, visible_vertices
+from utils.supervision.store import ABSENT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, save_shard, shard_path
 
 
 def write_halves(

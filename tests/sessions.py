@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from utils.clicks import Clicks
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 
 
 class BallSegmenter:
@@ -30,7 +30,7 @@ class BallSegmenter:
 
 
 class CandidateSegmenter(BallSegmenter):
-    """Also gives three nested candidates, as `models.prior_segmenter.PriorSegmenter` does."""
+    """Also gives three nested candidates, as `models.prior.segmenter.PriorSegmenter` does."""
 
     def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         self.calls += 1
@@ -43,7 +43,7 @@ class CandidateSegmenter(BallSegmenter):
 
 
 class LearningSegmenter(CandidateSegmenter):
-    """Also learns, as `models.iseg3d_segmenter.Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
+    """Also learns, as `models.iseg3d.segmenter.Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
 
     def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
         super().__init__(mesh, radius)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.click_network import build_network
-from models.segmenter import Segmenter
+from models import presets
+from models.iseg.click_network import build_network
+from models.iseg.segmenter import Segmenter
+from models.presets import Run
 from scripts.benchmark import matrix_flops, matrix_rates, report, stages_of
 from scripts.evaluate import Iseg, MethodOptions
-from utils import presets
 from utils.clicks import Clicks
-from utils.presets import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 

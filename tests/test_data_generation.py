@@ -9,10 +9,10 @@ from PIL import Image
 import data_generation
 from tests.fakes import FakeTeacher
 from utils.errors import run_cli
-from utils.mesh import Mesh
-from utils.rasterize import Rasterizer
-from utils.supervision import SupervisionSet
-from utils.view_pool import ViewSettings, build_view_pool
+from utils.geometry.mesh import Mesh
+from utils.rendering.rasterize import Rasterizer
+from utils.rendering.view_pool import ViewSettings, build_view_pool
+from utils.supervision.store import SupervisionSet
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import decoder
+from models.iseg import training as decoder_training
+from models.iseg.checkpoint import load_decoder_checkpoint
 from tests.halves import write_halves
 from tests.published import probability, random_release
-from utils import decoder_training
-from utils.checkpoint import load_decoder_checkpoint
 from utils.errors import UserError
-from utils.export import save_colored_mesh
 from utils.files import save_torch
+from utils.output.export import save_colored_mesh
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def work(icosphere, tmp_path_factory):
     """A folder with mesh.ply, features and supervision."""
     directory = tmp_path_factory.mktemp("decoder")
     save_colored_mesh(directory / "mesh.ply", icosphere, np.full((icosphere.num_vertices, 3), 0.5))
-    from utils.mesh import load_mesh
+    from utils.geometry.mesh import load_mesh
 
     mesh = load_mesh(directory / "mesh.ply")
     write_halves(directory / "data", mesh, views=4, clicked=20)
@@ -205,7 +205,7 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
 
 
 def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)
     probability = np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
     monkeypatch.setattr(decoder, "ask_prior", lambda *_: probability)
     arguments = [
@@ -227,7 +227,7 @@ def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, 
 
 
 def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)  # the slowest part, tested above
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)  # the slowest part, tested above
     (tmp_path / "decoder_checkpoint.pth").write_bytes((trained / "decoder_checkpoint.pth").read_bytes())
     assert _ask(work, tmp_path, "--select_vertices", "9", "-0") == 0
     assert _ask(work, tmp_path, "--positive_vertices", "9", "--negative_vertices", "0") == 0

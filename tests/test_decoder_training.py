@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.click_network import build_network
-from models.segmenter import Segmenter
-from tests.halves import half_of, write_halves
-from utils import lifted_targets
-from utils.click_geometry import ClickGeometry, ClickGeometryTable
-from utils.clicks import Clicks
-from utils.decoder_losses import lifted_loss, rendered_loss, sample_rows
-from utils.decoder_training import (
+from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
+from models.iseg.click_network import build_network
+from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
+from models.iseg.segmenter import Segmenter
+from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
     RenderedSettings,
@@ -23,10 +20,13 @@ from utils.decoder_training import (
     train_lifted,
     train_rendered,
 )
-from utils.lifted_targets import ClickTable, lift_masks
-from utils.lifting import PixelWeights, pixel_weights
-from utils.rasterize import Rasterizer
+from tests.halves import half_of, write_halves
+from utils.clicks import Clicks
+from utils.rendering.lifting import PixelWeights, pixel_weights
+from utils.rendering.rasterize import Rasterizer
 from utils.selection import otsu_threshold
+from utils.supervision import lifted_targets
+from utils.supervision.lifted_targets import ClickTable, lift_masks
 
 
 @pytest.fixture(scope="module")

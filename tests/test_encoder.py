@@ -8,13 +8,13 @@ import torch
 import trimesh
 
 import encoder
-from models.feature_field import FeatureField, FieldConfig
-from models.fourier import FourierFeatures
+from models.iseg.field import FeatureField, FieldConfig
+from models.iseg.fourier import FourierFeatures
 from utils.errors import UserError
 from utils.files import load_torch
-from utils.mesh import load_mesh
-from utils.rasterize import Rasterizer
-from utils.view_pool import ViewSettings, build_view_pool, open_view_pool
+from utils.geometry.mesh import load_mesh
+from utils.rendering.rasterize import Rasterizer
+from utils.rendering.view_pool import ViewSettings, build_view_pool, open_view_pool
 
 
 class ColourTeacher:

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.pointnet2 import PointNet2, PointNet2Config
+from models.iseg3d import clouds
+from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
+from models.iseg3d.simulation import GreedyRun
 from scripts import evaluate_iseg3d
 from utils.errors import UserError
 from utils.files import save_torch
-from utils.iseg3d import clouds
-from utils.iseg3d.simulation import GreedyRun
 
 SMALL = {
     "centers": (64, 16, 8),

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from SAM_repo.image_baselines import BASELINES, ViewImage, disc, flood_fill, occlusions, watershed_of_distance
-from SAM_repo.teacher_evaluation import (
+from SAM_repo.evaluation.image_baselines import (
+    BASELINES,
+    ViewImage,
+    disc,
+    flood_fill,
+    occlusions,
+    watershed_of_distance,
+)
+from SAM_repo.evaluation.meshes import (
     MIN_PIXELS,
     Rows,
     ShapeViews,
@@ -29,7 +36,7 @@ from SAM_repo.teacher_evaluation import (
     score_errors,
     summarise,
 )
-from SAM_repo.teacher_overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
+from SAM_repo.evaluation.overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
 from scripts import evaluate_teacher
 from tests.fakes import FakeTeacher
 from utils.errors import UserError

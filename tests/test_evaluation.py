@@ -9,17 +9,17 @@ from scipy.sparse.csgraph import dijkstra
 
 import data_generation
 import encoder
+from models import presets
 from SAM_repo.teacher import SamTeacher
 from SAM_repo.vit_t import build_vit_t
 from scripts import evaluate
 from tests.fakes import FakeTeacher
-from utils import presets
-from utils.baselines import Geodesic, SamBaseline
 from utils.errors import UserError
-from utils.evaluation import OnFaces, bootstrap_interval, clicks_to_reach, next_click, run_part, stability
-from utils.face_graph import FaceGraph
-from utils.mesh import Mesh
-from utils.psb import UnusableShape, area_iou, benchmark_ids, best_match, load_shape, parts_of, wanted_parts
+from utils.evaluation.annotator import OnFaces, bootstrap_interval, clicks_to_reach, next_click, run_part, stability
+from utils.evaluation.baselines import Geodesic, SamBaseline
+from utils.evaluation.psb import UnusableShape, area_iou, benchmark_ids, best_match, load_shape, parts_of, wanted_parts
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
 
 
 def test_face_graph_agrees_with_trimesh(two_boxes):

@@ -10,7 +10,8 @@ import pytest
 import trimesh
 
 from utils.clicks import Clicks
-from utils.export import (
+from utils.geometry.mesh import Mesh, load_mesh
+from utils.output.export import (
     BASE_COLOR,
     NEGATIVE_COLOR,
     POSITIVE_COLOR,
@@ -25,7 +26,6 @@ from utils.export import (
     save_parts_obj,
     save_probability,
 )
-from utils.mesh import Mesh, load_mesh
 
 FAR_AWAY = np.array([5e5, -4e6, 120.0])  # a surveyed scan: float32 would round its coordinates to half a metre
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from utils.cameras import orbit_cameras
 from utils.clicks import Clicks
-from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
-from utils.figures import (
+from utils.geometry.mesh import Mesh
+from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
+from utils.output.figures import (
     Frame,
     MeshPainter,
     QueryPicture,
@@ -22,8 +22,8 @@ from utils.figures import (
     split_at_creases,
     telling_angles,
 )
-from utils.mesh import Mesh
-from utils.rasterize import Rasterizer
+from utils.rendering.cameras import orbit_cameras
+from utils.rendering.rasterize import Rasterizer
 
 
 def _pixels_of(path, color) -> int:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from models.iseg3d.fpfh import fpfh
 from utils.errors import UserError
-from utils.iseg3d.fpfh import fpfh
 
 
 def bumpy_sphere(count, seed=0):
@@ -61,7 +61,7 @@ def test_every_histogram_is_that_of_the_definition_in_plain_loops():
 def test_pairs_beyond_one_block_are_counted_too(monkeypatch):
     points, normals = bumpy_sphere(120)
     whole = fpfh(points, normals, 0.8)
-    monkeypatch.setattr("utils.iseg3d.fpfh.BLOCK", 37)
+    monkeypatch.setattr("models.iseg3d.fpfh.BLOCK", 37)
     np.testing.assert_array_equal(fpfh(points, normals, 0.8), whole)
 
 

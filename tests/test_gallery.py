@@ -10,8 +10,8 @@ import trimesh
 from PIL import Image
 
 from scripts import gallery
-from utils.benchmark_figures import selection_colors
 from utils.errors import UserError
+from utils.output.plots import selection_colors
 
 
 @pytest.fixture

@@ -10,10 +10,17 @@ import pytest
 import torch
 import trimesh
 
-from utils.click_geometry import CLICK_CHANNELS, FAR, GROUP_CHANNELS, STATIC_CHANNELS, ClickGeometry, ClickGeometryTable
+from models.iseg.click_geometry import (
+    CLICK_CHANNELS,
+    FAR,
+    GROUP_CHANNELS,
+    STATIC_CHANNELS,
+    ClickGeometry,
+    ClickGeometryTable,
+)
 from utils.clicks import Clicks
-from utils.geodesics import UNREACHABLE, SurfaceDistances, bridge_components, crease_angles
-from utils.mesh import Mesh
+from utils.geometry.geodesics import UNREACHABLE, SurfaceDistances, bridge_components, crease_angles
+from utils.geometry.mesh import Mesh
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def test_nearest_is_the_least_of_each(two_boxes):
 
 @pytest.mark.parametrize("held_bytes", [0, 1 << 20])
 def test_what_is_held_from_earlier_clicks_changes_no_answer(two_boxes, monkeypatch, held_bytes):
-    monkeypatch.setattr("utils.geodesics.HELD_BYTES", held_bytes)
+    monkeypatch.setattr("utils.geometry.geodesics.HELD_BYTES", held_bytes)
     distances = SurfaceDistances(two_boxes)
     for clicked in ([3], [3, 150], [90, 150], [3], [90, 3, 3]):
         answer = distances.from_nearest(clicked)

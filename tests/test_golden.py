@@ -16,21 +16,21 @@ import torch
 
 # Everything of the product that this file uses is imported here, so that a move changes these lines only.
 import encoder
-from models.click_network import build_network
-from models.feature_field import FeatureField, FieldConfig
-from models.iseg3d_segmenter import Iseg3dSegmenter
-from models.prior_segmenter import PriorSegmenter
-from models.segmenter import Segmenter
+from models.iseg.checkpoint import load_decoder_checkpoint, load_features
+from models.iseg.click_network import build_network
+from models.iseg.field import FeatureField, FieldConfig
+from models.iseg.segmenter import Segmenter
+from models.iseg3d.segmenter import Iseg3dSegmenter
+from models.prior.segmenter import PriorSegmenter
 from SAM_repo.teacher import load_teacher
 from scripts import evaluate
-from utils.checkpoint import load_decoder_checkpoint, load_features
 from utils.clicks import Clicks
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
+from utils.rendering.view_pool import open_view_pool
 from utils.session.answers import Answers
 from utils.session.files import load_session, replay_log
 from utils.session.session import Session
-from utils.supervision import SupervisionSet
-from utils.view_pool import open_view_pool
+from utils.supervision.store import SupervisionSet
 
 GOLDEN, MESHES = Path(__file__).parent / "golden", Path(__file__).parents[1] / "meshes"
 NAMES = ("camel", "chair", "goat", "hammer", "humanoid", "lamp", "teapot")

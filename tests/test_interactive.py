@@ -16,7 +16,7 @@ from tests.test_session import _top
 from tests.test_session_files import _write_obj
 from tests.viser_client import Tab
 from utils.errors import UserError
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 from utils.viewer.refine import STAGES, Refinement
@@ -711,7 +711,7 @@ def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are
     mesh = _write_obj(icosphere, tmp_path / "ball.obj")
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "weights.pt"
-    monkeypatch.setattr("models.iseg3d_segmenter.WEIGHTS", weights)
+    monkeypatch.setattr("models.iseg3d.segmenter.WEIGHTS", weights)
     arguments = interactive.build_parser().parse_args(
         ["--obj_path", "ball.obj", "--segmenter", "instant", "--device", "cpu"]
     )

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sessions import CandidateSegmenter, LearningSegmenter
 from tests.test_session_files import _write_obj
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
 from utils.viewer.studio import Opened, Settings, Studio

@@ -11,19 +11,19 @@ import pytest
 import torch
 import trimesh
 
-from models.iseg3d_segmenter import EmbeddingSegmenter, FineTuning, Iseg3dSegmenter
-from models.pointnet2 import PointNet2, PointNet2Config
+from models.iseg3d.annotation import AnnotationSettings, Annotator
+from models.iseg3d.carry import Carrier
+from models.iseg3d.clouds import LEAST_POINTS, face_components, sample_cloud
+from models.iseg3d.losses import EmbeddingLoss, fine_tuning_energy
+from models.iseg3d.online import Embedder
+from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
+from models.iseg3d.scribble import along_surface
+from models.iseg3d.segmenter import EmbeddingSegmenter, FineTuning, Iseg3dSegmenter
+from models.iseg3d.simulation import greedy_by_asking, greedy_clicks, iou_of, score_negative, score_positive
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import save_torch
-from utils.iseg3d.annotation import AnnotationSettings, Annotator
-from utils.iseg3d.carry import Carrier
-from utils.iseg3d.clouds import LEAST_POINTS, face_components, sample_cloud
-from utils.iseg3d.losses import EmbeddingLoss, fine_tuning_energy
-from utils.iseg3d.online import Embedder
-from utils.iseg3d.scribble import along_surface
-from utils.iseg3d.simulation import greedy_by_asking, greedy_clicks, iou_of, score_negative, score_positive
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.shapes.samples import load_sample
 
 MESHES = Path(__file__).resolve().parents[1] / "meshes"

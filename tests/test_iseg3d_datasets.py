@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from models.iseg3d.abc import read_model, read_repository
+from models.iseg3d.partnet import read_folder, read_h5, read_level, read_mesh
 from utils.errors import UserError
-from utils.iseg3d.abc import read_model, read_repository
-from utils.iseg3d.partnet import read_folder, read_h5, read_level, read_mesh
 
 # --- ABC ----------------------------------------------------------------------------------------
 

@@ -12,22 +12,22 @@ import torch
 import trimesh
 
 import iseg3d
-from models.iseg3d_segmenter import Iseg3dSegmenter
-from models.pointnet2 import PointNet2Config
+from models.iseg3d import clouds, dataset, training
+from models.iseg3d.annotation import AnnotationSettings
+from models.iseg3d.clouds import LabelledCloud, exposed, labelled_cloud, without_tiny
+from models.iseg3d.dataset import HELD_OUT_SEED, CloudSet, held_out_clouds, make_clouds, shard_path, write_clouds
+from models.iseg3d.pointnet2 import PointNet2Config
+from models.iseg3d.reshuffle import own_primitive, reshuffled
+from models.iseg3d.scribble import along_surface
+from models.iseg3d.segmenter import Iseg3dSegmenter
+from models.iseg3d.surface import Primitive, into_unit_ball, sample_surface
+from models.iseg3d.training import Training, TrainingSettings, config_for, exported, heatmaps
 from tests.test_iseg3d import CONFIG, save_weights
 from tests.test_iseg3d_datasets import write_abc
 from utils.clicks import Clicks
 from utils.errors import UserError, run_cli
 from utils.files import load_torch, save_json, save_torch
-from utils.iseg3d import clouds, dataset, training
-from utils.iseg3d.annotation import AnnotationSettings
-from utils.iseg3d.clouds import LabelledCloud, exposed, labelled_cloud, without_tiny
-from utils.iseg3d.dataset import HELD_OUT_SEED, CloudSet, held_out_clouds, make_clouds, shard_path, write_clouds
-from utils.iseg3d.reshuffle import own_primitive, reshuffled
-from utils.iseg3d.scribble import along_surface
-from utils.iseg3d.surface import Primitive, into_unit_ball, sample_surface
-from utils.iseg3d.training import Training, TrainingSettings, config_for, exported, heatmaps
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.shapes.solids import rotation_to
 
 SIZE, POINTS = 4, 160  # clouds of a shard, points of a cloud
@@ -389,7 +389,7 @@ def work(two_boxes, tmp_path, monkeypatch):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Drawing them takes most of a query's time."""
-    monkeypatch.setattr("utils.figures.save_render_views", lambda *_: None)
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)
 
 
 def ask(*more: str) -> int:

@@ -2,11 +2,11 @@ import numpy as np
 import torch
 import trimesh
 
-from utils.cameras import orbit_cameras, sample_uniform_angles
-from utils.lifting import DistillationQuadratic, pixel_weights, rendered_distillation_loss
-from utils.mesh import Mesh
-from utils.rasterize import rasterize
-from utils.shading import interpolate
+from utils.geometry.mesh import Mesh
+from utils.rendering.cameras import orbit_cameras, sample_uniform_angles
+from utils.rendering.lifting import DistillationQuadratic, pixel_weights, rendered_distillation_loss
+from utils.rendering.rasterize import rasterize
+from utils.rendering.shading import interpolate
 
 
 def scene(views=5, size=(28, 28)):

@@ -3,7 +3,7 @@ import pytest
 import trimesh
 
 from utils.errors import UserError
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
 
 OBJ_QUAD_CUBE = """# polygons, texture coordinates, negative indices, an unreferenced vertex
 v 0 0 0

@@ -11,9 +11,9 @@ from PIL import Image
 
 import data_generation
 import encoder
+from models import presets
 from scripts import pipeline
 from tests.fakes import FakeTeacher
-from utils import presets
 from utils.errors import UserError, run_cli
 
 

@@ -10,7 +10,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from models.pointnet2 import (
+from models.iseg3d.dataset import compact
+from models.iseg3d.pointnet2 import (
     Grouping,
     Level,
     Plan,
@@ -22,7 +23,6 @@ from models.pointnet2 import (
     interpolate,
 )
 from utils.files import load_torch, save_torch
-from utils.iseg3d.dataset import compact
 
 SMALL = PointNet2Config(
     inputs=3,

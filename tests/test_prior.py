@@ -8,23 +8,14 @@ import torch
 from scipy.linalg import expm
 
 import decoder
-from models.prior_network import PriorConfig, PriorNetwork
-from models.prior_segmenter import WEIGHTS, PriorSegmenter, load_prior
-from SAM_repo.teacher import load_teacher
-from scripts import train_prior
-from tests.fakes import FakeTeacher
-from utils import prior_data
-from utils.clicks import Clicks
-from utils.errors import UserError
-from utils.export import save_colored_mesh
-from utils.face_graph import FaceGraph
-from utils.files import load_json, load_torch, save_torch
-from utils.mesh import Mesh
-from utils.prior_borders import Borders
-from utils.prior_data import choose_clicks, depth_inside, kinds_of, without_details
-from utils.prior_graph import Patches, diffusion_modes, spread_out, subdivided
-from utils.prior_inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
-from utils.prior_training import (
+from models.prior import data as prior_data
+from models.prior.borders import Borders
+from models.prior.data import choose_clicks, depth_inside, kinds_of, without_details
+from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
+from models.prior.network import PriorConfig, PriorNetwork
+from models.prior.nodes import Patches, diffusion_modes, spread_out, subdivided
+from models.prior.segmenter import WEIGHTS, PriorSegmenter, load_prior
+from models.prior.training import (
     ClickSet,
     PriorTraining,
     TrainingShape,
@@ -40,9 +31,18 @@ from utils.prior_training import (
     set_losses,
     train_rounds,
 )
-from utils.prior_unions import apart, click_both
-from utils.prior_views import NodeViews, fill_unseen
-from utils.prior_votes import VOTERS, Votes, pairwise_iou
+from models.prior.unions import apart, click_both
+from models.prior.views import NodeViews, fill_unseen
+from models.prior.votes import VOTERS, Votes, pairwise_iou
+from SAM_repo.teacher import load_teacher
+from scripts import train_prior
+from tests.fakes import FakeTeacher
+from utils.clicks import Clicks
+from utils.errors import UserError
+from utils.files import load_json, load_torch, save_torch
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
+from utils.output.export import save_colored_mesh
 
 
 @pytest.fixture(scope="module")

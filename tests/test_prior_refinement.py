@@ -7,19 +7,19 @@ import pytest
 import torch
 
 import decoder
-from models.prior_network import PriorConfig, PriorNetwork
-from models.prior_segmenter import PriorSegmenter, is_refined_prior
+from models.iseg.training import choose_samples
+from models.prior.network import PriorConfig, PriorNetwork
+from models.prior.refinement import PriorRefinement, RefinementSettings, masks_on_nodes
+from models.prior.segmenter import PriorSegmenter, is_refined_prior
 from tests.fakes import FakeTeacher
 from tests.halves import write_halves
 from utils.clicks import Clicks
-from utils.decoder_training import choose_samples
 from utils.errors import UserError
-from utils.export import save_colored_mesh
 from utils.files import load_torch, save_torch
-from utils.lifted_targets import lift_masks
-from utils.mesh import load_mesh
-from utils.prior_refinement import PriorRefinement, RefinementSettings, masks_on_nodes
-from utils.rasterize import Rasterizer
+from utils.geometry.mesh import load_mesh
+from utils.output.export import save_colored_mesh
+from utils.rendering.rasterize import Rasterizer
+from utils.supervision.lifted_targets import lift_masks
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def segmenter(work, mesh) -> PriorSegmenter:
 
 @pytest.fixture(scope="module")
 def targets(work, mesh):
-    from utils.supervision import SupervisionSet
+    from utils.supervision.store import SupervisionSet
 
     samples = SupervisionSet.open(work / "data", mesh)
     chosen = choose_samples(samples, 100, 1.0, torch.Generator().manual_seed(0))

@@ -7,11 +7,17 @@ import pytest
 import torch
 import trimesh
 
-from utils.cameras import Cameras, orbit_cameras, sample_front_angles, sample_sphere_angles, sample_uniform_angles
 from utils.errors import UserError
-from utils.mesh import Mesh
-from utils.rasterize import Rasterizer, choose_backend, rasterize, visible_vertices
-from utils.shading import BACKGROUND, MESH_COLOR, interpolate, shade, to_uint8
+from utils.geometry.mesh import Mesh
+from utils.rendering.cameras import (
+    Cameras,
+    orbit_cameras,
+    sample_front_angles,
+    sample_sphere_angles,
+    sample_uniform_angles,
+)
+from utils.rendering.rasterize import Rasterizer, choose_backend, rasterize, visible_vertices
+from utils.rendering.shading import BACKGROUND, MESH_COLOR, interpolate, shade, to_uint8
 
 
 def some_cameras(count=3, size=(24, 20), seed=0):

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.click_attention import InteractiveAttention
-from models.click_network import build_network
-from models.segmenter import Segmenter
+from models.attention import InteractiveAttention
+from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, save_decoder_checkpoint
+from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
+from models.iseg.click_network import build_network
+from models.iseg.segmenter import Segmenter
 from tests.published import probability, random_release
-from utils.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, save_decoder_checkpoint
-from utils.click_geometry import ClickGeometry, ClickGeometryTable
 from utils.clicks import Clicks
+from utils.device import fast_dtype
 from utils.errors import UserError
 from utils.files import digest, save_json, save_torch
-from utils.mesh import Mesh
-from utils.precision import fast_dtype
+from utils.geometry.mesh import Mesh
 
 QUERIES = [([5], []), ([5, 61], []), ([5], [100]), ([0], [7]), ([7], [0]), ([1, 2, 3, 4], [5, 6, 7])]
 
@@ -165,7 +165,7 @@ def test_auto_precision_takes_what_the_processor_is_fast_in(two_boxes, geometric
 def test_a_query_of_many_rows_is_the_same_in_chunks(monkeypatch, two_boxes, geometric):
     segmenter = Segmenter(*geometric, ClickGeometry(two_boxes))
     whole = segmenter.segment(Clicks.from_lists([3]))
-    monkeypatch.setattr("models.segmenter.CHUNK_ROWS", {"cpu": 17})
+    monkeypatch.setattr("models.iseg.segmenter.CHUNK_ROWS", {"cpu": 17})
     torch.testing.assert_close(segmenter.segment(Clicks.from_lists([3])), whole, rtol=0, atol=1e-6)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
 from utils.errors import UserError
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
 from utils.session.edits import apply_edits
 from utils.session.files import result_digest

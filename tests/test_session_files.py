@@ -14,15 +14,16 @@ import trimesh
 
 import decoder
 import iseg3d
-from models.iseg3d_segmenter import Iseg3dSegmenter
-from models.segmenter import Segmenter
+from models.iseg.segmenter import Segmenter
+from models.iseg3d.segmenter import Iseg3dSegmenter
 from tests.published import random_release
 from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
 from tests.test_iseg3d import save_weights
 from tests.test_session import _learn_and_change, _top, _work
-from utils.cameras import orbit_cameras
 from utils.errors import UserError
-from utils.mesh import Mesh, load_mesh
+from utils.geometry.mesh import Mesh, load_mesh
+from utils.geometry.textures import read_textures
+from utils.rendering.cameras import orbit_cameras
 from utils.session import output
 from utils.session.answers import Answers
 from utils.session.files import (
@@ -37,7 +38,6 @@ from utils.session.files import (
     session_to_json,
 )
 from utils.session.session import Session
-from utils.session.textures import read_textures
 
 NOTE = SegmenterNote("prior", "0123")
 
@@ -190,7 +190,7 @@ def test_an_interrupted_save_leaves_the_old_file(worked, tmp_path, monkeypatch):
 
 
 def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.figures.save_render_views", lambda *_, **__: None)  # 30 pictures
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)  # 30 pictures
     mesh = _write_obj(icosphere, tmp_path / "ball.obj")
     features, checkpoint, _, _ = random_release(tmp_path, mesh.num_vertices)
     session = Session(mesh, Answers(Segmenter.load(checkpoint, features, mesh)))
@@ -224,7 +224,7 @@ def instant(two_boxes, tmp_path) -> tuple[Session, SegmenterNote]:
 
 
 def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.figures.save_render_views", lambda *_, **__: None)
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)
     session, note = instant
     for number, granularity in enumerate((0.5, 0.83)):
         session.set_granularity(granularity)

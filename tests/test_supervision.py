@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from tests.fakes import FakeTeacher
-from utils import supervision_writer
-from utils.click_masks import changes_enough, draw_columns, prompt_clicks
 from utils.errors import UserError
-from utils.rasterize import Rasterizer
-from utils.sampling import farthest_point_sampling
-from utils.supervision import SupervisionSet, pack_masks, unpack_masks
-from utils.supervision_writer import (
+from utils.geometry.sampling import farthest_point_sampling
+from utils.rendering.rasterize import Rasterizer
+from utils.rendering.view_pool import ViewSettings, build_view_pool
+from utils.supervision import writer as supervision_writer
+from utils.supervision.prompts import changes_enough, draw_columns, prompt_clicks
+from utils.supervision.store import SupervisionSet, pack_masks, unpack_masks
+from utils.supervision.writer import (
     ClickSettings,
     SecondClickSettings,
     choose_clicked_vertices,
@@ -27,7 +28,6 @@ from utils.supervision_writer import (
     locate_clicks,
     write_supervision,
 )
-from utils.view_pool import ViewSettings, build_view_pool
 
 CLICKS = ClickSettings(percentage=0.25, n_views=6, render_res=90)  # 90 x 90 pixels do not fill whole bytes
 FEWER_VIEWS = ClickSettings(percentage=0.25, n_views=5, render_res=90)

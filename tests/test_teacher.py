@@ -15,11 +15,11 @@ from torch import nn
 from SAM_repo import teacher as teacher_module
 from SAM_repo.teacher import CHECKPOINT_DIR, EMBEDDED, OFFICIAL, SamTeacher, load_teacher
 from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts, set_image_size
-from utils.cameras import orbit_cameras
 from utils.errors import UserError
 from utils.files import save_torch
-from utils.rasterize import rasterize
-from utils.shading import shade, to_uint8
+from utils.rendering.cameras import orbit_cameras
+from utils.rendering.rasterize import rasterize
+from utils.rendering.shading import shade, to_uint8
 
 TINY = VitTConfig(
     image_size=64,

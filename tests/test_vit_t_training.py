@@ -11,9 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
+from SAM_repo.evaluation.score import ScoreConfig, ScoreData, fit_head, head_errors, score_data
 from SAM_repo.teacher import SamTeacher
-from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
-from SAM_repo.vit_t_data import (
+from SAM_repo.training.plot import plot_curve
+from SAM_repo.training.trainer import (
+    TrainConfig,
+    corrective_clicks,
+    hard_iou,
+    mask_loss,
+    orthogonalise,
+    part_boundaries,
+)
+from SAM_repo.training.views import (
     VIEW_SIZE,
     TrainingViews,
     draw_clicks,
@@ -25,16 +34,14 @@ from SAM_repo.vit_t_data import (
     stored_views,
     write_shape,
 )
-from SAM_repo.vit_t_plot import plot_curve
-from SAM_repo.vit_t_score import ScoreConfig, ScoreData, fit_head, head_errors, score_data
-from SAM_repo.vit_t_training import TrainConfig, corrective_clicks, hard_iou, mask_loss, orthogonalise, part_boundaries
+from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
 from scripts import train_vit_t
-from utils.cameras import orbit_cameras
 from utils.errors import UserError
 from utils.files import save_torch
-from utils.mesh import Mesh
-from utils.rasterize import rasterize
-from utils.shading import shade
+from utils.geometry.mesh import Mesh
+from utils.rendering.cameras import orbit_cameras
+from utils.rendering.rasterize import rasterize
+from utils.rendering.shading import shade
 from utils.shapes import FAMILIES, random_shape
 
 
@@ -47,7 +54,7 @@ def mallet_views(two_boxes, two_boxes_head) -> np.ndarray:
 
 def test_training_images_are_the_pipelines(monkeypatch, two_boxes, two_boxes_head) -> None:
     cameras = orbit_cameras(torch.tensor([0.4, -0.2]), torch.tensor([0.7, 3.0]), size=(VIEW_SIZE, VIEW_SIZE))
-    monkeypatch.setattr("SAM_repo.vit_t_data.random_cameras", lambda *_: cameras)
+    monkeypatch.setattr("SAM_repo.training.views.random_cameras", lambda *_: cameras)
     part = two_boxes_head[two_boxes.faces[:, 0]].astype(np.int64)
     views = shape_views(two_boxes, part, part, 2, np.random.default_rng(0), published=True)
     images = make_batch(views, 1, VIEW_SIZE, np.random.default_rng(0), published=True).images
@@ -254,7 +261,7 @@ def test_fresh_data_never_shows_a_shape_twice_and_stored_data_is_made_where_miss
     monkeypatch, tmp_path: Path, mallet_views
 ) -> None:
     made: list[int] = []
-    monkeypatch.setattr("SAM_repo.vit_t_data.views_of_seed", lambda seed, *_: made.append(seed) or mallet_views)
+    monkeypatch.setattr("SAM_repo.training.views.views_of_seed", lambda seed, *_: made.append(seed) or mallet_views)
     fresh = TrainingViews(TrainConfig(steps=10, shapes=0), 224, None)
     assert torch.equal(fresh[3].images, fresh[3].images)
     made.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from utils.errors import UserError
-from utils.rasterize import BACKENDS
+from utils.rendering.rasterize import BACKENDS
 
 TEACHERS = ("auto", "vit_h", "vit_l", "vit_b", "vit_t")
 

@@ -15,7 +15,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 import encoder
-from models.geometric_decoder import GeometricConfig
+from models.iseg.checkpoint import DecoderCheckpoint, save_decoder_checkpoint
+from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
+from models.iseg.geometric_decoder import GeometricConfig
 from scripts import evaluate
 from tests.fakes import FakeTeacher
 from tests.test_golden import (
@@ -45,11 +47,9 @@ from tests.test_golden import (
     stored,
     trained,
 )
-from utils.checkpoint import DecoderCheckpoint, save_decoder_checkpoint
-from utils.click_geometry import ClickGeometry, ClickGeometryTable
-from utils.rasterize import Rasterizer
+from utils.rendering.rasterize import Rasterizer
 from utils.session.files import SegmenterNote, save_session
-from utils.supervision_writer import ClickSettings, SecondClickSettings, write_supervision
+from utils.supervision.writer import ClickSettings, SecondClickSettings, write_supervision
 
 SMALLEST = 60  # vertices of a part that is asked for
 SIZES = (0.95, 0.5, 0.1)  # quantiles of the parts' sizes

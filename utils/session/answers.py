@@ -23,7 +23,7 @@ FINEST_SHIFT, COARSEST_SHIFT = (
 
 
 class ClickSegmenter(Protocol):
-    """Anything that answers clicks, such as `models.segmenter.Segmenter`."""
+    """Anything that answers clicks, such as `models.iseg.segmenter.Segmenter`."""
 
     def segment(self, clicks: Clicks) -> Tensor | np.ndarray: ...  # (V,) float32 probability
 
@@ -40,11 +40,11 @@ class Answer:
 class Answers:
     """The answers of one segmenter on one mesh.
 
-    A segmenter that has a method `candidates` (`models.prior_segmenter`) gives three nested answers, between which the
+    A segmenter that has a method `candidates` (`models.prior.segmenter`) gives three nested answers, between which the
     granularity moves. One that has not, such as a decoder trained on the mesh, gives one probability for all; finer and
     coarser selections then are higher and lower thresholds on it (`by_threshold`).
 
-    One that has `fine_tune` and `undo_fine_tuning` (`models.iseg3d_segmenter`) learns: who asks says which lessons it should have
+    One that has `fine_tune` and `undo_fine_tuning` (`models.iseg3d.segmenter`) learns: who asks says which lessons it should have
     learnt, and it is brought there first. So sessions that share it keep their own lessons, and undo is to ask with fewer.
 
     identity  of the segmenter, for logs

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from utils.errors import UserError
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.session.state import EDITS, ShapeEdit
 
 HELD_RINGS = 3  # over so many rings of vertices from its border a moved part blends into the rest

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import digest, load_json, save_json
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers
 from utils.session.edits import check_edit
 from utils.session.session import Session

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cameras import Cameras
 from utils.errors import UserError
-from utils.export import BASE_COLOR, SELECTION_COLOR, Color, save_colored_mesh
 from utils.files import atomic_path, save_npz
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
+from utils.geometry.textures import Textures, read_textures
+from utils.output.export import BASE_COLOR, SELECTION_COLOR, Color, save_colored_mesh
+from utils.rendering.cameras import Cameras
 from utils.session.session import Session
 from utils.session.state import unique_name
-from utils.session.textures import Textures, read_textures
 
 REST, SELECTED = "rest", "selected"
 DELETED = -1  # label of a deleted polygon in `.seg` and `.npz`
@@ -183,8 +183,8 @@ def save_picture(path: str | Path, session: Session, cameras: Cameras) -> None:
     """What one camera sees of the shown faces, in the colours of the parts, on white."""
     from PIL import Image
 
-    from utils.figures import MeshPainter
-    from utils.rasterize import Rasterizer
+    from utils.output.figures import MeshPainter
+    from utils.rendering.rasterize import Rasterizer
 
     mesh, shape, shown = session.mesh, session.shape, session.shown
     if not shown.any():

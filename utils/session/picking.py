@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 
 
 @dataclass(frozen=True, eq=False)

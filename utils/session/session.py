@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
 from utils.session.answers import Answer, Answers
 from utils.session.edits import EditedShape, apply_edits, check_edit
 from utils.session.history import History

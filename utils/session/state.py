@@ -15,7 +15,7 @@ import torch
 
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.export import Color
+from utils.output.export import Color
 
 DEFAULT_GRANULARITY = 0.5  # 0 selects the finest part under the clicks, 1 the coarsest
 TOUCHES = ("paint", "erase", "grow", "shrink", "fill", "largest")

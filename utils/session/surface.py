@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from utils.export import face_selection
-from utils.face_graph import FaceGraph
-from utils.mesh import Mesh
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
+from utils.output.export import face_selection
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
 BRUSH_TURN = 0.0  # cosine: the brush stays on faces that look the same way as the one under it

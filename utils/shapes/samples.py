@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import atomic_path, load_json, save_json
-from utils.mesh import load_mesh
+from utils.geometry.mesh import load_mesh
 from utils.shapes import models
 from utils.shapes.builder import Builder, Field, LabelledMesh, blended_surface, grid_cell, with_compact_labels
 from utils.shapes.remesh import resample, smooth_labels, straighten_seams

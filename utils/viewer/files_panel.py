@@ -12,9 +12,9 @@ import numpy as np
 import torch
 import viser
 
-from utils.cameras import Cameras
 from utils.errors import UserError
 from utils.files import load_json
+from utils.rendering.cameras import Cameras
 from utils.session import output
 from utils.session.files import decoder_command, save_log, save_session, session_from_json
 from utils.viewer.refine import pipeline_command

@@ -11,8 +11,8 @@ import numpy as np
 import viser
 from viser._messages import RunJavascriptMessage
 
-from utils.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color
-from utils.mesh import Mesh
+from utils.geometry.mesh import Mesh
+from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color
 from utils.session.state import Click
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
@@ -145,7 +145,7 @@ class Scene:
 
 def corner_normals(mesh: Mesh) -> np.ndarray:
     """(F, 3, 3) unit normals of the triangles' corners: smooth over soft edges, sharp over hard ones."""
-    from utils.figures import split_at_creases
+    from utils.output.figures import split_at_creases
 
     split, _ = split_at_creases(mesh)
     return split.vertex_normals[split.faces]

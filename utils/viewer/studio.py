@@ -21,9 +21,9 @@ import viser
 from viser import _messages
 
 from utils.errors import UserError
-from utils.export import Color
 from utils.files import atomic_path
-from utils.mesh import FORMATS, Mesh, load_mesh
+from utils.geometry.mesh import FORMATS, Mesh, load_mesh
+from utils.output.export import Color
 from utils.session.answers import Answers, ClickSegmenter
 from utils.session.files import SegmenterNote
 from utils.session.session import Session

@@ -1,0 +1,173 @@
+"""A trained decoder with the features of its mesh: answers clicks (paper Sec. 3, at test time)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, linear
+
+from models.iseg.checkpoint import load_decoder_checkpoint, load_features, load_state, require_mesh
+from models.iseg.click_geometry import ClickGeometry
+from models.iseg.click_network import ClickNetwork, build_network
+from utils.clicks import Clicks
+from utils.device import fast_dtype
+from utils.errors import UserError
+from utils.geometry.mesh import Mesh
+
+PRECISIONS = ("exact", "float32", "bfloat16", "auto")
+CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
+
+
+class Segmenter:
+    """Answers any number of clicks on one mesh.
+
+    What does not depend on the clicks is computed once: the queries of the attention and the share of the first layer
+    that comes from the features.
+
+    precision: "exact" agrees with the published equations to 1e-5, for which float32 is just too coarse after 16 layers,
+    so the published architecture is computed in float64 (the geometric one in float32); "float32"; "bfloat16", which is
+    fastest where the processor multiplies matrices of it; "auto" is bfloat16 there and float32 elsewhere.
+    """
+
+    def __init__(
+        self, network: ClickNetwork, features: Tensor, geometry: ClickGeometry | None = None, precision: str = "exact"
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise UserError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
+        if network.uses_geometry and geometry is None:
+            raise ValueError("this architecture needs the geometry of the mesh")
+        self.device = next(network.parameters()).device
+        self.dtype = _working_dtype(precision, network.uses_geometry, self.device)
+        # What is computed once is not computed in bfloat16.
+        once = torch.promote_types(self.dtype, torch.float32)
+        self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
+        self.geometry = geometry if network.uses_geometry else None
+        self.num_vertices = len(features)
+        self._prepare(features.to(self.device, once))
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        features: str | Path,
+        mesh: Mesh,
+        device: str | torch.device = "cpu",
+        precision: str = "exact",
+    ) -> Segmenter:
+        """The decoder at `checkpoint` on the field at `features` (`pred_f.pth`), released files or ours.
+
+        Raises UserError if a file is missing or damaged, does not belong to `mesh`, or is of an unknown architecture.
+        """
+        held = load_decoder_checkpoint(checkpoint)
+        field, identity = load_features(features, mesh)
+        require_mesh(held, checkpoint, mesh, identity)
+        network = build_network(held.architecture, held.config)
+        load_state(network.attention, held.attention_state_dict, checkpoint)
+        load_state(network.decoder, held.model_state_dict, checkpoint)
+        return cls(network.to(device), field, ClickGeometry(mesh) if network.uses_geometry else None, precision)
+
+    @torch.inference_mode()
+    def segment(self, clicks: Clicks) -> Tensor:
+        """Probability of being selected, (V,) float32 on the CPU, in the mesh's vertex order.
+
+        Raises UserError if no click is positive, a vertex is out of range, or one is clicked both ways.
+        """
+        clicks = clicks.validate(self.num_vertices).canonical()
+        geometry = self.geometry.of_clicks(clicks).to(self.device, self.dtype) if self.geometry else None
+        keys, shares = self._click_terms(clicks.to(self.device))
+        size = CHUNK_ROWS[self.device.type]
+        inputs, weight = self._click_inputs(len(keys), shares, geometry)
+        parts = [
+            self._probability(slice(start, start + size), keys, inputs, weight)
+            for start in range(0, self.num_vertices, size)
+        ]
+        return torch.cat(parts).cpu()
+
+    @torch.inference_mode()
+    def _prepare(self, features: Tensor) -> None:
+        """Split the first layer into the shares of the features, of the conditioned features and of the geometry."""
+        attention, decoder = self.network.attention, self.network.decoder
+        features = decoder.standardized(features) if self.network.uses_geometry else features
+        first, rest = decoder.mlp[0], list(decoder.mlp[1:-1])
+        width = features.shape[1]
+        self._conditioned_weight = first.weight[:, width : 2 * width]
+        constant = linear(features, first.weight[:, :width], first.bias)
+        if self.geometry is not None:
+            split = 2 * width + self.geometry.static.shape[1]
+            constant += linear(self.geometry.static.to(self.device), first.weight[:, 2 * width : split])
+            self._geometry_weight = first.weight[:, split:].to(self.dtype)
+        self._features = features
+        self._queries = attention.W_Q(features).to(self.dtype)
+        self._constant = constant.to(self.dtype)
+        self._layers = fold_normalizations(rest, self.dtype)
+
+    def _click_terms(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
+        """Keys (C, 256) of the clicks, and what each adds to the first layer where it is attended to, (C, width)."""
+        keys, values = self.network.attention.keys_values(self._features[clicks.vertices], clicks.positive)
+        return keys.to(self.dtype), linear(values, self._conditioned_weight).to(self.dtype)
+
+    def _click_inputs(self, clicks: int, shares: Tensor, geometry: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What varies with the clicks enters the first layer in one product: inputs (V, C + G), of which the attention's
+        weights are still to be filled in, and their weights (C + G, width)."""
+        if geometry is None:
+            return shares.new_empty(self.num_vertices, clicks), shares
+        inputs = torch.cat([geometry.new_empty(self.num_vertices, clicks), geometry], dim=1)
+        return inputs, torch.cat([shares, self._geometry_weight.T])
+
+    def _probability(self, rows: slice, keys: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+        inputs = inputs[rows]
+        inputs[:, : len(keys)] = self.network.attention.weights(self._queries[rows], keys)
+        logits = run_layers(torch.addmm(self._constant[rows], inputs, weight).relu_(), self._layers)
+        return (logits[:, 1] - logits[:, 0]).to(torch.promote_types(logits.dtype, torch.float32)).sigmoid().float()
+
+
+def _working_dtype(precision: str, uses_geometry: bool, device: torch.device) -> torch.dtype:
+    if precision == "exact":
+        return torch.float32 if uses_geometry else torch.float64
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision) or fast_dtype(device)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedLinear:
+    """A LayerNorm with its affine part folded into the Linear after it.
+
+    weight (out, in), bias (out,) of the Linear; eps of the LayerNorm before it
+    """
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+
+def fold_normalizations(layers: list[nn.Module], dtype: torch.dtype) -> list[FoldedLinear]:
+    """What follows the first Linear of the decoder, [ReLU, LayerNorm, Linear] repeated, with fewer passes over the data:
+    W (g * n + b) + c = (W g) n + (W b + c) for the plain normalisation n."""
+    folded = []
+    for norm, layer in zip(layers[1::3], layers[2::3]):
+        weight = layer.weight * norm.weight
+        folded.append(FoldedLinear(weight.to(dtype), (layer.weight @ norm.bias + layer.bias).to(dtype), norm.eps))
+    return folded
+
+
+def run_layers(hidden: Tensor, layers: list[FoldedLinear]) -> Tensor:
+    """Logits (N, 2) from the rectified output of the first layer (N, width)."""
+    for layer in layers[:-1]:
+        hidden = rectified_linear(layer_norm(hidden, hidden.shape[-1:], eps=layer.eps), layer.weight, layer.bias)
+    last = layers[-1]
+    return linear(layer_norm(hidden, hidden.shape[-1:], eps=last.eps), last.weight, last.bias)
+
+
+def rectified_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """relu(inputs W^T + b); on the CPU in one pass where this torch offers oneDNN's fused product."""
+    fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _fusible(inputs) else None
+    if fused is None:
+        return linear(inputs, weight, bias).relu_()
+    return fused(inputs, weight, bias, "relu", [], "")
+
+
+def _fusible(inputs: Tensor) -> bool:
+    return inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()

@@ -1,0 +1,240 @@
+"""Training the decoder on click supervision (paper Sec. 3.3), with the rendered or the lifted loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.iseg.checkpoint import DecoderCheckpoint
+from models.iseg.click_geometry import ClickGeometryTable
+from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
+from utils.device import fast_autocast
+from utils.rendering.lifting import PixelWeights, pixel_weights
+from utils.rendering.rasterize import Rasterizer
+from utils.supervision.lifted_targets import ClickTable, LiftedTargets
+from utils.supervision.store import SupervisionSet
+
+
+@dataclass(frozen=True)
+class LiftedSettings:
+    """The lifted training.
+
+    steps           of Adam; sets_per_step: click sets in one; rows_per_set: vertices evaluated for each
+    learning_rate   at the start; it falls to zero along a cosine
+    shares          how often single clicks, several positive clicks, and sets with a negative click are drawn
+    """
+
+    steps: int = 700
+    sets_per_step: int = 32
+    rows_per_set: int = 256
+    learning_rate: float = 1e-3
+    shares: tuple[float, float, float] = (0.4, 0.25, 0.35)
+
+
+@dataclass(frozen=True)
+class RenderedSettings:
+    """The published training: num_epochs passes over the samples in batches of batch_size, Adam at a fixed rate."""
+
+    num_epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+
+
+@dataclass
+class DecoderTraining:
+    """The state of a training, saved and restored as a whole.
+
+    network    `models.iseg.click_network.ClickNetwork`; optimizer: its Adam; generator: of all that is drawn
+    losses     one float a step
+    epoch, batch_idx, shuffled_indices, num_batch   as in a released checkpoint; the lifted training is one pass
+    """
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    losses: list[float] = field(default_factory=list)
+    epoch: int = 0
+    batch_idx: int = 0
+    shuffled_indices: Tensor | None = None
+    num_batch: int = 0
+
+    def checkpoint(self, **record) -> DecoderCheckpoint:
+        """Everything needed to go on, or to answer clicks; `record` fills the remaining fields."""
+        return DecoderCheckpoint(
+            self.network.attention.state_dict(),
+            self.network.decoder.state_dict(),
+            self.optimizer.state_dict(),
+            self.epoch,
+            self.batch_idx,
+            self.shuffled_indices,
+            list(self.losses),
+            self.num_batch,
+            generator_state=self.generator.get_state(),
+            **record,
+        )
+
+    def restore(self, held: DecoderCheckpoint) -> None:
+        """The inverse of `checkpoint`."""
+        self.network.attention.load_state_dict(held.attention_state_dict)
+        self.network.decoder.load_state_dict(held.model_state_dict)
+        self.optimizer.load_state_dict(held.optimizer_state_dict)
+        self.epoch, self.batch_idx, self.num_batch = held.epoch, held.batch_idx, held.num_batch
+        self.shuffled_indices, self.losses = held.shuffled_indices, list(held.losses)
+        self.generator.set_state(held.generator_state.cpu())
+
+    def step(self, loss: Tensor) -> None:
+        """One step of Adam on a scalar loss."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.losses.append(float(loss.detach()))
+
+
+def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float, generator: torch.Generator) -> Tensor:
+    """(n,) int64 ascending: up to `views_per_vertex` views (0 = all) of each click set, and of these a random `share`."""
+    kept = torch.ones(len(samples), dtype=torch.bool)
+    if views_per_vertex:
+        for _, members in samples.click_sets():
+            kept[members[torch.randperm(len(members), generator=generator)[views_per_vertex:]]] = False
+    chosen = kept.nonzero()[:, 0]
+    if share < 1:
+        count = max(1, round(share * len(chosen)))
+        chosen = chosen[torch.randperm(len(chosen), generator=generator)[:count]].sort().values
+    return chosen
+
+
+def train_lifted(
+    training: DecoderTraining,
+    features: Tensor,
+    targets: LiftedTargets,
+    geometry: ClickGeometryTable | None,
+    settings: LiftedSettings,
+    after_step: Callable[[], None],
+) -> None:
+    """Train on the masks lifted to the vertices: each step draws click sets, and rows of the mesh for each.
+
+    features (V, 256) of all vertices, on the device of the network, as everything here; `after_step` may save.
+    """
+    chance = kind_chances(targets.clicks.kind, settings.shares)
+    training.num_batch = settings.steps
+    row_features = features[targets.rows]
+    with _bar(training, settings.steps, "train decoder") as bar:
+        while training.batch_idx < settings.steps:
+            _set_rate(
+                training.optimizer,
+                settings.learning_rate * math.cos(math.pi / 2 * training.batch_idx / settings.steps) ** 2,
+            )
+            drawn = torch.multinomial(chance, settings.sets_per_step, replacement=True, generator=training.generator)
+            drawn = drawn.to(features.device)
+            rows, weight = sample_rows(
+                targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator
+            )
+            logits = _logits(training.network, row_features, rows, features, targets.clicks[drawn], geometry)
+            training.step(lifted_loss(logits, targets.target[drawn].gather(1, rows), weight))
+            training.batch_idx += 1
+            _report(training, bar)
+            after_step()
+
+
+def kind_chances(kind: Tensor, shares: tuple[float, float, float]) -> Tensor:
+    """(K,) float on the CPU: how often each click set is drawn, `shares` being split evenly within the kinds there are."""
+    kind = kind.cpu()
+    count = kind.bincount(minlength=len(shares)).clamp(min=1)
+    return (torch.tensor(shares) / count)[kind].clamp(min=1e-12)
+
+
+def _logits(
+    network,
+    row_features: Tensor,
+    rows: Tensor,
+    features: Tensor,
+    clicks: ClickTable,
+    geometry: ClickGeometryTable | None,
+) -> Tensor:
+    """(B, N, 2) of B click sets at N rows each; rows (B, N) into `row_features` (M, 256) and the geometry's rows."""
+    seen = None if geometry is None else geometry(clicks.vertices, clicks.positive, clicks.present, rows)
+    with fast_autocast(features.device):
+        return network(row_features[rows], features[clicks.vertices], clicks.positive, clicks.present, seen)
+
+
+class ViewCache:
+    """R of each view, computed when first asked for."""
+
+    def __init__(self, samples: SupervisionSet, rasterizer: Rasterizer) -> None:
+        self.samples, self.rasterizer, self._held = samples, rasterizer, {}
+
+    def __call__(self, view: int) -> tuple[PixelWeights, Tensor, Tensor]:
+        """R over the vertices it reads, these vertices (n,) int64, and the covered pixels (H, W) bool."""
+        if view not in self._held:
+            weights, covered = pixel_weights(self.rasterizer.mesh, self.rasterizer(self.samples.cameras[view]))
+            vertices, place = weights.vertex_ids.unique(return_inverse=True)
+            self._held[view] = PixelWeights(place.reshape(-1, 3), weights.weights, len(vertices)), vertices, covered
+        return self._held[view]
+
+
+def train_rendered(
+    training: DecoderTraining,
+    features: Tensor,
+    samples: SupervisionSet,
+    chosen: Tensor,
+    views: ViewCache,
+    geometry: ClickGeometryTable | None,
+    settings: RenderedSettings,
+    after_step: Callable[[], None],
+) -> None:
+    """Train as published: batches of single samples, the probabilities rendered in the sample's own view.
+
+    chosen (n,) int64, the samples to train on; geometry: over all vertices of the mesh. Only the vertices that the view
+    reads are evaluated, which changes nothing. `after_step` may save.
+    """
+    training.num_batch = -(-len(chosen) // settings.batch_size)
+    _set_rate(training.optimizer, settings.learning_rate)
+    with _bar(training, settings.num_epochs * training.num_batch, "train decoder (rendered)") as bar:
+        while training.epoch < settings.num_epochs:
+            if training.batch_idx == 0:
+                training.shuffled_indices = chosen[torch.randperm(len(chosen), generator=training.generator)]
+            start = training.batch_idx * settings.batch_size
+            batch = training.shuffled_indices[start : start + settings.batch_size].tolist()
+            losses = [_sample_loss(training.network, features, samples, sample, views, geometry) for sample in batch]
+            training.step(torch.stack(losses).mean())
+            training.batch_idx += 1
+            if training.batch_idx == training.num_batch:
+                training.epoch, training.batch_idx = training.epoch + 1, 0
+            _report(training, bar)
+            after_step()
+
+
+def _sample_loss(
+    network,
+    features: Tensor,
+    samples: SupervisionSet,
+    sample: int,
+    views: ViewCache,
+    geometry: ClickGeometryTable | None,
+) -> Tensor:
+    weights, vertices, covered = views(int(samples.view[sample]))
+    if len(vertices) == 0:
+        return sum(parameter.sum() for parameter in network.parameters()) * 0
+    mask = samples.masks([sample])[0].to(features.device)[covered]
+    clicks = ClickTable.of([samples.clicks(sample)]).to(features.device)
+    return rendered_loss(_logits(network, features, vertices[None], features, clicks, geometry)[0], weights, mask)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _bar(training: DecoderTraining, total: int, name: str) -> tqdm:
+    return tqdm(total=total, initial=len(training.losses), desc=name, unit="step", disable=None)
+
+
+def _report(training: DecoderTraining, bar: tqdm) -> None:
+    recent = training.losses[-50:]
+    bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
+    bar.update()

@@ -1,0 +1,152 @@
+"""The embedding of one cloud, and its online fine-tuning by a person's clicks (Sec. 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.iseg3d.annotation import AnnotationSettings, Annotator
+from models.iseg3d.clouds import Cloud
+from models.iseg3d.losses import fine_tuning_energy
+from models.iseg3d.pointnet2 import Plan, PointNet2
+from models.iseg3d.simulation import iou_of
+
+PointClicks = tuple[np.ndarray, np.ndarray]  # positive (P,) and negative (Q,) points, int64
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What the paper leaves open of the fine-tuning, and how what is right stays so.
+
+    steps            of gradient descent, each as long as would bring the loss to 0 if it were linear (Polyak's step)
+    keep_weight      of the mean distance that the embeddings of the points of other parts move
+    least_agreement  IoU of every other part, answered before and after; the change is shortened until all reach it
+    """
+
+    steps: int = 3
+    keep_weight: float = 1.0
+    least_agreement: float = 0.98
+
+
+class Embedder:
+    """A network, in evaluation mode, on the points of one cloud."""
+
+    def __init__(self, network: PointNet2, cloud: Cloud) -> None:
+        self.network = network.eval()
+        device = next(network.parameters()).device
+        self.points, self.normals = (torch.from_numpy(a).to(device) for a in (cloud.points, cloud.normals))
+        self.plan = Plan.of(self.points, network.config)
+
+    def forward(self, extra: Tensor | None = None) -> Tensor:
+        """(N, outputs); `extra` (N, C): channels beside the normals."""
+        channels = self.normals if extra is None else torch.cat([self.normals, extra], dim=1)
+        return self.network(self.points, channels, self.plan)
+
+    @torch.no_grad()
+    def __call__(self, extra: Tensor | None = None) -> np.ndarray:
+        return self.forward(extra).cpu().numpy()
+
+
+class OnlineEmbedding:
+    """A network on one cloud and the annotator that reads its embedding; `fine_tune` changes both, `undo` takes it back."""
+
+    def __init__(self, network: PointNet2, cloud: Cloud, settings: AnnotationSettings = AnnotationSettings()) -> None:
+        self.embedder = Embedder(network, cloud)
+        self.annotator = Annotator(cloud.points, self.embedder(), settings)
+        self._earlier: list[tuple[dict[str, Tensor], np.ndarray]] = []
+
+    def fine_tune(
+        self,
+        positives: np.ndarray,
+        negatives: np.ndarray,
+        others: Sequence[PointClicks] = (),
+        settings: FineTuning = FineTuning(),
+    ) -> bool:
+        """Move the embeddings of the negative points (Q,) away from those of the positive ones (P,) (Eq. 9-10).
+
+        others: clicks of other parts, whose answers must not degrade: the change of the weights is halved until each of them
+        agrees with its earlier answer, or dropped. Returns whether anything changed.
+        """
+        before = {name: value.detach().clone() for name, value in self.embedder.network.state_dict().items()}
+        answers = [self.annotator.annotate(*other) for other in others]
+        embedding = self.annotator.embedding
+        try:
+            if self._moved(before, answers, positives, negatives, others, settings):
+                self._earlier.append((before, embedding))
+                return True
+        except BaseException:
+            self._restore(before, embedding)
+            raise
+        self._restore(before, embedding)
+        return False
+
+    def _moved(
+        self,
+        before: dict[str, Tensor],
+        answers: list[np.ndarray],
+        positives: np.ndarray,
+        negatives: np.ndarray,
+        others: Sequence[PointClicks],
+        settings: FineTuning,
+    ) -> bool:
+        """Whether the weights and the embedding are others now, with which the other parts' answers agree."""
+        network = self.embedder.network
+        kept = np.flatnonzero(np.any(answers, axis=0)) if answers else np.zeros(0, dtype=np.int64)
+        if not self._descend(positives, negatives, kept, settings):
+            return False
+        after = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        for share in (1.0, 0.5, 0.25, 0.125):
+            if share < 1.0:
+                network.load_state_dict(
+                    {
+                        name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
+                        for name, value in before.items()
+                    }
+                )
+            self.annotator.embedding = self.embedder()
+            if all(
+                iou_of(self.annotator.annotate(*other), answer) >= settings.least_agreement
+                for other, answer in zip(others, answers)
+            ):
+                return True
+        return False
+
+    def _restore(self, weights: dict[str, Tensor], embedding: np.ndarray) -> None:
+        self.embedder.network.load_state_dict(weights)
+        self.annotator.embedding = embedding
+
+    def _descend(self, positives: np.ndarray, negatives: np.ndarray, kept: np.ndarray, settings: FineTuning) -> bool:
+        """Steps on Eq. 9 until it is 0; whether there was one."""
+        parameters = list(self.embedder.network.parameters())
+        device = parameters[0].device
+        include, exclude, hold = (torch.from_numpy(points).to(device) for points in (positives, negatives, kept))
+        start = torch.from_numpy(self.annotator.embedding).to(device)
+        moved = False
+        for _ in range(settings.steps):
+            embedding = self.embedder.forward()
+            energy = fine_tuning_energy(embedding[include], embedding[exclude])
+            if float(energy.detach()) == 0.0:
+                break
+            loss = energy
+            if len(hold):
+                loss = energy + settings.keep_weight * (embedding[hold] - start[hold]).norm(dim=1).mean()
+            gradients = torch.autograd.grad(loss, parameters)
+            length = sum(float(gradient.square().sum()) for gradient in gradients)
+            if length == 0.0:
+                break
+            with torch.no_grad():
+                for parameter, gradient in zip(parameters, gradients):
+                    parameter -= float(loss.detach()) / length * gradient
+            moved = True
+        return moved
+
+    def undo(self) -> bool:
+        """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
+        if not self._earlier:
+            return False
+        self._restore(*self._earlier.pop())
+        return True

@@ -1,0 +1,1 @@
+"""The decoder trained once for all meshes."""

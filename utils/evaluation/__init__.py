@@ -1,0 +1,1 @@
+"""The simulated annotator, human labels and measures."""

@@ -1,0 +1,1 @@
+"""The mesh, distances on it and samples of it."""

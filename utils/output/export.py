@@ -1,0 +1,232 @@
+"""The files a query leaves behind: probabilities, coloured meshes, and the hard selection as parts and as labels.
+
+Everything is in the file's own coordinates and vertex order, and is either written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.clicks import Clicks
+from utils.files import atomic_path, digest, save_npy
+from utils.geometry.mesh import Mesh
+
+Color = tuple[float, float, float]
+
+# RGB in [0, 1], as in the paper's figures: grey shape, blue selection, green and red clicks.
+BASE_COLOR: Color = (0.67, 0.67, 0.67)
+SELECTION_COLOR: Color = (0.16, 0.40, 0.86)
+POSITIVE_COLOR: Color = (0.10, 0.75, 0.20)
+NEGATIVE_COLOR: Color = (0.90, 0.10, 0.10)
+SPHERE_RADIUS = 0.02  # normalised units: the shape has radius 1
+MAX_LABEL = 120  # characters; file names end at 255 bytes
+
+
+@dataclass(frozen=True)
+class QueryPaths:
+    """Where the files of one query go, by the published names."""
+
+    directory: Path
+    label: str
+
+    @classmethod
+    def of(cls, directory: str | Path, clicks: Clicks) -> QueryPaths:
+        """Paths for `clicks`; a list of clicks too long for a file name is cut and told apart by a digest."""
+        label = clicks.label()
+        if len(label) > MAX_LABEL:
+            kept = label[:MAX_LABEL].rsplit("_", 1)[0]
+            label = f"{kept}_and_{len(clicks) - kept.count('v')}_more_{digest(label)[:8]}"
+        return cls(Path(directory), label)
+
+    @property
+    def probability(self) -> Path:
+        return self.directory / f"vertex_probability_{self.label}.npy"
+
+    @property
+    def colored_mesh(self) -> Path:
+        return self.directory / f"colored_mesh_{self.label}.ply"
+
+    @property
+    def colored_mesh_with_clicks(self) -> Path:
+        return self.directory / f"colored_mesh_with_clicks_{self.label}.ply"
+
+    @property
+    def views(self) -> Path:
+        return self.directory / f"render_views_{self.label}.png"
+
+    @property
+    def parts_glb(self) -> Path:
+        return self.directory / f"selection_{self.label}.glb"
+
+    @property
+    def parts_obj(self) -> Path:
+        return self.directory / f"selection_{self.label}.obj"
+
+    @property
+    def face_labels(self) -> Path:
+        return self.directory / f"selection_{self.label}.seg"
+
+
+def probability_colors(
+    probability: np.ndarray, base: Color = BASE_COLOR, selected: Color = SELECTION_COLOR
+) -> np.ndarray:
+    """Vertex colours (V, 3) float32 between `base` (probability 0) and `selected` (1), linear in probability (V,)."""
+    weight = np.clip(np.nan_to_num(np.asarray(probability, dtype=np.float32)), 0, 1)[:, None]
+    return (1 - weight) * np.float32(base) + weight * np.float32(selected)
+
+
+def save_probability(path: str | Path, probability: np.ndarray) -> None:
+    """Write the probabilities (V,) as float32 `.npy`, in the file's vertex order."""
+    save_npy(path, np.asarray(probability, dtype=np.float32))
+
+
+def save_colored_mesh(
+    path: str | Path,
+    mesh: Mesh,
+    colors: np.ndarray,
+    clicks: Clicks | None = None,
+    sphere_radius: float = SPHERE_RADIUS,
+    positive_color: Color = POSITIVE_COLOR,
+    negative_color: Color = NEGATIVE_COLOR,
+) -> None:
+    """Write a binary PLY with vertex colours (V, 3) in [0, 1]; coordinates are doubles, so none is rounded.
+
+    With `clicks`, a sphere of `sphere_radius` (normalised units) is put on every clicked vertex. The spheres' vertices
+    come after the mesh's own, which keep their ids.
+    """
+    vertices, faces, rgb = mesh.vertices, mesh.faces, _to_bytes(colors)
+    if clicks is not None:
+        import trimesh
+
+        ball = trimesh.creation.icosphere(subdivisions=2, radius=sphere_radius * mesh.scale)
+        for vertex, positive in zip(clicks.vertices.tolist(), clicks.positive.tolist()):
+            color = _to_bytes(np.array([positive_color if positive else negative_color]))
+            faces = np.concatenate([faces, np.asarray(ball.faces) + len(vertices)])
+            vertices = np.concatenate([vertices, np.asarray(ball.vertices) + mesh.vertices[vertex]])
+            rgb = np.concatenate([rgb, np.repeat(color, len(ball.vertices), axis=0)])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_ply(vertices, faces, rgb))
+
+
+def face_selection(mesh: Mesh, selected: np.ndarray) -> np.ndarray:
+    """(N,) bool for the file's N polygons: are more than half of the polygon's corners among `selected` (V,) bool?"""
+    count = int(mesh.face_polygon.max()) + 1
+    inside, corners = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    first = _first_of_fan(mesh)
+    # A fan (0, 1, 2), (0, 2, 3), ... has every corner once in: all of its first triangle, the last one of the others.
+    for ids, polygon in (
+        (mesh.faces[first], mesh.face_polygon[first]),
+        (mesh.faces[~first, 2:], mesh.face_polygon[~first]),
+    ):
+        np.add.at(inside, polygon, selected[ids].sum(axis=1))
+        np.add.at(corners, polygon, ids.shape[1])
+    return 2 * inside > corners
+
+
+def save_face_labels(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
+    """Write the selection (V,) bool as a Princeton `.seg`: a line per polygon of the file, 1 selected, 0 not."""
+    lines = "\n".join(map(str, face_selection(mesh, selected).astype(int).tolist()))
+    with atomic_path(path) as temporary:
+        temporary.write_text(lines + "\n")
+
+
+def save_parts_glb(
+    path: str | Path,
+    mesh: Mesh,
+    selected: np.ndarray,
+    base_color: Color = BASE_COLOR,
+    selection_color: Color = SELECTION_COLOR,
+) -> None:
+    """Write the selection (V,) bool as a GLB with the nodes "selected" and "rest"; a part without faces is left out.
+
+    A polygon belongs to the part of most of its corners. glTF keeps coordinates as float32, so each part is stored
+    around the mesh's centre and moved back by its node's matrix: small shapes far from the origin stay exact.
+    """
+    import trimesh
+
+    inside = face_selection(mesh, selected)[mesh.face_polygon]
+    back = np.eye(4)
+    back[:3, 3] = mesh.center
+    scene = trimesh.Scene()
+    for name, chosen, color in (("selected", inside, selection_color), ("rest", ~inside, base_color)):
+        if not chosen.any():
+            continue
+        used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
+        part = trimesh.Trimesh(mesh.vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
+        material = trimesh.visual.material.PBRMaterial(
+            name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
+        )
+        part.visual = trimesh.visual.TextureVisuals(material=material)
+        scene.add_geometry(part, node_name=name, geom_name=name, transform=back)
+    content = scene.export(file_type="glb")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
+    """Write the selection (V,) bool as an OBJ with the groups "selected" and "rest".
+
+    All vertices are there, in the file's order and with every digit; polygons stay polygons. Texture coordinates are
+    not kept.
+    """
+    inside = face_selection(mesh, selected)
+    corners = _polygons(mesh)
+    with atomic_path(path) as temporary, open(temporary, "w") as file:
+        file.write("".join(f"v {x!r} {y!r} {z!r}\n" for x, y, z in mesh.vertices.tolist()))
+        for name, wanted in (("selected", True), ("rest", False)):
+            lines = [
+                "f " + " ".join(map(str, ids)) + "\n"
+                for ids, chosen in zip(corners, inside.tolist())
+                if chosen == wanted and ids
+            ]
+            if lines:
+                file.write(f"g {name}\n")
+                file.write("".join(lines))
+
+
+def save_parts(paths: QueryPaths, mesh: Mesh, selected: np.ndarray) -> list[Path]:
+    """Write the hard selection (V,) bool in all its forms; returns what was written."""
+    save_parts_glb(paths.parts_glb, mesh, selected)
+    save_parts_obj(paths.parts_obj, mesh, selected)
+    save_face_labels(paths.face_labels, mesh, selected)
+    return [paths.parts_glb, paths.parts_obj, paths.face_labels]
+
+
+def _to_bytes(colors: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(np.asarray(colors, dtype=np.float64) * 255), 0, 255).astype(np.uint8)
+
+
+def _ply(vertices: np.ndarray, faces: np.ndarray, rgb: np.ndarray) -> bytes:
+    """A binary little-endian PLY of vertices (V, 3) float64, triangles (F, 3) and colours (V, 3) uint8."""
+    vertex = np.empty(len(vertices), dtype=[("xyz", "<f8", 3), ("rgb", "u1", 3)])
+    vertex["xyz"], vertex["rgb"] = vertices, rgb
+    face = np.empty(len(faces), dtype=[("count", "u1"), ("ids", "<i4", 3)])
+    face["count"], face["ids"] = 3, faces
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(vertices)}",
+        *(f"property double {axis}" for axis in "xyz"),
+        *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+    ]
+    return ("\n".join(header) + "\n").encode() + vertex.tobytes() + face.tobytes()
+
+
+def _first_of_fan(mesh: Mesh) -> np.ndarray:
+    """(F,) bool, the first triangle of each polygon."""
+    return np.diff(mesh.face_polygon, prepend=-1) != 0
+
+
+def _polygons(mesh: Mesh) -> list[list[int]]:
+    """The file's polygons as lists of 1-based corners; empty for a polygon of fewer than three."""
+    polygons: list[list[int]] = [[] for _ in range(int(mesh.face_polygon.max()) + 1)]
+    ids = (mesh.faces + 1).tolist()
+    for corners, polygon, first in zip(ids, mesh.face_polygon.tolist(), _first_of_fan(mesh).tolist()):
+        polygons[polygon].extend(corners if first else corners[2:])
+    return polygons

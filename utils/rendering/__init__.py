@@ -1,0 +1,1 @@
+"""From cameras to pixels and back to the vertices."""

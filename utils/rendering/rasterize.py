@@ -1,0 +1,210 @@
+"""What each camera sees of a mesh: one rasterisation per view serves colours, features, masks and visibility."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.geometry.mesh import Mesh
+from utils.rendering.cameras import Cameras
+
+BACKENDS = ("auto", "embree", "kaolin")
+
+
+@dataclass(frozen=True, eq=False)
+class Rasterization:
+    """What B views see. Row 0 is the image top.
+
+    face_ids     (B, H, W) int64 into mesh.faces; -1 = background
+    barycentric  (B, H, W, 3) float32 perspective-correct weights of the face's vertices; 0 on background
+    depth        (B, H, W) float32 distance along the viewing direction, normalised units; inf on background
+    """
+
+    face_ids: Tensor
+    barycentric: Tensor
+    depth: Tensor
+
+    @property
+    def covered(self) -> Tensor:
+        """(B, H, W) bool, object pixels."""
+        return self.face_ids >= 0
+
+    def __len__(self) -> int:
+        return len(self.face_ids)
+
+    def __getitem__(self, index: int | slice | Tensor) -> Rasterization:
+        if isinstance(index, int):
+            index = slice(index, index + 1) if index != -1 else slice(index, None)
+        return Rasterization(self.face_ids[index], self.barycentric[index], self.depth[index])
+
+
+def choose_backend(backend: str, device: str | torch.device) -> str:
+    """Resolve "auto": Kaolin where CUDA and Kaolin are, else Embree. UserError if a named backend cannot run."""
+    if backend not in BACKENDS:
+        raise UserError(f"unknown renderer '{backend}'; choose one of {', '.join(BACKENDS)}")
+    cuda = torch.device(device).type == "cuda" and torch.cuda.is_available()
+    has_kaolin = (
+        importlib.util.find_spec("kaolin") is not None and importlib.util.find_spec("kaolin.render") is not None
+    )
+    if backend == "auto":
+        return "kaolin" if cuda and has_kaolin else "embree"
+    if backend == "kaolin" and not (cuda and has_kaolin):
+        raise UserError(
+            "the kaolin renderer needs --device cuda, an NVIDIA GPU and Kaolin 0.18 "
+            "(install_environment.sh sets it up); use --renderer embree on this machine"
+        )
+    return backend
+
+
+class Rasterizer:
+    """Rasterises one mesh from any cameras; the backend's scene is built once.
+
+    backend: "embree" (ray casting on the CPU), "kaolin" (CUDA) or "auto". Results lie on `device`.
+    """
+
+    def __init__(self, mesh: Mesh, backend: str = "auto", device: str | torch.device = "cpu") -> None:
+        self.backend = choose_backend(backend, device)
+        self.device = torch.device(device)
+        self.mesh = mesh
+        self.vertices = torch.from_numpy(mesh.normalized).to(self.device)
+        self.faces = torch.from_numpy(mesh.faces).to(self.device)
+        self._scene = _embree_scene(mesh) if self.backend == "embree" else None
+
+    def __call__(self, cameras: Cameras) -> Rasterization:
+        """Rasterise B views at `cameras.size`."""
+        cameras = Cameras(cameras.world_to_camera.to(self.device), cameras.fov_y, cameras.size)
+        face_ids = self._embree_faces(cameras) if self.backend == "embree" else self._kaolin_faces(cameras)
+        return _with_barycentric(face_ids, self.vertices, self.faces, cameras)
+
+    def _embree_faces(self, cameras: Cameras) -> Tensor:
+        origins, directions = (x.cpu().numpy() for x in cameras.rays())
+        shape = directions.shape[:3]
+        rays = np.ascontiguousarray(directions.reshape(-1, 3), dtype=np.float32)
+        starts = np.repeat(origins.astype(np.float32), shape[1] * shape[2], axis=0)
+        hits = self._scene.run(starts, rays, query="INTERSECT")
+        return torch.from_numpy(np.asarray(hits, dtype=np.int64).reshape(shape)).to(self.device)
+
+    def _kaolin_faces(self, cameras: Cameras) -> Tensor:
+        from kaolin.render.mesh import prepare_vertices
+        from kaolin.render.mesh import rasterize as kaolin_rasterize
+
+        height, width = cameras.size
+        # Kaolin's camera frame is x right, y up, z backward, and its projection maps the image to [-1, 1], y up.
+        flip = torch.tensor([1.0, -1.0, -1.0], device=self.device)
+        transform = (flip[:, None] * cameras.world_to_camera[:, :3, :]).transpose(1, 2).contiguous()
+        scale = 2 * cameras.focal
+        projection = torch.tensor([[scale / width], [scale / height], [-1.0]], device=self.device)
+        vertices = self.vertices[None].expand(len(cameras), -1, -1)
+        in_camera, in_image, _ = prepare_vertices(vertices, self.faces, projection, camera_transform=transform)
+        unused = torch.zeros((*in_camera.shape[:3], 1), device=self.device)
+        _, face_ids = kaolin_rasterize(
+            height, width, in_camera[..., 2].contiguous(), in_image.contiguous(), unused, backend="cuda"
+        )
+        return face_ids.long()
+
+
+def rasterize(mesh: Mesh, cameras: Cameras, backend: str = "auto", device: str | torch.device = "cpu") -> Rasterization:
+    """Rasterise B views of a mesh once; use `Rasterizer` for repeated calls on one mesh."""
+    return Rasterizer(mesh, backend, device)(cameras)
+
+
+def _embree_scene(mesh: Mesh):
+    from embreex import rtcore_scene
+    from embreex.mesh_construction import TriangleMesh
+
+    scene = rtcore_scene.EmbreeScene()
+    TriangleMesh(scene, mesh.normalized, mesh.faces.astype(np.int32))
+    return scene
+
+
+def _with_barycentric(face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Rasterization:
+    """Barycentric weights and depth of the pixel rays on the faces that a backend found (Moeller-Trumbore, float64).
+
+    One computation for both backends, so that they can differ only in which face they see.
+    """
+    origins, directions = cameras.rays()
+    view, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
+    corner = vertices[faces[face_ids[view, row, column]]].double()
+    origin, direction = origins[view].double(), directions[view, row, column].double()
+    side1, side2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    normal = torch.linalg.cross(side1, side2)
+    to_corner = corner[:, 0] - origin
+    determinant = (direction * normal).sum(-1)
+    safe = torch.where(determinant.abs() < 1e-300, torch.ones_like(determinant), determinant)
+    across = torch.linalg.cross(direction, to_corner)
+    weight1 = -(across * side2).sum(-1) / safe
+    weight2 = (across * side1).sum(-1) / safe
+    weights = torch.stack([1 - weight1 - weight2, weight1, weight2], -1).clamp(0, 1)
+    total = weights.sum(-1, keepdim=True)
+    weights = torch.where(total > 0, weights / total.clamp_min(1e-12), torch.full_like(weights, 1 / 3))
+    hit = (weights[..., None] * corner).sum(1)
+    to_camera = cameras.world_to_camera.double()
+    depth_values = (to_camera[view, 2, :3] * hit).sum(-1) + to_camera[view, 2, 3]
+
+    barycentric = torch.zeros((*face_ids.shape, 3), device=face_ids.device)
+    depth = torch.full(face_ids.shape, float("inf"), device=face_ids.device)
+    barycentric[view, row, column] = weights.float()
+    depth[view, row, column] = depth_values.float()
+    return Rasterization(face_ids, barycentric, depth)
+
+
+DEPTH_TOLERANCE = 0.01  # about one pixel's footprint at 224 x 224 and distance 2
+
+
+def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Tensor:
+    """(B, V) bool: which vertices each view shows, hence may be clicked in it.
+
+    A vertex counts if the face seen at its pixel is one of its own, or if the plane of that face, followed to the
+    vertex' exact place in the image, is not nearer than the vertex by more than `DEPTH_TOLERANCE` and some adjacent
+    face looks at the camera. (The authors paint each vertex red and look for red pixels instead.)
+    """
+    device = raster.face_ids.device
+    vertices = torch.from_numpy(mesh.normalized).to(device)
+    faces = torch.from_numpy(mesh.faces).to(device)
+    cameras = Cameras(cameras.world_to_camera.to(device), cameras.fov_y, cameras.size)
+    pixels, depth = cameras.project(vertices)
+    height, width = cameras.size
+    column, row = pixels[..., 0].floor().long(), pixels[..., 1].floor().long()
+    inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    view = torch.arange(len(cameras), device=device)[:, None].expand_as(row)
+    seen = raster.face_ids[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    on_object = inside & (seen >= 0)
+
+    corner_ids = faces[seen.clamp_min(0)]
+    own_face = (corner_ids == torch.arange(len(vertices), device=device)[None, :, None]).any(-1)
+
+    corner = vertices[corner_ids]
+    normal = torch.linalg.cross(corner[..., 1, :] - corner[..., 0, :], corner[..., 2, :] - corner[..., 0, :])
+    origins = cameras.positions[:, None]
+    direction = vertices[None] - origins  # reaches the vertex at parameter 1
+    slope = (direction * normal).sum(-1)
+    reach = ((corner[..., 0, :] - origins) * normal).sum(-1) / torch.where(
+        slope.abs() < 1e-12, torch.ones_like(slope), slope
+    )
+    plane_depth = reach * depth
+    pixel_depth = raster.depth[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
+    # the pixel's own depth bounds it on both sides.
+    plane_depth = torch.minimum(
+        torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth), pixel_depth + 3 * DEPTH_TOLERANCE
+    )
+    in_front = plane_depth >= depth - DEPTH_TOLERANCE
+    return on_object & (own_face | (in_front & _some_face_looks(mesh, origins[:, 0])))
+
+
+def _some_face_looks(mesh: Mesh, camera_positions: Tensor) -> Tensor:
+    """(B, V) bool: does any face at the vertex look at the camera? Inside-out files are turned first."""
+    device = camera_positions.device
+    normals = torch.from_numpy(mesh.face_normals * np.float32(mesh.winding)).to(device)
+    faces = torch.from_numpy(mesh.faces).to(device)
+    anchor = torch.from_numpy(mesh.normalized).to(device)[faces[:, 0]]
+    looks = (camera_positions @ normals.T > (anchor * normals).sum(-1)).float()  # (B, F)
+    total = torch.zeros((len(camera_positions), mesh.num_vertices), device=device)
+    for corner in range(3):
+        total.index_add_(1, faces[:, corner], looks)
+    return total > 0

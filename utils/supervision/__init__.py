@@ -1,0 +1,1 @@
+"""From a teacher to the samples that a decoder is trained on."""
