@@ -9,17 +9,10 @@ from pathlib import Path
 import torch
 
 from SAM_repo.teacher import load_teacher
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.geometry.mesh import load_mesh
-from utils.options import (
-    TEACHERS,
-    add_mesh_options,
-    add_render_options,
-    add_teacher_options,
-    choose_device,
-    flag,
-    positive_int,
-)
+from utils.options import TEACHERS, add_mesh_options, add_render_options, add_teacher_options, flag, positive_int
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool, ViewSettings, build_view_pool, open_view_pool
 from utils.supervision.store import KINDS, SupervisionSet

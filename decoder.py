@@ -13,7 +13,7 @@ import torch
 from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.click_network import ARCHITECTURES, build_network
-from models.iseg.segmenter import PRECISIONS, Segmenter
+from models.iseg.segmenter import PRECISIONS
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -23,16 +23,17 @@ from models.iseg.training import (
     train_lifted,
     train_rendered,
 )
+from models.open import open_segmenter
 from models.prior.refinement import PriorRefinement, RefinementSettings
-from models.prior.segmenter import REFINED, WEIGHTS, PriorSegmenter, is_refined_prior, load_prior
-from utils.clicks import Clicks
+from models.prior.segmenter import REFINED, WEIGHTS, PriorSegmenter, load_prior
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.files import digest, load_torch, save_torch
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import add_mesh_options, choose_device, flag, positive_int
-from utils.output.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
-from utils.rendering.rasterize import BACKENDS, Rasterizer
-from utils.selection import CALIBRATED_THRESHOLD
+from utils.options import BACKENDS, add_mesh_options, add_options, flag, positive_int, settings_from
+from utils.output.query import QuerySettings
+from utils.rendering.rasterize import Rasterizer
+from utils.segmenter import answer_query
 from utils.supervision.lifted_targets import lift_masks
 from utils.supervision.store import SupervisionSet
 
@@ -117,7 +118,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_query_options(parser: argparse.ArgumentParser) -> None:
-    add_click_options(parser)
+    add_options(parser, QuerySettings)
     group = parser.add_argument_group("segmenter")
     group.add_argument(
         "--segmenter",
@@ -125,15 +126,14 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="trained: this mesh's own decoder; prior: the one shipped for all meshes; auto: its own if it has one",
     )
-    group.add_argument("--granularity", type=float, help="prior: 0 a finer part, 0.5 as expected, 1 a coarser one")
     group.add_argument(
         "--precision", choices=PRECISIONS, default="exact", help="auto: the fastest that the processor offers"
     )
-    add_answer_options(parser)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    query = settings_from(args, QuerySettings)
     _check(args)
     name = args.name or args.obj_path.stem
     # Who names one of these means a decoder of the mesh: without it there is no silent answer from another.
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     args.decoder_data_dir = args.decoder_data_dir or Path("data") / name / "decoder_data"
     args.save_dir = args.save_dir or Path("experiments") / name / "decoder"
     if args.mode == "test":
-        return answer(args)
+        return answer(args, query)
     return refine(args) if args.init == "prior" else train(args)
 
 
@@ -163,7 +163,6 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.views_per_vert < 0:
         raise UserError("--views_per_vert must be 0 (all) or more")
-    check_answer_options(args)
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -393,27 +392,22 @@ def run_training(
 # --- query --------------------------------------------------------------------------------------
 
 
-def answer(args: argparse.Namespace) -> int:
+def answer(args: argparse.Namespace, settings: QuerySettings) -> int:
     """Answer one set of clicks and write what it selects."""
     mesh = load_mesh(args.obj_path)
-    clicks = clicks_of(args).validate(mesh.num_vertices)
-    threshold = None
+    settings.clicks.validate(mesh.num_vertices)
     own = args.save_dir / args.model_name
-    refined = args.segmenter != "prior" and is_refined_prior(own)
-    if refined or uses_prior(args):
-        probability, threshold = ask_prior(args, mesh, clicks, own if refined else None), CALIBRATED_THRESHOLD
-    else:
-        if args.granularity is not None:
-            raise UserError("--granularity needs the prior decoder: add --segmenter prior")
-        segmenter = Segmenter.load(own, args.encoder_f_path, mesh, choose_device(args.device), args.precision)
-        started = time.perf_counter()
-        probability = segmenter.segment(clicks).numpy()
-        print(
-            f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
-            f"{mesh.num_vertices} vertices ({str(segmenter.dtype).removeprefix('torch.')})"
-        )
-    for path in write_answer(args, mesh, clicks, probability, threshold):
-        print(f"written: {path}")
+    started = time.perf_counter()
+    segmenter = open_segmenter(
+        mesh,
+        "prior" if uses_prior(args) else "trained",
+        checkpoint=own,
+        features=args.encoder_f_path,
+        device=args.device,
+        precision=args.precision,
+        cache_dir=args.save_dir / "prior",
+    )
+    answer_query(segmenter, settings, args.save_dir, time.perf_counter() - started, args.renderer)
     return 0
 
 
@@ -421,19 +415,6 @@ def uses_prior(args: argparse.Namespace) -> bool:
     """Whether the shipped decoder answers: if asked for, or if the mesh has none of its own and none was meant."""
     missing = not (args.save_dir / args.model_name).is_file()
     return args.segmenter == "prior" or (args.segmenter == "auto" and missing and not args.means_trained)
-
-
-def ask_prior(args: argparse.Namespace, mesh: Mesh, clicks: Clicks, refined: Path | None = None) -> np.ndarray:
-    """(V,) from the shipped decoder, or as `refined` on this mesh; what it needs of the mesh is made on the spot and kept in `prior` under --save_dir."""
-    started = time.perf_counter()
-    segmenter = _prior_segmenter(args, mesh, refined or WEIGHTS)
-    ready = time.perf_counter()
-    probability = segmenter.segment(clicks, args.granularity)
-    print(
-        f"query: {1000 * (time.perf_counter() - ready):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on {mesh.num_vertices} "
-        f"vertices ({'refined ' * (refined is not None)}prior decoder, ready after {ready - started:.1f} s)"
-    )
-    return probability
 
 
 def _prior_segmenter(args: argparse.Namespace, mesh: Mesh, weights: Path) -> PriorSegmenter:

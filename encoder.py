@@ -13,10 +13,11 @@ from models.iseg.distillation import FieldTraining, collapse_views, distill_coll
 from models.iseg.field import FeatureField, FieldConfig
 from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.files import digest, load_torch, save_json, save_torch
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import add_mesh_options, add_render_options, add_teacher_options, choose_device, flag, positive_int
+from utils.options import add_mesh_options, add_render_options, add_teacher_options, flag, positive_int
 from utils.output.figures import save_mask_comparison
 from utils.rendering.cameras import orbit_cameras
 from utils.rendering.rasterize import Rasterizer

@@ -7,14 +7,15 @@ import signal
 import threading
 from pathlib import Path
 
-from models.iseg.segmenter import PRECISIONS, Segmenter
+from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from models.iseg3d import segmenter as iseg3d_segmenter
 from models.prior.segmenter import WEIGHTS, PriorSegmenter, is_refined_prior
 from SAM_repo.teacher import load_teacher
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.files import digest
 from utils.geometry.mesh import Mesh
-from utils.options import add_mesh_options, add_teacher_options, choose_device, flag
+from utils.options import add_mesh_options, add_teacher_options, flag
 from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS
 from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
@@ -227,7 +228,7 @@ class Segmenters:
 
         if is_refined_prior(checkpoint):
             return self._prior(mesh, checkpoint)
-        segmenter = Segmenter.load(checkpoint, features, mesh, self.device, self.args.precision)
+        segmenter = DecoderSegmenter.load(checkpoint, features, mesh, self.device, self.args.precision)
         identity = digest(checkpoint.read_bytes(), features.read_bytes(), self.args.precision)
         note = SegmenterNote("trained", identity, str(checkpoint), str(features), self.args.precision)
         return Opened(segmenter, note, "decoder trained on this mesh")

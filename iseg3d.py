@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ from models.iseg3d.scribble import along_surface
 from models.iseg3d.segmenter import WEIGHTS, FineTuning, Iseg3dSegmenter
 from models.iseg3d.training import KINDS, Training, TrainingSettings, config_for, exported
 from utils.clicks import Clicks
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.files import load_torch, save_torch
 from utils.geometry.mesh import load_mesh
-from utils.options import choose_device, flag, positive_int
-from utils.output.query import add_answer_options, add_click_options, check_answer_options, clicks_of, write_answer
-from utils.rendering.rasterize import BACKENDS
-from utils.selection import CALIBRATED_THRESHOLD
+from utils.options import BACKENDS, add_options, flag, positive_int, settings_from
+from utils.output.query import QuerySettings
+from utils.segmenter import answer_query
 
 SAVE_SECONDS = 60.0
 
@@ -52,9 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--renderer", choices=BACKENDS, default="auto", help="of the pictures; auto: kaolin with CUDA, else embree"
     )
-    add_click_options(parser)
+    add_options(parser, QuerySettings)
     _add_annotation_options(parser)
-    add_answer_options(parser, threshold=str(CALIBRATED_THRESHOLD))
     return parser
 
 
@@ -95,7 +95,6 @@ def _add_annotation_options(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="exclude what lies along a line through these vertices, drawn on the surface: a dense set of negative clicks",
     )
-    group.add_argument("--granularity", type=float, help="0 a finer part, 0.5 as expected, 1 a coarser one")
     group.add_argument(
         "--radius", type=float, default=printed.radius, help="of a positive click in the embedding (Eq. 7)"
     )
@@ -118,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """UserError for options that make no sense."""
-    check_answer_options(args)
+    settings_from(args, QuerySettings)
     if not 0 < args.learning_rate < float("inf"):
         raise UserError(f"--learning_rate {args.learning_rate:g} must be above 0")
     if not 0 < args.radius < float("inf"):
@@ -200,13 +199,20 @@ def answer(args: argparse.Namespace) -> int:
     """Answer one set of clicks and write what it selects."""
     args.save_dir = args.save_dir or Path("experiments") / args.obj_path.stem / "iseg3d"
     mesh = load_mesh(args.obj_path)
-    clicks = clicks_of(args)
+    query = settings_from(args, QuerySettings)
+    clicks = query.clicks
     if args.scribble:
         line = along_surface(mesh, args.scribble)
         clicks = Clicks(
             torch.cat([clicks.vertices, line]), torch.cat([clicks.positive, torch.zeros(len(line), dtype=torch.bool)])
         )
     clicks = clicks.validate(mesh.num_vertices)
+    query = replace(
+        query,
+        select_vertices=(),
+        positive_vertices=tuple(clicks.positives.tolist()),
+        negative_vertices=tuple(clicks.negatives.tolist()),
+    )
     settings = AnnotationSettings(
         args.radius,
         degree=AnnotationSettings.degree if args.outlier_removal else 0,
@@ -217,11 +223,6 @@ def answer(args: argparse.Namespace) -> int:
     ready = time.perf_counter()
     tuned = args.fine_tune > 0 and segmenter.fine_tune(clicks, settings=FineTuning(steps=args.fine_tune))
     asked = time.perf_counter()
-    probability = segmenter.segment(clicks, args.granularity)
-    print(
-        f"query: {1000 * (time.perf_counter() - asked):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
-        f"{mesh.num_vertices} vertices (iSeg3D, ready after {ready - started:.1f} s)"
-    )
     if args.fine_tune:
         print(
             f"fine-tuned in {asked - ready:.1f} s"
@@ -229,8 +230,7 @@ def answer(args: argparse.Namespace) -> int:
             else "not fine-tuned: no negative click, or all of them are far enough from the positive ones already",
             file=sys.stderr,
         )
-    for path in write_answer(args, mesh, clicks, probability, CALIBRATED_THRESHOLD):
-        print(f"written: {path}")
+    answer_query(segmenter, query, args.save_dir, ready - started, args.renderer)
     return 0
 
 

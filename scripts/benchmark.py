@@ -28,15 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.iseg.checkpoint import load_features
 from models.iseg.click_network import build_network
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from models.presets import PRESETS, Run
 from utils.clicks import Clicks
+from utils.device import choose_device, peak_memory_gib
 from utils.errors import UserError, run_cli
 from utils.files import save_json
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.sampling import farthest_point_sampling
-from utils.options import TEACHERS, choose_device, flag, positive_int
-from utils.process_memory import peak_memory_gib
+from utils.options import TEACHERS, flag, positive_int
 
 MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
@@ -239,12 +239,12 @@ def query_costs(run: Run, mesh: Mesh, device: torch.device, repeats: int) -> lis
     vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + WARM_UP + repeats).tolist()
     costs = []
     for precision in ("float32", "auto"):
-        trained = Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
+        trained = DecoderSegmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
         segmenters = [trained]
         if trained.network.architecture != "published":
             network = build_network("published", generator=torch.Generator().manual_seed(run.seed))
             features, _ = load_features(run.features, mesh)
-            segmenters.append(Segmenter(network.to(device), features, precision=precision))
+            segmenters.append(DecoderSegmenter(mesh, network.to(device), features, precision))
         for segmenter in segmenters:
             for count in CLICK_COUNTS:
                 earlier = vertices[: count - 1]
@@ -261,7 +261,7 @@ def format_agreement(run: Run, mesh: Mesh, device: torch.device, per_count: int 
     """How the selections (probability above 0.5) of the trained decoder in bfloat16 agree with those in float32."""
     vertices = farthest_point_sampling(mesh.normalized, max(CLICK_COUNTS) + per_count).tolist()
     exact, fast = (
-        Segmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
+        DecoderSegmenter.load(run.decoder / run.checkpoint_name, run.features, mesh, device, precision)
         for precision in ("float32", "bfloat16")
     )
     shares = []
@@ -269,13 +269,13 @@ def format_agreement(run: Run, mesh: Mesh, device: torch.device, per_count: int 
         for new in vertices[max(CLICK_COUNTS) :]:
             ids = [*vertices[: count - 1], new]
             clicks = Clicks.from_lists(ids[0::2], ids[1::2])
-            shares.append(float(((exact.segment(clicks) > 0.5) == (fast.segment(clicks) > 0.5)).float().mean()))
+            shares.append(float(((exact.probability(clicks) > 0.5) == (fast.probability(clicks) > 0.5)).mean()))
     return Agreement(len(shares), statistics.mean(shares), min(shares))
 
 
-def query_cost(segmenter: Segmenter, queries: list[Clicks], device: torch.device) -> QueryCost:
+def query_cost(segmenter: DecoderSegmenter, queries: list[Clicks], device: torch.device) -> QueryCost:
     """Median time of a query, from clicks to probabilities on the CPU; the first `WARM_UP` do not count."""
-    times = [_timed(device, lambda: segmenter.segment(clicks)) for clicks in queries][WARM_UP:]
+    times = [_timed(device, lambda: segmenter.probability(clicks)) for clicks in queries][WARM_UP:]
     name, clicks = str(segmenter.dtype).removeprefix("torch."), queries[0]
     return QueryCost(
         segmenter.network.architecture,
@@ -286,7 +286,7 @@ def query_cost(segmenter: Segmenter, queries: list[Clicks], device: torch.device
     )
 
 
-def matrix_flops(segmenter: Segmenter, clicks: Clicks) -> int:
+def matrix_flops(segmenter: DecoderSegmenter, clicks: Clicks) -> int:
     """Floating-point operations of the matrix products of one query, counted as they are called."""
     fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
@@ -298,7 +298,7 @@ def matrix_flops(segmenter: Segmenter, clicks: Clicks) -> int:
 
     counter = FlopCounterMode(display=False, custom_mapping={fused: flops_of_linear} if fused else None)
     with counter:
-        segmenter.segment(clicks)
+        segmenter.probability(clicks)
     return counter.get_total_flops()
 
 

@@ -21,9 +21,8 @@ import trimesh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.iseg.click_geometry import ClickGeometry
 from models.iseg.click_network import build_network
-from models.iseg.segmenter import PRECISIONS, Segmenter
+from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from tests.viser_client import Tab
 from utils.clicks import Clicks
 from utils.geometry.mesh import Mesh
@@ -55,13 +54,13 @@ def torus(vertices: int) -> Mesh:
     return Mesh(np.asarray(shape.vertices), np.asarray(shape.faces))
 
 
-def decoder(mesh: Mesh, precision: str) -> Segmenter:
+def decoder(mesh: Mesh, precision: str) -> DecoderSegmenter:
     """The default decoder with random weights."""
     generator = torch.Generator().manual_seed(0)
     network = build_network("geometric", generator=generator)
     features = torch.tanh(torch.randn(mesh.num_vertices, 256, generator=generator))
     network.decoder.standardize(features)
-    return Segmenter(network, features, ClickGeometry(mesh), precision)
+    return DecoderSegmenter(mesh, network, features, precision)
 
 
 def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, float]:
@@ -95,7 +94,7 @@ def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, 
     decoding, decoder_busy = [], []
     for vertex in np.random.default_rng(1).choice(outward, clicks, replace=False):
         started, worked = time.perf_counter(), time.process_time()
-        page.loaded.opened.segmenter.segment(Clicks.from_lists([int(vertex)]))
+        page.loaded.opened.segmenter.probability(Clicks.from_lists([int(vertex)]))
         decoding.append(1000 * (time.perf_counter() - started))
         decoder_busy.append(1000 * (time.process_time() - worked))
     tab.close()

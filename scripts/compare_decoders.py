@@ -25,18 +25,18 @@ import data_generation
 import decoder
 import encoder
 from models.iseg.checkpoint import load_features
-from models.iseg.click_geometry import ClickGeometry
 from models.iseg.click_network import ARCHITECTURES, build_network
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import DecoderTraining, LiftedSettings, RenderedSettings, choose_samples
 from models.presets import Run
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import OnFaces, run_part
 from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import load_json, save_json
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import choose_device, positive_int
+from utils.options import positive_int
 from utils.rendering.rasterize import Rasterizer
 from utils.shapes.samples import load_sample
 from utils.supervision.store import SupervisionSet
@@ -106,7 +106,7 @@ def _labelled_sample(path: Path) -> tuple[Mesh, np.ndarray]:
     return load_mesh(path), load_sample(path).part
 
 
-def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Namespace) -> tuple[Segmenter, int]:
+def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Namespace) -> tuple[DecoderSegmenter, int]:
     """Train for `args.seconds` of processor time, all threads counted; returns what answers clicks, and the number of steps."""
     device = choose_device(args.device)
     field, _ = load_features(run.features, mesh)
@@ -145,8 +145,7 @@ def train(run: Run, mesh: Mesh, architecture: str, loss: str, args: argparse.Nam
         step = float(np.median(np.diff(marks)))
         left = args.seconds - (marks[0] - step - started)
         training = attempt(LiftedSettings(steps=max(1, int(left / step))), lambda _: None)
-    geometry = ClickGeometry(mesh) if training.network.uses_geometry else None
-    return Segmenter(training.network, field, geometry, "float32"), len(training.losses)
+    return DecoderSegmenter(mesh, training.network, field, "float32"), len(training.losses)
 
 
 class _TimeIsOver(Exception):
@@ -158,10 +157,10 @@ def _stop_after(deadline: float) -> None:
         raise _TimeIsOver
 
 
-def measure(segmenter: Segmenter, mesh: Mesh, labels: np.ndarray) -> list[list[float]]:
+def measure(segmenter: DecoderSegmenter, mesh: Mesh, labels: np.ndarray) -> list[list[float]]:
     """IoU after each of five clicks, for every part."""
     graph, areas = FaceGraph(mesh), mesh.face_areas
-    prepared = OnFaces(mesh, lambda clicks: segmenter.segment(clicks).numpy())
+    prepared = OnFaces(mesh, lambda clicks: segmenter.probability(clicks))
     return [
         run_part(prepared, graph, areas, part, max(COUNTS), max(COUNTS), 0.9).iou for part in parts_of(labels, areas)
     ]

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.presets import PRESETS, Run, preset_digest
 from SAM_repo.teacher import load_teacher
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import (
     Method,
@@ -39,7 +40,7 @@ from utils.evaluation.psb import UnusableShape, area_iou, benchmark_ids, load_sh
 from utils.files import digest, load_json, save_json
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
-from utils.options import TEACHERS, choose_device, flag, positive_int
+from utils.options import TEACHERS, flag, positive_int
 
 if TYPE_CHECKING:
     from models.iseg3d.segmenter import PointSegmenter
@@ -95,7 +96,7 @@ class Iseg:
         import data_generation
         import decoder
         import encoder
-        from models.iseg.segmenter import Segmenter
+        from models.iseg.segmenter import DecoderSegmenter
 
         o = self.options
         name = f"{mesh.path.stem}_{mesh.digest[:8]}"
@@ -108,7 +109,7 @@ class Iseg:
             return _PreparedPrior(
                 mesh, load_teacher("vit_t", device=choose_device(o.device)), run.decoder / run.checkpoint_name, clock
             )
-        segmenter = Segmenter.load(
+        segmenter = DecoderSegmenter.load(
             run.decoder / run.checkpoint_name, run.features, mesh, choose_device(o.device), "auto"
         )
         return _PreparedIseg(mesh, segmenter, clock)
@@ -116,7 +117,7 @@ class Iseg:
 
 class _PreparedIseg(OnFaces):
     def __init__(self, mesh: Mesh, segmenter, clock: StageClock) -> None:
-        super().__init__(mesh, lambda clicks: segmenter.segment(clicks).numpy())
+        super().__init__(mesh, lambda clicks: segmenter.probability(clicks))
         self.seconds, self.cpu_seconds = clock.total("seconds"), clock.total("cpu_seconds")
 
 
@@ -188,11 +189,11 @@ class _PreparedPrior:
             )
 
     def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        return self.segmenter.segment_faces(faces, positive)
+        return self.segmenter.face_probability(faces, positive)
 
     def candidates(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(3, F): finer, default, coarser."""
-        return self.segmenter.candidate_faces(faces, positive).probability
+        return self.segmenter.face_candidates(faces, positive).probability
 
 
 class OnPoints:
@@ -217,7 +218,7 @@ class _PreparedOnPoints:
         self.segmenter = segmenter
 
     def probabilities(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        return self.segmenter.segment_faces(faces, positive)
+        return self.segmenter.face_probability(faces, positive)
 
 
 def _iseg3d(options: MethodOptions) -> Method:

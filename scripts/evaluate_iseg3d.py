@@ -27,12 +27,13 @@ from models.iseg3d.online import FineTuning, OnlineEmbedding
 from models.iseg3d.segmenter import WEIGHTS, load_network
 from models.iseg3d.simulation import GreedyRun, greedy_by_asking, greedy_clicks, iou_of
 from models.iseg3d.surface import into_unit_ball
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import bootstrap_interval
 from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import digest, load_json, save_json
 from utils.geometry.mesh import Mesh
-from utils.options import choose_device, flag, positive_int
+from utils.options import flag, positive_int
 
 COUNTS = (1, 2, 3, 5, 10)
 TARGETS = (80, 85)

@@ -37,11 +37,12 @@ from SAM_repo.evaluation.meshes import (
 )
 from SAM_repo.evaluation.overlays import Overlay, overlays_of, save_sheets
 from SAM_repo.teacher import SamTeacher, load_teacher
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape
 from utils.files import digest, load_json, save_json
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import TEACHERS, choose_device, flag, positive_int
+from utils.options import TEACHERS, flag, positive_int
 from utils.shapes import random_shape
 
 LEVELS = ("group", "part", "whole")  # of a synthetic shape; the first is what mask 0 is trained to show

@@ -20,12 +20,13 @@ import decoder
 import encoder
 from models.presets import PRESETS, Run
 from utils.clicks import Clicks
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.sampling import farthest_point_sampling
-from utils.options import add_mesh_options, add_teacher_options, flag
+from utils.options import BACKENDS, add_mesh_options, add_teacher_options, flag
 from utils.output.export import QueryPaths
-from utils.rendering.rasterize import BACKENDS, Rasterizer, choose_backend
+from utils.rendering.rasterize import Rasterizer, choose_backend
 from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
 
 
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     mesh = load_mesh(args.obj_path)
     name = args.name or args.obj_path.stem
-    choose_backend(args.renderer, encoder.choose_device(args.device))
+    choose_backend(args.renderer, choose_device(args.device))
     # Everything a person can get wrong is refused before the long work begins.
     queries = [parse_query(text, mesh) for text in args.queries or example_queries(mesh)]
     run = Run(
@@ -151,9 +152,7 @@ def written(run: Run, queries: list[Clicks], sheet: Path) -> list[Path]:
             files.colored_mesh,
             files.colored_mesh_with_clicks,
             files.views,
-            files.parts_glb,
-            files.parts_obj,
-            files.face_labels,
+            *(files.selection(ending) for ending in ("glb", "obj", "seg")),
         ]
     return [path for path in [*paths, sheet] if path.is_file()]
 

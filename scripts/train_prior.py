@@ -34,12 +34,13 @@ from models.prior.training import PriorTraining, TrainingShape, train_rounds, va
 from models.prior.unions import apart, click_both
 from SAM_repo.teacher import load_teacher
 from scripts.evaluate import METHODS, MethodOptions, choose_ids
+from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import bootstrap_interval, run_part
 from utils.evaluation.psb import LabelledShape, UnusableShape, benchmark_ids, load_shape, parts_of
 from utils.files import load_torch, save_json, save_torch
 from utils.geometry.face_graph import FaceGraph
-from utils.options import TEACHERS, choose_device, positive_int
+from utils.options import TEACHERS, positive_int
 from utils.shapes.generate import RECIPES
 
 # The teacher's masks of the clicks are trained with, but not asked for: on labelled meshes answers are as good without, after

@@ -31,10 +31,10 @@ from SAM_repo.training.plot import plot_curve
 from SAM_repo.training.trainer import AuxiliaryHeads, TrainConfig, build_optimisers, learning_rate, training_loss
 from SAM_repo.training.views import Batch, TrainingViews, families_without, stored_views
 from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
-from utils.device import fast_autocast
+from utils.device import choose_device, fast_autocast
 from utils.errors import UserError, run_cli
 from utils.files import atomic_path, digest, load_json, load_torch, save_json, save_torch
-from utils.options import choose_device, positive_int
+from utils.options import positive_int
 from utils.shapes import FAMILIES
 
 SCORE_HEAD = "mask_decoder.iou_prediction_head."

@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 
 from utils.clicks import Clicks
 from utils.geometry.mesh import Mesh
+from utils.segmenter import Candidates, Segmenter
 
 
-class BallSegmenter:
+class BallSegmenter(Segmenter):
     """Selects what is near a positive click and nearer to it than to a negative one; 0.5 at distance `radius`."""
 
+    threshold = None
+
     def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
+        super().__init__(mesh)
         self.points, self.radius, self.calls = torch.from_numpy(mesh.normalized), radius, 0
 
-    def segment(self, clicks: Clicks) -> torch.Tensor:
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         self.calls += 1
         return self._probability(clicks.validate(len(self.points)), self.radius)
 
-    def _probability(self, clicks: Clicks, radius: float) -> torch.Tensor:
+    def _probability(self, clicks: Clicks, radius: float) -> np.ndarray:
         near = torch.cdist(self.points, self.points[clicks.positives]).amin(1)
         limit = torch.full_like(near, radius)
         if len(clicks.negatives):
             limit = torch.minimum(limit, torch.cdist(self.points, self.points[clicks.negatives]).amin(1))
-        return limit / (near + limit).clamp_min(1e-9)
+        return (limit / (near + limit).clamp_min(1e-9)).numpy().astype(np.float32)
 
 
 class CandidateSegmenter(BallSegmenter):
     """Also gives three nested candidates, as `models.prior.segmenter.PriorSegmenter` does."""
 
-    def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+    nested = True
+    threshold = 0.5
+
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         self.calls += 1
         granularity = 0.5 if granularity is None else granularity
-        return self._probability(clicks.validate(len(self.points)), self.radius * 2 ** (2 * granularity - 1)).numpy()
+        return self._probability(clicks.validate(len(self.points)), self.radius * 2 ** (2 * granularity - 1))
 
-    def candidates(self, clicks: Clicks) -> SimpleNamespace:
-        answers = np.stack([self.segment(clicks, stop) for stop in (0.0, 0.5, 1.0)])
-        return SimpleNamespace(probability=answers, quality=np.array([0.5, 0.8, 0.6], dtype=np.float32))
+    def candidates(self, clicks: Clicks) -> Candidates:
+        answers = np.stack([self.probability(clicks, stop) for stop in (0.0, 0.5, 1.0)])
+        return Candidates(probability=answers, quality=np.array([0.5, 0.8, 0.6], dtype=np.float32))
 
 
 class LearningSegmenter(CandidateSegmenter):
     """Also learns, as `models.iseg3d.segmenter.Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
+
+    learns = True
 
     def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
         super().__init__(mesh, radius)
         self.lessons: list[tuple[Clicks, list[Clicks]]] = []
         self._radii: list[float] = []
 
-    def candidates(self, clicks: Clicks) -> SimpleNamespace:
-        return SimpleNamespace(probability=super().candidates(clicks).probability, quality=None)
+    def candidates(self, clicks: Clicks) -> Candidates:
+        return Candidates(probability=super().candidates(clicks).probability, quality=None)
 
     def fine_tune(self, clicks: Clicks, others: list[Clicks] = ()) -> bool:
         for asked in (clicks, *others):

@@ -17,6 +17,7 @@ from tests.published import probability, random_release
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.output.export import save_colored_mesh
+from utils.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,14 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
 def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)
     probability = np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
-    monkeypatch.setattr(decoder, "ask_prior", lambda *_: probability)
+
+    class Fixed(Segmenter):
+        """Answers what it was told, as the prior would: cut at one half."""
+
+        def probability(self, clicks, granularity=None):
+            return probability
+
+    monkeypatch.setattr(decoder, "open_segmenter", lambda mesh, *_, **__: Fixed(mesh))
     arguments = [
         "--mode",
         "test",

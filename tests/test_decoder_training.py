@@ -9,7 +9,7 @@ import torch
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.click_network import build_network
 from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -219,13 +219,13 @@ def test_lifted_training_learns_the_half_that_was_clicked(
     settings = LiftedSettings(steps=80, sets_per_step=8, rows_per_set=64, learning_rate=3e-4)
     train_lifted(training, features, singles, table if architecture == "geometric" else None, settings, lambda: None)
     assert np.mean(training.losses[-10:]) < 0.6 * np.mean(training.losses[:10])
-    segmenter = Segmenter(training.network, features, ClickGeometry(icosphere))
+    segmenter = DecoderSegmenter(icosphere, training.network, features)
     untrained = np.setdiff1d(np.flatnonzero(np.abs(icosphere.normalized[:, 0]) > 0.5), singles.clicks.clicked.numpy())[
         :6
     ]
     agreement = []
     for vertex in untrained.tolist():
-        probability = segmenter.segment(Clicks.from_lists([vertex])).numpy()
+        probability = segmenter.probability(Clicks.from_lists([vertex]))
         agreement.append(((probability > otsu_threshold(probability)) == half_of(icosphere, vertex)).mean())
     assert np.mean(agreement) > 0.9
 

@@ -21,11 +21,11 @@ from utils.output.export import (
     probability_colors,
     save_colored_mesh,
     save_face_labels,
-    save_parts,
     save_parts_glb,
     save_parts_obj,
     save_probability,
 )
+from utils.output.query import Look, save_answer
 
 FAR_AWAY = np.array([5e5, -4e6, 120.0])  # a surveyed scan: float32 would round its coordinates to half a metre
 
@@ -164,12 +164,14 @@ def test_glb_is_what_the_standard_asks_for(tmp_path, two_boxes, two_boxes_head):
 
 @pytest.mark.parametrize("everything", (True, False))
 def test_a_selection_of_all_or_nothing_is_exported_as_one_part(tmp_path, icosphere, everything):
-    paths = QueryPaths.of(tmp_path, Clicks.from_lists([1]))
-    written = save_parts(paths, icosphere, np.full(icosphere.num_vertices, everything))
+    clicks = Clicks.from_lists([1])
+    paths = QueryPaths.of(tmp_path, clicks)
+    probability = np.full(icosphere.num_vertices, float(everything), dtype=np.float32)
+    written = save_answer(tmp_path, icosphere, clicks, probability, 0.5, ("glb", "obj", "seg"), Look())
     assert all(path.is_file() for path in written) and len(written) == 3
-    scene = trimesh.load(paths.parts_glb, process=False)
+    scene = trimesh.load(paths.selection("glb"), process=False)
     assert set(scene.graph.nodes_geometry) == {"selected" if everything else "rest"}
-    assert load_mesh(paths.parts_obj).num_faces == icosphere.num_faces
+    assert load_mesh(paths.selection("obj")).num_faces == icosphere.num_faces
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, tetrahedron):

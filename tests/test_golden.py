@@ -19,7 +19,7 @@ import encoder
 from models.iseg.checkpoint import load_decoder_checkpoint, load_features
 from models.iseg.click_network import build_network
 from models.iseg.field import FeatureField, FieldConfig
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d.segmenter import Iseg3dSegmenter
 from models.prior.segmenter import PriorSegmenter
 from SAM_repo.teacher import load_teacher
@@ -70,13 +70,13 @@ def instant(name: str) -> Iseg3dSegmenter:
     return Iseg3dSegmenter(mesh_of(name))
 
 
-def trained(name: str, folder: Path) -> Segmenter:
+def trained(name: str, folder: Path) -> DecoderSegmenter:
     """The decoder of the golden files, which was trained on this mesh and the seeded features."""
     torch.save(seeded_features(mesh_of(name)), folder / "pred_f.pth")
-    return Segmenter.load(GOLDEN / f"{name}_decoder.pth", folder / "pred_f.pth", mesh_of(name))
+    return DecoderSegmenter.load(GOLDEN / f"{name}_decoder.pth", folder / "pred_f.pth", mesh_of(name))
 
 
-def published(name: str) -> Segmenter:
+def published(name: str) -> DecoderSegmenter:
     """The published architecture with fixed random weights."""
     network = build_network("published", None, torch.Generator().manual_seed(1))
     with torch.no_grad():  # random layers hardly tell vertices apart: stretch the last one and the attention
@@ -85,7 +85,7 @@ def published(name: str) -> Segmenter:
         last.bias.zero_()
         for layer in (network.attention.W_Q, network.attention.W_Kp, network.attention.W_Kn):
             layer.weight.mul_(4)
-    return Segmenter(network, seeded_features(mesh_of(name)))
+    return DecoderSegmenter(mesh_of(name), network, seeded_features(mesh_of(name)))
 
 
 def seeded_features(mesh: Mesh) -> torch.Tensor:
@@ -99,7 +99,7 @@ def seeded_features(mesh: Mesh) -> torch.Tensor:
 
 def select(segmenter, clicks: Clicks) -> np.ndarray:
     """(V,) bool that a segmenter selects."""
-    return np.asarray(segmenter.segment(clicks)) > 0.5
+    return np.asarray(segmenter.probability(clicks)) > 0.5
 
 
 # --- clicks and answers -----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def all_answers(segmenter, name: str) -> dict[str, np.ndarray]:
     found = {}
     for key, clicks in clicks_of(name).items():
         found[f"{key}/default"] = select(segmenter, clicks)
-        if key.endswith("/A") and hasattr(segmenter, "candidates"):
+        if key.endswith("/A") and segmenter.nested:
             candidates = segmenter.candidates(clicks).probability > 0.5
             assert (candidates[1] == found[f"{key}/default"]).all(), "the default candidate is the answer"
             found |= {f"{key}/{which}": row for which, row in zip(CANDIDATES, candidates)}
@@ -163,7 +163,7 @@ def published_answers(name: str) -> dict[str, np.ndarray]:
     """(V / 8,) float16 probabilities of the published decoder for every click."""
     segmenter = published(name)
     return {
-        key: np.asarray(segmenter.segment(clicks))[::EVERY].astype(np.float16)
+        key: np.asarray(segmenter.probability(clicks))[::EVERY].astype(np.float16)
         for key, clicks in clicks_of(name).items()
     }
 

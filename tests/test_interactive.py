@@ -81,7 +81,7 @@ def _files(folder: Path) -> list[str]:
 def test_a_click_selects_and_shows_a_green_ball(tab, icosphere):
     top = _top(icosphere)
     labels = _click(tab, icosphere, top)["labels"]
-    expected = CandidateSegmenter(icosphere).segment(_clicks(top)) > 0.5
+    expected = CandidateSegmenter(icosphere).probability(_clicks(top)) > 0.5
     majority = expected[icosphere.faces].sum(axis=1) >= 2
     assert ((labels == SELECTED) == majority).all() and set(labels) == {REST, SELECTED}
     ball = tab.wait(lambda: tab.nodes.get(f"/click_{top}_1"))
@@ -482,7 +482,7 @@ def test_another_segmenter_is_chosen_at_any_time_and_parts_stay(tab, icosphere):
     prior = _click(tab, icosphere, _top(icosphere, 0))["labels"]
     instant = tab.after(lambda: tab.set("Answered by", INSTANT))["labels"]
     clicks = _clicks(_top(icosphere, 0), -_top(icosphere))
-    expected = LearningSegmenter(icosphere, radius=0.7).segment(clicks) > 0.5
+    expected = LearningSegmenter(icosphere, radius=0.7).probability(clicks) > 0.5
     assert ((instant == SELECTED) == (expected[icosphere.faces].sum(axis=1) >= 2)).all() and (instant != prior).any()
     assert ((instant == FIRST_PART) == (kept & (instant != SELECTED))).all() and (instant == FIRST_PART).any()
     assert (tab.after(lambda: tab.set("Answered by", PRIOR))["labels"] == prior).all()

@@ -482,10 +482,10 @@ def test_meshes_of_any_kind_are_answered(kind, weights):
     segmenter = Iseg3dSegmenter(mesh, weights, points=POINTS)
     used = np.flatnonzero(mesh.referenced)
     clicks = Clicks.from_lists([used[0]], [used[-1]])
-    for answer in (segmenter.segment(clicks), *segmenter.candidates(clicks).probability):
+    for answer in (segmenter.probability(clicks), *segmenter.candidates(clicks).probability):
         assert answer.shape == (mesh.num_vertices,) and answer.dtype == np.float32 and np.isfinite(answer).all()
         assert answer[used[0]] > 0.5 > answer[used[-1]] and answer.min() >= 0 and answer.max() <= 1
-    faces = segmenter.segment_faces(np.array([0]), np.array([True]))
+    faces = segmenter.face_probability(np.array([0]), np.array([True]))
     assert faces.shape == (mesh.num_faces,) and np.isfinite(faces).all()
 
 
@@ -499,7 +499,7 @@ def test_winding_does_not_matter(two_boxes, weights):
         outward.sum() > 0
         and ((inverted.cloud.positions - two_boxes.normalized.mean(axis=0)) * inverted.cloud.normals).sum() > 0
     )
-    assert inverted.segment(clicks)[150] > 0.5
+    assert inverted.probability(clicks)[150] > 0.5
 
 
 def test_the_same_clicks_get_the_same_answer_bit_for_bit_in_any_order(two_boxes, weights, segmenter):
@@ -508,9 +508,9 @@ def test_the_same_clicks_get_the_same_answer_bit_for_bit_in_any_order(two_boxes,
         Clicks.from_signed(["-60", "120", "-10", "150", "120"]),
     )
     again = Iseg3dSegmenter(two_boxes, weights, points=POINTS)
-    expected = segmenter.segment(clicks)
+    expected = segmenter.probability(clicks)
     assert (
-        segmenter.segment(mixed).tobytes() == again.segment(clicks).tobytes() == expected.tobytes()
+        segmenter.probability(mixed).tobytes() == again.probability(clicks).tobytes() == expected.tobytes()
         and 0 < (expected > 0.5).sum() < 196
     )
 
@@ -523,7 +523,7 @@ def test_candidates_are_nested_and_clicked_vertices_obeyed(segmenter):
         found = segmenter.candidates(clicks)
         assert found.quality is None and (np.diff(found.probability, axis=0) >= 0).all()
         assert (found.probability[:, chosen[:2]] > 0.5).all() and (found.probability[:, chosen[2:]] < 0.5).all()
-        assert found.probability[1].tobytes() == segmenter.segment(clicks).tobytes()
+        assert found.probability[1].tobytes() == segmenter.probability(clicks).tobytes()
         sizes.append((found.probability > 0.5).sum(axis=1))
     assert (np.array(sizes)[:, 2] > np.array(sizes)[:, 0]).any()
 
@@ -533,13 +533,13 @@ def test_a_point_with_both_signs_is_positive(tetrahedron, weights):
     segmenter = Iseg3dSegmenter(tetrahedron, weights, points=2)
     positives, negatives = segmenter.points_of(Clicks.from_lists([0], [1, 2, 3]))
     assert len(positives) == 1 and not np.isin(negatives, positives).any()
-    answer = segmenter.segment(Clicks.from_lists([0], [1, 2, 3]))
+    answer = segmenter.probability(Clicks.from_lists([0], [1, 2, 3]))
     assert answer[0] > 0.5 and (answer[1:] < 0.5).all()
 
 
 def test_clicks_on_faces_mean_the_points_on_them(two_boxes, segmenter):
     head = np.flatnonzero((two_boxes.faces >= 98).all(axis=1))
-    answer = segmenter.segment_faces(head[[3, 40]], np.array([True, True]))
+    answer = segmenter.face_probability(head[[3, 40]], np.array([True, True]))
     points = np.unique(segmenter.carrier.point_of_face(head[[3, 40]]))
     expected = segmenter.carrier.on_faces(segmenter.annotator.annotate(points, np.zeros(0, dtype=np.int64)))
     assert answer.tobytes() == expected.tobytes() and answer.shape == (two_boxes.num_faces,)
@@ -555,7 +555,7 @@ def test_clicks_on_faces_mean_the_points_on_them(two_boxes, segmenter):
     ],
 )
 def test_clicks_that_cannot_be_asked_are_refused_in_one_line(segmenter, clicks, reason):
-    for ask in (segmenter.segment, segmenter.candidates, segmenter.fine_tune):
+    for ask in (segmenter.probability, segmenter.candidates, segmenter.fine_tune):
         with pytest.raises(UserError, match=reason) as error:
             ask(clicks)
         assert "\n" not in str(error.value)
@@ -564,7 +564,7 @@ def test_clicks_that_cannot_be_asked_are_refused_in_one_line(segmenter, clicks, 
 def test_a_click_on_a_vertex_without_a_face_is_refused(weights):
     segmenter = Iseg3dSegmenter(odd_meshes()["unreferenced vertices"], weights, points=POINTS)
     with pytest.raises(UserError, match="no face"):
-        segmenter.segment(Clicks.from_lists([0, 43]))
+        segmenter.probability(Clicks.from_lists([0, 43]))
 
 
 def test_any_embedding_can_take_the_networks_place(two_boxes, two_boxes_head):
@@ -575,8 +575,8 @@ def test_any_embedding_can_take_the_networks_place(two_boxes, two_boxes_head):
         cloud.points, on_head[:, None].astype(np.float32), AnnotationSettings(degree=0, smooth_rounds=0)
     )
     segmenter = EmbeddingSegmenter(two_boxes, cloud, annotator)
-    assert ((segmenter.segment(Clicks.from_lists([150])) > 0.5) == two_boxes_head).all()
-    assert ((segmenter.segment(Clicks.from_lists([20])) > 0.5) == ~two_boxes_head).all()
+    assert ((segmenter.probability(Clicks.from_lists([150])) > 0.5) == two_boxes_head).all()
+    assert ((segmenter.probability(Clicks.from_lists([20])) > 0.5) == ~two_boxes_head).all()
 
 
 # --- weights --------------------------------------------------------------------------------------
@@ -651,19 +651,19 @@ def close(segmenter) -> Clicks:
 
 
 def test_fine_tuning_moves_negative_clicks_away_and_undo_restores_every_bit(segmenter, close):
-    before, energy, answer = state_of(segmenter), apart(segmenter, close), segmenter.segment(close)
+    before, energy, answer = state_of(segmenter), apart(segmenter, close), segmenter.probability(close)
     assert segmenter.fine_tune(close) and apart(segmenter, close) < energy
-    once, later = state_of(segmenter), segmenter.segment(close)
+    once, later = state_of(segmenter), segmenter.probability(close)
     assert once != before and segmenter.fine_tune(close) and state_of(segmenter) != once
     assert (
         segmenter.undo_fine_tuning()
         and state_of(segmenter) == once
-        and segmenter.segment(close).tobytes() == later.tobytes()
+        and segmenter.probability(close).tobytes() == later.tobytes()
     )
     assert (
         segmenter.undo_fine_tuning()
         and state_of(segmenter) == before
-        and segmenter.segment(close).tobytes() == answer.tobytes()
+        and segmenter.probability(close).tobytes() == answer.tobytes()
     )
     assert not segmenter.undo_fine_tuning() and state_of(segmenter) == before
 

@@ -485,7 +485,7 @@ def test_the_command_answers_as_the_segmenter_does(work, no_pictures):
     segmenter = Iseg3dSegmenter(
         mesh, work / "w.pt", points=200, seed=4, settings=AnnotationSettings(0.3, smooth_rounds=0)
     )
-    expected = segmenter.segment(Clicks.from_lists([150, 120], line), 0.8)
+    expected = segmenter.probability(Clicks.from_lists([150, 120], line), 0.8)
     (found,) = (work / "out").glob("vertex_probability_*.npy")
     assert np.load(found).tobytes() == expected.tobytes() and len(line) > 1
     assert list((work / "out").glob("colored_mesh_with_clicks_*.ply"))

@@ -209,8 +209,8 @@ def test_candidates_are_nested_and_granularity_leads_from_one_to_the_next(segmen
     assert candidates.quality.shape == (3,) and ((candidates.quality >= 0) & (candidates.quality <= 1)).all()
     assert (np.diff(candidates.probability, axis=0) >= -1e-6).all()
     for granularity in (0.5, None):
-        assert np.allclose(segmenter.segment(clicks, granularity), candidates.probability[1], atol=1e-5)
-    steps = np.stack([segmenter.segment(clicks, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0)])
+        assert np.allclose(segmenter.probability(clicks, granularity), candidates.probability[1], atol=1e-5)
+    steps = np.stack([segmenter.probability(clicks, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0)])
     assert (np.diff(steps.sum(axis=1)) >= -1e-4).all()
 
 
@@ -223,8 +223,8 @@ def test_clicked_vertices_are_obeyed(segmenter):
 
 
 def test_copies_of_clicks_do_not_matter(segmenter):
-    first = segmenter.segment(Clicks.from_lists([120, 30], [10]))
-    assert np.array_equal(segmenter.segment(Clicks.from_lists([120, 30, 120], [10, 10])), first)
+    first = segmenter.probability(Clicks.from_lists([120, 30], [10]))
+    assert np.array_equal(segmenter.probability(Clicks.from_lists([120, 30, 120], [10, 10])), first)
 
 
 def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(segmenter, monkeypatch):
@@ -286,19 +286,19 @@ def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(s
 
 def test_leaving_an_input_out_later_is_leaving_it_out_from_the_beginning(segmenter, two_boxes, weights):
     clicks = Clicks.from_lists([120], [10])
-    before = segmenter.segment(clicks)
-    later = segmenter.leaving_out("concave").segment(clicks)
-    begun = PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)).segment(
-        clicks
-    )
+    before = segmenter.probability(clicks)
+    later = segmenter.leaving_out("concave").probability(clicks)
+    begun = PriorSegmenter(
+        two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)
+    ).probability(clicks)
     assert np.array_equal(later, begun) and not np.array_equal(later, before)
-    assert np.array_equal(segmenter.segment(clicks), before)
+    assert np.array_equal(segmenter.probability(clicks), before)
 
 
 def test_coarse_faces_are_answered_whole(tetrahedron, weights):
     segmenter = PriorSegmenter(tetrahedron, FakeTeacher(), weights=weights, views=6)
-    probability = segmenter.segment_faces(np.array([2]), np.array([True]))
-    assert probability.shape == (4,) and segmenter.segment(Clicks.from_lists([1])).shape == (4,)
+    probability = segmenter.face_probability(np.array([2]), np.array([True]))
+    assert probability.shape == (4,) and segmenter.probability(Clicks.from_lists([1])).shape == (4,)
 
 
 def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path, monkeypatch):
@@ -310,7 +310,7 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
         asked.clear()
         return PriorSegmenter(
             two_boxes, teacher, tmp_path, **{"weights": weights, "views": 6, "voters": 20} | changed
-        ).segment(Clicks.from_lists([120]))
+        ).probability(Clicks.from_lists([120]))
 
     first = answer(FakeTeacher())
     assert sum(asked) == 21  # the voters, and the click
@@ -410,7 +410,7 @@ def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes
         load_prior(tmp_path / "other.pt")
     with_stray = Mesh(np.concatenate([two_boxes.vertices, [[0.0, 0, 0]]]), two_boxes.faces)
     with pytest.raises(UserError, match="belongs to no face"):
-        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).segment(
+        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).probability(
             Clicks.from_lists([two_boxes.num_vertices])
         )
 
@@ -418,7 +418,7 @@ def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes
 def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two_boxes_head):
     segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), views=10, voters=VOTERS)
     click = int(np.argmax(two_boxes.normalized @ [1, 0.2, 0.1]))
-    selected = segmenter.segment(Clicks.from_lists([click])) > 0.5
+    selected = segmenter.probability(Clicks.from_lists([click])) > 0.5
     assert (selected & two_boxes_head).sum() / (selected | two_boxes_head).sum() > 0.7
     assert WEIGHTS.stat().st_size < 5e6
 
@@ -702,7 +702,7 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, monkeypatch,
     run("export", "--out", str(out))
     assert load_prior(out)[1]["left_out"] == ["curvature", "masks"]
     segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), weights=out, views=6)
-    assert segmenter.without == ("curvature", "masks") and segmenter.segment(Clicks.from_lists([120]))[120] > 0.5
+    assert segmenter.without == ("curvature", "masks") and segmenter.probability(Clicks.from_lists([120]))[120] > 0.5
 
     run(
         "train",

@@ -186,7 +186,7 @@ def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, 
     assert "refined prior decoder" in capsys.readouterr().out
     answer = np.load(tmp_path / "vertex_probability_v3_v-9.npy")
     refined = PriorSegmenter(mesh, FakeTeacher(), weights=path)
-    assert np.allclose(answer, refined.segment(Clicks.from_lists([3], [9])), atol=1e-5)
+    assert np.allclose(answer, refined.probability(Clicks.from_lists([3], [9])), atol=1e-5)
     assert not np.array_equal(refined.network.head.weight, load_torch(work / "prior.pt")["weights"]["head.weight"])
     assert decoder.main([*ask, "--segmenter", "prior"]) == 0
     assert "refined" not in capsys.readouterr().out

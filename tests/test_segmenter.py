@@ -10,7 +10,7 @@ from models.attention import InteractiveAttention
 from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, save_decoder_checkpoint
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.click_network import build_network
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from tests.published import probability, random_release
 from utils.clicks import Clicks
 from utils.device import fast_dtype
@@ -19,6 +19,11 @@ from utils.files import digest, save_json, save_torch
 from utils.geometry.mesh import Mesh
 
 QUERIES = [([5], []), ([5, 61], []), ([5], [100]), ([0], [7]), ([7], [0]), ([1, 2, 3, 4], [5, 6, 7])]
+
+
+def ask(segmenter, clicks):
+    """The answer as a tensor, to compare it with the equations."""
+    return torch.from_numpy(segmenter.probability(clicks))
 
 
 @pytest.fixture
@@ -53,11 +58,11 @@ def _save(network, directory, mesh, features, **changes):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_released_files_give_the_published_equations_to_1e5(icosphere, tmp_path, prefix):
     features, checkpoint, weights, field = random_release(tmp_path, icosphere.num_vertices, prefix=prefix)
-    segmenter = Segmenter.load(checkpoint, features, icosphere)
+    segmenter = DecoderSegmenter.load(checkpoint, features, icosphere)
     for positives, negatives in QUERIES[:3] if prefix else QUERIES:
         expected = probability(weights, field, positives, negatives)
         assert expected.std() > 0.05
-        found = segmenter.segment(Clicks.from_lists(positives, negatives))
+        found = ask(segmenter, Clicks.from_lists(positives, negatives))
         assert found.dtype == torch.float32 and found.shape == (icosphere.num_vertices,)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
@@ -77,7 +82,7 @@ def test_the_trained_network_is_the_one_that_answers(icosphere, tmp_path):
         )
     torch.testing.assert_close(whole, logits.softmax(-1), rtol=0, atol=1e-6)
     torch.testing.assert_close(
-        Segmenter(network, field, precision="float32").segment(clicks), whole[:, 1], rtol=0, atol=5e-5
+        ask(DecoderSegmenter(icosphere, network, field, "float32"), clicks), whole[:, 1], rtol=0, atol=5e-5
     )
 
 
@@ -116,11 +121,11 @@ def test_order_and_repetition_of_clicks_do_not_matter(architecture, two_boxes, g
     network, features = geometric
     if architecture == "published":
         network = build_network("published", generator=generator)
-    segmenter = Segmenter(network, features, ClickGeometry(two_boxes))
-    answer = segmenter.segment(Clicks.from_lists([3, 150, 90], [40, 7]))
-    assert torch.equal(answer, segmenter.segment(Clicks.from_signed(["-7", "90", "3", "-40", "150"])))
+    segmenter = DecoderSegmenter(two_boxes, network, features)
+    answer = ask(segmenter, Clicks.from_lists([3, 150, 90], [40, 7]))
+    assert torch.equal(answer, ask(segmenter, Clicks.from_signed(["-7", "90", "3", "-40", "150"])))
     # The release gives a single click as two equal ones.
-    assert torch.equal(segmenter.segment(Clicks.from_lists([3])), segmenter.segment(Clicks.from_lists([3, 3])))
+    assert torch.equal(ask(segmenter, Clicks.from_lists([3])), ask(segmenter, Clicks.from_lists([3, 3])))
 
 
 @pytest.mark.parametrize("architecture", ["published", "geometric"])
@@ -128,8 +133,8 @@ def test_vertex_zero_can_be_included_and_excluded(architecture, two_boxes, geome
     network, features = geometric
     if architecture == "published":
         network = build_network("published", generator=generator)
-    segmenter = Segmenter(network, features, ClickGeometry(two_boxes))
-    both = segmenter.segment(Clicks.from_lists([100, 0])), segmenter.segment(Clicks.from_lists([100], [0]))
+    segmenter = DecoderSegmenter(two_boxes, network, features)
+    both = ask(segmenter, Clicks.from_lists([100, 0])), ask(segmenter, Clicks.from_lists([100], [0]))
     assert (both[0] - both[1]).abs().max() > 1e-3
 
 
@@ -144,29 +149,29 @@ def test_query_sees_the_geometry_that_training_saw(two_boxes, geometric, positiv
     )[0]
     with torch.no_grad():
         expected = network(features, features[clicks.vertices], clicks.positive, None, seen).softmax(-1)[:, 1]
-    torch.testing.assert_close(Segmenter(network, features, geometry).segment(clicks), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ask(DecoderSegmenter(two_boxes, network, features), clicks), expected, rtol=0, atol=1e-5)
 
 
 def test_bfloat16_answers_nearly_the_same(two_boxes, geometric):
     network, features = geometric
     clicks = Clicks.from_lists([3], [150])
-    exact = Segmenter(network, features, ClickGeometry(two_boxes)).segment(clicks)
-    rounded = Segmenter(network, features, ClickGeometry(two_boxes), "bfloat16").segment(clicks)
+    exact = ask(DecoderSegmenter(two_boxes, network, features), clicks)
+    rounded = ask(DecoderSegmenter(two_boxes, network, features, "bfloat16"), clicks)
     assert rounded.dtype == torch.float32
     assert 0 < (exact - rounded).abs().max() < 0.05
 
 
 def test_auto_precision_takes_what_the_processor_is_fast_in(two_boxes, geometric):
-    assert Segmenter(*geometric, ClickGeometry(two_boxes), "auto").dtype == fast_dtype("cpu")
+    assert DecoderSegmenter(two_boxes, *geometric, "auto").dtype == fast_dtype("cpu")
     with pytest.raises(UserError, match="precision"):
-        Segmenter(*geometric, ClickGeometry(two_boxes), "float8")
+        DecoderSegmenter(two_boxes, *geometric, "float8")
 
 
 def test_a_query_of_many_rows_is_the_same_in_chunks(monkeypatch, two_boxes, geometric):
-    segmenter = Segmenter(*geometric, ClickGeometry(two_boxes))
-    whole = segmenter.segment(Clicks.from_lists([3]))
+    segmenter = DecoderSegmenter(two_boxes, *geometric)
+    whole = ask(segmenter, Clicks.from_lists([3]))
     monkeypatch.setattr("models.iseg.segmenter.CHUNK_ROWS", {"cpu": 17})
-    torch.testing.assert_close(segmenter.segment(Clicks.from_lists([3])), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(ask(segmenter, Clicks.from_lists([3])), whole, rtol=0, atol=1e-6)
 
 
 # --- files that do not fit ----------------------------------------------------------------------
@@ -176,8 +181,8 @@ def test_our_checkpoint_reloads_the_same_answer(two_boxes, geometric, tmp_path):
     network, features = geometric
     checkpoint, field = _save(network, tmp_path, two_boxes, features)
     clicks = Clicks.from_lists([3], [150])
-    expected = Segmenter(network, features, ClickGeometry(two_boxes)).segment(clicks)
-    assert torch.equal(Segmenter.load(checkpoint, field, two_boxes).segment(clicks), expected)
+    expected = ask(DecoderSegmenter(two_boxes, network, features), clicks)
+    assert torch.equal(ask(DecoderSegmenter.load(checkpoint, field, two_boxes), clicks), expected)
 
 
 @pytest.mark.parametrize(
@@ -191,29 +196,29 @@ def test_our_checkpoint_reloads_the_same_answer(two_boxes, geometric, tmp_path):
 )
 def test_impossible_clicks_are_refused(two_boxes, geometric, positives, negatives, message):
     with pytest.raises(UserError, match=message):
-        Segmenter(*geometric, ClickGeometry(two_boxes)).segment(Clicks.from_lists(positives, negatives))
+        ask(DecoderSegmenter(two_boxes, *geometric), Clicks.from_lists(positives, negatives))
 
 
 def test_checkpoint_of_another_mesh_or_field_is_refused(two_boxes, geometric, tmp_path):
     network, features = geometric
     other = Mesh(two_boxes.vertices * 1.001, two_boxes.faces)
     with pytest.raises(UserError, match="another mesh"):
-        Segmenter.load(*_save(network, tmp_path, other, features), two_boxes)
+        DecoderSegmenter.load(*_save(network, tmp_path, other, features), two_boxes)
     with pytest.raises(UserError, match="another feature field"):
-        Segmenter.load(*_save(network, tmp_path, two_boxes, features, features_digest="0" * 16), two_boxes)
+        DecoderSegmenter.load(*_save(network, tmp_path, two_boxes, features, features_digest="0" * 16), two_boxes)
 
 
 def test_features_of_another_mesh_are_refused(two_boxes, icosphere, geometric, tmp_path):
     network, features = geometric
     checkpoint, field = _save(network, tmp_path, two_boxes, features)
     with pytest.raises(UserError, match="196 vertices .* has 162"):
-        Segmenter.load(checkpoint, field, icosphere)
+        DecoderSegmenter.load(checkpoint, field, icosphere)
     save_json(tmp_path / "pred_f.json", {"mesh_digest": icosphere.digest})
     with pytest.raises(UserError, match="features of another mesh"):
-        Segmenter.load(checkpoint, field, two_boxes)
+        DecoderSegmenter.load(checkpoint, field, two_boxes)
     save_json(tmp_path / "pred_f.json", {"mesh_digest": two_boxes.digest, "features_digest": "0" * 16})
     with pytest.raises(UserError, match="not the file"):
-        Segmenter.load(checkpoint, field, two_boxes)
+        DecoderSegmenter.load(checkpoint, field, two_boxes)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +234,7 @@ def test_files_that_are_no_features_are_refused(two_boxes, geometric, tmp_path, 
     checkpoint, field = _save(*geometric[:1], tmp_path, two_boxes, geometric[1])
     save_torch(field, value)
     with pytest.raises(UserError, match=message):
-        Segmenter.load(checkpoint, field, two_boxes)
+        DecoderSegmenter.load(checkpoint, field, two_boxes)
 
 
 def test_unknown_architecture_or_configuration_is_refused(two_boxes, geometric, tmp_path):
@@ -241,7 +246,7 @@ def test_unknown_architecture_or_configuration_is_refused(two_boxes, geometric, 
         ({"architecture": "published"}, "does not fit"),
     ):
         with pytest.raises(UserError, match=message):
-            Segmenter.load(*_save(geometric[0], tmp_path, two_boxes, geometric[1], **changes), two_boxes)
+            DecoderSegmenter.load(*_save(geometric[0], tmp_path, two_boxes, geometric[1], **changes), two_boxes)
 
 
 def test_truncated_or_foreign_checkpoint_is_refused(two_boxes, geometric, tmp_path):
@@ -250,8 +255,8 @@ def test_truncated_or_foreign_checkpoint_is_refused(two_boxes, geometric, tmp_pa
     for damaged in (content[: len(content) // 2], content[:10], b"", b"not a checkpoint at all"):
         checkpoint.write_bytes(damaged)
         with pytest.raises(UserError, match="ours.pth"):
-            Segmenter.load(checkpoint, field, two_boxes)
+            DecoderSegmenter.load(checkpoint, field, two_boxes)
     with pytest.raises(UserError, match="is not a decoder checkpoint"):
-        Segmenter.load(field, field, two_boxes)
+        DecoderSegmenter.load(field, field, two_boxes)
     with pytest.raises(UserError, match="no decoder checkpoint at"):
-        Segmenter.load(tmp_path / "absent.pth", field, two_boxes)
+        DecoderSegmenter.load(tmp_path / "absent.pth", field, two_boxes)

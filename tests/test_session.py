@@ -156,7 +156,8 @@ def test_candidates_are_asked_once_for_all_three_and_tell_their_quality(icospher
     for granularity in (0.0, 1.0, 0.5):
         session.set_granularity(granularity)
         assert (
-            session.selection.probability == segmenter.__class__.segment(segmenter, session.state.query(), granularity)
+            session.selection.probability
+            == segmenter.__class__.probability(segmenter, session.state.query(), granularity)
         ).all()
     assert segmenter.calls == calls + 3  # the three of the comparison
 

@@ -14,7 +14,7 @@ import trimesh
 
 import decoder
 import iseg3d
-from models.iseg.segmenter import Segmenter
+from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d.segmenter import Iseg3dSegmenter
 from tests.published import random_release
 from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
@@ -193,7 +193,7 @@ def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_pa
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)  # 30 pictures
     mesh = _write_obj(icosphere, tmp_path / "ball.obj")
     features, checkpoint, _, _ = random_release(tmp_path, mesh.num_vertices)
-    session = Session(mesh, Answers(Segmenter.load(checkpoint, features, mesh)))
+    session = Session(mesh, Answers(DecoderSegmenter.load(checkpoint, features, mesh)))
     session.click(0)
     session.keep_part()
     session.click(_top(mesh))

@@ -1,10 +1,30 @@
-"""Which number format the matrix products of a device are fastest in."""
+"""The device that computes: which it is, the number format its matrix products are fastest in, and memory."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
+
+from utils.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve --device; UserError if it is not to be had."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"unknown device '{name}'; use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA GPU is usable here; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device '{name}' is not supported; use auto, cpu or cuda")
+    return device
 
 
 def fast_dtype(device: str | torch.device = "cpu") -> torch.dtype:
@@ -27,3 +47,13 @@ def fast_autocast(device: str | torch.device = "cpu", enabled: bool = True) -> A
     if not enabled or dtype == torch.float32:
         return nullcontext()
     return torch.autocast(torch.device(device).type, dtype=dtype)
+
+
+def peak_memory_gib() -> float:
+    """Peak resident memory of this process so far, GiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss of a child process begins with what its parent had
+        kib = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return kib / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,16 +1,30 @@
-"""Command-line options that several stages share, each written once."""
+"""Command-line options, generated from the fields of settings dataclasses: names, defaults and help are written once.
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSettings(MeshSettings):
+    steps: int = option(400, "of the training", group="training", type=positive_int)
+
+settings = parse_settings(FieldSettings, __doc__, argv)     # FieldSettings(steps=400, obj_path=..., ...)
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import types
+import typing
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-
-import torch
+from typing import Any, TypeVar
 
 from utils.errors import UserError
-from utils.rendering.rasterize import BACKENDS
 
 TEACHERS = ("auto", "vit_h", "vit_l", "vit_b", "vit_t")
+BACKENDS = ("auto", "embree", "kaolin")
+Settings = TypeVar("Settings")
+
+
+# --- kinds of values -------------------------------------------------------------------------------
 
 
 def flag(text: str) -> bool:
@@ -33,50 +47,134 @@ def positive_int(text: str) -> int:
     return value
 
 
-def add_mesh_options(parser: argparse.ArgumentParser) -> None:
-    """--obj_path, --seed, --device."""
-    group = parser.add_argument_group("mesh and run")
-    group.add_argument(
-        "--obj_path", type=Path, required=True, metavar="FILE", help="the mesh: OBJ, PLY, OFF, STL or GLB"
+def check_positive(**values: float | None) -> None:
+    """UserError for the first of the named options that is neither None nor a finite number above 0."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"--{name} {value:g} must be above 0")
+
+
+# --- from a dataclass to a parser and back ---------------------------------------------------------
+
+
+def option(default: Any = MISSING, help: str = "", *, group: str | None = None, **how: Any) -> Any:
+    """A dataclass field that is an option of the command line.
+
+    default  MISSING: the option is required
+    group    heading in --help; None: that of the field before
+    how      what argparse is told besides its type: choices, metavar, nargs, type, const
+
+    The type comes from the annotation: bool is a 0/1 switch, `tuple[float, float, float]` three numbers,
+    `tuple[int, ...]` one or more. `X | None` is an option that may be left out.
+    """
+    return dataclasses.field(default=default, metadata={"option": {"help": help, **how}, "group": group})
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they are written; defaults where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, (), []) else super()._get_help_string(action)
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type, without: tuple[str, ...] = ()) -> None:
+    """Add an option for every field of a settings dataclass that was made by `option`, but for those named."""
+    hints = typing.get_type_hints(settings)
+    groups: dict[str, Any] = {}
+    title = "options"
+    for field in dataclasses.fields(settings):
+        if "option" not in field.metadata:
+            continue
+        title = field.metadata["group"] or title
+        if field.name in without:
+            continue
+        group = groups.setdefault(title, None) or parser.add_argument_group(title)
+        groups[title] = group
+        arguments = _kind(hints[field.name]) | field.metadata["option"]
+        if field.default is MISSING:
+            arguments["required"] = True
+        else:
+            arguments["default"] = field.default
+        group.add_argument(f"--{field.name}", **arguments)
+
+
+def settings_from(args: argparse.Namespace, settings: type[Settings], **given: Any) -> Settings:
+    """The settings that parsed options describe; `given` values win. UserError for those that make no sense."""
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if field.name not in given and "option" in field.metadata:
+            value = getattr(args, field.name)
+            given[field.name] = tuple(value) if isinstance(value, list) else value
+    return settings(**given)
+
+
+def parse_settings(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:
+    """What an entry script does with its command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    add_options(parser, settings)
+    return settings_from(parser.parse_args(argv), settings)
+
+
+def _kind(hint: Any) -> dict[str, Any]:
+    """What argparse must be told about values of a type."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if typing.get_origin(hint) is tuple:
+        kinds = typing.get_args(hint)
+        return _kind(kinds[0]) | {"nargs": "+" if kinds[-1] is ... else len(kinds)}
+    if hint is bool:
+        return {"type": flag, "metavar": "0|1"}
+    return {} if hint is str else {"type": hint}
+
+
+# --- settings that several stages share ------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshSettings:
+    """One mesh, the seed of all randomness, and where the networks run (`utils.device.choose_device`)."""
+
+    obj_path: Path = option(help="the mesh: OBJ, PLY, OFF, STL or GLB", metavar="FILE", group="mesh and run")
+    seed: int = option(0, "of all randomness")
+    device: str = option("auto", "auto, cpu or cuda; auto takes CUDA where there is a GPU")
+    name: str | None = option(None, "of the mesh, in the default folders; default: the file's name")
+
+    @property
+    def mesh_name(self) -> str:
+        return self.name or Path(self.obj_path).stem
+
+
+Color = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderSettings:
+    """How views are rendered; the object has radius 1, colours are RGB from 0 to 1."""
+
+    radius: float = option(2.0, "camera distance; the object has radius 1", group="rendering")
+    render_res: int = option(224, "side of the rendered square image", type=positive_int, metavar="PX")
+    background: Color = option((1.0, 1.0, 1.0), "0 to 1", metavar=("R", "G", "B"))
+    renderer: str = option("auto", "auto: kaolin with CUDA, else embree", choices=BACKENDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings:
+    """Which 2D model supervises."""
+
+    SAM: str = option(
+        "auto",
+        "segmentation model that supervises; auto: the largest checkpoint present, else the embedded vit_t",
+        choices=TEACHERS,
+        group="teacher",
     )
-    group.add_argument("--seed", type=int, default=0, help="of all randomness")
-    group.add_argument("--device", default="auto", help="auto, cpu or cuda; auto takes CUDA where there is a GPU")
+
+
+def add_mesh_options(parser: argparse.ArgumentParser) -> None:
+    add_options(parser, MeshSettings, without=("name",))
 
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:
-    """--radius, --render_res, --background, --renderer."""
-    group = parser.add_argument_group("rendering")
-    group.add_argument("--radius", type=float, default=2.0, help="camera distance; the object has radius 1")
-    group.add_argument(
-        "--render_res", type=positive_int, default=224, metavar="PX", help="side of the rendered square image"
-    )
-    group.add_argument(
-        "--background", type=float, nargs=3, default=(1.0, 1.0, 1.0), metavar=("R", "G", "B"), help="0 to 1"
-    )
-    group.add_argument("--renderer", choices=BACKENDS, default="auto", help="auto: kaolin with CUDA, else embree")
+    add_options(parser, RenderSettings)
 
 
 def add_teacher_options(parser: argparse.ArgumentParser) -> None:
-    """--SAM."""
-    group = parser.add_argument_group("teacher")
-    group.add_argument(
-        "--SAM",
-        choices=TEACHERS,
-        default="auto",
-        help="segmentation model that supervises; auto: the largest checkpoint present, else the embedded vit_t",
-    )
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolve --device; UserError if it is not to be had."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"unknown device '{name}'; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA GPU is usable here; use --device cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device '{name}' is not supported; use auto, cpu or cuda")
-    return device
+    add_options(parser, TeacherSettings)

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
@@ -16,14 +17,20 @@ from models.iseg.click_network import ClickNetwork, build_network
 from utils.clicks import Clicks
 from utils.device import fast_dtype
 from utils.errors import UserError
+from utils.files import digest
 from utils.geometry.mesh import Mesh
+from utils.segmenter import Segmenter
 
 PRECISIONS = ("exact", "float32", "bfloat16", "auto")
 CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
 
 
-class Segmenter:
-    """Answers any number of clicks on one mesh.
+class DecoderSegmenter(Segmenter):
+    """Answers any number of clicks on one mesh with the decoder that was trained on it.
+
+    mesh       of V vertices
+    network    attention and decoder, on the device that is to compute
+    features   (V, 256) the mesh feature field
 
     What does not depend on the clicks is computed once: the queries of the attention and the share of the first layer
     that comes from the features.
@@ -33,20 +40,20 @@ class Segmenter:
     fastest where the processor multiplies matrices of it; "auto" is bfloat16 there and float32 elsewhere.
     """
 
-    def __init__(
-        self, network: ClickNetwork, features: Tensor, geometry: ClickGeometry | None = None, precision: str = "exact"
-    ) -> None:
+    kind = "trained"
+    label = "decoder trained on this mesh"
+    threshold = None
+
+    def __init__(self, mesh: Mesh, network: ClickNetwork, features: Tensor, precision: str = "exact") -> None:
+        super().__init__(mesh)
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
-        if network.uses_geometry and geometry is None:
-            raise ValueError("this architecture needs the geometry of the mesh")
         self.device = next(network.parameters()).device
         self.dtype = _working_dtype(precision, network.uses_geometry, self.device)
         # What is computed once is not computed in bfloat16.
         once = torch.promote_types(self.dtype, torch.float32)
         self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
-        self.geometry = geometry if network.uses_geometry else None
-        self.num_vertices = len(features)
+        self.geometry = ClickGeometry(mesh) if network.uses_geometry else None
         self._prepare(features.to(self.device, once))
 
     @classmethod
@@ -57,7 +64,7 @@ class Segmenter:
         mesh: Mesh,
         device: str | torch.device = "cpu",
         precision: str = "exact",
-    ) -> Segmenter:
+    ) -> DecoderSegmenter:
         """The decoder at `checkpoint` on the field at `features` (`pred_f.pth`), released files or ours.
 
         Raises UserError if a file is missing or damaged, does not belong to `mesh`, or is of an unknown architecture.
@@ -68,14 +75,15 @@ class Segmenter:
         network = build_network(held.architecture, held.config)
         load_state(network.attention, held.attention_state_dict, checkpoint)
         load_state(network.decoder, held.model_state_dict, checkpoint)
-        return cls(network.to(device), field, ClickGeometry(mesh) if network.uses_geometry else None, precision)
+        segmenter = cls(mesh, network.to(device), field, precision)
+        segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision)
+        segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
+        return segmenter
 
     @torch.inference_mode()
-    def segment(self, clicks: Clicks) -> Tensor:
-        """Probability of being selected, (V,) float32 on the CPU, in the mesh's vertex order.
-
-        Raises UserError if no click is positive, a vertex is out of range, or one is clicked both ways.
-        """
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+        if granularity is not None:
+            raise UserError("--granularity needs the prior decoder: add --segmenter prior")
         clicks = clicks.validate(self.num_vertices).canonical()
         geometry = self.geometry.of_clicks(clicks).to(self.device, self.dtype) if self.geometry else None
         keys, shares = self._click_terms(clicks.to(self.device))
@@ -85,7 +93,7 @@ class Segmenter:
             self._probability(slice(start, start + size), keys, inputs, weight)
             for start in range(0, self.num_vertices, size)
         ]
-        return torch.cat(parts).cpu()
+        return torch.cat(parts).cpu().numpy()
 
     @torch.inference_mode()
     def _prepare(self, features: Tensor) -> None:
@@ -170,4 +178,10 @@ def rectified_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _fusible(inputs: Tensor) -> bool:
-    return inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+    return inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16 and _has_bfloat16_kernels()
+
+
+def _has_bfloat16_kernels() -> bool:
+    """oneDNN has none for processors without AVX-512, and refuses when it is asked."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return torch.backends.mkldnn.is_available() and supported is not None and bool(supported())

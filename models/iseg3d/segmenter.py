@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,34 +14,26 @@ from models.iseg3d.online import FineTuning, OnlineEmbedding
 from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_torch
+from utils.files import digest, load_torch
 from utils.geometry.mesh import Mesh
+from utils.segmenter import Candidates, Segmenter
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d.pt"
 WIDEST = 1.6  # times the radius: the coarser of the three candidates; the finer one has the radius divided by it
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Three nested answers to one set of clicks, by radius: finer, default, coarser.
-
-    probability  (3, V) float32, ascending along the first axis; above 0.5 is selected
-    quality      None: iSeg3D does not judge its answers
-    """
-
-    probability: np.ndarray
-    quality: None = None
-
-
-class PointSegmenter:
+class PointSegmenter(Segmenter):
     """Answers clicks on a mesh through points on it; subclasses say what clicks on points select of them.
 
     mesh   any triangle mesh
     cloud  points sampled on it
     """
 
+    nested = True
+
     def __init__(self, mesh: Mesh, cloud: Cloud) -> None:
-        self.mesh, self.num_vertices, self.cloud = mesh, mesh.num_vertices, cloud
+        super().__init__(mesh)
+        self.cloud = cloud
         self.carrier = Carrier(mesh, cloud)
 
     def select_points(
@@ -53,7 +44,7 @@ class PointSegmenter:
 
     # --- vertices --------------------------------------------------------------------------------
 
-    def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         """(V,) float32, the share of the points around a vertex that are selected; above 0.5 is selected.
 
         granularity: 0 finer, 0.5 (or None) default, 1 coarser: the radius of Eq. 6, from 1/1.6 to 1.6 times the printed one. Raises
@@ -64,7 +55,7 @@ class PointSegmenter:
 
     def candidates(self, clicks: Clicks) -> Candidates:
         """Finer, default, coarser; see `segment` for errors."""
-        return Candidates(np.stack([self.segment(clicks, granularity) for granularity in (0.0, 0.5, 1.0)]))
+        return Candidates(np.stack([self.probability(clicks, granularity) for granularity in (0.0, 0.5, 1.0)]))
 
     def points_of(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray]:
         """The points of the cloud that positive and negative clicks mean, (P,) and (Q,) int64. A point with both signs is positive."""
@@ -84,7 +75,7 @@ class PointSegmenter:
 
     # --- faces -----------------------------------------------------------------------------------
 
-    def segment_faces(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(F,) float32 for clicks on faces (C,) int64, positive (C,) bool; above 0.5 is selected."""
         points, positive = self.carrier.point_of_face(np.asarray(faces)), np.asarray(positive, dtype=bool)
         positives = np.unique(points[positive])
@@ -113,6 +104,10 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
     Raises UserError if the weights are missing, damaged, or of another kind of network.
     """
 
+    kind = "instant"
+    label = "instant (iSeg3D)"
+    learns = True
+
     def __init__(
         self,
         mesh: Mesh,
@@ -126,6 +121,8 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
         cloud = sample_cloud(mesh, points, seed)
         self.online = OnlineEmbedding(network, cloud, settings)
         super().__init__(mesh, cloud, self.online.annotator)
+        self.identity = digest(Path(weights).read_bytes())
+        self.sources = {"checkpoint": str(weights)}
 
     @property
     def network(self) -> PointNet2:

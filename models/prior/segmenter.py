@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import digest, load_npz, load_torch, save_npz
 from utils.geometry.mesh import Mesh
+from utils.segmenter import Candidates, Segmenter
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "prior_vit_t.pt"
@@ -39,19 +39,7 @@ REACH, NEAREST = (
 )  # ... so many times its distance from the border that it moves, and at least this (the object has radius 1)
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Three nested answers to one set of clicks: finer, default, coarser.
-
-    probability  (3, V) float32 of being selected, ascending along the first axis; above 0.5 is selected
-    quality      (3,) float32 in [0, 1], the IoU expected of each with what the person wants
-    """
-
-    probability: np.ndarray
-    quality: np.ndarray
-
-
-class PriorSegmenter:
+class PriorSegmenter(Segmenter):
     """The prior decoder made ready for one mesh.
 
     mesh       any triangle mesh
@@ -65,6 +53,10 @@ class PriorSegmenter:
     Raises UserError if the weights are missing, damaged, or of another teacher.
     """
 
+    kind = "prior"
+    label = "prior decoder"
+    nested = True
+
     def __init__(
         self,
         mesh: Mesh,
@@ -75,7 +67,8 @@ class PriorSegmenter:
         views: int = VIEWS,
         voters: int | None = None,
     ) -> None:
-        self.mesh, self.teacher, self.num_vertices = mesh, teacher, mesh.num_vertices
+        super().__init__(mesh)
+        self.teacher = teacher
         self.network, held = load_prior(weights)
         self.without = tuple(held.get("left_out", ()) if without is None else without)
         check_teacher(held, teacher)
@@ -86,6 +79,10 @@ class PriorSegmenter:
         self.patches = Patches(mesh)
         self.cache_dir, self.voters = cache_dir, VOTERS if voters is None else voters
         self._weights = digest(Path(weights).read_bytes())
+        self.identity = digest(Path(weights).read_bytes(), teacher.name)
+        if held.get("kind") == REFINED:
+            self.kind, self.label = "trained", "prior decoder refined on this mesh"
+            self.sources = {"checkpoint": str(weights)}
         self.views = self._cached(
             "prior_views",
             (views,),
@@ -183,7 +180,7 @@ class PriorSegmenter:
 
     # --- vertices --------------------------------------------------------------------------------
 
-    def segment(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         """(V,) float32 probability of being selected, in the mesh's vertex order; above 0.5 is selected.
 
         granularity: 0 finer, 0.5 (or None) default, 1 coarser, continuous between. Raises UserError for clicks that
@@ -223,13 +220,13 @@ class PriorSegmenter:
 
     # --- faces -----------------------------------------------------------------------------------
 
-    def segment_faces(self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None) -> np.ndarray:
+    def face_probability(self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None) -> np.ndarray:
         """(F,) float32 probability for clicks on faces (C,) int64, positive (C,) bool."""
         fine, positive = self._fine_of(faces), np.asarray(positive, dtype=bool)
         logits, _ = self._node_answer(fine, positive)
         return self._on_faces(self._on_fine_faces(blend(logits, granularity)[None], fine, positive))[0]
 
-    def candidate_faces(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+    def face_candidates(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
         """As `candidates`, on faces: probability (3, F)."""
         fine, positive = self._fine_of(faces), np.asarray(positive, dtype=bool)
         logits, quality = self._node_answer(fine, positive)

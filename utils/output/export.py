@@ -13,8 +13,7 @@ import numpy as np
 from utils.clicks import Clicks
 from utils.files import atomic_path, digest, save_npy
 from utils.geometry.mesh import Mesh
-
-Color = tuple[float, float, float]
+from utils.options import Color
 
 # RGB in [0, 1], as in the paper's figures: grey shape, blue selection, green and red clicks.
 BASE_COLOR: Color = (0.67, 0.67, 0.67)
@@ -23,6 +22,16 @@ POSITIVE_COLOR: Color = (0.10, 0.75, 0.20)
 NEGATIVE_COLOR: Color = (0.90, 0.10, 0.10)
 SPHERE_RADIUS = 0.02  # normalised units: the shape has radius 1
 MAX_LABEL = 120  # characters; file names end at 255 bytes
+
+
+@dataclass(frozen=True)
+class Palette:
+    """RGB in [0, 1] of everything that is drawn."""
+
+    base: Color = BASE_COLOR
+    selected: Color = SELECTION_COLOR
+    positive: Color = POSITIVE_COLOR
+    negative: Color = NEGATIVE_COLOR
 
 
 @dataclass(frozen=True)
@@ -57,17 +66,9 @@ class QueryPaths:
     def views(self) -> Path:
         return self.directory / f"render_views_{self.label}.png"
 
-    @property
-    def parts_glb(self) -> Path:
-        return self.directory / f"selection_{self.label}.glb"
-
-    @property
-    def parts_obj(self) -> Path:
-        return self.directory / f"selection_{self.label}.obj"
-
-    @property
-    def face_labels(self) -> Path:
-        return self.directory / f"selection_{self.label}.seg"
+    def selection(self, ending: str) -> Path:
+        """The hard selection as "glb", "obj" or "seg"."""
+        return self.directory / f"selection_{self.label}.{ending}"
 
 
 def probability_colors(
@@ -185,14 +186,6 @@ def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
             if lines:
                 file.write(f"g {name}\n")
                 file.write("".join(lines))
-
-
-def save_parts(paths: QueryPaths, mesh: Mesh, selected: np.ndarray) -> list[Path]:
-    """Write the hard selection (V,) bool in all its forms; returns what was written."""
-    save_parts_glb(paths.parts_glb, mesh, selected)
-    save_parts_obj(paths.parts_obj, mesh, selected)
-    save_face_labels(paths.face_labels, mesh, selected)
-    return [paths.parts_glb, paths.parts_obj, paths.face_labels]
 
 
 def _to_bytes(colors: np.ndarray) -> np.ndarray:

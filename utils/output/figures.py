@@ -22,7 +22,7 @@ from torch import Tensor
 from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
-from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color, probability_colors
+from utils.output.export import Palette, probability_colors
 from utils.rendering.cameras import FIELD_OF_VIEW, Cameras, orbit_cameras
 from utils.rendering.rasterize import Rasterizer, visible_vertices
 from utils.rendering.shading import shade
@@ -51,16 +51,6 @@ class QueryPicture:
     probability: np.ndarray
     clicks: Clicks
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Palette:
-    """RGB in [0, 1] of everything that is drawn."""
-
-    base: Color = BASE_COLOR
-    selected: Color = SELECTION_COLOR
-    positive: Color = POSITIVE_COLOR
-    negative: Color = NEGATIVE_COLOR
 
 
 class MeshPainter:

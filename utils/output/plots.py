@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
-from utils.output.export import BASE_COLOR, SELECTION_COLOR
-from utils.output.figures import INK, QUIET_INK, Canvas, Frame, MeshPainter, Palette, telling_angles
+from utils.output.export import BASE_COLOR, SELECTION_COLOR, Palette
+from utils.output.figures import INK, QUIET_INK, Canvas, Frame, MeshPainter, telling_angles
 from utils.rendering.rasterize import Rasterizer
 
 HUES = (

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
+from utils.options import BACKENDS
 from utils.rendering.cameras import Cameras
-
-BACKENDS = ("auto", "embree", "kaolin")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from utils.clicks import Clicks
-from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
+from utils.segmenter import Segmenter
+from utils.selection import otsu_threshold
 from utils.session.state import DEFAULT_GRANULARITY, Click, Lesson
 
 REMEMBERED = 64  # answers; 100,000 vertices each are 26 MB together
@@ -20,12 +19,6 @@ FINEST_SHIFT, COARSEST_SHIFT = (
     0.6,
     0.75,
 )  # how far from the threshold towards 1 and towards 0 the ends of the slider lie
-
-
-class ClickSegmenter(Protocol):
-    """Anything that answers clicks, such as `models.iseg.segmenter.Segmenter`."""
-
-    def segment(self, clicks: Clicks) -> Tensor | np.ndarray: ...  # (V,) float32 probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +33,21 @@ class Answer:
 class Answers:
     """The answers of one segmenter on one mesh.
 
-    A segmenter that has a method `candidates` (`models.prior.segmenter`) gives three nested answers, between which the
-    granularity moves. One that has not, such as a decoder trained on the mesh, gives one probability for all; finer and
-    coarser selections then are higher and lower thresholds on it (`by_threshold`).
+    A nested segmenter gives three answers, between which the granularity moves. One that is not, such as a decoder
+    trained on the mesh, gives one probability for all; finer and coarser selections then are higher and lower
+    thresholds on it (`by_threshold`).
 
-    One that has `fine_tune` and `undo_fine_tuning` (`models.iseg3d.segmenter`) learns: who asks says which lessons it should have
+    One that learns (`models.iseg3d.segmenter`): who asks says which lessons it should have
     learnt, and it is brought there first. So sessions that share it keep their own lessons, and undo is to ask with fewer.
 
     identity  of the segmenter, for logs
     """
 
-    def __init__(self, segmenter: ClickSegmenter, identity: str = "") -> None:
+    def __init__(self, segmenter: Segmenter, identity: str = "") -> None:
         self.segmenter, self.identity = segmenter, identity
-        self.by_threshold = not callable(getattr(segmenter, "candidates", None))
-        self.default_threshold = None if self.by_threshold else CALIBRATED_THRESHOLD
-        self.learns = callable(getattr(segmenter, "fine_tune", None))
+        self.by_threshold = not segmenter.nested
+        self.default_threshold = segmenter.threshold
+        self.learns = segmenter.learns
         self._learnt: list[tuple[Lesson, bool]] = []  # and whether it changed the segmenter
         self._held: OrderedDict[tuple, Answer] = OrderedDict()
         self._lock = threading.Lock()  # several tabs may ask at once
@@ -93,9 +86,9 @@ class Answers:
 
     def _fresh(self, clicks: Clicks, granularity: float) -> list[tuple[float | None, Answer]]:
         if self.by_threshold:
-            return [(None, Answer(_frozen(self.segmenter.segment(clicks))))]
+            return [(None, Answer(_frozen(self.segmenter.probability(clicks))))]
         if granularity not in STOPS:
-            return [(granularity, Answer(_frozen(self.segmenter.segment(clicks, granularity=granularity))))]
+            return [(granularity, Answer(_frozen(self.segmenter.probability(clicks, granularity))))]
         found = self.segmenter.candidates(clicks)
         quality = None if found.quality is None else tuple(float(value) for value in found.quality)
         answers = [(stop, Answer(_frozen(probability), quality)) for stop, probability in zip(STOPS, found.probability)]
@@ -117,7 +110,7 @@ def _clicks(clicks: tuple[Click, ...]) -> Clicks:
     return Clicks.from_lists([c.vertex for c in clicks if c.positive], [c.vertex for c in clicks if not c.positive])
 
 
-def _frozen(values: Tensor | np.ndarray) -> np.ndarray:
-    held = np.array(values.numpy() if isinstance(values, Tensor) else values, dtype=np.float32)
+def _frozen(values: np.ndarray) -> np.ndarray:
+    held = np.array(values, dtype=np.float32)
     held.setflags(write=False)
     return held

@@ -24,7 +24,8 @@ from utils.errors import UserError
 from utils.files import atomic_path
 from utils.geometry.mesh import FORMATS, Mesh, load_mesh
 from utils.output.export import Color
-from utils.session.answers import Answers, ClickSegmenter
+from utils.segmenter import Segmenter
+from utils.session.answers import Answers
 from utils.session.files import SegmenterNote
 from utils.session.session import Session
 from utils.session.surface import Surface
@@ -53,7 +54,7 @@ class Opened:
     answers  of the segmenter, shared by all tabs
     """
 
-    segmenter: ClickSegmenter
+    segmenter: Segmenter
     note: SegmenterNote
     label: str
     answers: Answers = field(init=False)

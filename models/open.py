@@ -1,0 +1,126 @@
+"""The one place that opens what answers clicks: command line, page, benchmark and notebooks come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from models.iseg.segmenter import DecoderSegmenter
+from models.iseg3d import segmenter as iseg3d
+from models.prior import segmenter as prior
+from SAM_repo.teacher import SamTeacher, load_teacher
+from utils.device import choose_device
+from utils.errors import UserError
+from utils.geometry.mesh import Mesh
+from utils.segmenter import Segmenter
+
+KINDS = ("prior", "trained", "instant")
+CHECKPOINT_NAME = "decoder_checkpoint.pth"
+
+
+@dataclass(frozen=True)
+class TrainedFiles:
+    """Where a decoder trained on a mesh lies.
+
+    checkpoint  of the decoder, or of the prior refined on the mesh, which needs no features
+    features    the feature field, `pred_f.pth`
+    """
+
+    checkpoint: Path
+    features: Path
+
+    @classmethod
+    def of_run(cls, directory: str | Path) -> TrainedFiles:
+        """In the folder of one mesh, as the pipeline lays it out."""
+        return cls(Path(directory) / "decoder" / CHECKPOINT_NAME, Path(directory) / "encoder" / "pred_f.pth")
+
+    @property
+    def there(self) -> bool:
+        return self.checkpoint.is_file() and (self.features.is_file() or prior.is_refined_prior(self.checkpoint))
+
+
+def default_places(name: str) -> list[TrainedFiles]:
+    """Where the stages leave the decoder of a mesh when nothing else is said."""
+    return [TrainedFiles.of_run(Path("experiments") / name)]
+
+
+def open_segmenter(
+    mesh: Mesh,
+    kind: str = "auto",
+    *,
+    checkpoint: str | Path | None = None,
+    features: str | Path | None = None,
+    places: Sequence[TrainedFiles] | None = None,
+    teacher: str = "auto",
+    device: str | torch.device = "auto",
+    precision: str = "exact",
+    cache_dir: str | Path | None = None,
+    seed: int = 0,
+) -> Segmenter:
+    """Make a segmenter ready for one mesh.
+
+    kind        "prior": the decoder trained once for all meshes, ready after seconds; "trained": the one that was
+                trained on this mesh; "instant": iSeg3D, ready in a second; "auto": trained if there is one, else prior
+    checkpoint  of a trained decoder (`features` then name its feature field), or weights of iSeg3D
+    places      where a trained decoder may lie; default: where the stages leave it for a mesh of this name
+    teacher     of the prior: "auto" is the embedded one that it was trained with
+    precision   of a trained decoder: "exact", "float32", "bfloat16", or "auto", the fastest
+    cache_dir   folder where the prior keeps what it made of the mesh; None: nothing is kept
+    seed        of the points that iSeg3D samples
+
+    Raises UserError if what is asked for is not there, is damaged, or belongs to another mesh. With "auto" a decoder
+    that cannot be used is passed over, with a note on the terminal.
+    """
+    if kind not in ("auto", *KINDS):
+        raise UserError(f"unknown segmenter '{kind}'; choose one of auto, {', '.join(KINDS)}")
+    device = choose_device(str(device))
+    if kind == "instant":
+        return iseg3d.Iseg3dSegmenter(mesh, checkpoint or iseg3d.WEIGHTS, device, seed=seed)
+
+    def open_prior(weights: str | Path = prior.WEIGHTS) -> Segmenter:
+        # The prior belongs to the embedded teacher, whatever larger one there may be.
+        return prior.PriorSegmenter(
+            mesh, _teacher("vit_t" if teacher == "auto" else teacher, device), cache_dir, weights
+        )
+
+    def open_trained(files: TrainedFiles) -> Segmenter:
+        if prior.is_refined_prior(files.checkpoint):
+            return open_prior(files.checkpoint)
+        return DecoderSegmenter.load(files.checkpoint, files.features, mesh, device, precision)
+
+    if kind == "prior":
+        return open_prior()
+    if checkpoint is not None:
+        return open_trained(TrainedFiles(Path(checkpoint), Path(features or default_features(checkpoint))))
+    places = default_places(Path(mesh.path).stem if mesh.path else "mesh") if places is None else places
+    for files in places:
+        if not files.there:
+            continue
+        try:
+            return open_trained(files)
+        except UserError as error:
+            if kind == "trained" and files is places[-1]:
+                raise
+            print(f"note: {error}", flush=True)
+    return open_trained(places[-1]) if kind == "trained" else open_prior()
+
+
+def default_features(checkpoint: str | Path) -> Path:
+    """The feature field beside a decoder's folder."""
+    return Path(checkpoint).parent.parent / "encoder" / "pred_f.pth"
+
+
+def kinds_for(places: Sequence[TrainedFiles]) -> list[str]:
+    """What can be opened for a mesh whose trained decoders would lie there, of `KINDS`."""
+    there = {"prior": True, "trained": any(files.there for files in places), "instant": iseg3d.WEIGHTS.is_file()}
+    return [kind for kind in KINDS if there[kind]]
+
+
+@cache
+def _teacher(name: str, device: torch.device) -> SamTeacher:
+    """One for all meshes of a process: its weights are the larger part of getting ready."""
+    return load_teacher(name, device=device)
