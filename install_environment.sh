@@ -208,6 +208,8 @@ main() {
             fail "the packages could not be installed (see above). Check the network, the disk ($(df -h . | awk 'NR==2{print $4}') free, 7 GB needed) and pip's index configuration, then run this again." 1
         fi
     fi
+    # The checkout itself, relative to the folder that Python reads this from: scripts/ import models/, utils/, SAM_repo/.
+    printf '../../../..\n' > "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/iseg.pth"
     stamp_text "$requirements" "$version" "$reason" > "$STAMP.new"
     mv "$STAMP.new" "$STAMP"
     rm -f "$UNFINISHED"

@@ -24,8 +24,6 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from models.iseg.checkpoint import load_features
 from models.iseg.click_network import build_network
 from models.iseg.segmenter import DecoderSegmenter

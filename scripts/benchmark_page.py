@@ -19,8 +19,6 @@ import numpy as np
 import torch
 import trimesh
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from models.iseg.click_network import build_network
 from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from tests.viser_client import Tab

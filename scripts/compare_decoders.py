@@ -8,7 +8,7 @@ annotator then clicks every part (docs/benchmark.md). Finished trainings are kep
 from __future__ import annotations
 
 import argparse
-import sys
+import contextlib
 import time
 from itertools import product
 from pathlib import Path
@@ -16,10 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import contextlib
 
 import data_generation
 import decoder

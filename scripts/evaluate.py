@@ -20,8 +20,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from models.presets import PRESETS, Run, preset_digest
 from SAM_repo.teacher import load_teacher
 from utils.device import choose_device

@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from models.iseg3d.annotation import AnnotationSettings
 from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, Heatmap, fpfh_annotator
 from models.iseg3d.clouds import POINTS, Cloud, sample_cloud

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from SAM_repo.evaluation.measure import HELD_OUT_SEED
 from SAM_repo.evaluation.meshes import (
     Rows,

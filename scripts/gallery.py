@@ -7,13 +7,10 @@ number and the label in its .seg file, as in the list of parts of a results file
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.evaluate import METHODS, Protocol, add_method_options, method_options
 from utils.errors import UserError, run_cli

@@ -5,10 +5,7 @@ python scripts/make_meshes.py --names hammer goat
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 

@@ -6,14 +6,11 @@ Finished work is kept: after an interruption the same command goes on where it w
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import data_generation
 import decoder

@@ -24,8 +24,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from models.prior.data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, write_shard
 from models.prior.inputs import INPUTS
 from models.prior.network import PriorConfig, PriorNetwork
