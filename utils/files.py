@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, checked reads, content digests."""
+"""Files that are either whole or absent: atomic writes, checked reads, content digests; a cache of recent things."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import json
 import os
 import pickle
 import tempfile
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from utils.errors import UserError
 
+Value = TypeVar("Value")
 NOT_WHOLE = "the file could not be written whole (disk full?)"
 
 
@@ -137,3 +140,35 @@ def digest(*parts: np.ndarray | torch.Tensor | str | bytes | int | float) -> str
             text = repr(part).encode()
             sha.update(f"{type(part).__name__} {len(text)};".encode() + text)
     return sha.hexdigest()[:16]
+
+
+class Recent(Generic[Value]):
+    """The `capacity` values that were used last, by key; several threads may ask at once.
+
+    Each is made once: while one thread makes a value, others wait.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self._held = capacity, OrderedDict[Hashable, Value]()
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value under `key`, made if it is not held."""
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = make()
+            self._held.move_to_end(key)
+            while len(self._held) > self.capacity:
+                self._held.popitem(last=False)
+            return self._held[key]
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._held.clear()

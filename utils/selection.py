@@ -1,4 +1,4 @@
-"""From probabilities to a hard selection."""
+"""From probabilities to a hard selection, and how well one selection agrees with another."""
 
 from __future__ import annotations
 
@@ -18,3 +18,20 @@ def otsu_threshold(probability: np.ndarray) -> float:
     if np.ptp(probability) < 1e-6:
         return 0.5
     return float(threshold_otsu(probability))
+
+
+def obey(probability: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Put clicked places on their side of 1/2, in place: probability (..., N); positives (P,), negatives (Q,) ids."""
+    probability[..., positives] = np.maximum(probability[..., positives], 0.51)
+    probability[..., negatives] = np.minimum(probability[..., negatives], 0.49)
+    return probability
+
+
+def iou(first: np.ndarray, second: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Intersection over union of two bool arrays of one shape, by `weights` such as face areas; 0 if both are empty."""
+    both, either = first & second, first | second
+    if weights is None:
+        intersection, union = float(both.sum()), float(either.sum())
+    else:
+        intersection, union = float(weights[both].sum()), float(weights[either].sum())
+    return intersection / union if union else 0.0
