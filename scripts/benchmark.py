@@ -22,12 +22,12 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from models.presets import PRESETS, Run
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.iseg.checkpoint import load_features
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
-from models.presets import PRESETS, Run
 from utils.clicks import Clicks
 from utils.device import choose_device, peak_memory_gib
 from utils.errors import UserError, run_cli

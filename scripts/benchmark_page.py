@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import trimesh
 
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from tests.viser_client import Tab
 from utils.clicks import Clicks

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from models.presets import Run
 from tqdm import tqdm
 
 import data_generation
 import decoder
 import encoder
 from models.iseg.checkpoint import load_features
-from models.iseg.click_network import ARCHITECTURES, build_network
+from models.iseg.decoders import ARCHITECTURES, build_network
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import DecoderTraining, LiftedSettings, RenderedSettings, choose_samples
-from models.presets import Run
 from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import OnFaces, run_part

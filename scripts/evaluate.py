@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from models.presets import PRESETS, Run, preset_digest
 from tqdm import tqdm
 
-from models.presets import PRESETS, Run, preset_digest
 from SAM_repo.teacher import load_teacher
 from utils.device import choose_device
 from utils.errors import UserError, run_cli

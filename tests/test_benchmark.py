@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models.presets import Run
 
 from models import presets
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
-from models.presets import Run
 from scripts.benchmark import matrix_flops, matrix_rates, report, stages_of
 from scripts.evaluate import Iseg, MethodOptions
 from utils.clicks import Clicks

@@ -10,14 +10,16 @@ import pytest
 import torch
 
 import decoder
-from models.iseg import training as decoder_training
 from models.iseg.checkpoint import load_decoder_checkpoint
+from models.iseg.decoder_stage import train_decoder
 from tests.halves import write_halves
 from tests.published import probability, random_release
 from utils.errors import UserError
 from utils.files import save_torch
+from utils.options import parse_settings
 from utils.output.export import save_colored_mesh
-from utils.segmenter import Segmenter
+from utils.output.query import QuerySettings
+from utils.segmenter import Segmenter, answer_query
 
 
 @pytest.fixture(scope="module")
@@ -34,46 +36,22 @@ def work(icosphere, tmp_path_factory):
     return directory
 
 
+def _arguments(work, save_dir, *more):
+    """Of a training in a few small steps."""
+    return [
+        *("--obj_path", f"{work / 'mesh.ply'}", "--encoder_f_path", f"{work / 'pred_f.pth'}", "--device", "cpu"),
+        *("--decoder_data_dir", f"{work / 'data'}", "--save_dir", f"{save_dir}", "--mode", "train"),
+        *("--steps", "4", "--batch_size", "2", *more),
+    ]
+
+
 def _train(work, save_dir, *more):
-    return decoder.main(
-        [
-            "--obj_path",
-            str(work / "mesh.ply"),
-            "--encoder_f_path",
-            str(work / "pred_f.pth"),
-            "--device",
-            "cpu",
-            "--decoder_data_dir",
-            str(work / "data"),
-            "--save_dir",
-            str(save_dir),
-            "--mode",
-            "train",
-            "--steps",
-            "4",
-            "--batch_size",
-            "2",
-            *more,
-        ]
-    )
+    return decoder.main(_arguments(work, save_dir, *more))
 
 
 def _ask(work, save_dir, *more):
-    return decoder.main(
-        [
-            "--obj_path",
-            str(work / "mesh.ply"),
-            "--encoder_f_path",
-            str(work / "pred_f.pth"),
-            "--device",
-            "cpu",
-            "--save_dir",
-            str(save_dir),
-            "--mode",
-            "test",
-            *more,
-        ]
-    )
+    files = ("--obj_path", f"{work / 'mesh.ply'}", "--encoder_f_path", f"{work / 'pred_f.pth'}")
+    return decoder.main([*files, "--device", "cpu", "--save_dir", f"{save_dir}", "--mode", "test", *more])
 
 
 @pytest.fixture(scope="module")
@@ -119,23 +97,20 @@ def test_finished_training_is_not_repeated(trained, work, capsys):
         ("--architecture", "published", "--loss", "rendered", "--num_epochs", "1", "--data_percentage", "0.4"),
     ],
 )
-def test_killed_training_goes_on_from_its_last_checkpoint(options, work, tmp_path, monkeypatch, capsys):
+def test_killed_training_goes_on_from_its_last_checkpoint(options, work, tmp_path, capsys):
     class Killed(BaseException):
         pass
 
     assert _train(work, tmp_path / "whole", *options) == 0
-    step = decoder_training.DecoderTraining.step
 
-    def killed_in_third_step(self, loss):
-        if len(self.losses) == 3:
+    def die_in_step_4(step):
+        if step.stage.startswith("train decoder") and step.done == 4:
             raise Killed
-        step(self, loss)
 
-    monkeypatch.setattr(decoder_training.DecoderTraining, "step", killed_in_third_step)
     with pytest.raises(Killed):
-        _train(work, tmp_path / "broken", *options, "--save_interval", "2")
+        arguments = _arguments(work, tmp_path / "broken", *options, "--save_interval", "2")
+        train_decoder(parse_settings(decoder.DecoderSettings, None, arguments), die_in_step_4)
     assert not load_decoder_checkpoint(tmp_path / "broken" / "decoder_checkpoint.pth").complete
-    monkeypatch.setattr(decoder_training.DecoderTraining, "step", step)
     capsys.readouterr()
     assert _train(work, tmp_path / "broken", *options) == 0
     assert "goes on after step 2" in capsys.readouterr().out
@@ -205,37 +180,23 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
     assert len((tmp_path / "selection_v7.seg").read_text().split()) == 320
 
 
-def test_the_prior_is_cut_where_it_keeps_clicked_vertices_apart(work, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)
-    probability = np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
+class Fixed(Segmenter):
+    """Answers what it is told."""
 
-    class Fixed(Segmenter):
-        """Answers what it was told, as the prior would: cut at one half."""
-
-        def probability(self, clicks, granularity=None):
-            return probability
-
-    monkeypatch.setattr(decoder, "open_segmenter", lambda mesh, *_, **__: Fixed(mesh))
-    arguments = [
-        "--mode",
-        "test",
-        "--obj_path",
-        str(work / "mesh.ply"),
-        "--save_dir",
-        str(tmp_path),
-        "--segmenter",
-        "prior",
-        "--hard",
-        "1",
-    ]
-    assert decoder.main([*arguments, "--select_vertices", "100"]) == 0
-    assert f"selection: {(probability > 0.5).sum()} of 162 vertices above 0.500" in capsys.readouterr().out
-    assert decoder.main([*arguments, "--select_vertices", "100", "--threshold", "0.8"]) == 0
-    assert f"selection: {(probability > 0.8).sum()} of 162 vertices above 0.800" in capsys.readouterr().out
+    def probability(self, clicks, granularity=None):
+        return np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
 
 
-def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_: None)  # the slowest part, tested above
+def test_an_answer_is_cut_where_its_segmenter_keeps_clicked_vertices_apart(icosphere, tmp_path, capsys):
+    probability = Fixed(icosphere).probability(None)
+    for threshold, cut in ((None, 0.5), (0.8, 0.8)):
+        query = QuerySettings(select_vertices=("100",), hard=True, threshold=threshold)
+        answer_query(Fixed(icosphere), query, tmp_path, 0.0)
+        count = (probability > cut).sum()
+        assert f"selection: {count} of 162 vertices above {cut:.3f}" in capsys.readouterr().out
+
+
+def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path):
     (tmp_path / "decoder_checkpoint.pth").write_bytes((trained / "decoder_checkpoint.pth").read_bytes())
     assert _ask(work, tmp_path, "--select_vertices", "9", "-0") == 0
     assert _ask(work, tmp_path, "--positive_vertices", "9", "--negative_vertices", "0") == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import (
@@ -15,8 +15,6 @@ from models.iseg.training import (
     LiftedSettings,
     RenderedSettings,
     ViewCache,
-    choose_samples,
-    kind_chances,
     train_lifted,
     train_rendered,
 )
@@ -27,6 +25,7 @@ from utils.rendering.rasterize import Rasterizer
 from utils.selection import otsu_threshold
 from utils.supervision import lifted_targets
 from utils.supervision.lifted_targets import ClickTable, lift_masks
+from utils.supervision.training_samples import choose_samples, kind_chances
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,15 @@ import pytest
 import torch
 import trimesh
 
-import encoder
-from models.iseg.field import FeatureField, FieldConfig
-from models.iseg.fourier import FourierFeatures
+from models.iseg.encoder_stage import EncoderSettings, distill
+from models.iseg.field import FeatureField, FieldConfig, FourierFeatures
 from utils.errors import UserError
 from utils.files import load_torch
 from utils.geometry.mesh import load_mesh
+from utils.options import parse_settings
+from utils.progress import silent
 from utils.rendering.rasterize import Rasterizer
-from utils.rendering.view_pool import ViewSettings, build_view_pool, open_view_pool
+from utils.rendering.view_pool import ViewSettings, build_view_pool, open_view_pool, render_views
 
 
 class ColourTeacher:
@@ -40,10 +41,13 @@ def ball_file(tmp_path):
 
 
 @pytest.fixture
-def teacher(monkeypatch):
-    teacher = ColourTeacher()
-    monkeypatch.setattr(encoder, "load_teacher", lambda *args, **kwargs: teacher)
-    return teacher
+def teacher():
+    return ColourTeacher()
+
+
+def run(teacher, argv, on_progress=silent):
+    """The encoder stage with these options."""
+    distill(parse_settings(EncoderSettings, None, argv), on_progress, teacher)
 
 
 def command(ball_file, tmp_path, *extra):
@@ -86,7 +90,7 @@ def test_field_has_the_published_layers():
 
 
 def test_stage_writes_the_published_files_and_the_field_reloads_exactly(ball_file, tmp_path, teacher):
-    assert encoder.main(command(ball_file, tmp_path)) == 0
+    run(teacher, command(ball_file, tmp_path))
     features = load_torch(tmp_path / "field" / "pred_f.pth")
     assert features.shape == (162, 256) and features.dtype == torch.float32
     saved = load_torch(tmp_path / "field" / "encoder_checkpoint.pth")
@@ -101,27 +105,21 @@ def test_stage_writes_the_published_files_and_the_field_reloads_exactly(ball_fil
 
 
 @pytest.mark.parametrize("distillation", ["collapsed", "rendered"])
-def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, teacher, monkeypatch, distillation):
+def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, teacher, distillation):
     options = ("--distillation", distillation, "--num_epochs", "1", "--save_interval", "0")
-    encoder.main(command(ball_file, tmp_path, *options))
+    run(teacher, command(ball_file, tmp_path, *options))
     whole = torch.tensor(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"])
     (tmp_path / "field" / "pred_f.pth").unlink()
     (tmp_path / "field" / "encoder_checkpoint.pth").unlink()
 
-    save, calls = encoder.save_torch, []
-
-    def save_then_die(path, value):
-        save(path, value)
-        calls.append(path)
-        if len(calls) == 17:
+    def die_in_step_18(step):
+        if step.stage.startswith("distil field") and step.done == 18:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(encoder, "save_torch", save_then_die)
     with pytest.raises(KeyboardInterrupt):
-        encoder.main(command(ball_file, tmp_path, *options))
+        run(teacher, command(ball_file, tmp_path, *options), die_in_step_18)
     assert len(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"]) == 17
-    monkeypatch.setattr(encoder, "save_torch", save)
-    encoder.main(command(ball_file, tmp_path, *options))
+    run(teacher, command(ball_file, tmp_path, *options))
     # Sums in another order, which differ between runs on some processors, let trainings drift apart: the steps after the
     # interruption must be the same, the last ones nearly.
     resumed = torch.tensor(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"])
@@ -131,12 +129,12 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, 
 
 
 def test_finished_views_are_not_embedded_again(ball_file, tmp_path, teacher):
-    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    run(teacher, command(ball_file, tmp_path, "--start_training", "0"))
     assert teacher.embedded == 40
-    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    run(teacher, command(ball_file, tmp_path, "--start_training", "0"))
     assert teacher.embedded == 40
     (tmp_path / "views" / "embeddings_001.npy").unlink()  # as if killed before the second shard was whole
-    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    run(teacher, command(ball_file, tmp_path, "--start_training", "0"))
     assert teacher.embedded == 48
 
 
@@ -149,25 +147,25 @@ def test_pool_returns_what_the_teacher_saw_and_said(ball_file, tmp_path, teacher
 
 
 def test_views_of_another_mesh_or_setting_are_refused(ball_file, tmp_path, teacher):
-    encoder.main(command(ball_file, tmp_path, "--start_training", "0"))
+    run(teacher, command(ball_file, tmp_path, "--start_training", "0"))
     with pytest.raises(UserError, match="another seed"):
-        encoder.main(command(ball_file, tmp_path, "--start_training", "0", "--seed", "1"))
+        run(teacher, command(ball_file, tmp_path, "--start_training", "0", "--seed", "1"))
     other = tmp_path / "box.obj"
     trimesh.creation.box().export(other)
     with pytest.raises(UserError, match="another mesh"):
-        encoder.main(command(other, tmp_path, "--start_training", "0"))
+        run(teacher, command(other, tmp_path, "--start_training", "0"))
     with pytest.raises(UserError, match="another mesh"):
         open_view_pool(tmp_path / "views", load_mesh(other))
-    encoder.main(command(ball_file, tmp_path, "--start_training", "0", "--seed", "1", "--overwrite", "1"))
+    run(teacher, command(ball_file, tmp_path, "--start_training", "0", "--seed", "1", "--overwrite", "1"))
 
 
-def test_training_without_views_says_how_to_make_them(ball_file, tmp_path):
+def test_training_without_views_says_how_to_make_them(ball_file, tmp_path, teacher):
     with pytest.raises(UserError, match="--generate_random_views 1"):
-        encoder.main(command(ball_file, tmp_path, "--generate_random_views", "0"))
+        run(teacher, command(ball_file, tmp_path, "--generate_random_views", "0"))
 
 
 @pytest.mark.slow
-def test_automatic_masks_come_from_the_given_embedding(ball_file, tmp_path, monkeypatch):
+def test_automatic_masks_come_from_the_given_embedding(ball_file):
     """A field that repeats SAM's own features gives SAM's own masks, and another field gives others."""
     from SAM_repo.automatic_masks import automatic_masks
     from SAM_repo.teacher import load_teacher
@@ -175,7 +173,7 @@ def test_automatic_masks_come_from_the_given_embedding(ball_file, tmp_path, monk
     teacher = load_teacher("vit_t")
     rasterizer = Rasterizer(load_mesh(ball_file), "embree")
     cameras = ViewSettings("uniform", 2, seed=1).cameras()
-    images = encoder.render_views(rasterizer, cameras, ViewSettings())
+    images = render_views(rasterizer, cameras, ViewSettings())
     first, second = teacher.embed(images)
     options = {"points_per_side": 6, "min_score": 0.0, "min_stability": 0.0}
     own = automatic_masks(teacher.sam, images[0].numpy(), first, **options)
@@ -188,5 +186,5 @@ def test_automatic_masks_come_from_the_given_embedding(ball_file, tmp_path, monk
 @pytest.mark.slow
 def test_encoder_draws_its_masks_beside_those_of_the_field(ball_file, tmp_path):
     options = ["--SAM", "vit_t", "--test", "1", "--test_elev_deg", "10", "--test_azim_deg", "20"]
-    encoder.main(command(ball_file, tmp_path, *options))
+    run(None, command(ball_file, tmp_path, *options))
     assert (tmp_path / "field" / "automatic_masks.png").stat().st_size > 10_000

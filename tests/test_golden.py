@@ -17,7 +17,7 @@ import torch
 # Everything of the product that this file uses is imported here, so that a move changes these lines only.
 import encoder
 from models.iseg.checkpoint import load_decoder_checkpoint, load_features
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.field import FeatureField, FieldConfig
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d.segmenter import Iseg3dSegmenter

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import decoder
-from models.iseg.training import choose_samples
+from utils.supervision.training_samples import choose_samples
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.refinement import PriorRefinement, RefinementSettings, masks_on_nodes
 from models.prior.segmenter import PriorSegmenter, is_refined_prior

@@ -9,7 +9,7 @@ import torch
 from models.attention import InteractiveAttention
 from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, save_decoder_checkpoint
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
-from models.iseg.click_network import build_network
+from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
 from tests.published import probability, random_release
 from utils.clicks import Clicks

@@ -145,9 +145,3 @@ def _check_note(path: Path, mesh: Mesh, identity: str) -> None:
         )
     if held.get("features_digest") not in (None, identity):
         raise UserError(f"{path} is not the file that {note} describes; make the features again with encoder.py")
-
-
-def features_teacher(path: str | Path) -> str | None:
-    """The teacher recorded beside a feature field, None if there is no record."""
-    note = Path(path).with_suffix(".json")
-    return load_json(note, "note beside the feature field").get("teacher") if note.is_file() else None

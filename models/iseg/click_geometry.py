@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.clicks import Clicks
 from utils.geometry.geodesics import UNREACHABLE, SurfaceDistances
 from utils.geometry.mesh import Mesh
+from utils.progress import Progress, silent, track
 
 DECAYS = ((0.1, 0.3), (0.2, 0.6))  # of the plain and of the concave distance, normalised units
 FAR = 2.0  # the Euclidean distance reported where there is no click of a kind: the object's diameter
@@ -42,7 +42,7 @@ class ClickGeometry:
         """(V, GROUP_CHANNELS) of the nearest of the clicks of one kind."""
         if len(vertices) == 0:
             return absent_group((len(self.positions),))
-        offset, length = self.positions - self.positions[vertices[0]], None
+        offset = self.positions - self.positions[vertices[0]]
         length = offset.norm(dim=-1)
         for vertex in vertices[1:].tolist():
             other = self.positions - self.positions[vertex]
@@ -58,13 +58,17 @@ class ClickGeometryTable:
     """
 
     def __init__(
-        self, geometry: ClickGeometry, clicked: Tensor, rows: Tensor, device: str | torch.device = "cpu"
+        self,
+        geometry: ClickGeometry,
+        clicked: Tensor,
+        rows: Tensor,
+        device: str | torch.device = "cpu",
+        on_progress: Progress = silent,
     ) -> None:
         table = np.empty((len(clicked), len(rows), 2), dtype=np.float32)
         kept = rows.numpy()
-        for place, vertex in enumerate(
-            tqdm(clicked.tolist(), desc="surface distances", unit="click", disable=None, leave=False)
-        ):
+        vertices = track(clicked.tolist(), "surface distances", on_progress, len(clicked), "click")
+        for place, vertex in enumerate(vertices):
             table[place] = geometry.distances.from_each([vertex])[0][kept]
         self.surface = torch.from_numpy(table).to(device)  # (S, M, 2)
         self.row_positions, self.static = geometry.positions[rows].to(device), geometry.static[rows].to(device)
@@ -75,7 +79,8 @@ class ClickGeometryTable:
     def __call__(self, vertices: Tensor, positive: Tensor, present: Tensor, rows: Tensor) -> Tensor:
         """(B, N, GEOMETRY_CHANNELS) for B sets of up to C clicks at N rows each.
 
-        vertices (B, C) int64 (any value where absent), positive and present (B, C) bool; rows (B, N) int64 into the table's.
+        vertices (B, C) int64 (any value where absent), positive and present (B, C) bool; rows (B, N) int64 into the
+        table's.
         """
         vertices = vertices.clamp(min=0)
         offset = self.row_positions[rows][:, None] - self.positions[vertices][:, :, None]  # (B, C, N, 3)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.iseg.fourier import FourierFeatures
+from models.iseg.decoders import initialize
+
+
+class FourierFeatures(nn.Module):
+    """x -> [x, sin(2 pi x B), cos(2 pi x B)] with B of Gaussian entries, columns sorted by norm (paper, appendix D).
+
+    (V, 3) -> (V, 3 + 2 * frequencies). B is a buffer, so that a saved encoder reloads exactly.
+    """
+
+    def __init__(self, frequencies: int = 256, sigma: float = 5.0, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        matrix = torch.randn(3, frequencies, generator=generator) * sigma
+        self.register_buffer("frequencies", matrix[:, matrix.norm(dim=0).argsort()])
+
+    @property
+    def out_features(self) -> int:
+        return 3 + 2 * self.frequencies.shape[1]
+
+    def forward(self, positions: Tensor) -> Tensor:
+        phase = 2 * math.pi * positions @ self.frequencies
+        return torch.cat([positions, phase.sin(), phase.cos()], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -44,11 +65,7 @@ class FeatureField(nn.Module):
             width = config.width
         layers.append(nn.Linear(width, config.n_classes))
         self.mlp = nn.Sequential(*layers)
-        for layer in self.mlp:
-            if isinstance(layer, nn.Linear):  # PyTorch's own initialisation, drawn from the given generator
-                bound = layer.in_features**-0.5
-                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        initialize(self.mlp, generator)
 
     def forward(self, positions: Tensor) -> Tensor:
         return self.decode(self.encoding(positions))
@@ -56,7 +73,3 @@ class FeatureField(nn.Module):
     def decode(self, encoded: Tensor) -> Tensor:
         """The field from already encoded positions, which do not change during training."""
         return torch.tanh(self.mlp(encoded)) * self.config.output_scale
-
-    def config_dict(self) -> dict:
-        """Plain values for a checkpoint."""
-        return asdict(self.config)

@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm, linear
 
 from models.iseg.checkpoint import load_decoder_checkpoint, load_features, load_state, require_mesh
 from models.iseg.click_geometry import ClickGeometry
-from models.iseg.click_network import ClickNetwork, build_network
+from models.iseg.decoders import ClickNetwork, build_network
 from utils.clicks import Clicks
 from utils.device import fast_dtype
 from utils.errors import UserError

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from models.iseg.checkpoint import DecoderCheckpoint
 from models.iseg.click_geometry import ClickGeometryTable
+from models.iseg.decoders import ClickNetwork
 from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
 from utils.device import fast_autocast
+from utils.progress import Progress, Step, silent
 from utils.rendering.lifting import PixelWeights, pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import ClickTable, LiftedTargets
 from utils.supervision.store import SupervisionSet
+from utils.supervision.training_samples import kind_chances
+from utils.training import cosine, set_rate
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class RenderedSettings:
 class DecoderTraining:
     """The state of a training, saved and restored as a whole.
 
-    network    `models.iseg.click_network.ClickNetwork`; optimizer: its Adam; generator: of all that is drawn
+    network    `models.iseg.decoders.ClickNetwork`; optimizer: its Adam; generator: of all that is drawn
     losses     one float a step
     epoch, batch_idx, shuffled_indices, num_batch   as in a released checkpoint; the lifted training is one pass
     """
 
-    network: torch.nn.Module
+    network: ClickNetwork
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     losses: list[float] = field(default_factory=list)
@@ -94,18 +96,10 @@ class DecoderTraining:
         self.optimizer.step()
         self.losses.append(float(loss.detach()))
 
-
-def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float, generator: torch.Generator) -> Tensor:
-    """(n,) int64 ascending: up to `views_per_vertex` views (0 = all) of each click set, and of these a random `share`."""
-    kept = torch.ones(len(samples), dtype=torch.bool)
-    if views_per_vertex:
-        for _, members in samples.click_sets():
-            kept[members[torch.randperm(len(members), generator=generator)[views_per_vertex:]]] = False
-    chosen = kept.nonzero()[:, 0]
-    if share < 1:
-        count = max(1, round(share * len(chosen)))
-        chosen = chosen[torch.randperm(len(chosen), generator=generator)[:count]].sort().values
-    return chosen
+    def progress(self, stage: str, total: int) -> Step:
+        """Where the training stands, with the mean of its last losses."""
+        recent = self.losses[-50:]
+        return Step(stage, len(self.losses), total, note=f"loss={sum(recent) / len(recent):.4f}")
 
 
 def train_lifted(
@@ -115,6 +109,7 @@ def train_lifted(
     geometry: ClickGeometryTable | None,
     settings: LiftedSettings,
     after_step: Callable[[], None],
+    on_progress: Progress = silent,
 ) -> None:
     """Train on the masks lifted to the vertices: each step draws click sets, and rows of the mesh for each.
 
@@ -123,33 +118,22 @@ def train_lifted(
     chance = kind_chances(targets.clicks.kind, settings.shares)
     training.num_batch = settings.steps
     row_features = features[targets.rows]
-    with _bar(training, settings.steps, "train decoder") as bar:
-        while training.batch_idx < settings.steps:
-            _set_rate(
-                training.optimizer,
-                settings.learning_rate * math.cos(math.pi / 2 * training.batch_idx / settings.steps) ** 2,
-            )
-            drawn = torch.multinomial(chance, settings.sets_per_step, replacement=True, generator=training.generator)
-            drawn = drawn.to(features.device)
-            rows, weight = sample_rows(
-                targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator
-            )
-            logits = _logits(training.network, row_features, rows, features, targets.clicks[drawn], geometry)
-            training.step(lifted_loss(logits, targets.target[drawn].gather(1, rows), weight))
-            training.batch_idx += 1
-            _report(training, bar)
-            after_step()
-
-
-def kind_chances(kind: Tensor, shares: tuple[float, float, float]) -> Tensor:
-    """(K,) float on the CPU: how often each click set is drawn, `shares` being split evenly within the kinds there are."""
-    kind = kind.cpu()
-    count = kind.bincount(minlength=len(shares)).clamp(min=1)
-    return (torch.tensor(shares) / count)[kind].clamp(min=1e-12)
+    while training.batch_idx < settings.steps:
+        set_rate(training.optimizer, settings.learning_rate * cosine(training.batch_idx / settings.steps))
+        drawn = torch.multinomial(chance, settings.sets_per_step, replacement=True, generator=training.generator)
+        drawn = drawn.to(features.device)
+        rows, weight = sample_rows(
+            targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator
+        )
+        logits = _logits(training.network, row_features, rows, features, targets.clicks[drawn], geometry)
+        training.step(lifted_loss(logits, targets.target[drawn].gather(1, rows), weight))
+        training.batch_idx += 1
+        on_progress(training.progress("train decoder", settings.steps))
+        after_step()
 
 
 def _logits(
-    network,
+    network: ClickNetwork,
     row_features: Tensor,
     rows: Tensor,
     features: Tensor,
@@ -186,6 +170,7 @@ def train_rendered(
     geometry: ClickGeometryTable | None,
     settings: RenderedSettings,
     after_step: Callable[[], None],
+    on_progress: Progress = silent,
 ) -> None:
     """Train as published: batches of single samples, the probabilities rendered in the sample's own view.
 
@@ -193,24 +178,23 @@ def train_rendered(
     reads are evaluated, which changes nothing. `after_step` may save.
     """
     training.num_batch = -(-len(chosen) // settings.batch_size)
-    _set_rate(training.optimizer, settings.learning_rate)
-    with _bar(training, settings.num_epochs * training.num_batch, "train decoder (rendered)") as bar:
-        while training.epoch < settings.num_epochs:
-            if training.batch_idx == 0:
-                training.shuffled_indices = chosen[torch.randperm(len(chosen), generator=training.generator)]
-            start = training.batch_idx * settings.batch_size
-            batch = training.shuffled_indices[start : start + settings.batch_size].tolist()
-            losses = [_sample_loss(training.network, features, samples, sample, views, geometry) for sample in batch]
-            training.step(torch.stack(losses).mean())
-            training.batch_idx += 1
-            if training.batch_idx == training.num_batch:
-                training.epoch, training.batch_idx = training.epoch + 1, 0
-            _report(training, bar)
-            after_step()
+    set_rate(training.optimizer, settings.learning_rate)
+    while training.epoch < settings.num_epochs:
+        if training.batch_idx == 0:
+            training.shuffled_indices = chosen[torch.randperm(len(chosen), generator=training.generator)]
+        start = training.batch_idx * settings.batch_size
+        batch = training.shuffled_indices[start : start + settings.batch_size].tolist()
+        losses = [_sample_loss(training.network, features, samples, sample, views, geometry) for sample in batch]
+        training.step(torch.stack(losses).mean())
+        training.batch_idx += 1
+        if training.batch_idx == training.num_batch:
+            training.epoch, training.batch_idx = training.epoch + 1, 0
+        on_progress(training.progress("train decoder (rendered)", settings.num_epochs * training.num_batch))
+        after_step()
 
 
 def _sample_loss(
-    network,
+    network: ClickNetwork,
     features: Tensor,
     samples: SupervisionSet,
     sample: int,
@@ -223,18 +207,3 @@ def _sample_loss(
     mask = samples.masks([sample])[0].to(features.device)[covered]
     clicks = ClickTable.of([samples.clicks(sample)]).to(features.device)
     return rendered_loss(_logits(network, features, vertices[None], features, clicks, geometry)[0], weights, mask)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _bar(training: DecoderTraining, total: int, name: str) -> tqdm:
-    return tqdm(total=total, initial=len(training.losses), desc=name, unit="step", disable=None)
-
-
-def _report(training: DecoderTraining, bar: tqdm) -> None:
-    recent = training.losses[-50:]
-    bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
-    bar.update()

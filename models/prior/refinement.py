@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.iseg.training import kind_chances
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import ClickSet, PriorTraining, batch_of, set_losses
 from models.prior.votes import pairwise_iou
 from utils.supervision.lifted_targets import LiftedTargets
+from utils.supervision.training_samples import kind_chances
 
 
 @dataclass(frozen=True)

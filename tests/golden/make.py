@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 import encoder
 from models.iseg.checkpoint import DecoderCheckpoint, save_decoder_checkpoint
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
-from models.iseg.geometric_decoder import GeometricConfig
+from models.iseg.decoders import GeometricConfig
 from scripts import evaluate
 from tests.fakes import FakeTeacher
 from tests.test_golden import (
