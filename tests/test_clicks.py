@@ -1,11 +1,11 @@
-"""Clicks: what they say, what they refuse, and the history of a session."""
+"""Clicks: what they say and what they refuse."""
 
 import argparse
 
 import pytest
 import torch
 
-from utils.clicks import ClickHistory, Clicks
+from utils.clicks import Clicks
 from utils.errors import UserError
 
 
@@ -60,23 +60,3 @@ def test_unaskable_clicks_are_refused_with_what_to_do():
         Clicks.from_lists([3, 4], [3]).validate(10)
     clicks = Clicks.from_lists([9, 0], [1])
     assert clicks.validate(10) is clicks
-
-
-def test_history_undoes_and_redoes_every_change():
-    history = ClickHistory()
-    assert not history.undo() and not history.redo() and len(history.clicks) == 0
-    history.add(5)
-    history.add(7, positive=False)
-    history.add(7, positive=False)  # nothing new: no extra undo step
-    assert history.clicks.label() == "v5_v-7"
-    history.add(5, positive=False)  # changes its mind about 5
-    assert history.clicks.label() == "v-7_v-5"
-    assert history.undo() and history.clicks.label() == "v5_v-7"
-    history.reset()
-    assert len(history.clicks) == 0
-    assert history.undo() and history.clicks.label() == "v5_v-7"
-    assert history.undo() and history.clicks.label() == "v5"
-    assert history.redo() and history.clicks.label() == "v5_v-7"
-    history.undo()
-    history.replace(2)
-    assert history.clicks.label() == "v2" and not history.redo()

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,7 +27,7 @@ NOT_WHOLE = "the file could not be written whole (disk full?)"
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path` with the same suffix; rename it over `path` on success, remove it on failure.
+    """Yield a temporary path beside `path` of the same suffix; rename it over `path` on success, else remove it.
 
     The folder is created where missing. A reader never sees a half-written file, also after `kill -9`.
     """
@@ -56,6 +56,12 @@ def _umask() -> int:
     return mask
 
 
+def _existing(path: str | os.PathLike, what: str) -> Path:
+    if not Path(path).is_file():
+        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    return Path(path)
+
+
 def save_torch(path: str | os.PathLike, value: Any) -> None:
     """Save tensors and plain types so that `load_torch` (weights only) reads them back."""
     with atomic_path(path) as temporary:
@@ -70,9 +76,7 @@ def load_torch(path: str | os.PathLike, map_location: str | torch.device = "cpu"
 
     Raises UserError naming `path` and `what` if it is missing, truncated or not such a file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    path = _existing(path, what)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
@@ -90,9 +94,7 @@ def save_json(path: str | os.PathLike, value: Any) -> None:
 
 def load_json(path: str | os.PathLike, what: str = "file") -> Any:
     """Read JSON; UserError naming `path` and `what` if it is missing or damaged."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    path = _existing(path, what)
     try:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -108,14 +110,12 @@ def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
 def save_npz(path: str | os.PathLike, compressed: bool = True, **arrays: np.ndarray) -> None:
     """Write named arrays as `.npz`."""
     with atomic_path(path) as temporary:
-        (np.savez_compressed if compressed else np.savez)(temporary, **arrays)
+        (np.savez_compressed if compressed else np.savez)(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def load_npz(path: str | os.PathLike, what: str = "file") -> dict[str, np.ndarray]:
     """Read named arrays; UserError naming `path` and `what` if it is missing or damaged."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no {what} at {path}; create it first or correct the path")
+    path = _existing(path, what)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -123,6 +123,44 @@ def load_npz(path: str | os.PathLike, what: str = "file") -> dict[str, np.ndarra
         raise UserError(
             f"{path} is not a readable {what}: {error}; delete it and run the same command again"
         ) from error
+
+
+def differing(held: dict, wanted: dict) -> list[str]:
+    """The names under which `held` lacks the values of `wanted`; of a dict within, the names in it."""
+    names = []
+    for name, value in wanted.items():
+        other = held.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            names += differing(other, value)
+        elif other != value:
+            names.append(name)
+    return names
+
+
+def claim_folder(manifest: Path, wanted: dict, stale: Sequence[str], what: str, overwrite: bool = False) -> None:
+    """Write `wanted` as the manifest of a new folder, or check that the one of an earlier run says the same.
+
+    stale   patterns of the files that go with a manifest; they are removed when a new one is written
+    what    that the folder holds, for the UserError about another manifest; `overwrite` replaces that instead
+    """
+    if manifest.is_file() and not overwrite:
+        names = differing(load_json(manifest, what), wanted)
+        if names:
+            other = ", ".join(names)
+            raise UserError(
+                f"{manifest.parent} holds {what} of another {other}; choose another folder or add --overwrite 1"
+            )
+        return
+    manifest.unlink(missing_ok=True)
+    remove_files(manifest.parent, stale)
+    save_json(manifest, wanted)
+
+
+def remove_files(directory: Path, patterns: Sequence[str]) -> None:
+    """Delete the files of a folder that match any of the glob patterns."""
+    for pattern in patterns:
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def digest(*parts: np.ndarray | torch.Tensor | str | bytes | int | float) -> str:

@@ -28,11 +28,11 @@ class FaceClicks:
     def on_vertices(self, faces: np.ndarray, positive: np.ndarray) -> Clicks:
         """Clicked faces (C,) int64 and signs (C,) bool as clicks on vertices."""
         signs: dict[int, bool] = {}
-        for face, sign in zip(faces, positive):
-            free = [int(vertex) for vertex in self.corners[face] if signs.get(int(vertex), sign) == sign]
-            if free:
-                signs[free[0]] = bool(sign)
-        return Clicks(list(signs), list(signs.values()))
+        for corners, sign in zip(self.corners[faces].tolist(), positive.tolist()):
+            free = next((vertex for vertex in corners if signs.get(vertex, sign) == sign), None)
+            if free is not None:
+                signs[free] = sign
+        return Clicks.of(signs.items())
 
     def on_faces(self, values: np.ndarray) -> np.ndarray:
         """Vertex values (..., V) -> (..., F): the mean of a face's corners."""

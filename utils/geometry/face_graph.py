@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
-from utils.geometry.mesh import Mesh
+from utils.geometry.graphs import symmetric
+from utils.geometry.mesh import SIDES, Mesh
+from utils.geometry.welding import weld
 
 
 class FaceGraph:
@@ -38,10 +42,7 @@ class FaceGraph:
         """
         angle = np.where(self.concave, self.dihedral, convex_share * self.dihedral)
         weight = np.maximum(self.length * (1 + crease_factor * angle), 1e-12)
-        first, second = self.pairs.T
-        both = (np.concatenate([first, second]), np.concatenate([second, first]))
-        matrix = sp.coo_matrix((np.concatenate([weight, weight]), both), shape=(self.num_faces,) * 2)
-        return matrix.tocsr()
+        return symmetric(self.pairs, weight, self.num_faces)
 
     def depth_inside(self, region: np.ndarray) -> np.ndarray:
         """(F,) plain distance of every face of `region` (F,) bool to the nearest face outside; 0 outside it.
@@ -59,18 +60,14 @@ class FaceGraph:
         depth[region] = distance[region]
         return depth
 
-    @property
+    @cached_property
     def _plain(self) -> sp.csr_matrix:
-        if not hasattr(self, "_plain_matrix"):
-            self._plain_matrix = self.matrix()
-        return self._plain_matrix
+        return self.matrix()
 
 
 def _adjacent_faces(mesh: Mesh) -> np.ndarray:
-    """(E, 2) faces that share an edge; around a non-manifold edge, each face and the next. Coincident vertices are one."""
-    _, welded = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    corners = welded.ravel()[mesh.faces]
-    sides = np.sort(corners[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    """(E, 2) faces that share an edge; around a non-manifold edge, each face and the next. Seams join."""
+    sides = np.sort(weld(mesh.vertices)[mesh.faces][:, SIDES].reshape(-1, 2), axis=1)
     owner = np.repeat(np.arange(mesh.num_faces), 3)
     valid = sides[:, 0] != sides[:, 1]
     code, owner = (sides[:, 0] * np.int64(len(mesh.vertices)) + sides[:, 1])[valid], owner[valid]
@@ -78,5 +75,4 @@ def _adjacent_faces(mesh: Mesh) -> np.ndarray:
     code, owner = code[order], owner[order]
     same = code[1:] == code[:-1]
     pairs = np.stack([owner[:-1][same], owner[1:][same]], axis=1)
-    pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
-    return pairs
+    return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)

@@ -7,14 +7,16 @@ Components that do not touch are joined by straight bridges, so that every dista
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components, dijkstra
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
+from utils.files import Recent
+from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import Mesh
 
 UNREACHABLE = 8.0  # stands for no path; longer than nearly all real ones, and finite for a network
@@ -37,9 +39,9 @@ class SurfaceDistances:
 
     KINDS = ("plain", "concave")
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, held_bytes: int = HELD_BYTES) -> None:
         self.mesh = mesh
-        self._held: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._held = Recent[np.ndarray](max(1, held_bytes // (4 * len(self.KINDS) * mesh.num_vertices)))
 
     @cached_property
     def graphs(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
@@ -49,43 +51,36 @@ class SurfaceDistances:
         pairs = np.concatenate([edges, bridges])
         points = self.mesh.normalized.astype(np.float64)
         length = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-        size = self.mesh.num_vertices
-        return _graph(pairs, length, size), _graph(pairs, length + CREASE_LENGTH * turn, size)
+        plain, concave = (
+            # scipy reads a stored 0 as no edge, so coincident vertices get a tiny length
+            symmetric(pairs, np.maximum(lengths, 1e-9), self.mesh.num_vertices)
+            for lengths in (length, length + CREASE_LENGTH * turn)
+        )
+        return plain, concave
 
-    def from_each(self, vertices: np.ndarray) -> np.ndarray:
+    def from_each(self, vertices: Sequence[int] | np.ndarray) -> np.ndarray:
         """(K, V, 2) float32: both distances from each of K vertices to all. About 1 ms for 10,000 vertices and kind."""
         vertices = np.asarray(vertices, dtype=np.int64).reshape(-1)
         result = np.empty((len(vertices), self.mesh.num_vertices, len(self.KINDS)), dtype=np.float32)
         for kind, graph in enumerate(self.graphs):
-            for row, vertex in enumerate(
-                vertices
-            ):  # one at a time: dijkstra's float64 answer for all would be twice the size
+            # One at a time: dijkstra's float64 answer for all would be twice the size.
+            for row, vertex in enumerate(vertices):
                 result[row, :, kind] = dijkstra(graph, indices=int(vertex))
         return np.minimum(result, np.float32(UNREACHABLE), out=result)
 
-    def from_nearest(self, vertices: np.ndarray) -> np.ndarray:
+    def from_nearest(self, vertices: Sequence[int] | np.ndarray) -> np.ndarray:
         """(V, 2) float32: both distances from the nearest of K >= 1 vertices.
 
         Clicks come one after another, so what was computed for the earlier ones is held (up to `HELD_BYTES`) and only
         the new ones are searched from.
         """
-        vertices = np.unique(np.asarray(vertices, dtype=np.int64))
-        rows = [self._from_one(int(vertex)) for vertex in vertices]
+        vertices = np.unique(np.asarray(vertices, dtype=np.int64)).tolist()
+        rows = [self._held.get(vertex, lambda vertex=vertex: self.from_each([vertex])[0]) for vertex in vertices]
         return rows[0].copy() if len(rows) == 1 else np.minimum.reduce(rows)
 
     def forget(self) -> None:
         """Drop what is held."""
         self._held.clear()
-
-    def _from_one(self, vertex: int) -> np.ndarray:
-        """(V, 2) float32 from one vertex; not to be written to."""
-        held = self._held.pop(vertex, None)
-        if held is None:
-            held = self.from_each([vertex])[0]
-            while self._held and (len(self._held) + 1) * held.nbytes > HELD_BYTES:
-                self._held.popitem(last=False)
-        self._held[vertex] = held  # the most recent last
-        return held
 
 
 def crease_angles(mesh: Mesh, pairs: np.ndarray) -> np.ndarray:
@@ -102,29 +97,25 @@ def crease_angles(mesh: Mesh, pairs: np.ndarray) -> np.ndarray:
 def bridge_components(mesh: Mesh) -> np.ndarray:
     """(B, 2) int64 vertex pairs that join the components of a mesh where they come close.
 
-    Vertices of different components that are among each other's nearest join if they are no farther apart than a typical
-    edge (parts that touch); components that remain apart are joined to the nearest other vertex.
+    Vertices of different components that are among each other's nearest join if they are no farther apart than a
+    typical edge (parts that touch); components that remain apart are joined to the nearest other vertex.
     """
-    count, label = connected_components(mesh.vertex_adjacency, directed=False)
+    _, label = connected_components(mesh.vertex_adjacency, directed=False)
     used = np.flatnonzero(mesh.referenced)
     if len(np.unique(label[used])) <= 1:
         return np.empty((0, 2), dtype=np.int64)
     points = mesh.normalized.astype(np.float64)
-    touching = _touching(points, used, label, _typical_edge(mesh, points))
-    size = mesh.num_vertices
-    joined = mesh.vertex_adjacency + _graph(touching, np.ones(len(touching)), size).astype(bool)
-    return np.concatenate([touching, _join_lone(points, used, connected_components(joined, directed=False)[1])])
-
-
-def _typical_edge(mesh: Mesh, points: np.ndarray) -> float:
     length = np.linalg.norm(points[mesh.edges[:, 0]] - points[mesh.edges[:, 1]], axis=1)
-    return float(np.median(length[length > 0])) if (length > 0).any() else 0.0
+    typical = float(np.median(length[length > 0])) if (length > 0).any() else 0.0
+    touching = _touching(points, used, label, typical)
+    joined = mesh.vertex_adjacency + symmetric(touching, np.ones(len(touching), dtype=bool), mesh.num_vertices)
+    return np.concatenate([touching, _join_lone(points, used, connected_components(joined, directed=False)[1])])
 
 
 def _touching(points: np.ndarray, used: np.ndarray, label: np.ndarray, reach: float) -> np.ndarray:
     """(B, 2) pairs of near neighbours that lie in different components."""
     neighbors = min(BRIDGE_NEIGHBORS, len(used))
-    distance, index = cKDTree(points[used]).query(points[used], k=neighbors)
+    distance, index = KDTree(points[used]).query(points[used], k=neighbors)
     first, second = np.repeat(used, neighbors), used[index.reshape(-1)]
     chosen = (label[first] != label[second]) & (distance.reshape(-1) <= reach)
     return np.unique(np.sort(np.stack([first[chosen], second[chosen]], axis=1), axis=1), axis=0)
@@ -139,16 +130,8 @@ def _join_lone(points: np.ndarray, used: np.ndarray, label: np.ndarray) -> np.nd
             break
         name = names[size.argsort()[-2]]  # the second largest: many small ones must not use up the limit
         inside, outside = used[label[used] == name], used[label[used] != name]
-        distance, index = cKDTree(points[outside]).query(points[inside])
+        distance, index = KDTree(points[outside]).query(points[inside])
         nearest = int(distance.argmin())
-        pairs.append((inside[nearest], outside[index[nearest]]))
+        pairs.append((inside[nearest], outside[np.asarray(index)[nearest]]))
         label = np.where(label == name, label[pairs[-1][1]], label)
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _graph(pairs: np.ndarray, length: np.ndarray, size: int) -> sp.csr_matrix:
-    """Symmetric (V, V) matrix of lengths; scipy reads a stored 0 as no edge, so coincident vertices get a tiny length."""
-    length = np.maximum(length, 1e-9)
-    first, second = pairs.T
-    both = (np.concatenate([first, second]), np.concatenate([second, first]))
-    return sp.csr_matrix((np.concatenate([length, length]), both), shape=(size, size))

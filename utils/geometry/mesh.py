@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,13 @@ import scipy.sparse as sp
 
 from utils.errors import UserError
 from utils.files import digest
+from utils.geometry.graphs import symmetric
+from utils.geometry.obj import read_obj
+from utils.geometry.welding import first_of_each, weld
 
 FORMATS = (".obj", ".ply", ".off", ".stl", ".glb")
+SIDES = [[0, 1], [1, 2], [2, 0]]  # of a triangle, by the places of their corners
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class Mesh:
     vertices: np.ndarray
     faces: np.ndarray
     path: Path | None = None
-    face_polygon: np.ndarray | None = None
+    face_polygon: np.ndarray = None  # type: ignore[assignment]  # None: every triangle is a polygon
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, dtype=np.float64))
@@ -49,7 +55,7 @@ class Mesh:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the geometry: coordinates in float32 and triangles, so that a resave with more digits is the same mesh."""
+        """Of the triangles and the coordinates in float32, so that a resave with more digits is the same mesh."""
         return digest(self.vertices.astype(np.float32), self.faces.astype(np.int64))
 
     @cached_property
@@ -118,11 +124,10 @@ class Mesh:
         Vertices at the same place (texture seams, triangle soup) are joined by an edge of length 0 to the first of
         them, so that the surface is as connected as it looks.
         """
-        sides = self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
         used = np.flatnonzero(self.referenced)
-        _, first, inverse = np.unique(self.vertices[used], axis=0, return_index=True, return_inverse=True)
-        seams = np.stack([used[first[inverse.ravel()]], used], axis=1)
-        pairs = np.sort(np.concatenate([sides, seams]), axis=1)
+        place = weld(self.vertices[used])
+        seams = np.stack([used[first_of_each(place)[place]], used], axis=1)
+        pairs = np.sort(np.concatenate([self.faces[:, SIDES].reshape(-1, 2), seams]), axis=1)
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         code = np.unique(pairs[:, 0] * np.int64(self.num_vertices) + pairs[:, 1])
         return np.stack([code // self.num_vertices, code % self.num_vertices], axis=1)
@@ -130,9 +135,35 @@ class Mesh:
     @cached_property
     def vertex_adjacency(self) -> sp.csr_matrix:
         """(V, V) symmetric boolean matrix of `edges`."""
-        i, j = self.edges.T
-        ones = np.ones(2 * len(i), dtype=bool)
-        return sp.csr_matrix((ones, (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(self.num_vertices,) * 2)
+        return symmetric(self.edges, np.ones(len(self.edges), dtype=bool), self.num_vertices)
+
+    # --- polygons of the file --------------------------------------------------------------------
+
+    @property
+    def num_polygons(self) -> int:
+        return int(self.face_polygon.max()) + 1
+
+    @cached_property
+    def opens_polygon(self) -> np.ndarray:
+        """(F,) bool, the first triangle of each polygon's fan: (0, 1, 2), then (0, 2, 3), ..."""
+        return np.diff(self.face_polygon, prepend=-1) != 0
+
+    def polygons(self) -> list[list[int]]:
+        """The corners of each polygon; empty for one of fewer than three."""
+        polygons: list[list[int]] = [[] for _ in range(self.num_polygons)]
+        triangles = zip(self.faces.tolist(), self.face_polygon.tolist(), self.opens_polygon.tolist())
+        for corners, polygon, opens in triangles:
+            polygons[polygon].extend(corners if opens else corners[2:])
+        return polygons
+
+    def selected_polygons(self, selected: np.ndarray) -> np.ndarray:
+        """(N,) bool: is more than half of each polygon's corners among `selected` (V,) bool?"""
+        balance = np.zeros(self.num_polygons, dtype=np.int64)
+        signs = np.where(selected, 1, -1)
+        opens = self.opens_polygon
+        np.add.at(balance, self.face_polygon[opens], signs[self.faces[opens]].sum(axis=1))
+        np.add.at(balance, self.face_polygon[~opens], signs[self.faces[~opens, 2]])
+        return balance > 0
 
 
 def load_mesh(path: str | Path) -> Mesh:
@@ -152,16 +183,7 @@ def load_mesh(path: str | Path) -> Mesh:
     try:
         reader = {".obj": _read_obj, ".off": _read_off}.get(suffix, _read_with_trimesh)
         vertices, faces, polygon = reader(path)
-    except (
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-        EOFError,
-        OverflowError,
-    ) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is not a readable {suffix[1:].upper()} mesh: {reason}; export it again") from error
     _validate(path, vertices, faces)
@@ -189,47 +211,25 @@ def _validate(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
         )
 
 
-def _fan(polygons: list[list[int]] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fan(polygons: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Triangle fans (F, 3) of vertex index polygons, and the polygon (F,) that each triangle came from."""
-    sizes = np.fromiter((len(p) for p in polygons), dtype=np.int64, count=len(polygons))
-    if len(sizes) and (sizes == 3).all():
-        return np.asarray(polygons, dtype=np.int64).reshape(-1, 3), np.arange(len(sizes), dtype=np.int64)
-    triangles, owner = [], []
-    for index, corners in enumerate(polygons):
-        for k in range(1, len(corners) - 1):
-            triangles.append((corners[0], corners[k], corners[k + 1]))
-            owner.append(index)
-    return np.asarray(triangles, dtype=np.int64).reshape(-1, 3), np.asarray(owner, dtype=np.int64)
+    triangles = [(face[0], *pair) for face in polygons for pair in pairwise(face[1:])]
+    owner = np.repeat(np.arange(len(polygons)), [max(0, len(face) - 2) for face in polygons])
+    return np.asarray(triangles, dtype=np.int64).reshape(-1, 3), owner
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices and faces of an OBJ file; our own reader, because vertex order and polygons must survive."""
-    vertices: list[list[str]] = []
-    polygons: list[list[int]] = []
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    if "\\" in text:
-        text = text.replace("\\\r\n", " ").replace("\\\n", " ")
-    for line in text.splitlines():
-        if line.startswith("v ") or line.startswith("v\t"):
-            vertices.append(line.split()[1:4])
-        elif line.startswith("f ") or line.startswith("f\t"):
-            corners = [int(token.partition("/")[0]) for token in line.split("#")[0].split()[1:]]
-            # OBJ counts from 1; a negative index counts back from the latest vertex.
-            polygons.append([c - 1 if c > 0 else len(vertices) + c if c < 0 else -1 for c in corners])
-    if not vertices:
+    found = read_obj(path)
+    if not found.vertices:
         raise UserError(f"{path} has no vertices ('v' lines); is it an OBJ file?")
-    return np.array(vertices, dtype=np.float64).reshape(len(vertices), 3), *_fan(polygons)
+    vertices = np.array([line.split()[:3] for line in found.vertices], dtype=np.float64)
+    return vertices.reshape(len(vertices), 3), *_fan(found.corners())
 
 
 def _read_off(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices and faces of a text OFF file (also COFF and a header on one line)."""
-    lines = [
-        line
-        for line in (
-            raw.split("#")[0].strip() for raw in path.read_bytes().decode("utf-8", errors="replace").splitlines()
-        )
-        if line
-    ]
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    lines = [line for line in (raw.split("#")[0].strip() for raw in text.splitlines()) if line]
     if not lines or not lines[0].upper().lstrip("STCN4").startswith("OFF"):
         raise UserError(f"{path} does not begin with 'OFF'; is it an OFF file?")
     counts = lines[0].split()[1:] or lines[1].split()
@@ -243,11 +243,10 @@ def _read_off(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     vertices = np.array([line.split()[:3] for line in body[:num_vertices]], dtype=np.float64).reshape(-1, 3)
     polygons = []
     for line in body[num_vertices : num_vertices + num_faces]:
-        tokens = line.split()
-        corners = [int(token) for token in tokens[1 : 1 + int(tokens[0])]]
-        if len(corners) != int(tokens[0]):
+        count, *corners = line.split()
+        if len(corners) < int(count):
             raise ValueError(f"face line '{line[:60]}' is cut short")
-        polygons.append(corners)
+        polygons.append([int(corner) for corner in corners[: int(count)]])
     return vertices, *_fan(polygons)
 
 
@@ -256,8 +255,6 @@ def _read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     try:
         loaded = trimesh.load(path, process=False, maintain_order=True)
-    except UserError:
-        raise
     except Exception as error:  # the readers of binary formats raise whatever the damage leads to
         raise ValueError(str(error) or type(error).__name__) from error
     if isinstance(loaded, trimesh.Scene):
@@ -267,9 +264,7 @@ def _read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     vertices = np.asarray(loaded.vertices, dtype=np.float64)
     faces = np.asarray(loaded.faces, dtype=np.int64)
     if path.suffix.lower() == ".stl" and len(vertices):
-        _, first, inverse = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        vertices, faces = vertices[first[order]], rank[inverse.ravel()][faces]
+        place = weld(vertices)
+        first = first_of_each(place)
+        vertices, faces = vertices[np.sort(first)], first.argsort().argsort()[place][faces]
     return vertices, faces, np.arange(len(faces), dtype=np.int64)

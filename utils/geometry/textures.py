@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.geometry.mesh import Mesh
+from utils.geometry.obj import read_obj
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class Textures:
         """(F, 3) int64, the coordinate of each triangle's corners, -1 for none."""
         result = np.full((mesh.num_faces, 3), -1, dtype=np.int64)
         fan = 0
-        for face, polygon in enumerate(mesh.face_polygon.tolist()):
-            fan = fan + 1 if face and mesh.face_polygon[face - 1] == polygon else 1
+        for face, (polygon, opens) in enumerate(zip(mesh.face_polygon.tolist(), mesh.opens_polygon.tolist())):
+            fan = 1 if opens else fan + 1
             ids = self.corners[polygon]
             result[face] = ids[0], ids[fan], ids[fan + 1]
         return result
@@ -42,58 +43,41 @@ class Textures:
 
 def read_textures(mesh: Mesh) -> Textures | None:
     """The texture coordinates in the file of `mesh`, None where it has none or is not there any more."""
-    if mesh.path is None or not Path(mesh.path).is_file():
+    if mesh.path is None or not mesh.path.is_file():
         return None
     try:
-        found = _read_obj(mesh.path) if mesh.path.suffix.lower() == ".obj" else _read_with_trimesh(mesh)
+        found = _read_obj(mesh.path) if mesh.path.suffix.lower() == ".obj" else _read_with_trimesh(mesh.path, mesh)
     except Exception:  # the mesh itself was readable; its decoration may be of any kind, and is optional
         return None
-    fits = found is not None and len(found.corners) >= int(mesh.face_polygon.max()) + 1
+    fits = found is not None and len(found.corners) >= mesh.num_polygons
     return found if fits else None
 
 
 def _read_obj(path: Path) -> Textures | None:
-    lines, normal_lines, corners, normal_corners, materials, libraries = [], [], [], [], [], []
-    material, vertices = "", 0
-    text = path.read_bytes().decode("utf-8", errors="replace").replace("\\\r\n", " ").replace("\\\n", " ")
-    for line in text.splitlines():
-        kind, _, rest = line.strip().partition(" ")
-        if kind == "vt":
-            lines.append(rest.split("#")[0].strip())
-        elif kind == "vn":
-            normal_lines.append(rest.split("#")[0].strip())
-        elif kind == "usemtl":
-            material = rest.strip()
-        elif kind == "mtllib":
-            libraries.append(rest.strip())
-        elif kind == "f":
-            tokens = [token.split("/") for token in rest.split("#")[0].split()]
-            corners.append([_index(token, 1, len(lines)) for token in tokens])
-            normal_corners.append([_index(token, 2, len(normal_lines)) for token in tokens])
-            materials.append(material)
-    if not lines and not normal_lines:
+    found = read_obj(path)
+    if not found.coordinates and not found.normals:
         return None
-    coordinates = np.array([[float(value) for value in line.split()[:2]] for line in lines]).reshape(len(lines), 2)
-    return Textures(coordinates, corners, lines, normal_lines, normal_corners, materials, libraries)
+    values = [[float(value) for value in line.split()[:2]] for line in found.coordinates]
+    return Textures(
+        np.array(values).reshape(len(values), 2),
+        found.attributes(1, len(values)),
+        found.coordinates,
+        found.normals,
+        found.attributes(2, len(found.normals)),
+        found.materials,
+        found.libraries,
+    )
 
 
-def _index(token: list[str], place: int, count: int) -> int:
-    if len(token) <= place or not token[place]:
-        return -1
-    index = int(token[place])
-    index = index - 1 if index > 0 else count + index
-    return index if 0 <= index < count else -1
-
-
-def _read_with_trimesh(mesh: Mesh) -> Textures | None:
+def _read_with_trimesh(path: Path, mesh: Mesh) -> Textures | None:
     import trimesh
 
-    if mesh.path.suffix.lower() not in (".glb", ".ply"):
+    if path.suffix.lower() not in (".glb", ".ply"):
         return None
-    loaded = trimesh.load(mesh.path, process=False, maintain_order=True)
+    loaded = trimesh.load(path, process=False, maintain_order=True)
     if isinstance(loaded, trimesh.Scene):
         loaded = loaded.to_mesh()
-    coordinates = getattr(loaded.visual, "uv", None)
+    coordinates = getattr(getattr(loaded, "visual", None), "uv", None)
     if coordinates is None or len(coordinates) != mesh.num_vertices:
         return None
     return Textures(np.asarray(coordinates, dtype=np.float64), mesh.faces.tolist())
