@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from utils.teacher import Teacher, TeacherMasks
+
 EMBEDDING_DIM = 256
 
 
-class FakeTeacher:
-    """Implements `utils.teacher.Teacher`: deterministic, milliseconds a call, roughly sensible.
+class FakeTeacher(Teacher):
+    """Deterministic, milliseconds a call, roughly sensible.
 
     Embedding: colour, position and coverage of each of side x side cells, then fixed random waves of those up to 256
     channels. Mask k of a prompt: the object's cells of about the clicked colour within `RADII[k]` of a positive click
@@ -51,10 +53,8 @@ class FakeTeacher:
         labels: Tensor,
         image_size: tuple[int, int],
         previous: Tensor | None = None,
-    ):
+    ) -> TeacherMasks:
         """Masks (see the class) for P prompts of K clicks; `previous` is only checked."""
-        from utils.teacher import TeacherMasks
-
         _, height, width = self.embedding_shape
         low = (4 * height, 4 * width)
         count = len(points)
@@ -80,5 +80,5 @@ class FakeTeacher:
         wanted = (include < exclude) & (cells[3] > 0.5)
         masks = torch.stack([wanted & (include < radius) for radius in self.RADII], 1)
         return TeacherMasks(
-            masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), tuple(image_size)
+            masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), image_size
         )

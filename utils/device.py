@@ -35,10 +35,16 @@ def fast_dtype(device: str | torch.device = "cpu") -> torch.dtype:
     device = torch.device(device)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not has_bfloat16_kernels():
         return torch.float32
     probes = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return torch.bfloat16 if any(probe is not None and probe() for probe in probes) else torch.float32
+
+
+def has_bfloat16_kernels() -> bool:
+    """Whether oneDNN has bfloat16 kernels for this CPU: without AVX-512 it has none, and refuses when it is asked."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return torch.backends.mkldnn.is_available() and supported is not None and bool(supported())
 
 
 def fast_autocast(device: str | torch.device = "cpu", enabled: bool = True) -> AbstractContextManager:

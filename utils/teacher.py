@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class TeacherMasks:
 
 
 class Teacher(Protocol):
-    """A promptable segmentation model: embed an image once, prompt it often.
+    """A promptable segmentation model: embed an image once, prompt it often. Subclasses inherit `segment_each`.
 
     name             model type and the first 8 digits of the weights' SHA-256, recorded in every output
     image_size       side in pixels of the square image that the encoder sees
@@ -43,10 +44,12 @@ class Teacher(Protocol):
     image_size: int
     embedding_shape: tuple[int, int, int]
 
+    @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) uint8 RGB -> embeddings (B, D, h, w) float32."""
         ...
 
+    @abstractmethod
     def segment(
         self,
         embedding: Tensor,
@@ -62,3 +65,14 @@ class Teacher(Protocol):
         previous  (P, 1, 4h, 4w) low-resolution logits of an earlier answer, or None
         """
         ...
+
+    def segment_each(
+        self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]
+    ) -> TeacherMasks:
+        """Prompt each of B embeddings (B, D, h, w) with one click set of its own: points (B, K, 2), labels (B, K)."""
+        answers = [
+            self.segment(embedding, own[None], signs[None], image_size)
+            for embedding, own, signs in zip(embeddings, points, labels)
+        ]
+        logits, scores = (torch.cat(parts) for parts in zip(*[(answer.logits, answer.scores) for answer in answers]))
+        return TeacherMasks(logits, scores, image_size)

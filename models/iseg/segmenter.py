@@ -15,7 +15,7 @@ from models.iseg.checkpoint import load_decoder_checkpoint, load_features, load_
 from models.iseg.click_geometry import ClickGeometry
 from models.iseg.decoders import ClickNetwork, build_network
 from utils.clicks import Clicks
-from utils.device import fast_dtype
+from utils.device import fast_dtype, has_bfloat16_kernels
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
@@ -178,10 +178,4 @@ def rectified_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _fusible(inputs: Tensor) -> bool:
-    return inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16 and _has_bfloat16_kernels()
-
-
-def _has_bfloat16_kernels() -> bool:
-    """oneDNN has none for processors without AVX-512, and refuses when it is asked."""
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return torch.backends.mkldnn.is_available() and supported is not None and bool(supported())
+    return inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16 and has_bfloat16_kernels()

@@ -139,12 +139,10 @@ class NodeViews:
         views, clicks (K,) int64 pairs, in the order of the views; pixels (T, C, 2).
         """
         size = (IMAGE_SIZE, IMAGE_SIZE)
-        together = getattr(self.teacher, "segment_each", None)
-        if (
-            together is not None and len(views) and len(views) <= 2 * len(views.unique())
-        ):  # few clicks: all views at once
+        if len(views) and len(views) <= 2 * len(views.unique()):  # few clicks: all views at once
             ones = torch.ones((len(views), 1), dtype=torch.long)
-            result = together(self.embeddings[views].float(), pixels[views, clicks][:, None], ones, size)
+            chosen = self.embeddings[views].float()
+            result = self.teacher.segment_each(chosen, pixels[views, clicks][:, None], ones, size)
             for row, probability in enumerate(_probabilities(result.logits)):
                 yield int(views[row]), clicks[row : row + 1], probability[None]
             return

@@ -147,13 +147,7 @@ class _PreparedSamBaseline:
         points = torch.stack([pixels[view, seen[view]] for view in views])
         signs = torch.stack([labels[seen[view]] for view in views]).long()
         embeddings, size = self.embeddings[views].float(), self.cameras.size
-        if hasattr(self.teacher, "segment_each"):
-            masks = self.teacher.segment_each(embeddings, points, signs, size).masks(0).cpu().numpy()
-        else:
-            masks = [
-                self.teacher.segment(*each, size).masks(0)[0].cpu().numpy()
-                for each in zip(embeddings, points[:, None], signs[:, None])
-            ]
+        masks = self.teacher.segment_each(embeddings, points, signs, size).masks(0).cpu().numpy()
         for view, mask in zip(views, masks):
             _, face_of_pixel, pixels_of = self.faces_of[view]
             inside = np.bincount(face_of_pixel[mask.ravel()[self.shown[view]]], minlength=len(pixels_of))
