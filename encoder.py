@@ -1,4 +1,4 @@
-"""Encoder stage: render views of a mesh, embed them with the teacher, distil the mesh feature field (paper Sec. 3.1)."""
+"""Encoder stage: render views of a mesh, embed them with the teacher, distil the feature field (paper Sec. 3.1)."""
 
 from __future__ import annotations
 

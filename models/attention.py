@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class InteractiveAttention(nn.Module):
-    """softmax(Q K^T / sqrt(d)) V over the clicks (Eqs. 4, 5), with keys and values of their own for either kind of click.
+    """softmax(Q K^T / sqrt(d)) V over the clicks (Eqs. 4, 5); either kind of click has keys and values of its own.
 
     Five biased Linear(d, d) with the published names: `W_Q`, `W_Kp`, `W_Vp` (positive), `W_Kn`, `W_Vn` (negative).
     The order of the clicks carries no meaning. No residual.

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from utils.errors import UserError
 
+Color = tuple[float, float, float]
 TEACHERS = ("auto", "vit_h", "vit_l", "vit_b", "vit_t")
 BACKENDS = ("auto", "embree", "kaolin")
 Settings = TypeVar("Settings")
@@ -68,6 +69,11 @@ def option(default: Any = MISSING, help: str = "", *, group: str | None = None, 
     `tuple[int, ...]` one or more. `X | None` is an option that may be left out.
     """
     return dataclasses.field(default=default, metadata={"option": {"help": help, **how}, "group": group})
+
+
+def color_option(default: Color, group: str | None = None) -> Any:
+    """An option of three numbers, RGB from 0 to 1."""
+    return option(default, "0 to 1", group=group, metavar=("R", "G", "B"))
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -143,16 +149,13 @@ class MeshSettings:
         return self.name or Path(self.obj_path).stem
 
 
-Color = tuple[float, float, float]
-
-
 @dataclass(frozen=True, kw_only=True)
 class RenderSettings:
     """How views are rendered; the object has radius 1, colours are RGB from 0 to 1."""
 
     radius: float = option(2.0, "camera distance; the object has radius 1", group="rendering")
     render_res: int = option(224, "side of the rendered square image", type=positive_int, metavar="PX")
-    background: Color = option((1.0, 1.0, 1.0), "0 to 1", metavar=("R", "G", "B"))
+    background: Color = color_option((1.0, 1.0, 1.0))
     renderer: str = option("auto", "auto: kaolin with CUDA, else embree", choices=BACKENDS)
 
 

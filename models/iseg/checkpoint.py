@@ -1,8 +1,8 @@
 """Decoder checkpoints and feature fields: the published files and ours, checked on the way in.
 
-A released `decoder_checkpoint.pth` holds attention_state_dict, model_state_dict, optimizer_state_dict, epoch, batch_idx,
-shuffled_indices, losses and num_batch. Ours has the same keys, so that either program reads it, and says besides which
-architecture it is, what mesh, features and teacher it belongs to, and how the training stands.
+A released `decoder_checkpoint.pth` holds attention_state_dict, model_state_dict, optimizer_state_dict, epoch,
+batch_idx, shuffled_indices, losses and num_batch. Ours has the same keys, so that either program reads it, and says
+besides which architecture it is, what mesh, features and teacher it belongs to, and how the training stands.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DecoderCheckpoint:
     optimizer_state_dict: dict = field(default_factory=dict)
     epoch: int = 0
     batch_idx: int = 0
-    shuffled_indices: Tensor | list | None = None
+    shuffled_indices: Tensor | None = None
     losses: list = field(default_factory=list)
     num_batch: int = 0
     architecture: str = "published"

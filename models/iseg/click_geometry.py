@@ -35,8 +35,8 @@ class ClickGeometry:
 
     def of_clicks(self, clicks: Clicks) -> Tensor:
         """(V, CLICK_CHANNELS) float32 for one set of clicks, on the CPU."""
-        groups = [self._group(vertices) for vertices in (clicks.positives, clicks.negatives)]
-        return join_groups(*(group[None] for group in groups), torch.tensor([len(clicks.negatives) > 0]))[0]
+        included, excluded = self._group(clicks.positives), self._group(clicks.negatives)
+        return join_groups(included[None], excluded[None], torch.tensor([len(clicks.negatives) > 0]))[0]
 
     def _group(self, vertices: Tensor) -> Tensor:
         """(V, GROUP_CHANNELS) of the nearest of the clicks of one kind."""
@@ -69,7 +69,7 @@ class ClickGeometryTable:
         kept = rows.numpy()
         vertices = track(clicked.tolist(), "surface distances", on_progress, len(clicked), "click")
         for place, vertex in enumerate(vertices):
-            table[place] = geometry.distances.from_each([vertex])[0][kept]
+            table[place] = geometry.distances.from_each(np.array([vertex]))[0][kept]
         self.surface = torch.from_numpy(table).to(device)  # (S, M, 2)
         self.row_positions, self.static = geometry.positions[rows].to(device), geometry.static[rows].to(device)
         self.positions = geometry.positions.to(device)
@@ -85,13 +85,13 @@ class ClickGeometryTable:
         vertices = vertices.clamp(min=0)
         offset = self.row_positions[rows][:, None] - self.positions[vertices][:, :, None]  # (B, C, N, 3)
         surface = self.surface[self.place[vertices][:, :, None], rows[:, None]]  # (B, C, N, 2)
-        groups = [_nearest_group(offset, surface, present & kind) for kind in (positive, ~positive)]
-        excluded = (present & ~positive).any(dim=1)
-        return torch.cat([self.static[rows], join_groups(*groups, excluded)], dim=-1)
+        included, excluded = present & positive, present & ~positive
+        near, far = (_nearest_group(offset, surface, chosen) for chosen in (included, excluded))
+        return torch.cat([self.static[rows], join_groups(near, far, excluded.any(dim=1))], dim=-1)
 
 
 def _nearest_group(offset: Tensor, surface: Tensor, chosen: Tensor) -> Tensor:
-    """(B, N, GROUP_CHANNELS): the smallest over the chosen (B, C) clicks, so order and copies of clicks do not matter."""
+    """(B, N, GROUP_CHANNELS): the smallest over the chosen (B, C) clicks; order and copies do not matter."""
     length, nearest = offset.norm(dim=-1).masked_fill(~chosen[:, :, None], float("inf")).min(dim=1)
     offset = offset.gather(1, nearest[:, None, :, None].expand(-1, 1, -1, 3))[:, 0]
     surface = surface.masked_fill(~chosen[:, :, None, None], UNREACHABLE).amin(dim=1)
@@ -113,6 +113,6 @@ def absent_group(shape: tuple[int, ...]) -> Tensor:
 
 
 def join_groups(positive: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-    """(B, N, CLICK_CHANNELS) from both groups (B, N, GROUP_CHANNELS) and whether there is a negative click, (B,) bool."""
+    """(B, N, CLICK_CHANNELS) from both groups (B, N, GROUP_CHANNELS); (B,) bool, is there a negative click?"""
     flag = excluded[:, None, None].expand(*positive.shape[:2], 1).to(positive)
     return torch.cat([positive, negative, flag], dim=-1)

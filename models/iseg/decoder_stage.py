@@ -54,7 +54,7 @@ class TrainingSettings(SampleSettings, MeshSettings):
     )
     loss: str | None = option(
         None,
-        "scratch: lifted (default), all views of a click set at once, on the vertices; rendered: one view, as published",
+        "scratch: lifted (default), all views of a click set at once, on vertices; rendered: one view, as published",
         choices=LOSSES,
     )
     steps: int | None = option(

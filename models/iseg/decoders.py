@@ -1,4 +1,4 @@
-"""Attention and decoder: the network that is trained for a mesh, in the paper's architecture and in one that sees geometry.
+"""Attention and decoder: the network that is trained for a mesh, as published and in one that sees geometry.
 
 A vertex's feature says what is there, not where: on a symmetric body both arms look alike to the published decoder. The
 geometric one (not in the paper) gets, beside the same features, the vertex's position relative to the nearest clicks.
@@ -23,8 +23,8 @@ PUBLISHED_WIDTHS = (512, *(256,) * 14)
 class ClickDecoder(nn.Module):
     """An MLP over concatenated [f_i, g_i] that ends in a softmax over (background, selected) (Eq. 6, appendix D).
 
-    mlp: [Linear, ReLU, LayerNorm] for each of `widths`, then Linear to 2 and Softmax. The defaults are the published 16
-    linear layers; the state dict has the published names, `mlp.0.weight`, `mlp.2.weight` (LayerNorm), `mlp.3.weight`, ...
+    mlp: [Linear, ReLU, LayerNorm] for each of `widths`, then Linear to 2 and Softmax. The defaults are the published
+    16 linear layers, and the names of the state dict the published ones: `mlp.0.weight`, `mlp.2.weight`, ...
     """
 
     def __init__(self, inputs: int = 512, widths: tuple[int, ...] = PUBLISHED_WIDTHS) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class FieldTraining:
     field: FeatureField
     optimizer: torch.optim.Optimizer
     positions: Tensor
-    losses: list[float] = field(default_factory=list)
+    losses: list[float] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._encoded = self.field.encoding(self.positions)

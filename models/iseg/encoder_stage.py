@@ -17,7 +17,16 @@ from utils.device import choose_device
 from utils.errors import UserError
 from utils.files import digest, load_torch, save_json, save_torch
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import Color, MeshSettings, RenderSettings, TeacherSettings, check_positive, option, positive_int
+from utils.options import (
+    Color,
+    MeshSettings,
+    RenderSettings,
+    TeacherSettings,
+    check_positive,
+    color_option,
+    option,
+    positive_int,
+)
 from utils.progress import Progress, silent, track
 from utils.rendering.cameras import orbit_cameras
 from utils.rendering.rasterize import Rasterizer
@@ -27,7 +36,6 @@ from utils.teacher import Teacher
 from utils.training import Saver
 
 CHECKPOINT = "encoder_checkpoint.pth"
-_RGB = {"metavar": ("R", "G", "B")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ class EncoderSettings(TeacherSettings, RenderSettings, MeshSettings):
         choices=SAMPLINGS,
     )
     frontview_std: float = option(4.0, "divides pi and 2 pi in the front sampling")
-    mesh_color: Color = option((2 / 3, 2 / 3, 2 / 3), "0 to 1", **_RGB)
+    mesh_color: Color = color_option((2 / 3, 2 / 3, 2 / 3))
     depth: int = option(4, "hidden layers after the first", group="field")
     width: int = option(256, "of the hidden layers", type=positive_int)
     n_classes: int = option(256, "channels of the field; the teacher's embedding has 256", type=positive_int)
@@ -184,7 +192,7 @@ def train_field(
 
 
 def _resume(training: FieldTraining, settings: EncoderSettings, run: dict, device: torch.device) -> None:
-    """Go on from the checkpoint of the same training; one of other settings is trained anew, of another mesh refused."""
+    """Go on from the checkpoint of the same training. Other settings are trained anew, another mesh is refused."""
     checkpoint = settings.model_dir / CHECKPOINT
     if not checkpoint.is_file() or settings.overwrite:
         return
@@ -219,7 +227,9 @@ def compare_automatic_masks(
     from utils.output.figures import save_mask_comparison  # training needs no matplotlib
 
     elevation, azimuth = torch.tensor(settings.test_elev_deg), torch.tensor(settings.test_azim_deg)
-    cameras = orbit_cameras(elevation.deg2rad(), azimuth.deg2rad(), settings.radius, size=(settings.render_res,) * 2)
+    cameras = orbit_cameras(
+        elevation.deg2rad(), azimuth.deg2rad(), settings.radius, size=(settings.render_res, settings.render_res)
+    )
     images = render_views(rasterizer, cameras, settings.views)
     embeddings = teacher.embed(images)
     raster = rasterizer(cameras.resized(teacher.embedding_shape[1:]))

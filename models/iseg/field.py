@@ -17,6 +17,8 @@ class FourierFeatures(nn.Module):
     (V, 3) -> (V, 3 + 2 * frequencies). B is a buffer, so that a saved encoder reloads exactly.
     """
 
+    frequencies: Tensor
+
     def __init__(self, frequencies: int = 256, sigma: float = 5.0, generator: torch.Generator | None = None) -> None:
         super().__init__()
         matrix = torch.randn(3, frequencies, generator=generator) * sigma
@@ -57,8 +59,10 @@ class FeatureField(nn.Module):
     def __init__(self, config: FieldConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoding = FourierFeatures(256, config.sigma, generator) if config.positional_encoding else nn.Identity()
-        width = self.encoding.out_features if config.positional_encoding else 3
+        self.encoding, width = nn.Identity(), 3
+        if config.positional_encoding:
+            self.encoding = FourierFeatures(256, config.sigma, generator)
+            width = self.encoding.out_features
         layers: list[nn.Module] = []
         for _ in range(config.depth + 1):
             layers += [nn.Linear(width, config.width), nn.ReLU(), nn.LayerNorm(config.width)]

@@ -14,15 +14,15 @@ SMALLEST = 1e-6  # of a rendered probability inside the logarithm
 def lifted_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """-sum(w1 log p + w0 log(1 - p)), averaged over the B click sets; scalar.
 
-    logits (B, N, 2) of (background, selected); target (B, N) = w1 / (w0 + w1); weight (B, N) = w0 + w1, to be normalised by
-    the caller. An upper bound of `rendered_loss` of the same views.
+    logits (B, N, 2) of (background, selected); target (B, N) = w1 / (w0 + w1); weight (B, N) = w0 + w1, to be
+    normalised by the caller. An upper bound of `rendered_loss` of the same views.
     """
     log_p = log_softmax(logits.float(), dim=-1)
     return -(weight * (target * log_p[..., 1] + (1 - target) * log_p[..., 0])).sum(dim=1).mean()
 
 
 def rendered_loss(logits: Tensor, weights: PixelWeights, mask: Tensor) -> Tensor:
-    """Binary cross-entropy between the rendered probabilities R p and a mask, mean over the object's pixels (Eq. 7); scalar.
+    """Binary cross-entropy of the rendered probabilities R p with a mask, mean over the object's pixels (Eq. 7).
 
     logits (V, 2) of all vertices of the mesh; weights: R of one view, P pixels; mask (P,) bool.
     """

@@ -35,9 +35,9 @@ class DecoderSegmenter(Segmenter):
     What does not depend on the clicks is computed once: the queries of the attention and the share of the first layer
     that comes from the features.
 
-    precision: "exact" agrees with the published equations to 1e-5, for which float32 is just too coarse after 16 layers,
-    so the published architecture is computed in float64 (the geometric one in float32); "float32"; "bfloat16", which is
-    fastest where the processor multiplies matrices of it; "auto" is bfloat16 there and float32 elsewhere.
+    precision: "exact" agrees with the published equations to 1e-5, for which float32 is just too coarse after 16
+    layers, so the published architecture is computed in float64 (the geometric one in float32); "float32"; "bfloat16",
+    which is fastest where the processor multiplies matrices of it; "auto" is bfloat16 there and float32 elsewhere.
     """
 
     kind = "trained"
@@ -99,8 +99,10 @@ class DecoderSegmenter(Segmenter):
     def _prepare(self, features: Tensor) -> None:
         """Split the first layer into the shares of the features, of the conditioned features and of the geometry."""
         attention, decoder = self.network.attention, self.network.decoder
-        features = decoder.standardized(features) if self.network.uses_geometry else features
-        first, rest = decoder.mlp[0], list(decoder.mlp[1:-1])
+        features = decoder.standardized(features)
+        linears = [layer for layer in decoder.mlp if isinstance(layer, nn.Linear)]
+        norms = [layer for layer in decoder.mlp if isinstance(layer, nn.LayerNorm)]
+        first = linears[0]
         width = features.shape[1]
         self._conditioned_weight = first.weight[:, width : 2 * width]
         constant = linear(features, first.weight[:, :width], first.bias)
@@ -111,7 +113,7 @@ class DecoderSegmenter(Segmenter):
         self._features = features
         self._queries = attention.W_Q(features).to(self.dtype)
         self._constant = constant.to(self.dtype)
-        self._layers = fold_normalizations(rest, self.dtype)
+        self._layers = fold_normalizations(norms, linears[1:], self.dtype)
 
     def _click_terms(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """Keys (C, 256) of the clicks, and what each adds to the first layer where it is attended to, (C, width)."""
@@ -119,8 +121,8 @@ class DecoderSegmenter(Segmenter):
         return keys.to(self.dtype), linear(values, self._conditioned_weight).to(self.dtype)
 
     def _click_inputs(self, clicks: int, shares: Tensor, geometry: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What varies with the clicks enters the first layer in one product: inputs (V, C + G), of which the attention's
-        weights are still to be filled in, and their weights (C + G, width)."""
+        """What varies with the clicks enters the first layer in one product: inputs (V, C + G), in which the weights of
+        the attention are still to be filled in, and their weights (C + G, width)."""
         if geometry is None:
             return shares.new_empty(self.num_vertices, clicks), shares
         inputs = torch.cat([geometry.new_empty(self.num_vertices, clicks), geometry], dim=1)
@@ -151,13 +153,13 @@ class FoldedLinear:
     eps: float
 
 
-def fold_normalizations(layers: list[nn.Module], dtype: torch.dtype) -> list[FoldedLinear]:
-    """What follows the first Linear of the decoder, [ReLU, LayerNorm, Linear] repeated, with fewer passes over the data:
-    W (g * n + b) + c = (W g) n + (W b + c) for the plain normalisation n."""
+def fold_normalizations(norms: list[nn.LayerNorm], linears: list[nn.Linear], dtype: torch.dtype) -> list[FoldedLinear]:
+    """Each Linear after the first with the LayerNorm before it, in fewer passes over the data: for the plain
+    normalisation n, W (g * n + b) + c = (W g) n + (W b + c)."""
     folded = []
-    for norm, layer in zip(layers[1::3], layers[2::3]):
-        weight = layer.weight * norm.weight
-        folded.append(FoldedLinear(weight.to(dtype), (layer.weight @ norm.bias + layer.bias).to(dtype), norm.eps))
+    for norm, layer in zip(norms, linears):
+        bias = layer.weight @ norm.bias + layer.bias
+        folded.append(FoldedLinear((layer.weight * norm.weight).to(dtype), bias.to(dtype), norm.eps))
     return folded
 
 

@@ -87,7 +87,8 @@ class DecoderTraining:
         self.optimizer.load_state_dict(held.optimizer_state_dict)
         self.epoch, self.batch_idx, self.num_batch = held.epoch, held.batch_idx, held.num_batch
         self.shuffled_indices, self.losses = held.shuffled_indices, list(held.losses)
-        self.generator.set_state(held.generator_state.cpu())
+        if held.generator_state is not None:
+            self.generator.set_state(held.generator_state.cpu())
 
     def step(self, loss: Tensor) -> None:
         """One step of Adam on a scalar loss."""
@@ -183,7 +184,7 @@ def train_rendered(
         if training.batch_idx == 0:
             training.shuffled_indices = chosen[torch.randperm(len(chosen), generator=training.generator)]
         start = training.batch_idx * settings.batch_size
-        batch = training.shuffled_indices[start : start + settings.batch_size].tolist()
+        batch = _order(training)[start : start + settings.batch_size].tolist()
         losses = [_sample_loss(training.network, features, samples, sample, views, geometry) for sample in batch]
         training.step(torch.stack(losses).mean())
         training.batch_idx += 1
@@ -191,6 +192,13 @@ def train_rendered(
             training.epoch, training.batch_idx = training.epoch + 1, 0
         on_progress(training.progress("train decoder (rendered)", settings.num_epochs * training.num_batch))
         after_step()
+
+
+def _order(training: DecoderTraining) -> Tensor:
+    """(n,) int64, the samples in the order of this pass."""
+    if training.shuffled_indices is None:
+        raise ValueError("a pass is resumed without its order")
+    return training.shuffled_indices
 
 
 def _sample_loss(
@@ -203,7 +211,7 @@ def _sample_loss(
 ) -> Tensor:
     weights, vertices, covered = views(int(samples.view[sample]))
     if len(vertices) == 0:
-        return sum(parameter.sum() for parameter in network.parameters()) * 0
+        return torch.stack([parameter.sum() for parameter in network.parameters()]).sum() * 0
     mask = samples.masks([sample])[0].to(features.device)[covered]
     clicks = ClickTable.of([samples.clicks(sample)]).to(features.device)
     return rendered_loss(_logits(network, features, vertices[None], features, clicks, geometry)[0], weights, mask)

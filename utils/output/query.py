@@ -12,7 +12,7 @@ import torch
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
-from utils.options import Color, check_positive, option
+from utils.options import Color, check_positive, color_option, option
 from utils.output.export import (
     SPHERE_RADIUS,
     Palette,
@@ -27,7 +27,6 @@ from utils.output.export import (
 from utils.rendering.rasterize import Rasterizer
 
 FORMATS = ("npy", "ply", "png", "glb", "obj", "seg")
-_RGB = {"metavar": ("R", "G", "B")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +36,10 @@ class Look:
     show_spheres: bool = option(False, "spheres at the clicks in the coloured mesh", group="answer")
     sphere_radius: float = option(SPHERE_RADIUS, "normalised; the object has radius 1")
     show_seg: bool = option(True, "colour the mesh by probability")
-    base_color: Color = option(Palette.base, "0 to 1", **_RGB)
-    seg_color: Color = option(Palette.selected, "0 to 1", **_RGB)
-    pos_color: Color = option(Palette.positive, "0 to 1", **_RGB)
-    neg_color: Color = option(Palette.negative, "0 to 1", **_RGB)
+    base_color: Color = color_option(Palette.base)
+    seg_color: Color = color_option(Palette.selected)
+    pos_color: Color = color_option(Palette.positive)
+    neg_color: Color = color_option(Palette.negative)
     renderer: str = "auto"
 
     def __post_init__(self) -> None:

@@ -69,7 +69,7 @@ def open_samples(settings: SampleSettings, directory: Path, mesh: Mesh, seed: in
 
 
 def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float, generator: torch.Generator) -> Tensor:
-    """(n,) int64 ascending: up to `views_per_vertex` views (0 = all) of each click set, and of these a random `share`."""
+    """(n,) int64 ascending: up to `views_per_vertex` views (0 = all) of each click set, a random `share` of them."""
     kept = torch.ones(len(samples), dtype=torch.bool)
     if views_per_vertex:
         for _, members in samples.click_sets():
@@ -82,7 +82,7 @@ def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float,
 
 
 def kind_chances(kind: Tensor, shares: tuple[float, float, float]) -> Tensor:
-    """(K,) float on the CPU: how often each click set is drawn, `shares` being split evenly within the kinds there are."""
+    """(K,) float on the CPU: how often each click set is drawn; `shares` are split evenly within the kinds there are."""
     kind = kind.cpu()
     count = kind.bincount(minlength=len(shares)).clamp(min=1)
     return (torch.tensor(shares) / count)[kind].clamp(min=1e-12)
