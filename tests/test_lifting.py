@@ -4,8 +4,8 @@ import trimesh
 
 from utils.geometry.mesh import Mesh
 from utils.rendering.cameras import orbit_cameras, sample_uniform_angles
-from utils.rendering.lifting import DistillationQuadratic, pixel_weights, rendered_distillation_loss
-from utils.rendering.rasterize import rasterize
+from utils.rendering.lifting import DistillationQuadratic, pixel_weights
+from utils.rendering.rasterize import Rasterizer
 from utils.rendering.shading import interpolate
 
 
@@ -13,7 +13,7 @@ def scene(views=5, size=(28, 28)):
     shape = trimesh.creation.torus(0.6, 0.25, major_sections=12, minor_sections=7)
     mesh = Mesh(np.asarray(shape.vertices, float), np.asarray(shape.faces, np.int64))
     cameras = orbit_cameras(*sample_uniform_angles(views, torch.Generator().manual_seed(1)), size=size)
-    return mesh, rasterize(mesh, cameras)
+    return mesh, Rasterizer(mesh)(cameras)
 
 
 def test_transpose_is_the_adjoint_of_rendering():
@@ -23,7 +23,10 @@ def test_transpose_is_the_adjoint_of_rendering():
     values = torch.randn(mesh.num_vertices, 4, generator=generator, dtype=torch.float64)
     pixels = torch.randn(len(weights), 4, generator=generator, dtype=torch.float64)
     torch.testing.assert_close((weights.apply(values) * pixels).sum(), (values * weights.transpose(pixels)).sum())
-    torch.testing.assert_close(weights.to_sparse().double() @ values, weights.apply(values))
+    # The same with vertices standing for others.
+    place = torch.randint(5, (mesh.num_vertices,), generator=generator)
+    gathered = torch.zeros(5, 4, dtype=torch.float64).index_add_(0, place, weights.transpose(pixels))
+    torch.testing.assert_close(weights.gather_matrix(place, 5).double() @ pixels, gathered, atol=1e-5, rtol=0)
 
 
 def test_rows_of_r_render_as_interpolation_does():
@@ -31,6 +34,15 @@ def test_rows_of_r_render_as_interpolation_does():
     values = torch.randn(mesh.num_vertices, 3)
     weights, covered = pixel_weights(mesh, raster[2])
     torch.testing.assert_close(weights.apply(values), interpolate(mesh, raster[2], values)[0][covered])
+
+
+def rendered_loss(field, mesh, rasters, targets):
+    """The paper's Eq. 3 as written: render the field in every view and compare."""
+    losses = []
+    for view in range(len(rasters)):
+        weights, covered = pixel_weights(mesh, rasters[view])
+        losses.append((weights.apply(field) - targets[view][covered]).square().mean())
+    return torch.stack(losses).mean()
 
 
 def test_collapsed_loss_and_gradient_equal_the_rendered_ones():
@@ -41,7 +53,7 @@ def test_collapsed_loss_and_gradient_equal_the_rendered_ones():
         quadratic.add_view(rasters[view], targets[view])
     collapsed = quadratic.finish()
     field = torch.randn(mesh.num_vertices, 6, generator=torch.Generator().manual_seed(3), requires_grad=True)
-    rendered = rendered_distillation_loss(field, mesh, rasters, targets)
+    rendered = rendered_loss(field, mesh, rasters, targets)
     (rendered_gradient,) = torch.autograd.grad(rendered, field)
     value = collapsed(field)
     (gradient,) = torch.autograd.grad(value, field)

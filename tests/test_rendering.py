@@ -16,7 +16,7 @@ from utils.rendering.cameras import (
     sample_sphere_angles,
     sample_uniform_angles,
 )
-from utils.rendering.rasterize import Rasterizer, choose_backend, rasterize, visible_vertices
+from utils.rendering.rasterize import Rasterizer, choose_backend, visible_vertices
 from utils.rendering.shading import BACKGROUND, MESH_COLOR, interpolate, shade, to_uint8
 
 
@@ -99,7 +99,7 @@ def slow_first_hit(mesh, origin, direction):
 def test_embree_sees_what_a_loop_over_all_triangles_sees():
     mesh = as_mesh(trimesh.creation.torus(0.6, 0.25, major_sections=10, minor_sections=6))
     cameras = some_cameras(2, (14, 14))
-    raster = rasterize(mesh, cameras, "embree")
+    raster = Rasterizer(mesh)(cameras)
     origins, directions = cameras.rays()
     disagreements = 0
     for view in range(2):
@@ -119,7 +119,7 @@ def test_embree_sees_what_a_loop_over_all_triangles_sees():
 
 
 def test_background_is_marked_as_background():
-    raster = rasterize(as_mesh(two_balls()), some_cameras())
+    raster = Rasterizer(as_mesh(two_balls()))(some_cameras())
     empty = ~raster.covered
     assert empty.any() and raster.covered.any()
     assert (raster.barycentric[empty] == 0).all() and torch.isinf(raster.depth[empty]).all()
@@ -127,7 +127,7 @@ def test_background_is_marked_as_background():
 
 def test_interpolated_positions_project_onto_their_pixels():
     mesh, cameras = as_mesh(two_balls()), some_cameras(1, (40, 40))
-    raster = rasterize(mesh, cameras)
+    raster = Rasterizer(mesh)(cameras)
     points = interpolate(mesh, raster, torch.from_numpy(mesh.normalized))[0][raster.covered[0]]
     row, column = torch.nonzero(raster.covered[0], as_tuple=True)
     torch.testing.assert_close(cameras.project(points)[0][0], torch.stack([column, row], -1) + 0.5, atol=0.02, rtol=0)
@@ -136,7 +136,7 @@ def test_interpolated_positions_project_onto_their_pixels():
 def test_occluded_vertex_is_never_visible():
     shape = two_balls()
     mesh, cameras = as_mesh(shape), some_cameras(12, (224, 224))
-    visible = visible_vertices(mesh, cameras, rasterize(mesh, cameras))
+    visible = visible_vertices(mesh, cameras, Rasterizer(mesh)(cameras))
     exact = trimesh.Trimesh(mesh.normalized, mesh.faces, process=False)
     for view in range(12):
         seen = torch.nonzero(visible[view])[:, 0].numpy()
@@ -152,7 +152,7 @@ def test_occluded_vertex_is_never_visible():
 def test_vertices_that_face_an_open_view_are_visible():
     mesh = as_mesh(trimesh.creation.icosphere(subdivisions=3))
     cameras = some_cameras(6, (224, 224))
-    visible = visible_vertices(mesh, cameras, rasterize(mesh, cameras))
+    visible = visible_vertices(mesh, cameras, Rasterizer(mesh)(cameras))
     towards = torch.nn.functional.normalize(cameras.positions[:, None] - torch.from_numpy(mesh.normalized), dim=-1)
     facing = (towards * torch.from_numpy(mesh.vertex_normals)).sum(-1)
     assert visible[facing > 0.2].float().mean() > 0.995 and not visible[facing < -0.2].any()
@@ -162,7 +162,7 @@ def test_inside_out_mesh_looks_and_clicks_the_same():
     mesh = as_mesh(two_balls())
     flipped = Mesh(mesh.vertices, mesh.faces[:, ::-1])
     cameras = some_cameras(2, (96, 96))
-    first, second = rasterize(mesh, cameras), rasterize(flipped, cameras)
+    first, second = Rasterizer(mesh)(cameras), Rasterizer(flipped)(cameras)
     assert (shade(mesh, cameras, first) - shade(flipped, cameras, second)).abs().mean() < 1e-3
     agree = visible_vertices(mesh, cameras, first) == visible_vertices(flipped, cameras, second)
     assert agree.float().mean() > 0.995
@@ -170,7 +170,7 @@ def test_inside_out_mesh_looks_and_clicks_the_same():
 
 def test_shading_follows_the_published_light():
     mesh, cameras = as_mesh(trimesh.creation.box([1, 1.2, 0.8])), some_cameras(1, (16, 16), seed=5)
-    raster = rasterize(mesh, cameras)
+    raster = Rasterizer(mesh)(cameras)
     image = shade(mesh, cameras, raster)[0]
     for row, column in torch.nonzero(raster.covered[0])[::7].tolist():
         normal = mesh.face_normals[int(raster.face_ids[0, row, column])]

@@ -18,7 +18,7 @@ from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts, set_image_si
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.rendering.cameras import orbit_cameras
-from utils.rendering.rasterize import rasterize
+from utils.rendering.rasterize import Rasterizer
 from utils.rendering.shading import shade, to_uint8
 
 TINY = VitTConfig(
@@ -259,7 +259,7 @@ def embedded() -> SamTeacher:
 @pytest.fixture(scope="module")
 def mallet_view(two_boxes):
     cameras = orbit_cameras(torch.tensor([0.3]), torch.tensor([0.9]))
-    raster = rasterize(two_boxes, cameras)
+    raster = Rasterizer(two_boxes)(cameras)
     return to_uint8(shade(two_boxes, cameras, raster)), raster
 
 

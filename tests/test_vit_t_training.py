@@ -40,7 +40,7 @@ from utils.errors import UserError
 from utils.files import save_torch
 from utils.geometry.mesh import Mesh
 from utils.rendering.cameras import orbit_cameras
-from utils.rendering.rasterize import rasterize
+from utils.rendering.rasterize import Rasterizer
 from utils.rendering.shading import shade
 from utils.shapes import FAMILIES, random_shape
 
@@ -58,7 +58,7 @@ def test_training_images_are_the_pipelines(monkeypatch, two_boxes, two_boxes_hea
     part = two_boxes_head[two_boxes.faces[:, 0]].astype(np.int64)
     views = shape_views(two_boxes, part, part, 2, np.random.default_rng(0), published=True)
     images = make_batch(views, 1, VIEW_SIZE, np.random.default_rng(0), published=True).images
-    expected = shade(two_boxes, cameras, rasterize(two_boxes, cameras))
+    expected = shade(two_boxes, cameras, Rasterizer(two_boxes)(cameras))
     assert (images / 255 - expected).abs().max() < 3 / 255  # the stored normals have eight bits
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,9 +33,10 @@ class Cameras:
         return len(self.world_to_camera)
 
     def __getitem__(self, index: int | slice | Tensor) -> Cameras:
-        if isinstance(index, int):
-            index = slice(index, index + 1) if index != -1 else slice(index, None)
-        return Cameras(self.world_to_camera[index], self.fov_y, self.size)
+        return replace(self, world_to_camera=self.world_to_camera[one_as_slice(index)])
+
+    def to(self, device: str | torch.device) -> Cameras:
+        return replace(self, world_to_camera=self.world_to_camera.to(device))
 
     @property
     def focal(self) -> float:
@@ -48,7 +51,7 @@ class Cameras:
 
     def resized(self, size: tuple[int, int]) -> Cameras:
         """The same views at another image size."""
-        return Cameras(self.world_to_camera, self.fov_y, (int(size[0]), int(size[1])))
+        return replace(self, size=(int(size[0]), int(size[1])))
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Project world points (V, 3) to pixels (B, V, 2), xy, and depths (B, V) along the viewing direction."""
@@ -69,13 +72,19 @@ class Cameras:
         return self.positions, torch.einsum("hwc,bcd->bhwd", directions, self.world_to_camera[:, :3, :3])
 
     def to_dict(self) -> dict:
-        """Plain values for a checkpoint; `from_dict` restores them exactly."""
+        """Plain values for a file; `from_dict` restores them exactly."""
         return {"world_to_camera": self.world_to_camera.clone(), "fov_y": self.fov_y, "size": list(self.size)}
 
     @staticmethod
-    def from_dict(values: dict) -> Cameras:
-        """The inverse of `to_dict`."""
-        return Cameras(values["world_to_camera"], float(values["fov_y"]), tuple(values["size"]))
+    def from_dict(values: Mapping[str, Any]) -> Cameras:
+        """The inverse of `to_dict`; tensors may have become arrays."""
+        height, width = values["size"]
+        return Cameras(torch.as_tensor(values["world_to_camera"]), float(values["fov_y"]), (int(height), int(width)))
+
+
+def one_as_slice(index: int | slice | Tensor) -> slice | Tensor:
+    """So that one view of several is a batch of one."""
+    return slice(index, index + 1 or None) if isinstance(index, int) else index
 
 
 def orbit_cameras(
@@ -87,7 +96,7 @@ def orbit_cameras(
 ) -> Cameras:
     """Cameras that look at the origin from r (cos e cos a, sin e, cos e sin a), with +y up in the image.
 
-    elevation, azimuth: (B,) radians. Exactly at a pole, where +y gives no up, up is the limit from the side of `azimuth`.
+    elevation, azimuth: (B,) radians. Exactly at a pole, where +y gives no up, it is the limit from `azimuth`'s side.
     """
     elevation, azimuth = elevation.double(), azimuth.double()
     outward = torch.stack([elevation.cos() * azimuth.cos(), elevation.sin(), elevation.cos() * azimuth.sin()], -1)

@@ -1,4 +1,4 @@
-"""Rendering as linear algebra: R (pixels x vertices), its transpose, and the distillation loss collapsed to a quadratic.
+"""Rendering as linear algebra: R (pixels x vertices), its transpose, the distillation loss as a quadratic.
 
 Cameras and geometry are fixed while networks train, so rendering vertex values is a sparse matrix R_t per view t with
 three barycentric weights a row; its gradient is R_t^T. No differentiable rasteriser is needed.
@@ -40,22 +40,16 @@ class PixelWeights:
 
     def transpose(self, pixel_values: Tensor) -> Tensor:
         """R^T y: pixel values (P, D) gathered on the vertices, (V, D)."""
+        spread = pixel_values[:, None] * self.weights[..., None].to(pixel_values)
         result = pixel_values.new_zeros((self.num_vertices, pixel_values.shape[1]))
-        for corner in range(3):
-            result.index_add_(
-                0, self.vertex_ids[:, corner], pixel_values * self.weights[:, corner, None].to(pixel_values)
-            )
-        return result
+        return result.index_add_(0, self.vertex_ids.reshape(-1), spread.flatten(0, 1))
 
-    def to_sparse(self) -> Tensor:
-        """R as a sparse COO tensor (P, V)."""
-        rows = torch.arange(len(self), device=self.vertex_ids.device).repeat_interleave(3)
-        return torch.sparse_coo_tensor(
-            torch.stack([rows, self.vertex_ids.reshape(-1)]),
-            self.weights.reshape(-1),
-            (len(self), self.num_vertices),
-            check_invariants=False,
-        )
+    def gather_matrix(self, place: Tensor, count: int) -> Tensor:
+        """R^T with vertex v gathered at `place[v]`: sparse (count, P)."""
+        pixels = torch.arange(len(self), device=self.vertex_ids.device).repeat_interleave(3)
+        entries = torch.stack([place[self.vertex_ids.reshape(-1)], pixels])
+        shape = (count, len(self))
+        return torch.sparse_coo_tensor(entries, self.weights.reshape(-1), shape, check_invariants=False).coalesce()
 
 
 def pixel_weights(mesh: Mesh, raster: Rasterization) -> tuple[PixelWeights, Tensor]:
@@ -100,15 +94,10 @@ class DistillationQuadratic:
         if self.views == 0:
             raise ValueError("no view shows the object")
         used = self.face_blocks.any(-1)
-        rows = self.faces[used][:, [0, 0, 0, 1, 1, 1, 2, 2, 2]].reshape(-1)
-        columns = self.faces[used][:, [0, 1, 2, 0, 1, 2, 0, 1, 2]].reshape(-1)
-        size = self.mesh.num_vertices
-        a = torch.sparse_coo_tensor(
-            torch.stack([rows, columns]),
-            (self.face_blocks[used] / self.views).float().reshape(-1),
-            (size, size),
-            check_invariants=False,
-        ).coalesce()
+        corners, size = self.faces[used], self.mesh.num_vertices
+        entries = torch.stack([corners.repeat_interleave(3, dim=1).reshape(-1), corners.repeat(1, 3).reshape(-1)])
+        values = (self.face_blocks[used] / self.views).float().reshape(-1)
+        a = torch.sparse_coo_tensor(entries, values, (size, size), check_invariants=False).coalesce()
         with quiet_sparse():
             return CollapsedLoss(a.to_sparse_csr(), self.b / self.views, self.c / self.views)
 
@@ -138,28 +127,13 @@ class _Quadratic(torch.autograd.Function):
     """<F, A F> - 2 <F, B> + c with its gradient 2 (A F - B), A symmetric, so that A F is computed once."""
 
     @staticmethod
-    def forward(ctx, field: Tensor, a: Tensor, b: Tensor, c: float) -> Tensor:
+    def forward(ctx, field: Tensor, a: Tensor, b: Tensor, c: float) -> Tensor:  # type: ignore[override]
         product = a @ field.detach().float()
         ctx.save_for_backward(product, b)
         ctx.channels, ctx.dtype = field.shape[1], field.dtype
         return ((field.float() * (product - 2 * b)).sum() + c) / field.shape[1]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
         product, b = ctx.saved_tensors
         return (gradient * 2 / ctx.channels * (product - b)).to(ctx.dtype), None, None, None
-
-
-def rendered_distillation_loss(field: Tensor, mesh: Mesh, rasters: Rasterization, targets: Tensor) -> Tensor:
-    """The paper's Eq. 3 as written: render the field in every view and compare; the slow reference of `CollapsedLoss`.
-
-    field (V, D); rasters of T views at the embeddings' resolution; targets (T, h, w, D). Views are averaged.
-    """
-    losses = []
-    for view in range(len(rasters)):
-        weights, covered = pixel_weights(mesh, rasters[view])
-        if len(weights):
-            losses.append((weights.apply(field) - targets[view][covered]).square().mean())
-    if not losses:
-        raise ValueError("no view shows the object")
-    return torch.stack(losses).mean()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.options import BACKENDS
-from utils.rendering.cameras import Cameras
+from utils.rendering.cameras import Cameras, one_as_slice
+
+DEPTH_TOLERANCE = 0.01  # about one pixel's footprint at 224 x 224 and distance 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +40,7 @@ class Rasterization:
         return len(self.face_ids)
 
     def __getitem__(self, index: int | slice | Tensor) -> Rasterization:
-        if isinstance(index, int):
-            index = slice(index, index + 1) if index != -1 else slice(index, None)
+        index = one_as_slice(index)
         return Rasterization(self.face_ids[index], self.barycentric[index], self.depth[index])
 
 
@@ -47,12 +49,10 @@ def choose_backend(backend: str, device: str | torch.device) -> str:
     if backend not in BACKENDS:
         raise UserError(f"unknown renderer '{backend}'; choose one of {', '.join(BACKENDS)}")
     cuda = torch.device(device).type == "cuda" and torch.cuda.is_available()
-    has_kaolin = (
-        importlib.util.find_spec("kaolin") is not None and importlib.util.find_spec("kaolin.render") is not None
-    )
+    kaolin = cuda and find_spec("kaolin") is not None and find_spec("kaolin.render") is not None
     if backend == "auto":
-        return "kaolin" if cuda and has_kaolin else "embree"
-    if backend == "kaolin" and not (cuda and has_kaolin):
+        return "kaolin" if kaolin else "embree"
+    if backend == "kaolin" and not kaolin:
         raise UserError(
             "the kaolin renderer needs --device cuda, an NVIDIA GPU and Kaolin 0.18 "
             "(install_environment.sh sets it up); use --renderer embree on this machine"
@@ -72,25 +72,24 @@ class Rasterizer:
         self.mesh = mesh
         self.vertices = torch.from_numpy(mesh.normalized).to(self.device)
         self.faces = torch.from_numpy(mesh.faces).to(self.device)
-        self._scene = _embree_scene(mesh) if self.backend == "embree" else None
+        self._scene = ray_scene(mesh.normalized, mesh.faces) if self.backend == "embree" else None
 
     def __call__(self, cameras: Cameras) -> Rasterization:
         """Rasterise B views at `cameras.size`."""
-        cameras = Cameras(cameras.world_to_camera.to(self.device), cameras.fov_y, cameras.size)
-        face_ids = self._embree_faces(cameras) if self.backend == "embree" else self._kaolin_faces(cameras)
+        cameras = cameras.to(self.device)
+        face_ids = self._kaolin_faces(cameras) if self._scene is None else self._embree_faces(cameras, self._scene)
         return _with_barycentric(face_ids, self.vertices, self.faces, cameras)
 
-    def _embree_faces(self, cameras: Cameras) -> Tensor:
+    def _embree_faces(self, cameras: Cameras, scene: Any) -> Tensor:
         origins, directions = (x.cpu().numpy() for x in cameras.rays())
         shape = directions.shape[:3]
         rays = np.ascontiguousarray(directions.reshape(-1, 3), dtype=np.float32)
         starts = np.repeat(origins.astype(np.float32), shape[1] * shape[2], axis=0)
-        hits = self._scene.run(starts, rays, query="INTERSECT")
+        hits = scene.run(starts, rays, query="INTERSECT")
         return torch.from_numpy(np.asarray(hits, dtype=np.int64).reshape(shape)).to(self.device)
 
     def _kaolin_faces(self, cameras: Cameras) -> Tensor:
-        from kaolin.render.mesh import prepare_vertices
-        from kaolin.render.mesh import rasterize as kaolin_rasterize
+        from kaolin.render.mesh import prepare_vertices, rasterize  # pyright: ignore[reportMissingImports]
 
         height, width = cameras.size
         # Kaolin's camera frame is x right, y up, z backward, and its projection maps the image to [-1, 1], y up.
@@ -101,23 +100,19 @@ class Rasterizer:
         vertices = self.vertices[None].expand(len(cameras), -1, -1)
         in_camera, in_image, _ = prepare_vertices(vertices, self.faces, projection, camera_transform=transform)
         unused = torch.zeros((*in_camera.shape[:3], 1), device=self.device)
-        _, face_ids = kaolin_rasterize(
-            height, width, in_camera[..., 2].contiguous(), in_image.contiguous(), unused, backend="cuda"
-        )
+        depth = in_camera[..., 2].contiguous()
+        _, face_ids = rasterize(height, width, depth, in_image.contiguous(), unused, backend="cuda")
         return face_ids.long()
 
 
-def rasterize(mesh: Mesh, cameras: Cameras, backend: str = "auto", device: str | torch.device = "cpu") -> Rasterization:
-    """Rasterise B views of a mesh once; use `Rasterizer` for repeated calls on one mesh."""
-    return Rasterizer(mesh, backend, device)(cameras)
-
-
-def _embree_scene(mesh: Mesh):
+def ray_scene(vertices: np.ndarray, faces: np.ndarray) -> Any:
+    """What Embree casts rays at: vertices (V, 3), faces (F, 3), maybe none. `run(origins, directions, query=...)`."""
     from embreex import rtcore_scene
     from embreex.mesh_construction import TriangleMesh
 
-    scene = rtcore_scene.EmbreeScene()
-    TriangleMesh(scene, mesh.normalized, mesh.faces.astype(np.int32))
+    scene = rtcore_scene.EmbreeScene()  # pyright: ignore[reportAttributeAccessIssue]
+    if len(faces):
+        TriangleMesh(scene, np.ascontiguousarray(vertices, dtype=np.float32), faces.astype(np.int32))
     return scene
 
 
@@ -152,9 +147,6 @@ def _with_barycentric(face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras
     return Rasterization(face_ids, barycentric, depth)
 
 
-DEPTH_TOLERANCE = 0.01  # about one pixel's footprint at 224 x 224 and distance 2
-
-
 def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Tensor:
     """(B, V) bool: which vertices each view shows, hence may be clicked in it.
 
@@ -162,38 +154,30 @@ def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Ten
     vertex' exact place in the image, is not nearer than the vertex by more than `DEPTH_TOLERANCE` and some adjacent
     face looks at the camera. (The authors paint each vertex red and look for red pixels instead.)
     """
-    device = raster.face_ids.device
-    vertices = torch.from_numpy(mesh.normalized).to(device)
-    faces = torch.from_numpy(mesh.faces).to(device)
-    cameras = Cameras(cameras.world_to_camera.to(device), cameras.fov_y, cameras.size)
+    vertices = torch.from_numpy(mesh.normalized).to(raster.face_ids.device)
+    faces = torch.from_numpy(mesh.faces).to(vertices.device)
+    cameras = cameras.to(vertices.device)
     pixels, depth = cameras.project(vertices)
     height, width = cameras.size
     column, row = pixels[..., 0].floor().long(), pixels[..., 1].floor().long()
     inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    view = torch.arange(len(cameras), device=device)[:, None].expand_as(row)
-    seen = raster.face_ids[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    on_object = inside & (seen >= 0)
-
+    view = torch.arange(len(cameras), device=vertices.device)[:, None].expand_as(row)
+    pixel = view, row.clamp(0, height - 1), column.clamp(0, width - 1)
+    seen, pixel_depth = raster.face_ids[pixel], raster.depth[pixel]
     corner_ids = faces[seen.clamp_min(0)]
-    own_face = (corner_ids == torch.arange(len(vertices), device=device)[None, :, None]).any(-1)
+    own_face = (corner_ids == torch.arange(len(vertices), device=vertices.device)[None, :, None]).any(-1)
 
-    corner = vertices[corner_ids]
-    normal = torch.linalg.cross(corner[..., 1, :] - corner[..., 0, :], corner[..., 2, :] - corner[..., 0, :])
+    first, second, third = vertices[corner_ids].unbind(-2)
+    normal = torch.linalg.cross(second - first, third - first)
     origins = cameras.positions[:, None]
-    direction = vertices[None] - origins  # reaches the vertex at parameter 1
-    slope = (direction * normal).sum(-1)
-    reach = ((corner[..., 0, :] - origins) * normal).sum(-1) / torch.where(
-        slope.abs() < 1e-12, torch.ones_like(slope), slope
-    )
-    plane_depth = reach * depth
-    pixel_depth = raster.depth[view, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    slope = ((vertices - origins) * normal).sum(-1)  # the ray reaches the vertex at parameter 1
+    reach = ((first - origins) * normal).sum(-1) / torch.where(slope.abs() < 1e-12, 1.0, slope)
     # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
     # the pixel's own depth bounds it on both sides.
-    plane_depth = torch.minimum(
-        torch.maximum(plane_depth.nan_to_num(0.0), pixel_depth), pixel_depth + 3 * DEPTH_TOLERANCE
-    )
+    plane_depth = torch.maximum((reach * depth).nan_to_num(0.0), pixel_depth)
+    plane_depth = torch.minimum(plane_depth, pixel_depth + 3 * DEPTH_TOLERANCE)
     in_front = plane_depth >= depth - DEPTH_TOLERANCE
-    return on_object & (own_face | (in_front & _some_face_looks(mesh, origins[:, 0])))
+    return inside & (seen >= 0) & (own_face | (in_front & _some_face_looks(mesh, cameras.positions)))
 
 
 def _some_face_looks(mesh: Mesh, camera_positions: Tensor) -> Tensor:
@@ -204,6 +188,6 @@ def _some_face_looks(mesh: Mesh, camera_positions: Tensor) -> Tensor:
     anchor = torch.from_numpy(mesh.normalized).to(device)[faces[:, 0]]
     looks = (camera_positions @ normals.T > (anchor * normals).sum(-1)).float()  # (B, F)
     total = torch.zeros((len(camera_positions), mesh.num_vertices), device=device)
-    for corner in range(3):
-        total.index_add_(1, faces[:, corner], looks)
+    for corner in faces.T:
+        total.index_add_(1, corner, looks)
     return total > 0

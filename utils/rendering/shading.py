@@ -27,21 +27,10 @@ def spherical_harmonic_light(normals: Tensor, lights: Tensor) -> Tensor:
     Order and signs as in Kaolin's `spherical_harmonic_lighting`: 1, x, z, y, xy, yz, z^2, xz, x^2 - y^2.
     """
     x, y, z = normals.unbind(-1)
-    bands = torch.stack(
-        [
-            0.28209479177 * torch.ones_like(x),
-            0.4886025119 * x,
-            0.4886025119 * z,
-            0.4886025119 * y,
-            1.09254843059 * x * y,
-            1.09254843059 * y * z,
-            0.94617469575 * z * z - 0.31539156525,
-            0.77254840404 * x * z,
-            0.38627420202 * (x * x - y * y),
-        ],
-        -1,
-    )
-    return (bands * lights.to(bands)).sum(-1)
+    constant, linear, mixed = 0.28209479177 * torch.ones_like(x), 0.4886025119, 1.09254843059
+    second = [mixed * x * y, mixed * y * z, 0.94617469575 * z * z - 0.31539156525, 0.77254840404 * x * z]
+    bands = [constant, linear * x, linear * z, linear * y, *second, 0.38627420202 * (x * x - y * y)]
+    return (torch.stack(bands, -1) * lights.to(x)).sum(-1)
 
 
 def shade(

@@ -6,17 +6,17 @@ A finished shard exists and an unfinished one does not; that is how building res
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.errors import UserError
-from utils.files import load_json, load_torch, save_json, save_npy, save_torch
+from utils.files import claim_folder, load_json, load_torch, save_npy, save_torch
 from utils.geometry.mesh import Mesh
+from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import (
     Cameras,
     orbit_cameras,
@@ -53,30 +53,28 @@ class ViewSettings:
     mesh_color: tuple[float, float, float] = (2 / 3, 2 / 3, 2 / 3)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLINGS:
+            raise UserError(f"unknown view sampling '{self.sampling}'; choose one of {', '.join(SAMPLINGS)}")
+
     def cameras(self) -> Cameras:
         """The views, the same on every machine."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.sampling == "front":
             angles = sample_front_angles(self.n_views, self.front_std, generator)
-        elif self.sampling == "uniform":
-            angles = sample_uniform_angles(self.n_views, generator)
-        elif self.sampling == "sphere":
-            angles = sample_sphere_angles(self.n_views, generator)
         else:
-            raise UserError(f"unknown view sampling '{self.sampling}'; choose one of {', '.join(SAMPLINGS)}")
+            sample = sample_uniform_angles if self.sampling == "uniform" else sample_sphere_angles
+            angles = sample(self.n_views, generator)
         return orbit_cameras(*angles, radius=self.radius, size=(self.render_res, self.render_res))
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
-        values = dict(self.__dict__)
-        return {**values, "background": list(self.background), "mesh_color": list(self.mesh_color)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     @staticmethod
     def from_dict(values: dict) -> ViewSettings:
         """The inverse of `to_dict`."""
-        return ViewSettings(
-            **{**values, "background": tuple(values["background"]), "mesh_color": tuple(values["mesh_color"])}
-        )
+        return ViewSettings(**{**values, **{name: tuple(values[name]) for name in ("background", "mesh_color")}})
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +94,16 @@ class ViewPool:
     mesh_digest: str
     teacher_name: str
     embedding_shape: tuple[int, int, int]
-    _shards: dict = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.cameras)
 
     def embedding(self, view: int) -> Tensor:
         """(D, h, w) float32 embedding of one view, read from its memory-mapped shard."""
-        shard, row = divmod(range(len(self))[view], SHARD_VIEWS)
-        if shard not in self._shards:
-            self._shards[shard] = np.load(_shard_path(self.directory, shard), mmap_mode="r", allow_pickle=False)
-        return torch.from_numpy(np.array(self._shards[shard][row], dtype=np.float32))
+        view = range(len(self))[view]
+        path, views = list(_shards(self.directory, len(self)).items())[view // SHARD_VIEWS]
+        held = np.load(path, mmap_mode="r", allow_pickle=False)
+        return torch.from_numpy(np.array(held[view - views.start], dtype=np.float32))
 
     def render(self, rasterizer: Rasterizer, views: list[int]) -> Tensor:
         """The images (B, H, W, 3) uint8 that the teacher saw."""
@@ -115,10 +112,8 @@ class ViewPool:
 
 def render_views(rasterizer: Rasterizer, cameras: Cameras, settings: ViewSettings) -> Tensor:
     """Images (B, H, W, 3) uint8 of the plain mesh as every teacher sees it."""
-    raster = rasterizer(cameras)
-    return to_uint8(
-        shade(rasterizer.mesh, cameras, raster, base_color=settings.mesh_color, background=settings.background)
-    )
+    raster, color = rasterizer(cameras), settings.mesh_color
+    return to_uint8(shade(rasterizer.mesh, cameras, raster, base_color=color, background=settings.background))
 
 
 def build_view_pool(
@@ -128,6 +123,7 @@ def build_view_pool(
     settings: ViewSettings,
     batch_size: int = 8,
     overwrite: bool = False,
+    on_progress: Progress = silent,
 ) -> ViewPool:
     """Render and embed the views into `directory`, or finish what an interrupted call began.
 
@@ -142,25 +138,21 @@ def build_view_pool(
         "embedding_shape": list(teacher.embedding_shape),
         "views_per_shard": SHARD_VIEWS,
     }
-    _claim(directory, manifest, overwrite)
+    claim_folder(directory / "pool.json", manifest, ("embeddings_*.npy", "cameras.pt"), "views", overwrite)
     cameras = settings.cameras()
-    starts = range(0, settings.n_views, SHARD_VIEWS)
-    missing = [shard for shard in range(len(starts)) if not _shard_path(directory, shard).exists()]
-    with tqdm(
-        total=settings.n_views,
-        initial=settings.n_views - sum(_shard_size(settings.n_views, s) for s in missing),
-        desc="render and embed views",
-        unit="view",
-        disable=None,
-    ) as bar:
-        for shard in missing:
-            rows = []
-            size = _shard_size(settings.n_views, shard)
-            for begin in range(starts[shard], starts[shard] + size, batch_size):
-                batch = cameras[begin : min(begin + batch_size, starts[shard] + size)]
-                rows.append(teacher.embed(render_views(rasterizer, batch, settings)).half().cpu().numpy())
-                bar.update(len(batch))
-            save_npy(_shard_path(directory, shard), np.concatenate(rows))
+    if not (directory / "cameras.pt").is_file():
+        save_torch(directory / "cameras.pt", cameras.to_dict())
+    missing = {path: views for path, views in _shards(directory, settings.n_views).items() if not path.exists()}
+    done = settings.n_views - sum(map(len, missing.values()))
+    for path, views in missing.items():
+        rows = []
+        for start in views[::batch_size]:
+            on_progress(Step("render and embed views", done, settings.n_views, "view"))
+            batch = cameras[start : min(start + batch_size, views.stop)]
+            rows.append(teacher.embed(render_views(rasterizer, batch, settings)).half().cpu().numpy())
+            done += len(batch)
+        save_npy(path, np.concatenate(rows))
+    on_progress(Step("render and embed views", done, settings.n_views, "view"))
     return open_view_pool(directory, mesh)
 
 
@@ -184,38 +176,19 @@ def open_view_pool(directory: str | Path, mesh: Mesh) -> ViewPool:
         raise UserError(
             f"the views at {directory} show another mesh than {mesh.path}; give that mesh or another folder"
         )
-    shards = range((settings.n_views + SHARD_VIEWS - 1) // SHARD_VIEWS)
-    if not all(_shard_path(directory, shard).exists() for shard in shards):
+    if not all(path.exists() for path in _shards(directory, settings.n_views)):
         raise UserError(
-            f"the views at {directory} are unfinished; run encoder.py with --generate_random_views 1 again to finish them"
+            f"the views at {directory} are unfinished; run encoder.py with --generate_random_views 1 again to "
+            "finish them"
         )
     cameras = Cameras.from_dict(load_torch(directory / "cameras.pt", what="camera file"))
     return ViewPool(directory, cameras, settings, digest, teacher, shape)
 
 
-def _claim(directory: Path, manifest: dict, overwrite: bool) -> None:
-    """Write the manifest of a new pool; check it against the one that is there."""
-    path = directory / "pool.json"
-    if path.is_file() and not overwrite:
-        held = load_json(path, "view pool")
-        differing = [key for key in manifest if held.get(key) != manifest[key]]
-        if not differing:
-            return
-        if differing == ["settings"]:
-            differing = [key for key in manifest["settings"] if held["settings"].get(key) != manifest["settings"][key]]
-        raise UserError(
-            f"{directory} holds views of another {', '.join(differing)}; choose another folder or add --overwrite 1"
-        )
-    path.unlink(missing_ok=True)
-    for stale in directory.glob("embeddings_*.npy"):
-        stale.unlink()
-    save_torch(directory / "cameras.pt", ViewSettings.from_dict(manifest["settings"]).cameras().to_dict())
-    save_json(path, manifest)
-
-
-def _shard_path(directory: Path, shard: int) -> Path:
-    return directory / f"embeddings_{shard:03d}.npy"
-
-
-def _shard_size(n_views: int, shard: int) -> int:
-    return min(SHARD_VIEWS, n_views - shard * SHARD_VIEWS)
+def _shards(directory: Path, n_views: int) -> dict[Path, range]:
+    """The files of a pool and the views in each."""
+    starts = range(0, n_views, SHARD_VIEWS)
+    return {
+        directory / f"embeddings_{shard:03d}.npy": range(start, min(start + SHARD_VIEWS, n_views))
+        for shard, start in enumerate(starts)
+    }

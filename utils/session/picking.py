@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.geometry.mesh import Mesh
+from utils.rendering.rasterize import ray_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +30,9 @@ class Picker:
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, shown: np.ndarray | None = None) -> None:
-        from embreex import rtcore_scene
-        from embreex.mesh_construction import TriangleMesh
-
         self.vertices, self.faces = np.ascontiguousarray(vertices, dtype=np.float32), faces
         self.ids = np.arange(len(faces)) if shown is None else np.flatnonzero(shown)
-        self._scene = rtcore_scene.EmbreeScene()
-        if len(self.ids):
-            TriangleMesh(self._scene, self.vertices, faces[self.ids].astype(np.int32))
+        self._scene = ray_scene(self.vertices, faces[self.ids])
 
     @classmethod
     def of_mesh(cls, mesh: Mesh) -> Picker:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 from tqdm import tqdm
 
@@ -108,7 +108,7 @@ def lift_masks(
         if len(weights) == 0:
             continue
         masks = samples.masks(chosen[here]).to(rasterizer.device)[:, covered]
-        lift = _gather_matrix(weights, nearest.to(rasterizer.device), len(rows))
+        lift = weights.gather_matrix(nearest.to(rasterizer.device), len(rows))
         ones.index_add_(0, group[here], (lift @ masks.T.float()).T)
         seen = torch.sparse.sum(lift, dim=1).to_dense()
         total.index_add_(0, group[here], seen.expand(len(here), -1))
@@ -124,15 +124,7 @@ def choose_rows(mesh, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     used = torch.from_numpy(np.flatnonzero(mesh.referenced))
     rows = used[torch.randperm(len(used), generator=generator)[:MAX_ROWS]].sort().values
     points = mesh.normalized
-    return rows, torch.from_numpy(cKDTree(points[rows.numpy()]).query(points)[1].astype(np.int64))
-
-
-def _gather_matrix(weights, nearest: Tensor, rows: int) -> Tensor:
-    """R^T with vertices replaced by the rows that stand for them: sparse (rows, P)."""
-    pixels = torch.arange(len(weights), device=nearest.device).repeat_interleave(3)
-    entries = torch.stack([nearest[weights.vertex_ids.reshape(-1)], pixels])
-    matrix = torch.sparse_coo_tensor(entries, weights.weights.reshape(-1), (rows, len(weights)), check_invariants=False)
-    return matrix.coalesce()
+    return rows, torch.from_numpy(KDTree(points[rows.numpy()]).query(points)[1].astype(np.int64))
 
 
 def _limited_groups(
