@@ -1,10 +1,14 @@
-"""The Princeton Segmentation Benchmark: meshes with human segmentations (Chen, Golovinskiy, Funkhouser 2009).
+"""Meshes with parts marked by people.
 
-Layout of the folder: `off/N.off`, `seg/Benchmark/N/N_k.seg` (one integer a face, annotator k), `split.json` (category -> ids).
+The Princeton Segmentation Benchmark (Chen, Golovinskiy, Funkhouser 2009) and folders laid out like it: `off/N.off`,
+`seg/Benchmark/N/N_k.seg` (one integer a face, annotator k), `split.json` (category -> ids). Or a folder like our
+`meshes/`: `NAME.obj` with one `NAME.seg` beside it.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,24 +18,26 @@ from utils.errors import UserError
 from utils.files import load_json
 from utils.geometry.mesh import Mesh, load_mesh
 
+ShapeId = int | str  # a number in the benchmark, a name elsewhere
+
 
 class UnusableShape(Exception):
-    """A shape of the benchmark that has to be skipped, with the reason."""
+    """A shape that has to be skipped, with the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledShape:
-    """One mesh of the benchmark.
+    """One mesh and (A, F) int64 part labels of its A annotators, in the order of their numbers."""
 
-    shape_id, category
-    mesh           the OFF file
-    segmentations  (A, F) int64 part labels of the A annotators, in the order of their numbers
-    """
-
-    shape_id: int
+    shape_id: ShapeId
     category: str
     mesh: Mesh
     segmentations: np.ndarray
+
+    @property
+    def number(self) -> int:
+        """Seeds what is random about this shape."""
+        return self.shape_id if isinstance(self.shape_id, int) else zlib.crc32(self.shape_id.encode())
 
     def choose(self, annotator: int | None = None) -> int:
         """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
@@ -47,26 +53,16 @@ class LabelledShape:
 
     def human_level(self, annotator: int) -> dict[int, float]:
         """For each part of one annotator: the others' best-matching part, mean IoU over them; empty without others."""
-        others = [
-            best_match(self.segmentations[annotator], labels, self.mesh.face_areas)
-            for index, labels in enumerate(self.segmentations)
-            if index != annotator
-        ]
-        return {label: float(np.mean([match[label] for match in others])) for label in others[0]} if others else {}
+        own = self.segmentations[annotator]
+        others = np.delete(self.segmentations, annotator, axis=0)
+        matches = [best_match(own, labels, self.mesh.face_areas) for labels in others]
+        return {label: float(np.mean([match[label] for match in matches])) for label in matches[0]} if matches else {}
 
     def agreement(self) -> np.ndarray:
-        """(A,) mean best-matching IoU of each annotator's parts in the others' segmentations."""
+        """(A,) mean best-matching IoU of each annotator's parts in the others' segmentations; 1 if there is only one."""
         if len(self.segmentations) == 1:
             return np.ones(1)
-        scores = np.zeros(len(self.segmentations))
-        for index, labels in enumerate(self.segmentations):
-            others = [
-                best_match(labels, other, self.mesh.face_areas)
-                for k, other in enumerate(self.segmentations)
-                if k != index
-            ]
-            scores[index] = float(np.mean([np.mean(list(match.values())) for match in others]))
-        return scores
+        return np.array([np.mean(list(self.human_level(k).values())) for k in range(len(self.segmentations))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +79,11 @@ def wanted_parts(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01)
 
     A label that is missing between the smallest and the largest is an empty part.
     """
-    parts = [
-        Part(int(label), labels == label, float(areas[labels == label].sum() / areas.sum()))
-        for label in np.unique(labels)
-    ]
-    left_out = {
-        part.label: "no area" if part.share <= 0 else f"under {min_share:.0%} of the area"
-        for part in parts
-        if part.share < min_share
-    }
-    used = {part.label for part in parts}
-    gaps = range(min(used), min(max(used), min(used) + len(labels)))  # labels need not be small numbers
+    used = np.unique(labels).tolist()
+    parts = [Part(label, labels == label, float(areas[labels == label].sum() / areas.sum())) for label in used]
+    too_small = f"under {min_share:.0%} of the area"
+    left_out = {part.label: too_small if part.share > 0 else "no area" for part in parts if part.share < min_share}
+    gaps = range(used[0], min(used[-1], used[0] + len(labels)))  # labels need not be small numbers
     left_out |= {label: "no faces" for label in gaps if label not in used}
     return [part for part in parts if part.share >= min_share], left_out
 
@@ -103,14 +93,8 @@ def parts_of(labels: np.ndarray, areas: np.ndarray, min_share: float = 0.01) -> 
     return [part.mask for part in wanted_parts(labels, areas, min_share)[0]]
 
 
-def area_iou(first: np.ndarray, second: np.ndarray, areas: np.ndarray) -> float:
-    """Intersection over union of two sets of faces (F,) bool, weighted by area."""
-    union = areas[first | second].sum()
-    return float(areas[first & second].sum() / union) if union > 0 else 0.0
-
-
 def best_match(labels: np.ndarray, other: np.ndarray, areas: np.ndarray) -> dict[int, float]:
-    """IoU of each part of `labels` with the part of `other` that fits it best."""
+    """IoU of each part of `labels` with the part of `other` that fits it best, by area."""
     values, index = np.unique(labels, return_inverse=True)
     other_values, other_index = np.unique(other, return_inverse=True)
     overlap = np.zeros((len(values), len(other_values)))
@@ -119,43 +103,72 @@ def best_match(labels: np.ndarray, other: np.ndarray, areas: np.ndarray) -> dict
     return dict(zip(values.tolist(), (overlap / np.maximum(union, 1e-12)).max(1).tolist()))
 
 
-def benchmark_ids(folder: Path) -> dict[int, str]:
-    """Shape id -> category, in the order of split.json; every mesh of `off/` without categories if there is none."""
+# --- folders --------------------------------------------------------------------------------------
+
+
+def shape_id(text: str) -> ShapeId:
+    """As it is written on a command line or in the name of a file."""
+    return int(text) if text.isdigit() else text
+
+
+def benchmark_ids(folder: Path) -> dict[ShapeId, str]:
+    """Shape id -> category, in the order of split.json; every labelled mesh, category "all", if there is none."""
     if not (folder / "off").is_dir():
-        raise UserError(f"{folder} has no folder 'off'; give the folder that holds off/, seg/Benchmark/ and split.json")
+        named = [path for path in sorted(folder.glob("*.obj")) if path.with_suffix(".seg").is_file()]
+        if not named:
+            raise UserError(
+                f"{folder} has no folder 'off'; give the folder that holds off/, seg/Benchmark/ and split.json, or one "
+                "of .obj files with .seg files beside them"
+            )
+        return {shape_id(path.stem): "all" for path in named}
     if (folder / "split.json").is_file():
-        return {
-            int(shape): category
-            for category, shapes in load_json(folder / "split.json", "split file").items()
-            for shape in shapes
-        }
-    return {
-        int(path.stem): "all"
-        for path in sorted((folder / "off").glob("*.off"), key=lambda p: int(p.stem))
-        if path.stem.isdigit()
-    }
+        split = load_json(folder / "split.json", "split file")
+        return {int(shape): category for category, shapes in split.items() for shape in shapes}
+    numbered = sorted(int(path.stem) for path in (folder / "off").glob("*.off") if path.stem.isdigit())
+    return dict.fromkeys(numbered, "all")
 
 
-def load_shape(folder: Path, shape_id: int, category: str) -> LabelledShape:
+def choose_ids(
+    categories: dict[ShapeId, str], ids: Sequence[ShapeId] | None, per_category: int | None
+) -> list[ShapeId]:
+    """The shapes to measure, in the order of `benchmark_ids`: those of `ids`, or the first so many of each category."""
+    if ids:
+        unknown = [i for i in ids if i not in categories]
+        if unknown:
+            there = ", ".join(map(str, list(categories)[:8]))
+            raise UserError(f"no shape {unknown[0]} in the benchmark folder; there are {there}, ...")
+        return list(dict.fromkeys(ids))
+    groups: dict[str, list[ShapeId]] = {}
+    for shape, category in categories.items():
+        groups.setdefault(category, []).append(shape)
+    return [shape for group in groups.values() for shape in group[:per_category]]
+
+
+def load_shape(folder: Path, shape_id: ShapeId, category: str) -> LabelledShape:
     """Read a mesh and all its segmentations; UnusableShape says why one cannot be used."""
+    if (folder / "off").is_dir():
+        path = folder / "off" / f"{shape_id}.off"
+        found = (folder / "seg" / "Benchmark" / str(shape_id)).glob(f"{shape_id}_*.seg")
+        files = sorted(found, key=lambda file: int(file.stem.split("_")[1]))
+    else:
+        path = folder / f"{shape_id}.obj"
+        files = [file for file in (path.with_suffix(".seg"),) if file.is_file()]
     try:
-        mesh = load_mesh(folder / "off" / f"{shape_id}.off")
+        mesh = load_mesh(path)
     except UserError as error:
         raise UnusableShape(str(error)) from error
-    files = sorted(
-        (folder / "seg" / "Benchmark" / str(shape_id)).glob(f"{shape_id}_*.seg"),
-        key=lambda p: int(p.stem.split("_")[1]),
-    )
     if not files:
         raise UnusableShape("it has no human segmentation")
-    segmentations = []
-    for path in files:
-        try:
-            labels = np.array(path.read_text().split(), dtype=np.int64)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise UnusableShape(f"{path.name} is not a list of integers") from error
-        polygons = int(mesh.face_polygon[-1]) + 1
-        if len(labels) != polygons:
-            raise UnusableShape(f"{path.name} has {len(labels)} labels for {polygons} faces")
-        segmentations.append(labels[mesh.face_polygon])
-    return LabelledShape(shape_id, category, mesh, np.stack(segmentations))
+    return LabelledShape(shape_id, category, mesh, np.stack([_read_labels(file, mesh) for file in files]))
+
+
+def _read_labels(path: Path, mesh: Mesh) -> np.ndarray:
+    """(F,) int64, from one integer for each polygon of the mesh file."""
+    try:
+        labels = np.array(path.read_text().split(), dtype=np.int64)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UnusableShape(f"{path.name} is not a list of integers") from error
+    polygons = int(mesh.face_polygon[-1]) + 1
+    if len(labels) != polygons:
+        raise UnusableShape(f"{path.name} has {len(labels)} labels for {polygons} faces")
+    return labels[mesh.face_polygon]

@@ -1,0 +1,278 @@
+"""Methods clicked through the parts of labelled meshes, in one or several processes; docs/benchmark.md is the protocol.
+
+Finished (mesh, method) pairs are kept under everything that they depend on, so an interrupted evaluation goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.errors import UserError
+from utils.evaluation.annotator import CAP, run_part, stability
+from utils.evaluation.method import Method, Prepared
+from utils.evaluation.psb import (
+    LabelledShape,
+    ShapeId,
+    UnusableShape,
+    benchmark_ids,
+    choose_ids,
+    load_shape,
+    shape_id,
+    wanted_parts,
+)
+from utils.files import digest, load_json, save_json
+from utils.geometry.face_graph import FaceGraph
+from utils.options import option, positive_int
+from utils.progress import Progress, silent, track
+from utils.selection import iou
+
+COUNTS = (1, 2, 3, 5, 10)
+TARGETS = (80, 85, 90)
+STABILITY_SHAPES = 7  # as in the paper
+Build = Callable[[str], Method]  # the method of a name; several processes each build their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSettings:
+    """The labelled meshes and the simulated annotator."""
+
+    psb_dir: Path = option(
+        help="folder with off/, seg/Benchmark/ and split.json, or one of .obj files with .seg files beside them",
+        group="meshes and annotator",
+    )
+    clicks: int = option(10, "clicks a part gets whatever its IoU, 10 to 20", type=positive_int)
+    annotator: int | None = option(None, "the human whose parts are wanted; default: who agrees best with the others")
+    jitter: bool = option(False, "click at random in the region instead of innermost", nargs="?", const=True)
+    seed: int = option(0, "of all randomness")
+
+    def generator(self, shape: LabelledShape, part: int) -> np.random.Generator | None:
+        """Draws the clicks on the part of this index, if they are drawn at all."""
+        return np.random.default_rng([self.seed, shape.number, part]) if self.jitter else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(ProtocolSettings):
+    """Which meshes are measured, and where the results go."""
+
+    ids: tuple[ShapeId, ...] | None = option(None, "shapes; default: all of split.json", type=shape_id, nargs="+")
+    per_category: int | None = option(None, "take the first so many shapes of each category", type=positive_int)
+    stability_clicks: int = option(
+        0,
+        f"also measure stability from N random clicks on each of {STABILITY_SHAPES} shapes (paper: 100)",
+        metavar="N",
+    )
+    out: Path = option(help="the results", metavar="JSON", group="results")
+    plot: bool = option(False, "draw the results beside --out", nargs="?", const=True)
+    jobs: int = option(1, "processes, one thread each; 1: all threads in this one", type=positive_int)
+
+    def __post_init__(self) -> None:
+        if not COUNTS[-1] <= self.clicks <= CAP:
+            raise UserError(
+                f"--clicks {self.clicks} is outside {COUNTS[-1]} to {CAP}: IoU@{COUNTS[-1]} needs the first, the cap "
+                "is the second"
+            )
+
+
+@dataclass(frozen=True)
+class WantedShape:
+    """What is wanted of a shape.
+
+    annotator             whose parts
+    left_out              label -> why that part is not wanted
+    labels, shares, human of each wanted part: label, share of the area, and the IoU of other people (empty: no others)
+    """
+
+    id: ShapeId
+    category: str
+    annotator: int
+    left_out: dict[int, str]
+    labels: list[int]
+    shares: list[float]
+    human: list[float]
+
+    @classmethod
+    def of(cls, shape: LabelledShape, annotator: int | None) -> WantedShape:
+        """UnusableShape if nothing is."""
+        chosen = shape.choose(annotator)
+        parts, left_out = wanted_parts(shape.segmentations[chosen], shape.mesh.face_areas)
+        if not parts:
+            raise UnusableShape("no part of it is large enough")
+        labels, human = [part.label for part in parts], shape.human_level(chosen)
+        levels = [human[label] for label in labels] if human else []
+        shares = [part.share for part in parts]
+        return cls(shape.shape_id, shape.category, chosen, left_out, labels, shares, levels)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    skipped  shape -> why it could not be used
+    results  method -> shape -> what `Measurement` says
+    """
+
+    shapes: list[WantedShape]
+    skipped: dict[ShapeId, str]
+    results: dict[str, dict[ShapeId, dict]]
+
+
+def evaluate(
+    settings: EvaluationSettings, methods: Sequence[str], build: Build, on_progress: Progress = silent
+) -> Evaluation:
+    """Measure methods on the shapes that the settings name; UserError if none can be used. `build` must be picklable."""
+    categories = benchmark_ids(settings.psb_dir)
+    ids = choose_ids(categories, settings.ids, settings.per_category)
+    shapes, skipped = describe(settings, {shape: categories[shape] for shape in ids}, on_progress)
+    names = list(dict.fromkeys(methods))
+    stable = stability_ids(shapes)
+    tasks = [
+        Task(shape.id, name, settings.stability_clicks if shape.id in stable else 0)
+        for name in names
+        for shape in shapes
+    ]
+    results: dict[str, dict[ShapeId, dict]] = {name: {} for name in names}
+    measured = run_tasks(tasks, settings, build)
+    for task, result in track(measured, "(mesh, method) pairs", on_progress, len(tasks), "pair"):
+        results[task.method][task.shape_id] = result
+    return Evaluation(shapes, skipped, results)
+
+
+def describe(
+    protocol: ProtocolSettings, categories: dict[ShapeId, str], on_progress: Progress = silent
+) -> tuple[list[WantedShape], dict[ShapeId, str]]:
+    """What is wanted of every usable shape, and why each of the others is skipped (said at once)."""
+    shapes, skipped = [], {}
+    for shape, category in track(categories.items(), "read shapes", on_progress, len(categories), "shape"):
+        try:
+            wanted = WantedShape.of(load_shape(protocol.psb_dir, shape, category), protocol.annotator)
+        except UnusableShape as reason:
+            skipped[shape] = str(reason)
+            print(f"skipped {shape}: {reason}", file=sys.stderr)
+            continue
+        for label, reason in wanted.left_out.items():
+            if reason != "under 1% of the area":
+                print(f"skipped part {label} of {shape}: {reason}", file=sys.stderr)
+        shapes.append(wanted)
+    if not shapes:
+        why = next(iter(skipped.values()), "none asked for")
+        raise UserError(f"no usable shape among {len(categories)} in {protocol.psb_dir}: {why}")
+    return shapes, skipped
+
+
+def stability_ids(shapes: list[WantedShape]) -> list[ShapeId]:
+    """Seven shapes: the first of each of seven categories evenly spread over all, or as many as there are."""
+    by_category: dict[str, list[ShapeId]] = {}
+    for shape in shapes:
+        by_category.setdefault(shape.category, []).append(shape.id)
+    groups = list(by_category.values())
+    if len(groups) >= STABILITY_SHAPES:
+        return [groups[k * len(groups) // STABILITY_SHAPES][0] for k in range(STABILITY_SHAPES)]
+    turns = [group[k] for k in range(max(map(len, groups))) for group in groups if k < len(group)]
+    return turns[:STABILITY_SHAPES]
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """One method on one shape, with the stability of so many random clicks."""
+
+    shape_id: ShapeId
+    method: str
+    stability_clicks: int = 0
+
+
+def run_tasks(tasks: list[Task], settings: EvaluationSettings, build: Build) -> Iterator[tuple[Task, dict]]:
+    """Each task with its result, in this process or in several."""
+    runs_dir = settings.out.with_suffix(".runs")
+    if settings.jobs == 1:
+        yield from ((task, measure(task, settings, build, runs_dir)) for task in tasks)
+        return
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.jobs, spawn, torch.set_num_threads, (1,)) as pool:
+        running = {pool.submit(measure, task, settings, build, runs_dir): task for task in tasks}
+        try:
+            for done in as_completed(running):
+                yield running[done], done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def measure(task: Task, protocol: ProtocolSettings, build: Build, runs_dir: Path) -> dict:
+    """One method clicked through all parts of one shape; read back if an earlier run finished it."""
+    method, shape = build(task.method), load_shape(protocol.psb_dir, task.shape_id, "")
+    work = Measurement(method, shape, protocol)
+
+    def kept(kind: str, make: Callable[[], dict], *depends_on: int | bool | np.ndarray) -> dict:
+        identity = digest(method.identity, *depends_on, shape.mesh.digest)
+        path = runs_dir / f"{task.shape_id}_{task.method}_{kind}_{identity}.json"
+        if not path.is_file():
+            save_json(path, make())
+        return load_json(path, "partial result")
+
+    result = kept("clicks", work.clicks, protocol.clicks, protocol.jitter, protocol.seed, CAP, work.reference)
+    if task.stability_clicks:
+        count = task.stability_clicks
+        result |= kept("stability", lambda: work.stability(count), count, protocol.seed)
+    return result
+
+
+class Measurement:
+    """One method on one shape; it is made ready when first asked."""
+
+    def __init__(self, method: Method, shape: LabelledShape, protocol: ProtocolSettings) -> None:
+        self.method, self.shape, self.protocol = method, shape, protocol
+        self.graph, self.areas = FaceGraph(shape.mesh), shape.mesh.face_areas
+        self.reference = shape.reference(protocol.annotator)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        return self.method.prepare(self.shape.mesh, self.graph)
+
+    def clicks(self) -> dict:
+        """Every part selected: times, and for each part the IoU after each click, the clicks, and the candidates' IoU."""
+        prepared, protocol = self.prepared, self.protocol
+        parts = [part.mask for part in wanted_parts(self.reference, self.areas)[0]]
+        scene = prepared.segmenter, self.graph, self.areas
+        runs = [
+            run_part(*scene, part, protocol.clicks, CAP, TARGETS[-1] / 100, protocol.generator(self.shape, index))
+            for index, part in enumerate(parts)
+        ]
+        count = sum(len(run.faces) for run in runs)
+        return {
+            "identity": self.method.identity,
+            "seconds": prepared.seconds,
+            "cpu_seconds": prepared.cpu_seconds,
+            "ms_per_click": 1000 * sum(run.watch.seconds for run in runs) / count,
+            "cpu_ms_per_click": 1000 * sum(run.watch.cpu_seconds for run in runs) / count,
+            "iou": [run.iou for run in runs],
+            "faces": [run.faces for run in runs],
+            "positive": [run.positive for run in runs],
+            "candidates": [self._candidates(run.faces[0], part) for run, part in zip(runs, parts)]
+            if prepared.choice
+            else None,
+        }
+
+    def _candidates(self, face: int, part: np.ndarray) -> list[float]:
+        """The IoU of each alternative that is offered to one click."""
+        offered = self.prepared.segmenter.face_candidates(np.array([face]), np.array([True])).probability
+        return [iou(alternative > 0.5, part, self.areas) for alternative in offered]
+
+    def stability(self, clicks: int) -> dict:
+        """A value for each of so many random clicks."""
+        generator = np.random.default_rng([self.protocol.seed, self.shape.number])
+        return {"stability": stability(self.prepared.segmenter, self.graph, self.areas, clicks, generator)}
