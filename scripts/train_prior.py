@@ -18,12 +18,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from models.methods import MethodSettings, build_method
 from models.prior.data import FIELD, TRAIN_CLICKS, TRAIN_PROMPTED, TRAIN_VIEWS, fit_projection, read_shard, write_shard
 from models.prior.inputs import INPUTS
 from models.prior.network import PriorConfig, PriorNetwork
@@ -31,11 +31,10 @@ from models.prior.segmenter import WEIGHTS, PriorSegmenter, check_teacher, load_
 from models.prior.training import PriorTraining, TrainingShape, train_rounds, validate
 from models.prior.unions import apart, click_both
 from SAM_repo.teacher import load_teacher
-from scripts.evaluate import METHODS, MethodOptions, choose_ids
 from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.evaluation.annotator import bootstrap_interval, run_part
-from utils.evaluation.psb import LabelledShape, UnusableShape, benchmark_ids, load_shape, parts_of
+from utils.evaluation.psb import LabelledShape, UnusableShape, benchmark_ids, choose_ids, load_shape, parts_of
 from utils.files import load_torch, save_json, save_torch
 from utils.geometry.face_graph import FaceGraph
 from utils.options import TEACHERS, positive_int
@@ -426,10 +425,9 @@ def measure_labelled(args: argparse.Namespace) -> int:
             "all": segmenter,
             **{f"without {name}": segmenter.leaving_out(name) for name in names},
         }.items():
-            prepared = SimpleNamespace(probabilities=method.segment_faces)
             rows.setdefault(name, []).append(
                 [
-                    run_part(prepared, graph, shape.mesh.face_areas, part, MEASURED_CLICKS, MEASURED_CLICKS).iou
+                    run_part(method, graph, shape.mesh.face_areas, part, MEASURED_CLICKS, MEASURED_CLICKS).iou
                     for part in parts
                 ]
             )
@@ -501,8 +499,11 @@ def unions(args: argparse.Namespace) -> int:
         shapes.append({"id": shape_id, "pairs": pairs})
         segmenter = PriorSegmenter(shape.mesh, teacher, weights=args.out)
         for name, prepared in (
-            ("iseg_prior", SimpleNamespace(probabilities=segmenter.segment_faces)),
-            ("geodesic_concave", METHODS["geodesic_concave"](MethodOptions()).prepare(shape.mesh, graph)),
+            ("iseg_prior", segmenter),
+            (
+                "geodesic_concave",
+                build_method(MethodSettings(), "geodesic_concave").prepare(shape.mesh, graph).segmenter,
+            ),
         ):
             rows[name].append([click_both(prepared, graph, areas, parts[a], parts[b]) for a, b in pairs])
     if not shapes:

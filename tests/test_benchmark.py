@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models.presets import Run
 
-from models import presets
 from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
-from scripts.benchmark import matrix_flops, matrix_rates, report, stages_of
-from scripts.evaluate import Iseg, MethodOptions
+from models.pipeline import PipelineSettings
+from models.timing import TimingSettings, matrix_flops, matrix_rates, report, time_stage
 from utils.clicks import Clicks
+from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,28 +52,16 @@ def test_peak_memory_sees_an_allocation_of_its_process_and_nothing_of_its_parent
 
 
 def test_report_divides_query_time_by_the_time_at_the_measured_rate():
-    query = {
-        "architecture": "published",
-        "clicks": 2,
-        "precision": "bfloat16",
-        "milliseconds": 30.0,
-        "flops": 20_000_000_000,
-    }
+    query = {"architecture": "published", "clicks": 2, "precision": "bfloat16"}
+    query |= {"milliseconds": 30.0, "flops": 20_000_000_000}
     stage = {"stage": "views", "seconds": 12.0, "memory_gib": 1.5, "gpu_memory_gib": 0.0}
+    mesh = {"mesh": "m", "vertices": 3000, "stages": [stage, stage], "queries": [query]}
     text = report(
         {
             "machine": {"processor": "P", "gpu": "", "cores": 2, "torch": "2"},
             "preset": "fast",
             "matrix_rates_tflops": {"float32": [0.1, 0.1], "bfloat16": [0.9, 1.1]},
-            "meshes": [
-                {
-                    "mesh": "m",
-                    "vertices": 3000,
-                    "stages": [stage, stage],
-                    "queries": [query],
-                    "agreement": {"queries": 60, "mean": 0.9996, "worst": 0.9984},
-                }
-            ],
+            "meshes": [mesh | {"agreement": {"queries": 60, "mean": 0.9996, "worst": 0.9984}}],
         }
     )
     assert "m: bfloat16 selects as float32 on 99.96% of the vertices (60 queries, the worst 99.84%)" in text
@@ -82,24 +69,13 @@ def test_report_divides_query_time_by_the_time_at_the_measured_rate():
     assert "| m | 3,000 | **together** | **24.0** | **1.50 GiB** |" in text
 
 
-def test_what_another_setting_of_a_preset_gave_is_not_taken_for_this_ones(monkeypatch, tmp_path):
-    before = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
-    again = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
-    monkeypatch.setitem(presets._DECODER, "fast", [*presets._DECODER["fast"][:-1], "701"])
-    after = Iseg(MethodOptions(preset="fast", sam="vit_t", work_dir=tmp_path))
-    assert (before.identity, before.folder) == (again.identity, again.folder)
-    assert before.identity != after.identity and before.folder != after.folder
+def test_random_weights_need_a_model_to_be_named():
+    with pytest.raises(UserError, match="needs a named model"):
+        TimingSettings(random_weights=True)
 
 
-@pytest.mark.parametrize("preset", ("fast", "refine", "paper"))
-def test_every_stage_understands_its_arguments(preset, tmp_path):
-    import data_generation
-    import decoder
-    import encoder
-
-    parsers = {"encoder": encoder, "data_generation": data_generation, "decoder": decoder}
-    run = Run(tmp_path / "m.obj", tmp_path, "m", preset)
-    for _, script, arguments in stages_of(run):
-        parsers[script].build_parser().parse_args(arguments)
-    asked = decoder.build_parser().parse_args(run.query_arguments(["5", "-0"]))
-    assert [str(token) for token in asked.select_vertices] == ["5", "-0"]
+@pytest.mark.slow
+def test_a_stage_that_fails_in_its_process_is_named(tmp_path, capfd):
+    with pytest.raises(UserError, match="the stage 'decoder' ended with exit code 2"):
+        time_stage(PipelineSettings(obj_path=tmp_path / "none.obj", out_dir=tmp_path), "decoder")
+    assert "none.obj" in capfd.readouterr().err

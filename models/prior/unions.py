@@ -6,9 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
-from utils.evaluation.annotator import PreparedMethod, next_click
-from utils.evaluation.psb import area_iou
+from utils.evaluation.annotator import next_click
+from utils.evaluation.method import FaceSegmenter
 from utils.geometry.face_graph import FaceGraph
+from utils.selection import iou
 
 LARGEST = 0.9  # share of the area of both parts together
 
@@ -28,12 +29,7 @@ def apart(
 
 
 def click_both(
-    prepared: PreparedMethod,
-    graph: FaceGraph,
-    areas: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    clicks: int = 5,
+    prepared: FaceSegmenter, graph: FaceGraph, areas: np.ndarray, first: np.ndarray, second: np.ndarray, clicks: int = 5
 ) -> dict:
     """Click innermost in each of two parts (F,) bool at once, then correct as `utils.evaluation.annotator.run_part` does.
 
@@ -43,11 +39,11 @@ def click_both(
     wanted = first | second
     faces = [next_click(graph, areas, part, None)[0] for part in (first, second)]
     positive = [True, True]
-    single = [prepared.probabilities(np.array([face]), np.array([True])) > 0.5 for face in faces]
+    single = [prepared.face_probability(np.array([face]), np.array([True])) > 0.5 for face in faces]
     result: list[float] = []
     while len(faces) <= clicks:
-        selected = prepared.probabilities(np.array(faces), np.array(positive)) > 0.5
-        result.append(area_iou(selected, wanted, areas))
+        selected = prepared.face_probability(np.array(faces), np.array(positive)) > 0.5
+        result.append(iou(selected, wanted, areas))
         if np.array_equal(selected, wanted):
             break
         face, sign = next_click(graph, areas, wanted, selected)
@@ -56,4 +52,4 @@ def click_both(
         faces.append(face)
         positive.append(sign)
     result += [result[-1]] * (clicks - 1 - len(result))
-    return {"iou": result, "each": area_iou(single[0] | single[1], wanted, areas)}
+    return {"iou": result, "each": iou(single[0] | single[1], wanted, areas)}

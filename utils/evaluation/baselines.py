@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import compress, groupby
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from utils.evaluation.method import FaceSegmenter, Method
+from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewSettings, render_views
@@ -21,26 +21,27 @@ DEPTH_TOLERANCE = 0.015  # a click is seen where the depth is that of its face t
 
 
 def geodesic(name: str, radius: float, crease_factor: float = 0.0) -> Method:
-    """`Geodesic` as a method; `crease_factor` > 0 makes paths across concave edges longer (`FaceGraph.matrix`)."""
+    """`Geodesic` as a method."""
     identity = f"Geodesic({name=!r}, {radius=!r}, {crease_factor=!r})"
-    return Method(name, identity, lambda mesh, graph: Geodesic(graph.matrix(crease_factor), radius))
+    return Method.opening(name, identity, lambda mesh, graph: Geodesic(graph, radius, crease_factor))
 
 
 class Geodesic(FaceSegmenter):
     """Selects what is nearer to a positive click than `radius` and than the nearest negative click.
 
-    matrix (F, F): lengths of the face graph's edges / bounding-box diagonal
+    Distances along the face graph / bounding-box diagonal; `crease_factor` > 0 makes paths across concave edges longer
+    (`FaceGraph.matrix`).
     """
 
-    def __init__(self, matrix: sp.csr_matrix, radius: float) -> None:
-        self.matrix, self.radius = matrix, radius
+    def __init__(self, graph: FaceGraph, radius: float, crease_factor: float = 0.0) -> None:
+        self.matrix, self.num_faces, self.radius = graph.matrix(crease_factor), graph.num_faces, radius
         self._distances: dict[int, np.ndarray] = {}
 
     def nearest(self, faces: np.ndarray) -> np.ndarray:
         """(F,) distances to the nearest of some faces (C,); infinite without any."""
         for face in set(faces.tolist()) - set(self._distances):
             self._distances[face] = dijkstra(self.matrix, indices=face)
-        return np.min([np.full(self.matrix.shape[0], np.inf), *(self._distances[int(f)] for f in faces)], axis=0)
+        return np.min([np.full(self.num_faces, np.inf), *(self._distances[int(f)] for f in faces)], axis=0)
 
     def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         near, limit = self.nearest(faces[positive]), np.minimum(self.nearest(faces[~positive]), self.radius)
@@ -51,11 +52,11 @@ class Geodesic(FaceSegmenter):
 def sam_baseline(teacher: Teacher, n_views: int = 100, seed: int = 0) -> Method:
     """`SamBaseline` as a method."""
     identity = f"sam_baseline {teacher.name} {n_views} {seed}"
-    return Method("sam_baseline", identity, lambda mesh, graph: SamBaseline(mesh, teacher, n_views, seed))
+    return Method.opening("sam_baseline", identity, lambda mesh, graph: SamBaseline(mesh, teacher, n_views, seed))
 
 
 class SamBaseline(FaceSegmenter):
-    """The paper's baseline (Sec. 4.2): a teacher prompted with the projected clicks in random views, lifted by averaging.
+    """The paper's baseline (Sec. 4.2): a teacher prompted with the projected clicks in random views, and averaging.
 
     Of `n_views` views, those that see a positive click are prompted with all the clicks they see; a face's
     probability is the share of the mask over the pixels that show it, averaged over the prompted views that see it;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,18 +62,24 @@ class Method:
     """A segmentation method: made ready once a mesh, then clicked any number of times.
 
     identity  everything that its answers depend on, as text; results are kept under it
-    open      makes it ready; choice: see `Prepared`
     """
 
     name: str
     identity: str
-    open: Callable[[Mesh, FaceGraph], FaceSegmenter]
-    choice: bool = False
+    prepare: Callable[[Mesh, FaceGraph], Prepared]
 
-    def prepare(self, mesh: Mesh, graph: FaceGraph) -> Prepared:
-        with Stopwatch() as watch:
-            segmenter = self.open(mesh, graph)
-        return Prepared(segmenter, watch.seconds, watch.cpu_seconds, self.choice)
+    @classmethod
+    def opening(
+        cls, name: str, identity: str, open: Callable[[Mesh, FaceGraph], FaceSegmenter], choice: bool = False
+    ) -> Method:
+        """Made ready by `open` alone; choice: see `Prepared`."""
+
+        def prepare(mesh: Mesh, graph: FaceGraph) -> Prepared:
+            with Stopwatch() as watch:
+                segmenter = open(mesh, graph)
+            return Prepared(segmenter, watch.seconds, watch.cpu_seconds, choice)
+
+        return cls(name, identity, prepare)
 
 
 class StageClock:
@@ -98,7 +104,7 @@ class StageClock:
             self.stages[stage] = {"done": True} | (times if held is None else dict.fromkeys(times))
             save_json(self.path, self.stages)
 
-    def total(self, key: str) -> float | None:
-        """Of "seconds" or "cpu_seconds", over all stages."""
-        values = [stage[key] for stage in self.stages.values()]
+    def total(self, key: str, stages: Iterable[str]) -> float | None:
+        """Of "seconds" or "cpu_seconds", over some stages."""
+        values = [self.stages[stage][key] for stage in stages]
         return None if None in values else float(sum(values))

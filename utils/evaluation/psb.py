@@ -40,7 +40,7 @@ class LabelledShape:
         return self.shape_id if isinstance(self.shape_id, int) else zlib.crc32(self.shape_id.encode())
 
     def choose(self, annotator: int | None = None) -> int:
-        """The annotator, by default the one who agrees best with the others; UnusableShape if there is none of that number."""
+        """The annotator, by default the one who agrees best with the others; UnusableShape without such a number."""
         if annotator is None:
             annotator = int(np.argmax(self.agreement()))
         if not 0 <= annotator < len(self.segmentations):
@@ -59,7 +59,7 @@ class LabelledShape:
         return {label: float(np.mean([match[label] for match in matches])) for label in matches[0]} if matches else {}
 
     def agreement(self) -> np.ndarray:
-        """(A,) mean best-matching IoU of each annotator's parts in the others' segmentations; 1 if there is only one."""
+        """(A,) mean of each annotator's `human_level`; 1 if there is only one."""
         if len(self.segmentations) == 1:
             return np.ones(1)
         return np.array([np.mean(list(self.human_level(k).values())) for k in range(len(self.segmentations))])
@@ -168,6 +168,7 @@ def _read_labels(path: Path, mesh: Mesh) -> np.ndarray:
         labels = np.array(path.read_text().split(), dtype=np.int64)
     except (ValueError, UnicodeDecodeError) as error:
         raise UnusableShape(f"{path.name} is not a list of integers") from error
+    assert mesh.face_polygon is not None  # a mesh fills it in
     polygons = int(mesh.face_polygon[-1]) + 1
     if len(labels) != polygons:
         raise UnusableShape(f"{path.name} has {len(labels)} labels for {polygons} faces")

@@ -67,9 +67,7 @@ class EvaluationSettings(ProtocolSettings):
     ids: tuple[ShapeId, ...] | None = option(None, "shapes; default: all of split.json", type=shape_id, nargs="+")
     per_category: int | None = option(None, "take the first so many shapes of each category", type=positive_int)
     stability_clicks: int = option(
-        0,
-        f"also measure stability from N random clicks on each of {STABILITY_SHAPES} shapes (paper: 100)",
-        metavar="N",
+        0, f"also measure stability from N random clicks on each of {STABILITY_SHAPES} shapes (paper: 100)", metavar="N"
     )
     out: Path = option(help="the results", metavar="JSON", group="results")
     plot: bool = option(False, "draw the results beside --out", nargs="?", const=True)
@@ -129,7 +127,7 @@ class Evaluation:
 def evaluate(
     settings: EvaluationSettings, methods: Sequence[str], build: Build, on_progress: Progress = silent
 ) -> Evaluation:
-    """Measure methods on the shapes that the settings name; UserError if none can be used. `build` must be picklable."""
+    """Measure methods on the shapes that the settings name; UserError if none can be used. `build` gets pickled."""
     categories = benchmark_ids(settings.psb_dir)
     ids = choose_ids(categories, settings.ids, settings.per_category)
     shapes, skipped = describe(settings, {shape: categories[shape] for shape in ids}, on_progress)
@@ -244,7 +242,7 @@ class Measurement:
         return self.method.prepare(self.shape.mesh, self.graph)
 
     def clicks(self) -> dict:
-        """Every part selected: times, and for each part the IoU after each click, the clicks, and the candidates' IoU."""
+        """Every part selected: times, and of each part the clicks, the IoU after each, and the candidates' IoU."""
         prepared, protocol = self.prepared, self.protocol
         parts = [part.mask for part in wanted_parts(self.reference, self.areas)[0]]
         scene = prepared.segmenter, self.graph, self.areas

@@ -1,0 +1,249 @@
+"""Everything that scripts/evaluate.py and scripts/gallery.py can measure: one line a method in `METHODS`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from models.iseg.checkpoint import load_features
+from models.iseg.decoder_stage import LOSSES, TrainingSettings, new_training, run_training
+from models.iseg.decoders import ARCHITECTURES
+from models.iseg.segmenter import DecoderSegmenter
+from models.iseg.training import DecoderTraining
+from models.iseg3d import segmenter as iseg3d
+from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, FpfhSegmenter, HeatmapSegmenter
+from models.open import open_segmenter
+from models.pipeline import PRESETS, Pipeline, PipelineSettings, Preset
+from models.prior import segmenter as prior
+from SAM_repo.teacher import SamTeacher, load_teacher
+from utils.device import choose_device
+from utils.errors import UserError
+from utils.evaluation.baselines import geodesic, sam_baseline
+from utils.evaluation.method import Method, Prepared, StageClock, Stopwatch
+from utils.files import digest
+from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
+from utils.options import TEACHERS, check_positive, option, positive_int
+from utils.progress import Bars
+from utils.rendering.rasterize import Rasterizer
+from utils.supervision.training_samples import open_samples
+from utils.teacher import Teacher
+
+PROBE_STEPS = 8  # of a training, that tell how long one takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """What the methods can be told."""
+
+    radius: float = option(0.2, "of geodesic, in bounding-box diagonals", group="methods")
+    concave_radius: float = option(0.48, "of geodesic_concave")
+    crease_factor: float = option(40.0, "of geodesic_concave")
+    n_views: int = option(100, "of sam_baseline", type=positive_int)
+    preset: str = option(
+        "fast",
+        "of iseg; refine: the prior, refined on each mesh; paper: the published setting (GPU)",
+        choices=tuple(PRESETS),
+    )
+    cpu_seconds: float | None = option(
+        None, "iseg trains for so much processor time (all threads) instead of as its preset says", metavar="S"
+    )
+    architecture: str = option("geometric", "of iseg with --cpu_seconds", choices=ARCHITECTURES)
+    loss: str = option("lifted", "of iseg with --cpu_seconds", choices=LOSSES)
+    SAM: str = option("auto", "teacher of sam_baseline, iseg and iseg_prior", choices=TEACHERS)
+    work_dir: Path | None = option(
+        None, "where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work"
+    )
+    device: str = option("auto", "auto, cpu or cuda")
+    seed: int = option(0, "of all randomness")
+
+    def __post_init__(self) -> None:
+        check_positive(cpu_seconds=self.cpu_seconds)
+        if self.cpu_seconds is not None and not PRESETS[self.preset].needs_field:
+            raise UserError(f"--cpu_seconds is of a training from nothing, which --preset {self.preset} is not")
+
+
+@cache
+def _teacher(name: str, device: str) -> SamTeacher:
+    return load_teacher(name, device=choose_device(device))
+
+
+def _prior_identity() -> str:
+    """What the answers of the shipped prior depend on."""
+    weights = prior.WEIGHTS
+    return f"{prior.ANSWERS_VERSION} {digest(weights.read_bytes()) if weights.is_file() else ''}"
+
+
+def iseg_prior(settings: MethodSettings) -> Method:
+    """The decoder trained once on many synthetic shapes, which answers clicks on faces itself."""
+    identity = f"iseg_prior {_teacher(settings.SAM, settings.device).name} {_prior_identity()}"
+    return Method.opening(
+        "iseg_prior",
+        identity,
+        lambda mesh, _: open_segmenter(mesh, "prior", teacher=settings.SAM, device=settings.device),
+        choice=True,
+    )
+
+
+def _depends_on(name: str, *values: object) -> str:
+    """Identity of a method whose answers depend on these files and values."""
+    held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in values]
+    return f"{name} {digest(*held)}"
+
+
+def instant(settings: MethodSettings) -> Method:
+    """iSeg3D, on points sampled on the mesh."""
+    identity = _depends_on("iseg3d", iseg3d.WEIGHTS, settings.seed)
+    told = {"device": settings.device, "seed": settings.seed}
+    return Method.opening("iseg3d", identity, lambda mesh, _: open_segmenter(mesh, "instant", **told))
+
+
+def fpfh(settings: MethodSettings) -> Method:
+    """iSeg3D's annotation on FPFH features."""
+    identity = _depends_on("fpfh", FPFH_RADIUS, FPFH_CLICK_RADIUS, settings.seed)
+    return Method.opening("fpfh", identity, lambda mesh, _: FpfhSegmenter(mesh, settings.seed))
+
+
+def heatmap(settings: MethodSettings) -> Method:
+    """A network on the same points that sees the clicks as heatmaps."""
+    identity = _depends_on("heatmap", HEATMAP_WEIGHTS, settings.seed)
+    told = {"device": choose_device(settings.device), "seed": settings.seed}
+    return Method.opening("heatmap", identity, lambda mesh, _: HeatmapSegmenter(mesh, **told))
+
+
+# --- the optimisation of a mesh -------------------------------------------------------------------
+
+
+def iseg(settings: MethodSettings, preset: Preset | None = None, teacher: Teacher | None = None) -> Method:
+    """The pipeline: views, feature field, click supervision and decoder of one mesh (scripts/pipeline.py).
+
+    preset, teacher: in place of those that the settings name.
+    """
+    name = (teacher or _teacher(settings.SAM, settings.device)).name
+    whole = _Iseg(settings, preset or PRESETS[settings.preset], teacher, name)
+    return Method("iseg", whole.identity, whole.prepare)
+
+
+@dataclass(frozen=True)
+class _Iseg:
+    """Everything lies in `work_dir`/iseg_PRESET_DIGEST_TEACHER_SEED/MESH and is used again.
+
+    The seconds of every stage are recorded there, so that they are known on a second run too.
+    """
+
+    settings: MethodSettings
+    preset: Preset
+    teacher: Teacher | None
+    teacher_name: str
+
+    @property
+    def identity(self) -> str:
+        s = self.settings
+        parts = ["iseg", s.preset, self.preset.digest, self.teacher_name, str(s.seed)]
+        if not self.preset.needs_field:
+            parts.append(_prior_identity())
+        if s.cpu_seconds is not None:
+            parts += [s.architecture, s.loss, f"{s.cpu_seconds:g}s"]
+        return " ".join(parts)
+
+    def pipeline(self, mesh: Mesh) -> Pipeline:
+        if mesh.path is None:
+            raise UserError("iseg needs a mesh that lies in a file")
+        s, name = self.settings, f"{mesh.path.stem}_{mesh.digest[:8]}"
+        folder = f"iseg_{s.preset}_{self.preset.digest[:8]}_{self.teacher_name}_{s.seed}"
+        named = {key: getattr(s, key) for key in ("preset", "SAM", "device", "seed")}
+        out_dir = (s.work_dir or Path("experiments")) / folder / name
+        return Pipeline(
+            PipelineSettings(obj_path=mesh.path, out_dir=out_dir, name=name, **named), self.preset, self.teacher
+        )
+
+    def prepare(self, mesh: Mesh, graph: FaceGraph) -> Prepared:
+        s, pipeline = self.settings, self.pipeline(mesh)
+        clock, stages = StageClock(pipeline.settings.directory / "seconds.json"), pipeline.stages
+        if s.cpu_seconds is not None:
+            del stages["decoder training"]
+        for name, work in stages.items():
+            clock.run(name, partial(work, Bars()))
+        with Stopwatch() as watch:
+            if s.cpu_seconds is None:
+                files = pipeline.settings.files
+                segmenter = open_segmenter(
+                    mesh,
+                    "trained",
+                    checkpoint=files.checkpoint,
+                    features=files.features,
+                    device=s.device,
+                    precision="auto",
+                )
+            else:
+                training = replace(pipeline.decoder(), architecture=s.architecture, loss=s.loss)
+                segmenter = train_for(s.cpu_seconds, training, mesh)
+        seconds, cpu_seconds = (clock.total(key, stages) for key in ("seconds", "cpu_seconds"))
+        # Opening a finished decoder is no work worth counting; the prior embeds its views anew, and a budget trains.
+        if (
+            seconds is not None
+            and cpu_seconds is not None
+            and (s.cpu_seconds is not None or not self.preset.needs_field)
+        ):
+            seconds, cpu_seconds = seconds + watch.seconds, cpu_seconds + watch.cpu_seconds
+        return Prepared(segmenter, seconds, cpu_seconds, choice=not self.preset.needs_field)
+
+
+class _TimeIsOver(Exception):
+    """Ends a training that has no end of its own."""
+
+
+def train_for(seconds: float, settings: TrainingSettings, mesh: Mesh) -> DecoderSegmenter:
+    """A decoder trained for so much processor time, all threads counted, preparation included; nothing is written."""
+    device = choose_device(settings.device)
+    features, _ = load_features(settings.features, mesh)
+    data = open_samples(settings, settings.data_dir, mesh, settings.seed)
+    rasterizer = Rasterizer(mesh, settings.renderer, device)
+
+    def train(settings: TrainingSettings, after_step: Callable[[], None]) -> DecoderTraining:
+        training = new_training(settings, features, device)
+        with suppress(_TimeIsOver):
+            run_training(training, features, mesh, data, rasterizer, settings.loop, after_step=after_step)
+        return training
+
+    started, marks = time.process_time(), []
+
+    def stop_in_time() -> None:
+        if time.process_time() > started + seconds:
+            raise _TimeIsOver
+
+    if settings.loss == "rendered":
+        training = train(replace(settings, num_epochs=10**6), stop_in_time)
+    else:  # its rate falls along a cosine, so the number of steps has to be known beforehand
+        train(replace(settings, steps=PROBE_STEPS), lambda: marks.append(time.process_time()))
+        step = median(after - before for before, after in pairwise(marks))
+        left = seconds - (marks[0] - step - started)
+        training = train(replace(settings, steps=max(1, int(left / step))), lambda: None)
+    print(f"decoder: {settings.architecture}, {settings.loss}: {len(training.losses)} steps in {seconds:g} s")
+    return DecoderSegmenter(mesh, training.network, features, "float32")
+
+
+METHODS: dict[str, Callable[[MethodSettings], Method]] = {
+    "geodesic": lambda s: geodesic("geodesic", s.radius),
+    "geodesic_concave": lambda s: geodesic("geodesic_concave", s.concave_radius, s.crease_factor),
+    "sam_baseline": lambda s: sam_baseline(_teacher(s.SAM, s.device), s.n_views, s.seed),
+    "iseg_prior": iseg_prior,
+    "iseg": iseg,
+    "iseg3d": instant,
+    "fpfh": fpfh,
+    "heatmap": heatmap,
+}
+NAMES = tuple(METHODS)
+TRAINING_FREE = ("geodesic", "geodesic_concave", "sam_baseline")
+
+
+@cache
+def build_method(settings: MethodSettings, name: str) -> Method:
+    """The method of a name; a process builds each once."""
+    return METHODS[name](settings)
