@@ -397,6 +397,7 @@ def test_a_decoder_trains_for_so_much_processor_time(benchmark_folder, tmp_path,
     assert steps >= 1
     clock = json.loads(next((tmp_path / "work").rglob("seconds.json")).read_text())
     assert list(clock) == ["views and feature field", "click supervision"]
+    assert prepared.cpu_seconds is not None
     assert 0.7 <= prepared.cpu_seconds - sum(stage["cpu_seconds"] for stage in clock.values()) < 5
 
 
