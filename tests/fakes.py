@@ -79,6 +79,4 @@ class FakeTeacher(Teacher):
 
         wanted = (include < exclude) & (cells[3] > 0.5)
         masks = torch.stack([wanted & (include < radius) for radius in self.RADII], 1)
-        return TeacherMasks(
-            masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), image_size
-        )
+        return TeacherMasks(masks.float() * 16 - 8, torch.tensor(self.SCORES).expand(count, -1).clone(), image_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from scripts import make_meshes
+from tests.golden import shapes as golden
 from utils.errors import UserError
 from utils.shapes import FAMILIES, random_shape
 from utils.shapes.builder import Builder, Field, Piece, attach_loose_pieces, blended_surface, coarse_surface, compose
@@ -58,6 +60,31 @@ def shapes():
     return [random_shape(seed, [family]) for seed, family in enumerate(FAMILIES)] + [
         random_shape(1000 + seed) for seed in range(20)
     ]
+
+
+# ---------------------------------------------------------------------------------------------- the same data for ever
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return json.loads(golden.FILE.read_text())
+
+
+@pytest.mark.parametrize("seeds", [12, pytest.param(golden.RECIPE_SEEDS, marks=pytest.mark.slow)])
+def test_recipes_draw_the_solids_they_always_drew(stored, seeds):
+    assert golden.sample_digests() == stored["samples"]
+    for family in FAMILIES:
+        changed = [s for s, d in enumerate(golden.recipe_digests(family, seeds)) if d != stored["recipes"][family][s]]
+        assert not changed, f"{family}: seeds {changed}"
+
+
+@pytest.mark.parametrize("seeds", [2, pytest.param(golden.SHAPE_SEEDS, marks=pytest.mark.slow)])
+def test_seeds_give_the_meshes_they_always_gave(stored, seeds):
+    if golden.arithmetic() != stored["arithmetic"]:
+        pytest.skip("this machine rounds differently: seams and triangles of blended shapes may differ")
+    for family in FAMILIES:
+        changed = [s for s, d in enumerate(golden.shape_digests(family, seeds)) if d != stored["shapes"][family][s]]
+        assert not changed, f"{family}: seeds {changed}"
 
 
 # ---------------------------------------------------------------------------------------------- generator
