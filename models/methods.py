@@ -25,7 +25,7 @@ from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.evaluation.baselines import geodesic, sam_baseline
-from utils.evaluation.method import Method, Prepared, StageClock, Stopwatch
+from utils.evaluation.method import FaceSegmenter, Method, Prepared, StageClock, Stopwatch
 from utils.files import digest
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
@@ -80,41 +80,10 @@ def _prior_identity() -> str:
     return f"{prior.ANSWERS_VERSION} {digest(weights.read_bytes()) if weights.is_file() else ''}"
 
 
-def iseg_prior(settings: MethodSettings) -> Method:
-    """The decoder trained once on many synthetic shapes, which answers clicks on faces itself."""
-    identity = f"iseg_prior {_teacher(settings.SAM, settings.device).name} {_prior_identity()}"
-    return Method.opening(
-        "iseg_prior",
-        identity,
-        lambda mesh, _: open_segmenter(mesh, "prior", teacher=settings.SAM, device=settings.device),
-        choice=True,
-    )
-
-
-def _depends_on(name: str, *values: object) -> str:
-    """Identity of a method whose answers depend on these files and values."""
-    held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in values]
-    return f"{name} {digest(*held)}"
-
-
-def instant(settings: MethodSettings) -> Method:
-    """iSeg3D, on points sampled on the mesh."""
-    identity = _depends_on("iseg3d", iseg3d.WEIGHTS, settings.seed)
-    told = {"device": settings.device, "seed": settings.seed}
-    return Method.opening("iseg3d", identity, lambda mesh, _: open_segmenter(mesh, "instant", **told))
-
-
-def fpfh(settings: MethodSettings) -> Method:
-    """iSeg3D's annotation on FPFH features."""
-    identity = _depends_on("fpfh", FPFH_RADIUS, FPFH_CLICK_RADIUS, settings.seed)
-    return Method.opening("fpfh", identity, lambda mesh, _: FpfhSegmenter(mesh, settings.seed))
-
-
-def heatmap(settings: MethodSettings) -> Method:
-    """A network on the same points that sees the clicks as heatmaps."""
-    identity = _depends_on("heatmap", HEATMAP_WEIGHTS, settings.seed)
-    told = {"device": choose_device(settings.device), "seed": settings.seed}
-    return Method.opening("heatmap", identity, lambda mesh, _: HeatmapSegmenter(mesh, **told))
+def _on_points(name: str, open: Callable[[Mesh], FaceSegmenter], *depends_on: object) -> Method:
+    """A method that answers on points sampled on the mesh; its answers depend on these files and values."""
+    held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in depends_on]
+    return Method.opening(name, f"{name} {digest(*held)}", lambda mesh, _: open(mesh))
 
 
 # --- the optimisation of a mesh -------------------------------------------------------------------
@@ -184,15 +153,14 @@ class _Iseg:
             else:
                 training = replace(pipeline.decoder(), architecture=s.architecture, loss=s.loss)
                 segmenter = train_for(s.cpu_seconds, training, mesh)
-        seconds, cpu_seconds = (clock.total(key, stages) for key in ("seconds", "cpu_seconds"))
-        # Opening a finished decoder is no work worth counting; the prior embeds its views anew, and a budget trains.
-        if (
-            seconds is not None
-            and cpu_seconds is not None
-            and (s.cpu_seconds is not None or not self.preset.needs_field)
-        ):
-            seconds, cpu_seconds = seconds + watch.seconds, cpu_seconds + watch.cpu_seconds
-        return Prepared(segmenter, seconds, cpu_seconds, choice=not self.preset.needs_field)
+        if s.cpu_seconds is None and self.preset.needs_field:
+            watch = Stopwatch()  # opening a finished decoder is no work worth counting; the prior embeds its views anew
+        return Prepared(
+            segmenter,
+            clock.total("seconds", stages, watch.seconds),
+            clock.total("cpu_seconds", stages, watch.cpu_seconds),
+            choice=not self.preset.needs_field,
+        )
 
 
 class _TimeIsOver(Exception):
@@ -233,11 +201,25 @@ METHODS: dict[str, Callable[[MethodSettings], Method]] = {
     "geodesic": lambda s: geodesic("geodesic", s.radius),
     "geodesic_concave": lambda s: geodesic("geodesic_concave", s.concave_radius, s.crease_factor),
     "sam_baseline": lambda s: sam_baseline(_teacher(s.SAM, s.device), s.n_views, s.seed),
-    "iseg_prior": iseg_prior,
+    "iseg_prior": lambda s: Method.opening(
+        "iseg_prior",
+        f"iseg_prior {_teacher('vit_t' if s.SAM == 'auto' else s.SAM, s.device).name} {_prior_identity()}",
+        lambda mesh, _: open_segmenter(mesh, "prior", teacher=s.SAM, device=s.device),
+        choice=True,
+    ),
     "iseg": iseg,
-    "iseg3d": instant,
-    "fpfh": fpfh,
-    "heatmap": heatmap,
+    "iseg3d": lambda s: _on_points(
+        "iseg3d", lambda mesh: open_segmenter(mesh, "instant", device=s.device, seed=s.seed), iseg3d.WEIGHTS, s.seed
+    ),
+    "fpfh": lambda s: _on_points(
+        "fpfh", lambda mesh: FpfhSegmenter(mesh, s.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, s.seed
+    ),
+    "heatmap": lambda s: _on_points(
+        "heatmap",
+        lambda mesh: HeatmapSegmenter(mesh, device=choose_device(s.device), seed=s.seed),
+        HEATMAP_WEIGHTS,
+        s.seed,
+    ),
 }
 NAMES = tuple(METHODS)
 TRAINING_FREE = ("geodesic", "geodesic_concave", "sam_baseline")

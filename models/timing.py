@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -63,36 +63,6 @@ class TimingSettings:
             raise UserError("--random_weights 1 needs a named model, such as --SAM vit_h")
 
 
-@dataclass(frozen=True)
-class StageCost:
-    """What a stage took: seconds, and the peak resident memory of its process, GiB; GPU memory, GiB, 0 without one."""
-
-    stage: str
-    seconds: float
-    memory_gib: float
-    gpu_memory_gib: float = 0.0
-
-
-@dataclass(frozen=True)
-class QueryCost:
-    """What a query took: median milliseconds, and the floating-point operations of its matrix products."""
-
-    architecture: str
-    clicks: int
-    precision: str
-    milliseconds: float
-    flops: int
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Share of the vertices that bfloat16 and float32 decide alike: on average over queries, and in the worst one."""
-
-    queries: int
-    mean: float
-    worst: float
-
-
 def time_meshes(settings: TimingSettings) -> dict:
     """Every mesh through the stages and asked; plain values, as the results file holds them."""
     device = choose_device(settings.device)
@@ -116,9 +86,9 @@ def time_meshes(settings: TimingSettings) -> dict:
                 {
                     "mesh": path.stem,
                     "vertices": mesh.num_vertices,
-                    "stages": [asdict(time_stage(run, stage, settings.random_weights)) for stage in STAGES],
-                    "queries": [asdict(cost) for cost in query_costs(run, mesh, device, settings.repeats)],
-                    "agreement": asdict(format_agreement(run, mesh, device)),
+                    "stages": [time_stage(run, stage, settings.random_weights) for stage in STAGES],
+                    "queries": query_costs(run, mesh, device, settings.repeats),
+                    "agreement": format_agreement(run, mesh, device),
                 }
             )
     # The machine may be busier or cooler after the work: the mean of both is what it offered.
@@ -168,42 +138,19 @@ def _timed(device: torch.device, work: Callable[..., object], *arguments: object
 # --- stages -------------------------------------------------------------------------------------
 
 
-def time_stage(settings: PipelineSettings, stage: str, random_weights: bool = False) -> StageCost:
-    """Run one of `STAGES` in a fresh process; UserError if it fails.
+def time_stage(settings: PipelineSettings, stage: str, random_weights: bool = False) -> dict:
+    """Seconds and peak memory, GiB, of one of `STAGES` in a fresh process; its errors are raised here.
 
     Start-up and imports are left out of the seconds and are in the memory.
     """
     print(f"\n== {stage}", flush=True)
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_stage_process, args=(sender, settings, stage, random_weights))
-    process.start()
-    sender.close()
-    try:
-        cost = receiver.recv()
-    except EOFError:
-        cost = None
-    process.join()
-    if cost is None or process.exitcode:
-        raise UserError(f"the stage '{stage}' ended with exit code {process.exitcode}; see above")
-    return cost
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(run_stage, settings, stage, random_weights).result()
 
 
-def _stage_process(sender: Connection, settings: PipelineSettings, stage: str, random_weights: bool) -> None:
-    started = time.perf_counter()
-    try:
-        run_stage(settings, stage, random_weights)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    seconds = time.perf_counter() - started
-    gpu_memory = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
-    sender.send(StageCost(stage, seconds, peak_memory_gib(), gpu_memory))
-
-
-def run_stage(settings: PipelineSettings, stage: str, random_weights: bool = False) -> None:
-    """One of `STAGES` of the pipeline; random_weights: of its teacher."""
-    teacher = None
+def run_stage(settings: PipelineSettings, stage: str, random_weights: bool) -> dict:
+    """What `time_stage` says, of this process; random_weights: of the teacher."""
+    started, teacher = time.perf_counter(), None
     if random_weights and stage in ("views", "click supervision"):
         teacher = load_teacher(settings.SAM, device=choose_device(settings.device), random_weights=True)
     pipeline = Pipeline(settings, PRESETS[settings.preset], teacher)
@@ -212,12 +159,18 @@ def run_stage(settings: PipelineSettings, stage: str, random_weights: bool = Fal
         distill(pipeline.encoder(views=views, training=not views), Bars(), teacher)
     else:
         pipeline.stages["decoder training" if stage == "decoder" else stage](Bars())
+    return {
+        "stage": stage,
+        "seconds": time.perf_counter() - started,
+        "memory_gib": peak_memory_gib(),
+        "gpu_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0,
+    }
 
 
 # --- queries ------------------------------------------------------------------------------------
 
 
-def query_costs(run: PipelineSettings, mesh: Mesh, device: torch.device, repeats: int) -> list[QueryCost]:
+def query_costs(run: PipelineSettings, mesh: Mesh, device: torch.device, repeats: int) -> list[dict]:
     """Queries of several numbers of clicks, in float32 and in the fastest format.
 
     Of the decoder that was trained and, if that is another, of the published one with random weights: the time does
@@ -252,8 +205,8 @@ def spread_queries(mesh: Mesh, repeats: int) -> list[list[Clicks]]:
     return queries
 
 
-def format_agreement(run: PipelineSettings, mesh: Mesh, device: torch.device) -> Agreement:
-    """How the selections (probability above 0.5) of the trained decoder in bfloat16 agree with those in float32."""
+def format_agreement(run: PipelineSettings, mesh: Mesh, device: torch.device) -> dict:
+    """Share of the vertices that the decoder decides alike in bfloat16 and float32: mean over queries, and worst."""
     exact, fast = (
         DecoderSegmenter.load(run.files.checkpoint, run.files.features, mesh, device, precision)
         for precision in ("float32", "bfloat16")
@@ -263,19 +216,19 @@ def format_agreement(run: PipelineSettings, mesh: Mesh, device: torch.device) ->
         for asked in spread_queries(mesh, AGREEMENT_QUERIES)
         for clicks in asked
     ]
-    return Agreement(len(shares), statistics.mean(shares), min(shares))
+    return {"queries": len(shares), "mean": statistics.mean(shares), "worst": min(shares)}
 
 
-def query_cost(segmenter: DecoderSegmenter, queries: list[Clicks], device: torch.device) -> QueryCost:
+def query_cost(segmenter: DecoderSegmenter, queries: list[Clicks], device: torch.device) -> dict:
     """Median time of a query, from clicks to probabilities on the CPU; the first `WARM_UP` do not count."""
     times = [_timed(device, segmenter.probability, clicks) for clicks in queries][WARM_UP:]
-    return QueryCost(
-        segmenter.network.architecture,
-        len(queries[0]),
-        str(segmenter.dtype).removeprefix("torch."),
-        1000 * statistics.median(times),
-        matrix_flops(segmenter, queries[0]),
-    )
+    return {
+        "architecture": segmenter.network.architecture,
+        "clicks": len(queries[0]),
+        "precision": str(segmenter.dtype).removeprefix("torch."),
+        "milliseconds": 1000 * statistics.median(times),
+        "flops": matrix_flops(segmenter, queries[0]),
+    }
 
 
 def matrix_flops(segmenter: DecoderSegmenter, clicks: Clicks) -> int:

@@ -13,13 +13,11 @@ import numpy as np
 
 from models.methods import NAMES, MethodSettings, build_method
 from utils.errors import UserError, run_cli
-from utils.evaluation.annotator import run_part
 from utils.evaluation.method import Method
-from utils.evaluation.psb import ShapeId, UnusableShape, benchmark_ids, load_shape, shape_id, wanted_parts
-from utils.evaluation.runs import ProtocolSettings
+from utils.evaluation.psb import ShapeId, UnusableShape, benchmark_ids, load_shape, shape_id
+from utils.evaluation.runs import Measurement, ProtocolSettings
 from utils.files import load_json
 from utils.geometry.face_clicks import FaceClicks
-from utils.geometry.face_graph import FaceGraph
 from utils.options import option, parse_settings, positive_int
 from utils.output.plots import PartPictures, save_gallery
 from utils.progress import Bars, track
@@ -104,32 +102,27 @@ def pictures(
     """Label -> row, for parts of one mesh."""
     try:
         shape = load_shape(protocol.psb_dir, shape_id, category)
-        annotator = shape.choose(protocol.annotator)
+        clicked = [Measurement(method, shape, protocol) for method in methods]
     except UnusableShape as reason:
         raise UserError(f"mesh {shape_id}: {reason}") from reason
-    mesh, graph, human = shape.mesh, FaceGraph(shape.mesh), shape.human_level(annotator)
-    parts, _ = wanted_parts(shape.segmentations[annotator], mesh.face_areas)
-    wanted = {part.label: (index, part) for index, part in enumerate(parts)}
+    human, on_vertices = shape.human_level(shape.choose(protocol.annotator)), FaceClicks(shape.mesh).on_vertices
+    wanted = {part.label: (index, part) for index, part in enumerate(clicked[0].parts)}
     for label in labels:
         if label not in wanted:
             there = ", ".join(map(str, wanted))
             raise UserError(f"mesh {shape_id} has no part {label} of at least 1 % of the area; it has {there}")
-    on_vertices, columns = FaceClicks(mesh).on_vertices, {label: [] for label in labels}
-    for method in methods:
-        segmenter = method.prepare(mesh, graph).segmenter
-        for label, column in columns.items():
-            index, part = wanted[label]
-            generator, most = protocol.generator(shape, index), protocol.clicks
-            run = run_part(segmenter, graph, mesh.face_areas, part.mask, most, most, 1.0, generator)
+    rows = {}
+    for label in labels:
+        index, part = wanted[label]
+        columns = []
+        for method in clicked:
+            run = method.run(index, protocol.clicks, 1.0)
             clicks = on_vertices(np.array(run.faces), np.array(run.positive))
             note = "IoU " + " ".join(f"{iou:.2f}" for iou in run.iou[: len(run.faces)])
-            column.append((method.name, run.selected, clicks, note))
-    rows = {}
-    for label, column in columns.items():
-        part = wanted[label][1]
+            columns.append((method.method.name, run.selected, clicks, note))
         title = f"{category} {shape_id}, part {label}: {part.share:.0%} of the area"
         others = f", other people {human[label]:.2f}" if human else ""
-        rows[label] = PartPictures(mesh, title + others, part.mask, column)
+        rows[label] = PartPictures(shape.mesh, title + others, part.mask, columns)
     return rows
 
 

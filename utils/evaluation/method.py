@@ -104,7 +104,7 @@ class StageClock:
             self.stages[stage] = {"done": True} | (times if held is None else dict.fromkeys(times))
             save_json(self.path, self.stages)
 
-    def total(self, key: str, stages: Iterable[str]) -> float | None:
-        """Of "seconds" or "cpu_seconds", over some stages."""
+    def total(self, key: str, stages: Iterable[str], more: float = 0.0) -> float | None:
+        """Of "seconds" or "cpu_seconds", over some stages, and what was measured besides."""
         values = [self.stages[stage][key] for stage in stages]
-        return None if None in values else float(sum(values))
+        return None if None in values else sum(values, more)

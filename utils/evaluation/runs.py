@@ -11,14 +11,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from utils.errors import UserError
-from utils.evaluation.annotator import CAP, run_part, stability
+from utils.evaluation.annotator import CAP, PartRun, run_part, stability
 from utils.evaluation.method import Method, Prepared
 from utils.evaluation.psb import (
     LabelledShape,
@@ -54,10 +54,6 @@ class ProtocolSettings:
     annotator: int | None = option(None, "the human whose parts are wanted; default: who agrees best with the others")
     jitter: bool = option(False, "click at random in the region instead of innermost", nargs="?", const=True)
     seed: int = option(0, "of all randomness")
-
-    def generator(self, shape: LabelledShape, part: int) -> np.random.Generator | None:
-        """Draws the clicks on the part of this index, if they are drawn at all."""
-        return np.random.default_rng([self.seed, shape.number, part]) if self.jitter else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +123,24 @@ class Evaluation:
 def evaluate(
     settings: EvaluationSettings, methods: Sequence[str], build: Build, on_progress: Progress = silent
 ) -> Evaluation:
-    """Measure methods on the shapes that the settings name; UserError if none can be used. `build` gets pickled."""
+    """Measure methods on the shapes that the settings name; UserError if none can be used.
+
+    `build` gets pickled where there are several processes.
+    """
     categories = benchmark_ids(settings.psb_dir)
     ids = choose_ids(categories, settings.ids, settings.per_category)
     shapes, skipped = describe(settings, {shape: categories[shape] for shape in ids}, on_progress)
-    names = list(dict.fromkeys(methods))
     stable = stability_ids(shapes)
-    tasks = [
-        Task(shape.id, name, settings.stability_clicks if shape.id in stable else 0)
-        for name in names
-        for shape in shapes
+    results: dict[str, dict[ShapeId, dict]] = {name: {} for name in methods}
+    pairs = [(name, shape.id) for name in results for shape in shapes]
+    calls = [
+        partial(measure, settings, build, *pair, settings.stability_clicks if pair[1] in stable else 0)
+        for pair in pairs
     ]
-    results: dict[str, dict[ShapeId, dict]] = {name: {} for name in names}
-    measured = run_tasks(tasks, settings, build)
-    for task, result in track(measured, "(mesh, method) pairs", on_progress, len(tasks), "pair"):
-        results[task.method][task.shape_id] = result
+    measured = run_calls(calls, settings.jobs)
+    for index, result in track(measured, "(mesh, method) pairs", on_progress, len(pairs), "pair"):
+        name, shape = pairs[index]
+        results[name][shape] = result
     return Evaluation(shapes, skipped, results)
 
 
@@ -182,26 +181,15 @@ def stability_ids(shapes: list[WantedShape]) -> list[ShapeId]:
 # --- measuring ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Task:
-    """One method on one shape, with the stability of so many random clicks."""
-
-    shape_id: ShapeId
-    method: str
-    stability_clicks: int = 0
-
-
-def run_tasks(tasks: list[Task], settings: EvaluationSettings, build: Build) -> Iterator[tuple[Task, dict]]:
-    """Each task with its result, in this process or in several."""
-    runs_dir = settings.out.with_suffix(".runs")
-    if settings.jobs == 1:
-        yield from ((task, measure(task, settings, build, runs_dir)) for task in tasks)
+def run_calls(calls: Sequence[Callable[[], dict]], jobs: int) -> Iterator[tuple[int, dict]]:
+    """The index of each call with what it returns, in this process or in several."""
+    if jobs == 1:
+        yield from ((index, call()) for index, call in enumerate(calls))
         return
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.jobs, spawn, torch.set_num_threads, (1,)) as pool:
-        running = {pool.submit(measure, task, settings, build, runs_dir): task for task in tasks}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        running = {pool.submit(call): index for index, call in enumerate(calls)}
         try:
             for done in as_completed(running):
                 yield running[done], done.result()
@@ -210,22 +198,24 @@ def run_tasks(tasks: list[Task], settings: EvaluationSettings, build: Build) -> 
             raise
 
 
-def measure(task: Task, protocol: ProtocolSettings, build: Build, runs_dir: Path) -> dict:
-    """One method clicked through all parts of one shape; read back if an earlier run finished it."""
-    method, shape = build(task.method), load_shape(protocol.psb_dir, task.shape_id, "")
-    work = Measurement(method, shape, protocol)
+def measure(settings: EvaluationSettings, build: Build, name: str, shape_id: ShapeId, stability_clicks: int) -> dict:
+    """One method clicked through all parts of one shape, with the stability of so many random clicks.
+
+    It is read back if an earlier run finished it.
+    """
+    method, shape = build(name), load_shape(settings.psb_dir, shape_id, "")
+    work = Measurement(method, shape, settings)
 
     def kept(kind: str, make: Callable[[], dict], *depends_on: int | bool | np.ndarray) -> dict:
         identity = digest(method.identity, *depends_on, shape.mesh.digest)
-        path = runs_dir / f"{task.shape_id}_{task.method}_{kind}_{identity}.json"
+        path = settings.out.with_suffix(".runs") / f"{shape_id}_{name}_{kind}_{identity}.json"
         if not path.is_file():
             save_json(path, make())
         return load_json(path, "partial result")
 
-    result = kept("clicks", work.clicks, protocol.clicks, protocol.jitter, protocol.seed, CAP, work.reference)
-    if task.stability_clicks:
-        count = task.stability_clicks
-        result |= kept("stability", lambda: work.stability(count), count, protocol.seed)
+    result = kept("clicks", work.clicks, settings.clicks, settings.jitter, settings.seed, CAP, work.reference)
+    if stability_clicks:
+        result |= kept("stability", partial(work.stability, stability_clicks), stability_clicks, settings.seed)
     return result
 
 
@@ -236,6 +226,7 @@ class Measurement:
         self.method, self.shape, self.protocol = method, shape, protocol
         self.graph, self.areas = FaceGraph(shape.mesh), shape.mesh.face_areas
         self.reference = shape.reference(protocol.annotator)
+        self.parts, _ = wanted_parts(self.reference, self.areas)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -243,13 +234,8 @@ class Measurement:
 
     def clicks(self) -> dict:
         """Every part selected: times, and of each part the clicks, the IoU after each, and the candidates' IoU."""
-        prepared, protocol = self.prepared, self.protocol
-        parts = [part.mask for part in wanted_parts(self.reference, self.areas)[0]]
-        scene = prepared.segmenter, self.graph, self.areas
-        runs = [
-            run_part(*scene, part, protocol.clicks, CAP, TARGETS[-1] / 100, protocol.generator(self.shape, index))
-            for index, part in enumerate(parts)
-        ]
+        prepared = self.prepared
+        runs = [self.run(index, CAP, TARGETS[-1] / 100) for index in range(len(self.parts))]
         count = sum(len(run.faces) for run in runs)
         return {
             "identity": self.method.identity,
@@ -260,10 +246,17 @@ class Measurement:
             "iou": [run.iou for run in runs],
             "faces": [run.faces for run in runs],
             "positive": [run.positive for run in runs],
-            "candidates": [self._candidates(run.faces[0], part) for run, part in zip(runs, parts)]
+            "candidates": [self._candidates(run.faces[0], part.mask) for run, part in zip(runs, self.parts)]
             if prepared.choice
             else None,
         }
+
+    def run(self, index: int, cap: int, target: float) -> PartRun:
+        """The part of this index selected; see `run_part`."""
+        protocol, seed = self.protocol, [self.protocol.seed, self.shape.number, index]
+        generator = np.random.default_rng(seed) if protocol.jitter else None
+        scene = self.prepared.segmenter, self.graph, self.areas
+        return run_part(*scene, self.parts[index].mask, protocol.clicks, cap, target, generator)
 
     def _candidates(self, face: int, part: np.ndarray) -> list[float]:
         """The IoU of each alternative that is offered to one click."""
