@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -125,10 +125,10 @@ def part_list(evaluation: Evaluation) -> list[dict]:
     ]
 
 
-def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+def markdown(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
     """The lines of a Markdown table."""
-    head = list(head)
-    return ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows)]
+    first, *rest = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
+    return [first, "|" + "---|" * len(head), *rest]
 
 
 def table(results: dict) -> str:
