@@ -81,14 +81,12 @@ class EvaluationSettings(ProtocolSettings):
 class WantedShape:
     """What is wanted of a shape.
 
-    annotator             whose parts
     left_out              label -> why that part is not wanted
     labels, shares, human of each wanted part: label, share of the area, and the IoU of other people (empty: no others)
     """
 
     id: ShapeId
     category: str
-    annotator: int
     left_out: dict[int, str]
     labels: list[int]
     shares: list[float]
@@ -104,7 +102,7 @@ class WantedShape:
         labels, human = [part.label for part in parts], shape.human_level(chosen)
         levels = [human[label] for label in labels] if human else []
         shares = [part.share for part in parts]
-        return cls(shape.shape_id, shape.category, chosen, left_out, labels, shares, levels)
+        return cls(shape.shape_id, shape.category, left_out, labels, shares, levels)
 
 
 @dataclass(frozen=True)
