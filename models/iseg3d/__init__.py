@@ -1,1 +1,1 @@
-"""iSeg3D: point-wise interactive segmentation with a prior learnt from shapes that are put together from CAD primitives."""
+"""iSeg3D: point-wise interactive segmentation with a prior learnt from shapes put together from CAD primitives."""

@@ -2,11 +2,11 @@
 
 S. Koch et al.: ABC: A Big CAD Model Dataset for Geometric Deep Learning, CVPR 2019; https://deep-geometry.github.io/abc-dataset
 
-A model is an OBJ `00000050_80d9..._trimesh_000.obj` and a description `00000050_80d9..._features_000.yml` of its surfaces;
-`face_indices` of a surface count the OBJ's faces from 0. Written after the project's page, the one description in its
-repository (that one is said to count from 1; the downloads count from 0: deep-geometry/abc-dataset#19) and its issue 7,
-where the authors advise reading vertices from the faces, because `vert_indices` is wrong in some models. The dataset
-itself was not at hand.
+A model is an OBJ `00000050_80d9..._trimesh_000.obj` and a description `00000050_80d9..._features_000.yml` of its
+surfaces; `face_indices` of a surface count the OBJ's faces from 0. Written after the project's page, the one description
+in its repository (that one is said to count from 1; the downloads count from 0: deep-geometry/abc-dataset#19) and its
+issue 7, where the authors advise reading vertices from the faces, because `vert_indices` is wrong in some models. The
+dataset itself was not at hand.
 """
 
 from __future__ import annotations
@@ -25,15 +25,73 @@ from utils.geometry.mesh import Mesh, load_mesh
 
 FILE_NAME = re.compile(r"(?P<model>\d{8}_[0-9a-f]+)_(?P<content>trimesh|features)_(?P<variant>\d{3})\.(?:obj|yml)")
 SUFFIXES = {"trimesh": ".obj", "features": ".yml"}
+WORDS = {"trimesh": "OBJ", "features": "features"}
 LISTED = 5  # names in a summary
+Surface = tuple[str, np.ndarray]  # type and face indices (F,) int64
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A model of the dataset: `00000050_80d9..._000` and its patches."""
+# --- many models --------------------------------------------------------------------------------
 
-    name: str
-    patches: list[Primitive]
+
+@dataclass(frozen=True)
+class Repository:
+    """The models of a folder.
+
+    models    name (`00000050_80d9..._000`) -> patches, in the order of the names
+    left_out  name -> why a model is not there
+    """
+
+    models: dict[str, list[Primitive]]
+    left_out: dict[str, str]
+
+    @property
+    def patches(self) -> list[Primitive]:
+        """Those of all models."""
+        return [patch for patches in self.models.values() for patch in patches]
+
+    def summary(self) -> str:
+        """One line: how many models there are, how many are left out, and which (the first few)."""
+        text = f"{len(self.models)} models"
+        if self.left_out:
+            named = [f"{name} ({reason})" for name, reason in list(self.left_out.items())[:LISTED]]
+            more = [f"and {len(self.left_out) - LISTED} more"] if len(self.left_out) > LISTED else []
+            text += f", {len(self.left_out)} left out: " + ", ".join(named + more)
+        return text
+
+
+def read_repository(folder: str | Path) -> Repository:
+    """The models under a folder: `obj/` and `feat/` with a numbered folder for each model, or all files in one folder.
+
+    The two files of a model are found by the number, the hash and the variant in their names. UserError if there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; give the one that holds the dataset's obj and feat files")
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(folder.rglob("*")):
+        if (match := FILE_NAME.fullmatch(path.name)) and path.suffix == SUFFIXES[match["content"]]:
+            contents = found.setdefault(f"{match['model']}_{match['variant']}", {})
+            contents.setdefault(match["content"], []).append(path)
+    if not found:
+        raise UserError(
+            f"{folder} has no files named like 00000050_80d90bfdd2e74e709956122a_trimesh_000.obj and "
+            "..._features_000.yml; give the folder that the dataset's obj and feat archives were unpacked to"
+        )
+    models: dict[str, list[Primitive]] = {}
+    left_out: dict[str, str] = {}
+    for name, contents in sorted(found.items()):
+        missing = [word for content, word in WORDS.items() if content not in contents]
+        twice = [paths[0].name for paths in contents.values() if len(paths) > 1]
+        try:
+            if missing or twice:
+                raise UserError(f"no {missing[0]} file" if missing else f"more than one {twice[0]}")
+            models[name] = read_model(contents["trimesh"][0], contents["features"][0])
+        except UserError as error:
+            left_out[name] = str(error)
+    return Repository(models, left_out)
+
+
+# --- one model ----------------------------------------------------------------------------------
 
 
 def read_model(obj: str | Path, yml: str | Path) -> list[Primitive]:
@@ -44,34 +102,32 @@ def read_model(obj: str | Path, yml: str | Path) -> list[Primitive]:
     """
     surfaces = _read_surfaces(Path(yml))
     mesh = load_mesh(obj)
-    owner = _owners(surfaces, int(mesh.face_polygon[-1]) + 1, Path(yml))[mesh.face_polygon]
+    polygon = np.arange(mesh.num_faces) if mesh.face_polygon is None else mesh.face_polygon
+    owner = _owners(surfaces, int(polygon[-1]) + 1, Path(yml))[polygon]
     return [_patch(kind, mesh, owner == index) for index, (kind, faces) in enumerate(surfaces) if len(faces)]
-
-
-def _owners(surfaces: list[tuple[str, np.ndarray]], count: int, path: Path) -> np.ndarray:
-    """(count,) int64 surface of each face of the OBJ."""
-    owner = np.full(count, -1, dtype=np.int64)
-    for index, (_, faces) in enumerate(surfaces):
-        if len(faces) and not (faces.min() >= 0 and faces.max() < count):
-            wrong = faces[(faces < 0) | (faces >= count)][0]
-            raise UserError(
-                f"{path}: surface {index} has face {wrong}, but the OBJ has the faces 0 to {count - 1}; "
-                "take both files from the same version of the dataset"
-            )
-        if len(np.unique(faces)) < len(faces) or (owner[faces] >= 0).any():
-            raise UserError(f"{path}: surface {index} has a face that is listed twice; download the file again")
-        owner[faces] = index
-    if (owner < 0).any():
-        raise UserError(
-            f"{path}: the surfaces have {int((owner >= 0).sum())} of the OBJ's {count} faces; "
-            "take both files from the same version of the dataset"
-        )
-    return owner
 
 
 def _patch(kind: str, mesh: Mesh, mine: np.ndarray) -> Primitive:
     used, corners = np.unique(mesh.faces[mine], return_inverse=True)
     return Primitive(kind, mesh.vertices[used], corners.reshape(-1, 3).astype(np.int64))
+
+
+def _owners(surfaces: list[Surface], count: int, path: Path) -> np.ndarray:
+    """(count,) int64 surface of each face of the OBJ."""
+    remedy = "take both files from the same version of the dataset"
+    owner = np.full(count, -1, dtype=np.int64)
+    for index, (_, faces) in enumerate(surfaces):
+        wrong = faces[(faces < 0) | (faces >= count)]
+        if len(wrong):
+            raise UserError(
+                f"{path}: surface {index} has face {wrong[0]}, but the OBJ has the faces 0 to {count - 1}; {remedy}"
+            )
+        if len(np.unique(faces)) < len(faces) or (owner[faces] >= 0).any():
+            raise UserError(f"{path}: surface {index} has a face that is listed twice; download the file again")
+        owner[faces] = index
+    if (owner < 0).any():
+        raise UserError(f"{path}: the surfaces have {(owner >= 0).sum()} of the OBJ's {count} faces; {remedy}")
+    return owner
 
 
 # --- the description ----------------------------------------------------------------------------
@@ -81,11 +137,11 @@ class _Unexpected(Exception):
     """The YAML is well formed, but not a description of surfaces."""
 
 
-def _read_surfaces(path: Path) -> list[tuple[str, np.ndarray]]:
-    """Type and face indices (F,) int64 of each surface.
+def _read_surfaces(path: Path) -> list[Surface]:
+    """Type and face indices of each surface.
 
     The files are large and mostly parameters of vertices: walking the parser's events and building only what is needed
-    takes a quarter of the time of the safe loader, and makes no objects either.
+    takes a quarter of the time of the safe loader or of `yaml.compose`, makes no objects, and survives deep nesting.
     """
     if not path.is_file():
         raise UserError(f"no features file at {path}; give the path of the model's YAML file")
@@ -102,7 +158,7 @@ def _read_surfaces(path: Path) -> list[tuple[str, np.ndarray]]:
     return surfaces
 
 
-def _parse_surfaces(events: Iterator[yaml.Event]) -> list[tuple[str, np.ndarray]]:
+def _parse_surfaces(events: Iterator[yaml.Event]) -> list[Surface]:
     surfaces = []
     while not isinstance(event := next(events, None), yaml.MappingStartEvent):
         if not isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
@@ -111,25 +167,23 @@ def _parse_surfaces(events: Iterator[yaml.Event]) -> list[tuple[str, np.ndarray]
         if key != "surfaces":
             _skip(event, events)
             continue
-        _expect(event, yaml.SequenceStartEvent, "a list of surfaces")
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            _expect(event, yaml.MappingStartEvent, "the entries of a surface")
+        for item in _items(event, events, "a list of surfaces"):
+            if not isinstance(item, yaml.MappingStartEvent):
+                raise _expected("the entries of a surface", item)
             surfaces.append(_parse_surface(events, len(surfaces)))
     for _ in events:  # what is malformed behind it is an error, too
         pass
     return surfaces
 
 
-def _parse_surface(events: Iterator[yaml.Event], index: int) -> tuple[str, np.ndarray]:
+def _parse_surface(events: Iterator[yaml.Event], index: int) -> Surface:
     kind = faces = None
     for key, event in _entries(events):
         if key == "type":
-            kind = _expect(event, yaml.ScalarEvent, "a word as type").value
+            kind = _scalar(event, "a word as type")
         elif key == "face_indices":
-            _expect(event, yaml.SequenceStartEvent, "a list of face_indices")
-            faces = []
-            while not isinstance(event := next(events), yaml.SequenceEndEvent):
-                faces.append(int(_expect(event, yaml.ScalarEvent, "numbers as face_indices").value))
+            items = _items(event, events, "a list of face_indices")
+            faces = [int(_scalar(item, "numbers as face_indices")) for item in items]
         else:
             _skip(event, events)
     if not kind or faces is None:
@@ -140,13 +194,25 @@ def _parse_surface(events: Iterator[yaml.Event], index: int) -> tuple[str, np.nd
 def _entries(events: Iterator[yaml.Event]) -> Iterator[tuple[str, yaml.Event]]:
     """Keys of the mapping that has begun, each with the first event of its value; the caller takes the others."""
     while not isinstance(key := next(events), yaml.MappingEndEvent):
-        yield _expect(key, yaml.ScalarEvent, "a name").value, next(events)
+        yield _scalar(key, "a name"), next(events)
 
 
-def _expect(event: yaml.Event, kind: type[yaml.Event], what: str) -> yaml.Event:
-    if not isinstance(event, kind):
-        raise _Unexpected(f"expected {what} in line {event.start_mark.line + 1}")
-    return event
+def _items(event: yaml.Event, events: Iterator[yaml.Event], what: str) -> Iterator[yaml.Event]:
+    """The first event of each item of a list; the caller takes the others."""
+    if not isinstance(event, yaml.SequenceStartEvent):
+        raise _expected(what, event)
+    while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        yield event
+
+
+def _scalar(event: yaml.Event, what: str) -> str:
+    if not isinstance(event, yaml.ScalarEvent):
+        raise _expected(what, event)
+    return event.value
+
+
+def _expected(what: str, event: yaml.Event) -> _Unexpected:
+    return _Unexpected(f"expected {what} in line {event.start_mark.line + 1}")
 
 
 def _skip(event: yaml.Event, events: Iterator[yaml.Event]) -> None:
@@ -156,74 +222,3 @@ def _skip(event: yaml.Event, events: Iterator[yaml.Event]) -> None:
         if depth == 0:
             return
         event = next(events)
-
-
-# --- many models --------------------------------------------------------------------------------
-
-
-class Repository:
-    """The models of a folder, read one after the other while iterating.
-
-    files     name -> (OBJ, YAML) of the models that have both, in the order of their names
-    left_out  name -> why a model is not there; those that cannot be read join while iterating
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise UserError(f"no folder {folder}; give the one that holds the dataset's obj and feat files")
-        found: dict[str, dict[str, list[Path]]] = {}
-        for path in sorted(folder.rglob("*")):
-            if (match := FILE_NAME.fullmatch(path.name)) and path.suffix == SUFFIXES[match["content"]]:
-                found.setdefault(f"{match['model']}_{match['variant']}", {}).setdefault(match["content"], []).append(
-                    path
-                )
-        if not found:
-            raise UserError(
-                f"{folder} has no files named like 00000050_80d90bfdd2e74e709956122a_trimesh_000.obj and "
-                "..._features_000.yml; give the folder that the dataset's obj and feat archives were unpacked to"
-            )
-        self.files: dict[str, tuple[Path, Path]] = {}
-        self.left_out: dict[str, str] = {}
-        for name, contents in sorted(found.items()):
-            missing = [
-                word for word, content in [("OBJ", "trimesh"), ("features", "features")] if content not in contents
-            ]
-            twice = [paths[0].name for paths in contents.values() if len(paths) > 1]
-            if missing:
-                self.left_out[name] = f"no {missing[0]} file"
-            elif twice:
-                self.left_out[name] = f"more than one {twice[0]}"
-            else:
-                self.files[name] = contents["trimesh"][0], contents["features"][0]
-
-    def __len__(self) -> int:
-        """Models that have both files."""
-        return len(self.files)
-
-    def __iter__(self) -> Iterator[Model]:
-        for name, (obj, yml) in self.files.items():
-            try:
-                patches = read_model(obj, yml)
-            except UserError as error:
-                self.left_out[name] = str(error)
-                continue
-            self.left_out.pop(name, None)  # it could not be read the last time
-            yield Model(name, patches)
-
-    def summary(self) -> str:
-        """One line: how many models there are, how many are left out, and which (the first few)."""
-        text = f"{len(set(self.files) - set(self.left_out))} models"
-        if self.left_out:
-            named = [f"{name} ({reason})" for name, reason in list(self.left_out.items())[:LISTED]]
-            more = [f"and {len(self.left_out) - LISTED} more"] if len(self.left_out) > LISTED else []
-            text += f", {len(self.left_out)} left out: " + ", ".join(named + more)
-        return text
-
-
-def read_repository(folder: str | Path) -> Repository:
-    """The models under a folder: `obj/` and `feat/` with a numbered folder for each model, or all files in one folder.
-
-    The two files of a model are found by the number, the hash and the variant in their names. UserError if there is none.
-    """
-    return Repository(folder)

@@ -1,4 +1,4 @@
-"""What iSeg3D is compared with (Sec. 4.1): FPFH in place of the embedding, and a network that sees the clicks as heatmaps."""
+"""What iSeg3D is compared with (Sec. 4.1): FPFH as the embedding, and a network that sees the clicks as heatmaps."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from utils.geometry.mesh import Mesh
 
 HEATMAP_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d_heatmap.pt"
 FPFH_RADIUS = 0.25  # of the neighbourhoods; the cloud has radius 1
-# Of a positive click, where the embedding has 0.35; this and the radius above were the best of twelve pairs on synthetic clouds.
+# Of a positive click, where the embedding has 0.35. This and the radius above: the best of twelve pairs on synthetic clouds.
 FPFH_CLICK_RADIUS = 15.0
 
 
-def fpfh_embedding(cloud: Cloud, radius: float = FPFH_RADIUS) -> np.ndarray:
-    """(N, 33) float32 Fast Point Feature Histograms of the points, each of the three summing to 100."""
-    return fpfh(cloud.points.astype(np.float64), cloud.normals.astype(np.float64), radius).astype(np.float32)
+def fpfh_annotator(cloud: Cloud) -> Annotator:
+    """Reads FPFH features in place of iSeg3D's embedding."""
+    features = fpfh(cloud.points, cloud.normals, FPFH_RADIUS).astype(np.float32)
+    return Annotator(cloud.points, features, AnnotationSettings(radius=FPFH_CLICK_RADIUS))
 
 
 class FpfhSegmenter(EmbeddingSegmenter):
@@ -36,13 +37,8 @@ class FpfhSegmenter(EmbeddingSegmenter):
         super().__init__(mesh, cloud, fpfh_annotator(cloud))
 
 
-def fpfh_annotator(cloud: Cloud) -> Annotator:
-    """Reads FPFH features in place of iSeg3D's embedding."""
-    return Annotator(cloud.points, fpfh_embedding(cloud), AnnotationSettings(radius=FPFH_CLICK_RADIUS))
-
-
 class Heatmap:
-    """A PointNet++ that sees positive and negative clicks as two more channels of every point and says which points are meant.
+    """A PointNet++ that sees positive and negative clicks as two more channels and says which points are meant.
 
     Trained on the same clouds as iSeg3D, with random and corrective clicks.
     """

@@ -2,66 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from models.iseg3d.clouds import LabelledCloud, labelled_cloud
-from models.iseg3d.pointnet2 import Level, Plan, PointNet2Config
+from models.iseg3d.abc import read_repository
+from models.iseg3d.clouds import POINTS, LabelledCloud, labelled_cloud
+from models.iseg3d.pointnet2 import Plan, PointNet2Config
 from models.iseg3d.surface import Primitive
 from utils.errors import UserError
-from utils.files import digest, load_json, load_npz, save_json, save_npz
+from utils.files import Recent, digest, load_json, load_npz, save_json, save_npz
+from utils.options import option, positive_int
+from utils.progress import Progress, silent, track
 
 SHARD = 64  # clouds of a file
 ARRAYS = ("points", "normals", "labels")  # of a file
 HELD_OUT_SEED = 1_000_000_000  # training seeds are below
 ATTEMPTS, NEXT_SEED = 8, 10_000_019  # at a cloud, each with a seed so far off the one before
 MOST = HELD_OUT_SEED - (ATTEMPTS - 1) * NEXT_SEED - SHARD  # clouds of a training
-HELD_PLANS = 8000  # about 0.3 MB each in memory; further ones are made anew each time
+HELD_PLANS = 8000  # about 0.3 MB each in memory; further ones are made anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings:
+    """The training clouds: where they lie, and how many."""
+
+    data_dir: Path = option(Path("data/iseg3d"), "of the training clouds", group="generate and train")
+    shapes: int = option(40_000, "clouds to make, or to train on", type=positive_int)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateSettings(CloudSettings):
+    """How clouds are made; points of each, and clouds of a shard."""
+
+    abc_dir: Path | None = option(
+        None, "reshuffle the surfaces of these ABC models (obj/ and feat/) instead of our own primitives"
+    )
+    jobs: int = option(1, "processes that make clouds", type=positive_int)
+    points: int = POINTS
+    shard: int = SHARD
+
+
+def generate(settings: GenerateSettings, on_progress: Progress = silent) -> None:
+    """Make the training clouds that are not there yet."""
+    repository = None
+    if settings.abc_dir is not None:
+        models = read_repository(settings.abc_dir)
+        repository = models.patches
+        print(f"generate: {models.summary()}")
+        if not repository:
+            raise UserError(f"{settings.abc_dir} holds no usable ABC model; it needs obj/ and feat/ as downloaded")
+    write_clouds(settings, repository, on_progress)
+    print(f"generate: {settings.shapes} clouds in {settings.data_dir}")
 
 
 def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"clouds_{shard:05d}.npz"
 
 
-def write_clouds(folder: Path, shapes: int, repository: list[Primitive] | None = None, jobs: int = 1) -> None:
+def write_clouds(
+    settings: GenerateSettings, repository: list[Primitive] | None = None, on_progress: Progress = silent
+) -> None:
     """Make the clouds 0 ... `shapes` - 1, rounded up to whole shards, that are not in the folder yet.
 
     Raises UserError if the folder holds clouds of another repository.
     """
+    folder, shapes = settings.data_dir, settings.shapes
     if shapes > MOST:
         raise UserError(f"{shapes} clouds would reach into those that are held out for tests: make at most {MOST}")
-    source = {
-        "repository": "own primitives"
-        if repository is None
-        else digest(*(array for primitive in repository for array in (primitive.vertices, primitive.faces)))
-    }
-    record = folder / "source.json"
+    name = "own primitives"
+    if repository is not None:
+        name = digest(*(array for primitive in repository for array in (primitive.vertices, primitive.faces)))
+    source, record = {"repository": name}, folder / "source.json"
     # Where no cloud could be made, the record stands alone and says nothing.
     if record.is_file() and any(folder.glob("clouds_*.npz")) and load_json(record, "record of the clouds") != source:
         raise UserError(f"{folder} holds clouds of other primitives; choose another --data_dir")
     save_json(record, source)
-    missing = [shard for shard in range(-(-shapes // SHARD)) if not shard_path(folder, shard).is_file()]
-    with tqdm(total=len(missing) * SHARD, desc="clouds", unit="cloud", disable=None) as bar:
-        if jobs == 1:
-            for shard in missing:
-                _write_shard(folder, shard, repository)
-                bar.update(SHARD)
-            return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for done in as_completed([pool.submit(_write_shard, folder, shard, repository) for shard in missing]):
-                done.result()
-                bar.update(SHARD)
+    missing = [shard for shard in range(-(-shapes // settings.shard)) if not shard_path(folder, shard).is_file()]
+    write = partial(_write_shard, settings, repository)
+    if settings.jobs == 1:
+        for shard in track(missing, "clouds", on_progress, len(missing), "shard"):
+            write(shard)
+        return
+    with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
+        written = as_completed([pool.submit(write, shard) for shard in missing])
+        for done in track(written, "clouds", on_progress, len(missing), "shard"):
+            done.result()
 
 
-def _write_shard(folder: Path, shard: int, repository: list[Primitive] | None) -> None:
-    clouds = make_clouds(range(shard * SHARD, (shard + 1) * SHARD), repository)
+def _write_shard(settings: GenerateSettings, repository: list[Primitive] | None, shard: int) -> None:
+    seeds = range(shard * settings.shard, (shard + 1) * settings.shard)
+    clouds = make_clouds(seeds, partial(labelled_cloud, repository=repository, count=settings.points))
     save_npz(
-        shard_path(folder, shard),
+        shard_path(settings.data_dir, shard),
         compressed=False,
         points=np.stack([cloud.points for cloud in clouds]),
         normals=np.stack([cloud.normals for cloud in clouds]).astype(np.float16),
@@ -69,13 +108,13 @@ def _write_shard(folder: Path, shard: int, repository: list[Primitive] | None) -
     )
 
 
-def make_clouds(seeds: range, repository: list[Primitive] | None = None) -> list[LabelledCloud]:
+def make_clouds(seeds: range, make: Callable[[int], LabelledCloud] = labelled_cloud) -> list[LabelledCloud]:
     """A cloud for every seed; a seed whose shape cannot be sampled gives way to one far off."""
     clouds = []
     for seed in seeds:
         for attempt in range(ATTEMPTS):
             try:
-                clouds.append(labelled_cloud(seed + attempt * NEXT_SEED, repository))
+                clouds.append(make(seed + attempt * NEXT_SEED))
                 break
             except (ValueError, RuntimeError, ArithmeticError) as error:
                 print(f"cloud {seed}: {error}; drawing again")
@@ -86,32 +125,34 @@ def make_clouds(seeds: range, repository: list[Primitive] | None = None) -> list
     return clouds
 
 
-def held_out_clouds(count: int) -> list[LabelledCloud]:
+def held_out_clouds(count: int, make: Callable[[int], LabelledCloud] = labelled_cloud) -> list[LabelledCloud]:
     """Clouds that no training has seen."""
-    return make_clouds(range(HELD_OUT_SEED, HELD_OUT_SEED + count))
+    return make_clouds(range(HELD_OUT_SEED, HELD_OUT_SEED + count), make)
 
 
 class CloudSet:
     """The first `shapes` clouds of a folder, in memory, and the plan of each, made when it is first asked for.
 
-    Raises UserError if the folder holds fewer.
+    points (S, N, 3) float32, normals (S, N, 3) float16, labels (S, N) int16. Raises UserError if the folder holds fewer.
     """
 
     def __init__(self, folder: Path, shapes: int, config: PointNet2Config) -> None:
         self.config = config
-        arrays = []
-        for shard in range(-(-shapes // SHARD)):
-            path = shard_path(folder, shard)
+        arrays: list[dict[str, np.ndarray]] = []
+        held = 0
+        while held < shapes:
+            path = shard_path(folder, len(arrays))
             if not path.is_file():
                 raise UserError(
-                    f"{folder} holds {shard * SHARD} clouds, not {shapes}; make them first: "
+                    f"{folder} holds {held} clouds, not {shapes}; make them first: "
                     f"python iseg3d.py --mode generate --data_dir {folder} --shapes {shapes}"
                 )
             arrays.append(load_npz(path, "shard of clouds"))
             if not arrays[-1].keys() >= set(ARRAYS):
                 raise UserError(f"{path} is not a shard of clouds; delete it and make it again with --mode generate")
+            held += len(arrays[-1]["points"])
         self.points, self.normals, self.labels = (np.concatenate([a[key] for a in arrays])[:shapes] for key in ARRAYS)
-        self._plans: dict[int, Plan] = {}
+        self._plans: Recent[Plan] = Recent(HELD_PLANS)
 
     @property
     def digest(self) -> str:
@@ -122,24 +163,5 @@ class CloudSet:
         return len(self.points)
 
     def plan(self, index: int) -> Plan:
-        if index in self._plans:
-            return self._plans[index]
-        plan = compact(Plan.of(torch.from_numpy(self.points[index]), self.config))
-        if len(self._plans) < HELD_PLANS:
-            self._plans[index] = plan
-        return plan
-
-
-def compact(plan: Plan) -> Plan:
-    """The plan with its indices in int16, a quarter of the memory; `Plan.joined` widens them again."""
-    return Plan(
-        tuple(
-            Level(
-                level.centers.short(),
-                tuple(group.short() for group in level.groups),
-                level.nearest.short(),
-                level.weights.half(),
-            )
-            for level in plan.levels
-        )
-    )
+        """The compact plan of one cloud."""
+        return self._plans.get(index, lambda: Plan.of(torch.from_numpy(self.points[index]), self.config).compact())

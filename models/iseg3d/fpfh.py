@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from utils.errors import UserError
 
@@ -42,7 +42,7 @@ def fpfh(points: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
     angle of -pi counts as pi. Takes memory in proportion to the number of pairs.
     """
     points, normals = _checked(points, normals, radius)
-    first, second = cKDTree(points).query_pairs(1.0, output_type="ndarray").T
+    first, second = np.asarray(KDTree(points).query_pairs(1.0, output_type="ndarray")).T
     distance = np.linalg.norm(points[second] - points[first], axis=1)
     apart = distance > TINY
     source, target = np.concatenate([first[apart], second[apart]]), np.concatenate([second[apart], first[apart]])

@@ -19,12 +19,11 @@ class EmbeddingLoss:
     inter_margin: float = 0.75
 
     def __call__(self, embedding: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one cloud: embedding (N, D) float32, labels (N,) int64 with every number from 0 on present; and its terms."""
+        """Loss of one cloud and its terms: embedding (N, D) float32, labels (N,) int64, of which none from 0 on is missing."""
         count = int(labels.max()) + 1
         size = torch.bincount(labels, minlength=count).to(embedding.dtype)
         center = embedding.new_zeros(count, embedding.shape[1]).index_add(0, labels, embedding) / size[:, None]  # Eq. 1
-        offset = _norm(embedding - center[labels])
-        excess = (offset - self.intra_margin).clamp(min=0)
+        excess = (_norm(embedding - center[labels]) - self.intra_margin).clamp(min=0)
         intra = (torch.zeros_like(size).index_add(0, labels, excess) / size).mean()  # Eq. 2
         inter = embedding.new_zeros(())
         if count > 1:
@@ -37,8 +36,8 @@ class EmbeddingLoss:
 
 
 def fine_tuning_energy(positives: Tensor, negatives: Tensor, margin: float = EmbeddingLoss.inter_margin) -> Tensor:
-    """Eq. 9-10: mean over the embeddings of negative clicks (N-, D) of how much nearer than `margin` the nearest of the positive
-    clicks (N+, D) is; a scalar."""
+    """Eq. 9-10, a scalar: how much nearer than `margin` the embedding of a negative click (N-, D) is to that of the nearest
+    positive one (N+, D), mean over the negative ones."""
     nearest = _norm(negatives[:, None] - positives[None]).amin(dim=1)
     return (margin - nearest).clamp(min=0).mean()
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.iseg3d.annotation import AnnotationSettings, Annotator
+from models.iseg3d.annotation import PRINTED, AnnotationSettings, Annotator
 from models.iseg3d.clouds import Cloud
 from models.iseg3d.losses import fine_tuning_energy
 from models.iseg3d.pointnet2 import Plan, PointNet2
-from models.iseg3d.simulation import iou_of
+from utils.selection import iou
 
 PointClicks = tuple[np.ndarray, np.ndarray]  # positive (P,) and negative (Q,) points, int64
+State = tuple[dict[str, Tensor], np.ndarray]  # weights and embedding
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class FineTuning:
     steps: int = 3
     keep_weight: float = 1.0
     least_agreement: float = 0.98
+
+
+USUAL = FineTuning()
 
 
 class Embedder:
@@ -54,86 +58,78 @@ class Embedder:
 class OnlineEmbedding:
     """A network on one cloud and the annotator that reads its embedding; `fine_tune` changes both, `undo` takes it back."""
 
-    def __init__(self, network: PointNet2, cloud: Cloud, settings: AnnotationSettings = AnnotationSettings()) -> None:
+    def __init__(self, network: PointNet2, cloud: Cloud, settings: AnnotationSettings = PRINTED) -> None:
         self.embedder = Embedder(network, cloud)
         self.annotator = Annotator(cloud.points, self.embedder(), settings)
-        self._earlier: list[tuple[dict[str, Tensor], np.ndarray]] = []
+        self._earlier: list[State] = []
 
-    def fine_tune(
-        self,
-        positives: np.ndarray,
-        negatives: np.ndarray,
-        others: Sequence[PointClicks] = (),
-        settings: FineTuning = FineTuning(),
-    ) -> bool:
-        """Move the embeddings of the negative points (Q,) away from those of the positive ones (P,) (Eq. 9-10).
+    def fine_tune(self, clicks: PointClicks, others: Sequence[PointClicks] = (), settings: FineTuning = USUAL) -> bool:
+        """Move the embeddings of the negative points away from those of the positive ones (Eq. 9-10).
 
-        others: clicks of other parts, whose answers must not degrade: the change of the weights is halved until each of them
-        agrees with its earlier answer, or dropped. Returns whether anything changed.
+        others: clicks of other parts, whose answers must not degrade: the change of the weights is halved until each
+        of them agrees with its earlier answer, or dropped. Returns whether anything changed.
         """
-        before = {name: value.detach().clone() for name, value in self.embedder.network.state_dict().items()}
-        answers = [self.annotator.annotate(*other) for other in others]
-        embedding = self.annotator.embedding
+        before = self._weights(), self.annotator.embedding
+        changed = False
         try:
-            if self._moved(before, answers, positives, negatives, others, settings):
-                self._earlier.append((before, embedding))
-                return True
-        except BaseException:
-            self._restore(before, embedding)
-            raise
-        self._restore(before, embedding)
-        return False
+            changed = self._moved(before[0], clicks, others, settings)
+        finally:
+            if not changed:
+                self._restore(before)
+        if changed:
+            self._earlier.append(before)
+        return changed
+
+    def undo(self) -> bool:
+        """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
+        if not self._earlier:
+            return False
+        self._restore(self._earlier.pop())
+        return True
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.embedder.network.state_dict().items()}
+
+    def _restore(self, state: State) -> None:
+        self.embedder.network.load_state_dict(state[0])
+        self.annotator.embedding = state[1]
 
     def _moved(
-        self,
-        before: dict[str, Tensor],
-        answers: list[np.ndarray],
-        positives: np.ndarray,
-        negatives: np.ndarray,
-        others: Sequence[PointClicks],
-        settings: FineTuning,
+        self, before: dict[str, Tensor], clicks: PointClicks, others: Sequence[PointClicks], settings: FineTuning
     ) -> bool:
-        """Whether the weights and the embedding are others now, with which the other parts' answers agree."""
-        network = self.embedder.network
+        """Whether weights and embedding are others now, with which the other parts' answers agree."""
+        answers = [self.annotator.annotate(*other) for other in others]
         kept = np.flatnonzero(np.any(answers, axis=0)) if answers else np.zeros(0, dtype=np.int64)
-        if not self._descend(positives, negatives, kept, settings):
+        if not self._descend(clicks, kept, settings):
             return False
-        after = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        after = self._weights()
         for share in (1.0, 0.5, 0.25, 0.125):
             if share < 1.0:
-                network.load_state_dict(
-                    {
-                        name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
-                        for name, value in before.items()
-                    }
-                )
+                mixed = {
+                    name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
+                    for name, value in before.items()
+                }
+                self.embedder.network.load_state_dict(mixed)
             self.annotator.embedding = self.embedder()
-            if all(
-                iou_of(self.annotator.annotate(*other), answer) >= settings.least_agreement
-                for other, answer in zip(others, answers)
-            ):
+            agreements = (iou(self.annotator.annotate(*other), answer) for other, answer in zip(others, answers))
+            if all(agreement >= settings.least_agreement for agreement in agreements):
                 return True
         return False
 
-    def _restore(self, weights: dict[str, Tensor], embedding: np.ndarray) -> None:
-        self.embedder.network.load_state_dict(weights)
-        self.annotator.embedding = embedding
-
-    def _descend(self, positives: np.ndarray, negatives: np.ndarray, kept: np.ndarray, settings: FineTuning) -> bool:
-        """Steps on Eq. 9 until it is 0; whether there was one."""
+    def _descend(self, clicks: PointClicks, kept: np.ndarray, settings: FineTuning) -> bool:
+        """Steps on Eq. 9 until it is 0, while the `kept` points (K,) are held; whether there was one."""
         parameters = list(self.embedder.network.parameters())
         device = parameters[0].device
-        include, exclude, hold = (torch.from_numpy(points).to(device) for points in (positives, negatives, kept))
+        include, exclude, hold = (torch.from_numpy(points).to(device) for points in (*clicks, kept))
         start = torch.from_numpy(self.annotator.embedding).to(device)
         moved = False
         for _ in range(settings.steps):
             embedding = self.embedder.forward()
-            energy = fine_tuning_energy(embedding[include], embedding[exclude])
-            if float(energy.detach()) == 0.0:
+            loss = fine_tuning_energy(embedding[include], embedding[exclude])
+            if float(loss.detach()) == 0.0:
                 break
-            loss = energy
             if len(hold):
-                loss = energy + settings.keep_weight * (embedding[hold] - start[hold]).norm(dim=1).mean()
+                loss = loss + settings.keep_weight * (embedding[hold] - start[hold]).norm(dim=1).mean()
             gradients = torch.autograd.grad(loss, parameters)
             length = sum(float(gradient.square().sum()) for gradient in gradients)
             if length == 0.0:
@@ -143,10 +139,3 @@ class OnlineEmbedding:
                     parameter -= float(loss.detach()) / length * gradient
             moved = True
         return moved
-
-    def undo(self) -> bool:
-        """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
-        if not self._earlier:
-            return False
-        self._restore(*self._earlier.pop())
-        return True

@@ -1,17 +1,22 @@
-"""PointNet++ with multi-scale grouping and feature propagation (Qi et al. 2017) in plain PyTorch: the backbone of iSeg3D (Sec. 3.1).
+"""PointNet++ with multi-scale grouping and feature propagation (Qi et al. 2017), the backbone of iSeg3D (Sec. 3.1).
 
-What depends on the positions alone - samples, neighbours, interpolation weights - is a `Plan`: it is made once for a cloud and,
-being the same after a rotation, serves every training step and every step of online fine-tuning.
+What depends on the positions alone - samples, neighbours, interpolation weights - is a `Plan`: it is made once for a
+cloud and, being the same after a rotation, serves every training step and every step of online fine-tuning.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
+
+from utils.geometry.sampling import farthest_point_sampling
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,15 @@ class PointNet2Config:
     widths: tuple[tuple[int, ...], ...] = ((32, 48, 64), (96, 96, 128), (160, 160, 256))
     propagated: tuple[int, ...] = (128, 192, 256)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> PointNet2Config:
+    def from_dict(cls, values: dict[str, Any]) -> PointNet2Config:
         """The inverse of `to_dict`; lists become tuples."""
 
-        def frozen(value):
+        def frozen(value: Any) -> Any:
             return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
 
         return cls(**{key: frozen(value) for key, value in values.items()})
@@ -75,8 +80,7 @@ class Plan:
         levels = []
         points = points.float()
         # Farthest-point samples are nested: the first 64 of 1,024 are the 64 one would choose.
-        order = farthest_points(points, min(max(config.centers), len(points)))
-        known = order
+        known = farthest_points(points, min(max(config.centers), len(points)))
         for depth, (count, radii, neighbors) in enumerate(zip(config.centers, config.radii, config.neighbors)):
             centers = known[:count] if depth == 0 else torch.arange(min(count, len(points)), device=points.device)
             chosen = points[centers]
@@ -95,33 +99,35 @@ class Plan:
     @classmethod
     def joined(cls, plans: list[Plan], sizes: list[int]) -> Plan:
         """One plan of several clouds of `sizes` points; they must have equal numbers of neighbours."""
+
+        def laid(parts: list[Tensor], sizes: list[int]) -> Tensor:
+            """Indices into each cloud as indices into all of them."""
+            starts = itertools.accumulate(sizes, initial=0)
+            return torch.cat([part.long() + start for part, start in zip(parts, starts)])
+
         levels = []
         for level in zip(*(plan.levels for plan in plans)):
-            starts = torch.tensor([0, *sizes]).cumsum(0)[:-1].tolist()
             counts = [len(part.centers) for part in level]
-            centers = torch.tensor([0, *counts]).cumsum(0)[:-1].tolist()
-            levels.append(
-                Level(
-                    torch.cat([part.centers.long() + start for part, start in zip(level, starts)]),
-                    tuple(
-                        torch.cat([part.groups[k].long() + start for part, start in zip(level, starts)])
-                        for k in range(len(level[0].groups))
-                    ),
-                    torch.cat([part.nearest.long() + start for part, start in zip(level, centers)]),
-                    torch.cat([part.weights.float() for part in level]),
-                )
-            )
+            centers = laid([part.centers for part in level], sizes)
+            groups = tuple(laid(list(scale), sizes) for scale in zip(*(part.groups for part in level)))
+            nearest = laid([part.nearest for part in level], counts)
+            levels.append(Level(centers, groups, nearest, torch.cat([part.weights.float() for part in level])))
             sizes = counts
         return cls(tuple(levels))
 
     def to(self, device: torch.device | str) -> Plan:
+        """The same plan on a device."""
+        return self._each(lambda tensor: tensor.to(device), lambda tensor: tensor.to(device))
+
+    def compact(self) -> Plan:
+        """The plan with indices in int16 and weights in float16, a quarter of the memory; `joined` widens them again."""
+        return self._each(Tensor.short, Tensor.half)
+
+    def _each(self, index: Callable[[Tensor], Tensor], weight: Callable[[Tensor], Tensor]) -> Plan:
         return Plan(
             tuple(
                 Level(
-                    level.centers.to(device),
-                    tuple(g.to(device) for g in level.groups),
-                    level.nearest.to(device),
-                    level.weights.to(device),
+                    index(level.centers), tuple(map(index, level.groups)), index(level.nearest), weight(level.weights)
                 )
                 for level in self.levels
             )
@@ -129,17 +135,11 @@ class Plan:
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
-    """(count,) int64: farthest-point sampling of (N, 3), beginning with the point farthest from the middle."""
-    away = (points - points.mean(dim=0)).square().sum(dim=1)
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    columns = points.T.contiguous()
-    nearest = torch.full_like(away, torch.inf)
-    for k in range(count):
-        index = (away if k == 0 else nearest).argmax()
-        chosen[k] = index
-        offset = columns - columns[:, index, None]
-        nearest = torch.minimum(nearest, offset.square_().sum(dim=0))
-    return chosen
+    """(count,) int64: farthest-point sampling of (N, 3), from the point farthest from the middle; where only copies of
+    chosen points are left, the first point repeats."""
+    start = int((points - points.mean(dim=0)).square().sum(dim=1).argmax())
+    chosen = farthest_point_sampling(points.cpu().numpy(), count, start)
+    return torch.from_numpy(np.pad(chosen, (0, count - len(chosen)))).to(points.device)
 
 
 class SharedLayers(nn.Module):
@@ -158,7 +158,7 @@ class SharedLayers(nn.Module):
 
 
 class Grouping(nn.Module):
-    """One scale of set abstraction: shared layers on (feature, offset from the centre), then the maximum over the group."""
+    """One scale of set abstraction: shared layers on (feature, offset from the centre), then the maximum of the group."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class Grouping(nn.Module):
 
 
 class Propagation(nn.Module):
-    """Feature propagation: what the level above knows, interpolated, beside what a point itself has, through two shared layers."""
+    """Feature propagation: what the level above knows, interpolated, beside what a point has, through shared layers."""
 
     def __init__(self, above: int, own: int, width: int) -> None:
         super().__init__()
@@ -194,18 +194,15 @@ class Propagation(nn.Module):
 
 
 class PointNet2(nn.Module):
-    """Points with channels -> a vector for every point.
+    """Points with channels -> a vector for every point."""
 
-    `forward(points (N, 3), channels (N, inputs), plan)` -> (N, outputs); several clouds at once with `Plan.joined`.
-    """
-
-    def __init__(self, config: PointNet2Config = PointNet2Config()) -> None:
+    def __init__(self, config: PointNet2Config) -> None:
         super().__init__()
         self.config = config
         self.abstraction = nn.ModuleList()
         sizes = [
             config.inputs
-        ]  # channels of every level; positions come in relative to the centres, absolute ones at the end
+        ]  # channels of every level; positions come in relative to the centres, absolute at the end
         for radii, widths in zip(config.radii, config.widths):
             self.abstraction.append(nn.ModuleList(Grouping(sizes[-1], widths) for _ in radii))
             sizes.append(len(radii) * widths[-1])
@@ -213,8 +210,7 @@ class PointNet2(nn.Module):
         self.propagation = nn.ModuleList()
         above = 2 * sizes[-1]
         for depth in reversed(range(len(config.radii))):
-            below = sizes[depth] + (3 if depth == 0 else 0)
-            width = config.propagated[depth]
+            below, width = sizes[depth] + (3 if depth == 0 else 0), config.propagated[depth]
             self.propagation.append(Propagation(above, below, width))
             above = width
         self.head = nn.Sequential(
@@ -222,25 +218,20 @@ class PointNet2(nn.Module):
         )
 
     def forward(self, points: Tensor, channels: Tensor, plan: Plan, clouds: int = 1) -> Tensor:
-        """points (N, 3), channels (N, inputs) of `clouds` clouds of equal size one after the other -> (N, outputs) float32."""
+        """points (N, 3), channels (N, inputs) -> (N, outputs) float32; several `clouds` of equal size lie one after the
+        other, as in `Plan.joined`."""
         positions, features = [points], [channels]
         for level, scales, radii in zip(plan.levels, self.abstraction, self.config.radii):
-            features.append(
-                torch.cat(
-                    [
-                        scale(positions[-1], features[-1], level, group, radius)
-                        for scale, group, radius in zip(scales, level.groups, radii)
-                    ],
-                    dim=1,
-                )
-            )
+            assert isinstance(scales, nn.ModuleList)
+            grouped = [
+                scale(positions[-1], features[-1], level, group, radius)
+                for scale, group, radius in zip(scales, level.groups, radii)
+            ]
+            features.append(torch.cat(grouped, dim=1))
             positions.append(positions[-1].index_select(0, level.centers))
         coarse = features[-1]
-        whole = (
-            self.overall(torch.cat([coarse, positions[-1].to(coarse.dtype)], dim=1))
-            .view(clouds, -1, coarse.shape[1])
-            .amax(dim=1)
-        )
+        placed = torch.cat([coarse, positions[-1].to(coarse.dtype)], dim=1)
+        whole = self.overall(placed).view(clouds, -1, coarse.shape[1]).amax(dim=1)
         carried = torch.cat([coarse, whole.repeat_interleave(len(coarse) // clouds, dim=0)], dim=1)
         for depth, layers in zip(reversed(range(len(plan.levels))), self.propagation):
             own = features[depth] if depth else torch.cat([channels, points], dim=1)
@@ -251,11 +242,14 @@ class PointNet2(nn.Module):
 def interpolate(values: Tensor, nearest: Tensor, weights: Tensor) -> Tensor:
     """values (m, C) at each point's `nearest` (n, k), weighted by `weights` (n, k) -> (n, C)."""
     weights = weights.to(values.dtype)
-    return sum(values.index_select(0, nearest[:, k]) * weights[:, k, None] for k in range(nearest.shape[1]))
+    total = values.index_select(0, nearest[:, 0]) * weights[:, 0, None]
+    for k in range(1, nearest.shape[1]):
+        total = total + values.index_select(0, nearest[:, k]) * weights[:, k, None]
+    return total
 
 
 def group_maximum(rows: Tensor, size: int) -> Tensor:
     """Maximum of every `size` rows: (m size, C) -> (m, C)."""
-    # As pooling of channels-last images, which keeps for the gradient where the maximum was: `amax` compares everything again.
+    # As pooling of channels-last images, which keeps for the gradient where the maximum was; `amax` compares again.
     images = rows.view(-1, 1, size, rows.shape[1]).permute(0, 3, 1, 2)
     return max_pool2d(images, (1, size)).flatten(1)

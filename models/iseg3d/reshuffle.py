@@ -10,6 +10,7 @@ from utils.shapes.elements import random_solid
 from utils.shapes.solids import rotation_to
 
 FEWEST, MOST = 2, 14  # primitives of a shape
+Surface = tuple[np.ndarray, np.ndarray]  # vertices (V, 3), faces (F, 3)
 
 
 def own_primitive(rng: np.random.Generator) -> Primitive:
@@ -27,19 +28,16 @@ def reshuffled(
     random. Often a primitive comes with its mirror images or turned copies, as most made and grown things have them.
     """
     symmetry = _symmetry(rng)
-    surfaces: list[tuple[np.ndarray, np.ndarray]] = []
+    surfaces: list[Surface] = []
     sizes: list[float] = []
     for index in range(int(rng.integers(FEWEST, MOST + 1))):
         primitive = own_primitive(rng) if repository is None else repository[int(rng.integers(len(repository)))]
-        vertices = _stretched(primitive.vertices, rng)
-        if index == 0:
-            surfaces.append((vertices, primitive.faces))
-            sizes.append(1.0)
-            continue
-        onto = int(rng.integers(len(surfaces)))
-        size = sizes[onto] * rng.uniform(0.3, 0.95)
-        vertices = _attached(vertices * size, primitive.faces, *surfaces[onto], rng, size)
-        copies = symmetry if rng.random() < 0.6 else symmetry[:1]
+        vertices, copies, size = _stretched(primitive.vertices, rng), [np.eye(3)], 1.0
+        if index > 0:
+            onto = int(rng.integers(len(surfaces)))
+            size = sizes[onto] * rng.uniform(0.3, 0.95)
+            vertices = _attached((vertices * size, primitive.faces), surfaces[onto], rng, size)
+            copies = symmetry if rng.random() < 0.6 else symmetry[:1]
         for turn in copies:
             faces = primitive.faces if np.linalg.det(turn) > 0 else primitive.faces[:, ::-1]
             surfaces.append((vertices @ turn.T, faces))
@@ -74,16 +72,9 @@ def _stretched(vertices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return stretched / max(float(np.linalg.norm(stretched, axis=1).max()), 1e-9)
 
 
-def _attached(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    onto_vertices: np.ndarray,
-    onto_faces: np.ndarray,
-    rng: np.random.Generator,
-    size: float,
-) -> np.ndarray:
-    """The primitive moved so that a point of its surface touches one of the other's, normal against normal, sunk in a little."""
-    at, out, _ = sample_surface(onto_vertices, onto_faces, 1, rng)
-    own, own_out, _ = sample_surface(vertices, faces, 1, rng)
+def _attached(primitive: Surface, onto: Surface, rng: np.random.Generator, size: float) -> np.ndarray:
+    """The primitive's vertices, moved so that a point of it touches one of `onto`, normal against normal, sunk in a little."""
+    at, out, _ = sample_surface(*onto, 1, rng)
+    own, own_out, _ = sample_surface(*primitive, 1, rng)
     turn = rotation_to(-out[0], rng.uniform(0, 2 * np.pi)) @ rotation_to(own_out[0], 0.0).T
-    return (vertices - own[0]) @ turn.T + at[0] - out[0] * size * rng.uniform(0.0, 0.25)
+    return (primitive[0] - own[0]) @ turn.T + at[0] - out[0] * size * rng.uniform(0.0, 0.25)

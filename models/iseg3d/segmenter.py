@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from models.iseg3d.annotation import AnnotationSettings, Annotator
+from models.iseg3d.annotation import PRINTED, AnnotationSettings, Annotator
 from models.iseg3d.carry import Carrier
-from models.iseg3d.clouds import POINTS, Cloud, sample_cloud
-from models.iseg3d.online import FineTuning, OnlineEmbedding
+from models.iseg3d.clouds import POINTS, MeshCloud, sample_cloud
+from models.iseg3d.online import USUAL, FineTuning, OnlineEmbedding, PointClicks
 from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import digest, load_torch
 from utils.geometry.mesh import Mesh
 from utils.segmenter import Candidates, Segmenter
+from utils.selection import obey
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d.pt"
 WIDEST = 1.6  # times the radius: the coarser of the three candidates; the finer one has the radius divided by it
@@ -31,61 +34,56 @@ class PointSegmenter(Segmenter):
 
     nested = True
 
-    def __init__(self, mesh: Mesh, cloud: Cloud) -> None:
+    def __init__(self, mesh: Mesh, cloud: MeshCloud) -> None:
         super().__init__(mesh)
         self.cloud = cloud
         self.carrier = Carrier(mesh, cloud)
 
+    @abstractmethod
     def select_points(
         self, positives: np.ndarray, negatives: np.ndarray, granularity: float | None = None
     ) -> np.ndarray:
-        """(N,) in [0, 1] or bool for positive (P,) and negative (Q,) clicks on points; granularity as in `segment`."""
-        raise NotImplementedError
-
-    # --- vertices --------------------------------------------------------------------------------
+        """(N,) in [0, 1] or bool for clicks on points (P,) and (Q,) int64; granularity as in `probability`."""
 
     def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         """(V,) float32, the share of the points around a vertex that are selected; above 0.5 is selected.
 
-        granularity: 0 finer, 0.5 (or None) default, 1 coarser: the radius of Eq. 6, from 1/1.6 to 1.6 times the printed one. Raises
-        UserError for clicks that cannot be asked of this mesh (`Clicks.validate`, and clicks on vertices that no face uses).
+        granularity: 0 finer, 0.5 (or None) default, 1 coarser: the radius of Eq. 6, from 1/1.6 to 1.6 times the printed
+        one. Raises UserError for clicks that cannot be asked of this mesh (`points_of`).
         """
         selected = self.select_points(*self.points_of(clicks), granularity)
-        return self._obeying(self.carrier.on_vertices(selected), clicks)
+        return obey(self.carrier.on_vertices(selected), clicks.positives.numpy(), clicks.negatives.numpy())
 
     def candidates(self, clicks: Clicks) -> Candidates:
-        """Finer, default, coarser; see `segment` for errors."""
+        """Finer, default, coarser; see `probability` for errors."""
         return Candidates(np.stack([self.probability(clicks, granularity) for granularity in (0.0, 0.5, 1.0)]))
-
-    def points_of(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray]:
-        """The points of the cloud that positive and negative clicks mean, (P,) and (Q,) int64. A point with both signs is positive."""
-        clicks = clicks.validate(self.num_vertices)
-        lone = [int(v) for v in clicks.vertices if not self.mesh.referenced[int(v)]]
-        if lone:
-            raise UserError(f"vertex {lone[0]} belongs to no face of the mesh: click another")
-        positives = np.unique(self.carrier.point_of_vertex(clicks.positives.numpy()))
-        return positives, np.setdiff1d(self.carrier.point_of_vertex(clicks.negatives.numpy()), positives)
-
-    def _obeying(self, probability: np.ndarray, clicks: Clicks) -> np.ndarray:
-        """The clicked vertices on their side of 1/2, whatever the points around them say."""
-        positives, negatives = clicks.positives.numpy(), clicks.negatives.numpy()
-        probability[positives] = np.maximum(probability[positives], 0.51)
-        probability[negatives] = np.minimum(probability[negatives], 0.49)
-        return probability
-
-    # --- faces -----------------------------------------------------------------------------------
 
     def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(F,) float32 for clicks on faces (C,) int64, positive (C,) bool; above 0.5 is selected."""
         points, positive = self.carrier.point_of_face(np.asarray(faces)), np.asarray(positive, dtype=bool)
-        positives = np.unique(points[positive])
-        return self.carrier.on_faces(self.select_points(positives, np.setdiff1d(points[~positive], positives)))
+        return self.carrier.on_faces(self.select_points(*_told_apart(points[positive], points[~positive])))
+
+    def points_of(self, clicks: Clicks) -> PointClicks:
+        """The points of the cloud that clicks mean, (P,) and (Q,) int64; a point with both signs is positive.
+
+        Raises UserError for clicks that cannot be asked (`Clicks.validate`), or are on vertices that no face uses.
+        """
+        clicks = clicks.validate(self.num_vertices)
+        lone = clicks.vertices.numpy()[~self.mesh.referenced[clicks.vertices.numpy()]]
+        if len(lone):
+            raise UserError(f"vertex {lone[0]} belongs to no face of the mesh: click another")
+        point = self.carrier.point_of_vertex
+        return _told_apart(point(clicks.positives.numpy()), point(clicks.negatives.numpy()))
+
+
+def _told_apart(positives: np.ndarray, negatives: np.ndarray) -> PointClicks:
+    return np.unique(positives), np.setdiff1d(negatives, positives)
 
 
 class EmbeddingSegmenter(PointSegmenter):
-    """Selects points by their distance from the clicks in the embedding of an annotator: iSeg3D's annotation and post-processing."""
+    """Selects points by their distance from the clicks in an embedding: iSeg3D's annotation and post-processing."""
 
-    def __init__(self, mesh: Mesh, cloud: Cloud, annotator: Annotator) -> None:
+    def __init__(self, mesh: Mesh, cloud: MeshCloud, annotator: Annotator) -> None:
         super().__init__(mesh, cloud)
         self.annotator = annotator
 
@@ -97,7 +95,7 @@ class EmbeddingSegmenter(PointSegmenter):
 
 
 class Iseg3dSegmenter(EmbeddingSegmenter):
-    """iSeg3D on one mesh: the embedding of 4,096 points by the trained network, which fine-tuning may change for this mesh.
+    """iSeg3D on one mesh: the embedding of `points` points by the trained network, which fine-tuning may change.
 
     weights  file that `iseg3d.py --mode train` wrote
 
@@ -115,43 +113,35 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
         device: torch.device | str = "cpu",
         points: int = POINTS,
         seed: int = 0,
-        settings: AnnotationSettings = AnnotationSettings(),
+        settings: AnnotationSettings = PRINTED,
     ) -> None:
         network = load_network(weights, "embedding").to(device)
         cloud = sample_cloud(mesh, points, seed)
-        self.online = OnlineEmbedding(network, cloud, settings)
-        super().__init__(mesh, cloud, self.online.annotator)
+        self._online = OnlineEmbedding(network, cloud, settings)
+        super().__init__(mesh, cloud, self._online.annotator)
         self.identity = digest(Path(weights).read_bytes())
         self.sources = {"checkpoint": str(weights)}
 
     @property
     def network(self) -> PointNet2:
-        return self.online.embedder.network
+        return self._online.embedder.network
 
-    def fine_tune(self, clicks: Clicks, others: list[Clicks] = (), settings: FineTuning = FineTuning()) -> bool:
-        """Move the embeddings of the negative clicks away from those of the positive ones (Eq. 9-10), for this mesh from now on.
-
-        others: clicks of the person's other parts. Their answers must not degrade: the change of the weights is halved until each
-        of them agrees with its earlier answer, or dropped. Returns whether anything changed; `undo_fine_tuning` takes it back.
-        """
-        positives, negatives = self.points_of(clicks)
-        if len(positives) == 0 or len(negatives) == 0:
+    def fine_tune(self, clicks: Clicks, others: Sequence[Clicks] = (), settings: FineTuning = USUAL) -> bool:
+        """`OnlineEmbedding.fine_tune` by clicks on this mesh; there is nothing to learn without a negative one."""
+        points = self.points_of(clicks)
+        if len(points[0]) == 0 or len(points[1]) == 0:
             return False
-        return self.online.fine_tune(positives, negatives, [self.points_of(other) for other in others], settings)
+        return self._online.fine_tune(points, [self.points_of(other) for other in others], settings)
 
     def undo_fine_tuning(self) -> bool:
-        """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
-        return self.online.undo()
+        return self._online.undo()
 
 
 def load_network(path: str | Path, kind: str) -> PointNet2:
     """The network of a kind (`models.iseg3d.training.KINDS`) in float32; UserError if the file cannot be used."""
     held = load_torch(path, what=f"{kind} network of iSeg3D")
-    remedy = (
-        "train it again: iseg3d.py --mode train"
-        if Path(path).parent != WEIGHTS.parent
-        else "restore it with: git checkout -- models/weights"
-    )
+    shipped = Path(path).parent == WEIGHTS.parent
+    remedy = "restore it with: git checkout -- models/weights" if shipped else "train it again: iseg3d.py --mode train"
     try:
         if not isinstance(held, dict):
             raise TypeError("a network of iSeg3D is a dictionary")

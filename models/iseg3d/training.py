@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,30 +14,91 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from models.iseg3d.dataset import CloudSet
+from models.iseg3d.dataset import CloudSet, CloudSettings
 from models.iseg3d.losses import EmbeddingLoss
 from models.iseg3d.pointnet2 import Plan, PointNet2, PointNet2Config
-from utils.device import fast_autocast
+from utils.device import choose_device, fast_autocast
+from utils.files import save_torch
+from utils.options import check_positive, option, positive_int
+from utils.progress import Progress, Step, silent
+from utils.training import Saver, cosine, resumable, set_rate
 
 KINDS = ("embedding", "heatmap")
 HEATMAP_WIDTH = 0.08  # standard deviation of a click's Gaussian; the cloud has radius 1
+JITTER = 0.003  # standard deviation of the noise on positions
+SAVE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """kind: embedding (iSeg3D) or heatmap (the baseline); shapes: clouds to train on; steps of `batch` clouds each; learning rate
-    of Adam, falling to 0 along a cosine; jitter: deviation of the noise on positions."""
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(CloudSettings):
+    """Which network is trained, and how: steps of `batch_size` clouds each, Adam's rate falling to 0 along a cosine."""
 
-    kind: str = "embedding"
-    shapes: int = 6000
-    steps: int = 4000
-    batch: int = 8
-    learning_rate: float = 1e-3
-    jitter: float = 0.003
-    seed: int = 0
+    network: str = option("embedding", "embedding: iSeg3D; heatmap: the baseline", choices=KINDS, group="train")
+    steps: int = option(4000, "of the training", type=positive_int)
+    batch_size: int = option(8, "clouds in a step", type=positive_int)
+    learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it")
+    overwrite: bool = option(False, "start over instead of resuming")
+    seed: int = option(0, "of the training; of the points on the mesh", group="options")
+    device: str = option("auto", "auto, cpu or cuda; auto takes CUDA where there is a GPU")
+    save_dir: Path | None = option(
+        None,
+        "test: of the answers, default experiments/NAME/iseg3d; train: of checkpoint and weights, "
+        "default experiments/iseg3d",
+    )
 
-    def to_dict(self) -> dict:
-        return asdict(self)
+    def __post_init__(self) -> None:
+        check_positive(learning_rate=self.learning_rate)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the trained network depends on besides the clouds, as checkpoints and weights hold it."""
+        return {
+            "kind": self.network,
+            "shapes": self.shapes,
+            "steps": self.steps,
+            "batch": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "jitter": JITTER,
+            "seed": self.seed,
+        }
+
+
+def train(settings: TrainSettings, on_progress: Progress = silent, config: PointNet2Config | None = None) -> Path:
+    """Train a network, or finish an interrupted training; export its weights and return their path.
+
+    config: another architecture than `config_for`. Raises UserError if the folder's checkpoint is of another training.
+    """
+    folder = settings.save_dir or Path("experiments/iseg3d")
+    clouds = CloudSet(settings.data_dir, settings.shapes, config or config_for(settings.network))
+    training = Training(settings, clouds, choose_device(settings.device))
+    path = folder / f"{settings.network}_checkpoint.pth"
+    named = {"settings": "choice of settings", "clouds": f"set of clouds than that in {settings.data_dir}"}
+    remedy = "choose another --save_dir or give --overwrite 1"
+    held = resumable(path, training.state(), named, "checkpoint of iSeg3D", remedy, settings.overwrite)
+    if held is not None:
+        training.restore(held)
+
+    def save() -> None:
+        save_torch(path, training.state())
+
+    save_in_time = Saver(save, SAVE_SECONDS)
+
+    def after_step() -> None:
+        note = f"loss={training.log[-1]['loss']:.3f}"
+        on_progress(Step(settings.network, training.done, settings.steps, note=note))
+        save_in_time()
+
+    on_progress(Step(settings.network, training.done, settings.steps))
+    training.run(after_step)
+    save()
+    weights = folder / f"{settings.network}.pt"
+    save_torch(weights, exported(training))
+    from utils.output.plots import save_training_plot  # a query needs no matplotlib here
+
+    save_training_plot(weights.with_suffix(".png"), training.log)
+    loss = np.mean([record["loss"] for record in training.log[-50:]])
+    print(f"train: {weights} ({training.done} steps, {training.seconds / 60:.0f} min, loss {loss:.4f})")
+    return weights
 
 
 def config_for(kind: str) -> PointNet2Config:
@@ -60,23 +122,39 @@ def heatmaps(points: Tensor, clicks: Tensor, positive: Tensor, width: float = HE
     return torch.stack(columns, dim=1)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """B clouds of N points, one after the other: points and normals (B N, 3), labels (B N,) int64, their joined plan."""
+
+    points: Tensor
+    normals: Tensor
+    labels: Tensor
+    plan: Plan
+    clouds: int
+
+    def split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Values (B N, ...) of the points, for each cloud."""
+        return values.split(len(self.points) // self.clouds)
+
+
 class Training:
     """A training that can stop after any step and go on: what a step draws depends on the seed and its number alone."""
 
-    def __init__(self, settings: TrainingSettings, clouds: CloudSet, device: torch.device) -> None:
+    def __init__(self, settings: TrainSettings, clouds: CloudSet, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.clouds, self.device = settings, clouds, device
-        self.network = PointNet2(config_for(settings.kind)).to(device)
+        self.network = PointNet2(clouds.config).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.loss = EmbeddingLoss()
         self.done = 0
         self.seconds = 0.0
         self.clouds_digest = clouds.digest
-        self.log: list[dict] = []
+        self.log: list[dict[str, float]] = []
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
+        """For the checkpoint."""
         return {
-            "settings": self.settings.to_dict(),
+            "settings": self.settings.record,
             "clouds": self.clouds_digest,
             "config": self.network.config.to_dict(),
             "network": self.network.state_dict(),
@@ -86,7 +164,8 @@ class Training:
             "log": self.log,
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done, self.seconds, self.log = state["done"], state["seconds"], state["log"]
@@ -96,10 +175,7 @@ class Training:
         self.network.train()
         while self.done < self.settings.steps:
             started = time.perf_counter()
-            for group in self.optimizer.param_groups:
-                group["lr"] = (
-                    self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * self.done / self.settings.steps))
-                )
+            set_rate(self.optimizer, self.settings.learning_rate * cosine(self.done / self.settings.steps))
             record = self._step(np.random.default_rng([self.settings.seed, self.done]))
             self.done += 1
             self.seconds += time.perf_counter() - started
@@ -107,100 +183,85 @@ class Training:
             after_step()
 
     def _step(self, rng: np.random.Generator) -> dict[str, float]:
-        points, normals, labels, plan, size = self._batch(rng)
+        batch = self._batch(rng)
         self.optimizer.zero_grad(set_to_none=True)
-        if self.settings.kind == "embedding":
-            embedding = self._apply(points, normals, plan)
-            parts = [self.loss(z, y) for z, y in zip(embedding.split(size), labels.split(size))]
+        if self.settings.network == "embedding":
+            embedding = self._apply(batch, batch.normals)
+            parts = [self.loss(z, y) for z, y in zip(batch.split(embedding), batch.split(batch.labels))]
             loss = torch.stack([value for value, _ in parts]).mean()
             record = {key: float(np.mean([terms[key] for _, terms in parts])) for key in parts[0][1]}
         else:
-            target, maps = self._wishes(points, labels, normals, plan, size, rng)
-            logits = self._apply(points, torch.cat([normals, maps], dim=1), plan)[:, 0]
-            loss, record = binary_cross_entropy_with_logits(logits, target), {}
+            target, maps = self._wishes(batch, rng)
+            logits = self._apply(batch, torch.cat([batch.normals, maps], dim=1))[:, 0]
+            loss = binary_cross_entropy_with_logits(logits, target)
             wanted, chosen = target.bool(), logits.detach() > 0
-            record["iou"] = float((wanted & chosen).sum() / (wanted | chosen).sum().clamp(min=1))
+            record = {"iou": float((wanted & chosen).sum() / (wanted | chosen).sum().clamp(min=1))}
         loss.backward()
         self.optimizer.step()
         return {"loss": float(loss.detach()), **record}
 
-    def _apply(self, points: Tensor, channels: Tensor, plan: Plan) -> Tensor:
+    def _apply(self, batch: Batch, channels: Tensor) -> Tensor:
         with fast_autocast(self.device):
-            return self.network(points, channels, plan, self.settings.batch)
+            return self.network(batch.points, channels, batch.plan, batch.clouds)
 
-    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Plan, int]:
-        """Points, normals, labels of `batch` clouds, each turned at random, their joined plan, and the points of one."""
-        chosen = rng.integers(len(self.clouds), size=self.settings.batch)
+    def _batch(self, rng: np.random.Generator) -> Batch:
+        """Clouds drawn at random, each turned at random, its points jittered."""
+        count = self.settings.batch_size
+        chosen = rng.integers(len(self.clouds), size=count)
+        seed = int(rng.integers(1 << 31))
+        turns = Rotation.random(count, random_state=seed).as_matrix()  # pyright: ignore[reportCallIssue]
         points, normals = [], []
-        for index, turn in zip(
-            chosen, Rotation.random(len(chosen), random_state=int(rng.integers(1 << 31))).as_matrix()
-        ):
-            turn = turn.astype(np.float32)
-            noise = rng.normal(0, self.settings.jitter, self.clouds.points[index].shape).astype(np.float32)
+        for index, turn in zip(chosen, turns.astype(np.float32)):
+            noise = rng.normal(0, JITTER, self.clouds.points[index].shape).astype(np.float32)
             points.append((self.clouds.points[index] + noise) @ turn.T)
             normals.append(self.clouds.normals[index].astype(np.float32) @ turn.T)
-        size = len(points[0])
-        plan = Plan.joined([self.clouds.plan(int(index)) for index in chosen], [size] * len(chosen)).to(self.device)
-        labels = torch.from_numpy(self.clouds.labels[chosen].astype(np.int64)).flatten()
-        return (
-            torch.from_numpy(np.concatenate(points)).to(self.device),
-            torch.from_numpy(np.concatenate(normals)).to(self.device),
-            labels.to(self.device),
-            plan,
-            size,
-        )
+        plan = Plan.joined([self.clouds.plan(int(index)) for index in chosen], [len(p) for p in points])
+        placed, facing = (torch.from_numpy(np.concatenate(a)).to(self.device) for a in (points, normals))
+        labels = torch.from_numpy(self.clouds.labels[chosen].astype(np.int64)).flatten().to(self.device)
+        return Batch(placed, facing, labels, plan.to(self.device), count)
 
     # --- the heatmap baseline -------------------------------------------------------------------------
 
-    def _wishes(
-        self, points: Tensor, labels: Tensor, normals: Tensor, plan: Plan, size: int, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2): random ones in and outside a primitive
-        (or two), and half the time corrections of what the network answers to these, as in iterative training."""
+    def _wishes(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2): random ones in and outside
+        a primitive (or two), and half the time corrections of what the network answers to these."""
         targets, clicks = [], []
-        for y in labels.split(size):
-            count = int(y.max()) + 1
-            wanted = torch.isin(
-                y, torch.from_numpy(rng.choice(count, size=min(count, int(rng.choice([1, 1, 2]))), replace=False)).to(y)
-            )
+        for labels in batch.split(batch.labels):
+            count = int(labels.max()) + 1
+            asked = rng.choice(count, size=min(count, int(rng.choice([1, 1, 2]))), replace=False)
+            wanted = torch.isin(labels, torch.from_numpy(asked).to(labels))
             targets.append(wanted)
             inside, outside = (torch.nonzero(side)[:, 0].cpu().numpy() for side in (wanted, ~wanted))
             first = rng.choice(inside, size=int(rng.integers(1, 5)))
-            others = rng.choice(outside, size=int(rng.integers(0, 4))) if len(outside) else np.zeros(0, dtype=np.int64)
+            others = rng.choice(outside, size=int(rng.integers(0, 4))) if len(outside) else outside
             clicks.append((np.concatenate([first, others]), np.arange(len(first) + len(others)) < len(first)))
         if rng.random() < 0.5:
             with torch.no_grad():
-                channels = torch.cat([normals, self._maps(points, clicks, size)], dim=1)
-                answers = self._apply(points, channels, plan)[:, 0].split(size)
+                channels = torch.cat([batch.normals, self._maps(batch, clicks)], dim=1)
+                answers = batch.split(self._apply(batch, channels)[:, 0])
             for k, (answer, wanted) in enumerate(zip(answers, targets)):
                 wrong = torch.nonzero((answer > 0) != wanted)[:, 0].cpu().numpy()
                 if len(wrong):
                     more = rng.choice(wrong, size=int(rng.integers(1, 5)))
-                    clicks[k] = (
-                        np.concatenate([clicks[k][0], more]),
-                        np.concatenate([clicks[k][1], wanted.cpu().numpy()[more]]),
-                    )
-        return torch.cat(targets).float(), self._maps(points, clicks, size)
+                    signs = wanted.cpu().numpy()[more]
+                    clicks[k] = np.concatenate([clicks[k][0], more]), np.concatenate([clicks[k][1], signs])
+        return torch.cat(targets).float(), self._maps(batch, clicks)
 
-    def _maps(self, points: Tensor, clicks: list[tuple[np.ndarray, np.ndarray]], size: int) -> Tensor:
-        return torch.cat(
-            [
-                heatmaps(p, torch.from_numpy(index).to(self.device), torch.from_numpy(positive).to(self.device))
-                for p, (index, positive) in zip(points.split(size), clicks)
-            ]
-        )
+    def _maps(self, batch: Batch, clicks: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
+        maps = []
+        for points, (index, positive) in zip(batch.split(batch.points), clicks):
+            asked, signs = torch.from_numpy(index).to(self.device), torch.from_numpy(positive).to(self.device)
+            maps.append(heatmaps(points, asked, signs))
+        return torch.cat(maps)
 
 
-def exported(training: Training) -> dict:
+def exported(training: Training) -> dict[str, Any]:
     """What is needed to use the network, in float16, and how it came to be."""
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in training.network.state_dict().items()
-    }
+    state = training.network.state_dict()
     return {
-        "network": weights,
+        "network": {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
         "config": training.network.config.to_dict(),
-        "settings": training.settings.to_dict(),
+        "settings": training.settings.record,
         "steps": training.done,
         "minutes": round(training.seconds / 60, 1),
         "log": training.log[:: max(1, len(training.log) // 200)],
