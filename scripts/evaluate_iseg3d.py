@@ -1,7 +1,7 @@
 """The evaluation of the iSeg3D paper (Sec. 4): a greedy annotator on point clouds, against FPFH and a heatmap network.
 
-PartNet is not part of this repository; the same protocol runs on human-labelled meshes of the Princeton benchmark, on our
-own labelled meshes, on held-out synthetic clouds, and on PartNet's files where a person has them. Finished (shape,
+PartNet is not part of this repository; the same protocol runs on human-labelled meshes of the Princeton benchmark, on
+our own labelled meshes, on held-out synthetic clouds, and on PartNet's files where a person has them. Finished (shape,
 method) pairs are kept beside the output, so an interrupted run goes on.
 """
 

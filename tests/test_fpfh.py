@@ -58,11 +58,9 @@ def test_every_histogram_is_that_of_the_definition_in_plain_loops():
     np.testing.assert_allclose(result, slow_fpfh(points, normals, 0.6), atol=1e-9)
 
 
-def test_pairs_beyond_one_block_are_counted_too(monkeypatch):
+def test_pairs_beyond_one_block_are_counted_too():
     points, normals = bumpy_sphere(120)
-    whole = fpfh(points, normals, 0.8)
-    monkeypatch.setattr("models.iseg3d.fpfh.BLOCK", 37)
-    np.testing.assert_array_equal(fpfh(points, normals, 0.8), whole)
+    np.testing.assert_array_equal(fpfh(points, normals, 0.8, block=37), fpfh(points, normals, 0.8))
 
 
 def test_moving_turning_and_scaling_the_shape_changes_nothing():

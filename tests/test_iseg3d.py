@@ -1,4 +1,4 @@
-"""iSeg3D: the paper's equations and algorithms in plain loops, and what the segmenter promises on meshes of any kind."""
+"""iSeg3D: the paper's equations and algorithms in plain loops, and what the segmenter promises on any mesh."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from models.iseg3d.annotation import AnnotationSettings, Annotator
 from models.iseg3d.carry import Carrier
 from models.iseg3d.clouds import LEAST_POINTS, face_components, sample_cloud
 from models.iseg3d.losses import EmbeddingLoss, fine_tuning_energy
-from models.iseg3d.online import Embedder
+from models.iseg3d.online import Embedder, FineTuning
 from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
-from models.iseg3d.scribble import along_surface
-from models.iseg3d.segmenter import EmbeddingSegmenter, FineTuning, Iseg3dSegmenter
-from models.iseg3d.simulation import greedy_by_asking, greedy_clicks, iou_of, score_negative, score_positive
+from models.iseg3d.query import along_surface
+from models.iseg3d.segmenter import EmbeddingSegmenter, Iseg3dSegmenter
+from models.iseg3d.simulation import greedy_by_asking, greedy_clicks, score_negative, score_positive
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.geometry.mesh import Mesh
+from utils.selection import iou
 from utils.shapes.samples import load_sample
 
 MESHES = Path(__file__).resolve().parents[1] / "meshes"
@@ -39,7 +40,7 @@ CONFIG = PointNet2Config(
 
 
 def save_weights(path, kind: str = "embedding", config: PointNet2Config = CONFIG, seed: int = 0):
-    """An untrained network in the format of `iseg3d.py --mode train`, whose distances are of the size of the printed radius."""
+    """An untrained network in the format of `iseg3d.py --mode train`; its distances are of the printed radius' size."""
     torch.manual_seed(seed)
     network = PointNet2(config)
     torch.nn.init.normal_(network.head[-1].weight, std=1.0)
@@ -68,7 +69,7 @@ def segmenter(two_boxes, weights) -> Iseg3dSegmenter:
 
 
 def scattered(count: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Points in a cube, and an embedding that varies with the place, so that selections are pieces of different sizes."""
+    """Points in a cube, and an embedding that varies with the place: selections are pieces of different sizes."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(-1, 1, (count, 3)).astype(np.float32)
     embedding = np.stack([np.sin(2 * points @ rng.normal(size=3)) for _ in range(4)], axis=1) + rng.normal(
@@ -155,7 +156,7 @@ def slow_within(z: np.ndarray, positives: list[int], negatives: list[int], radiu
 @pytest.mark.parametrize("ranks", [[], [60], [9, 2], [4, 100]])
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.6])
 def test_a_point_is_selected_by_the_printed_equations(positives, ranks, factor):
-    """Negative clicks are the so many nearest of a positive one in the embedding: some shorten its radius, some are beyond."""
+    """Negative clicks are the so many nearest of a positive one: some shorten its radius, some are beyond."""
     points, z = scattered()
     negatives = np.argsort(np.linalg.norm(z - z[3], axis=1))[ranks].tolist()
     found = Annotator(points, z).within(np.array(positives), np.array(negatives, dtype=np.int64), factor)
@@ -269,8 +270,8 @@ def test_candidates_score_what_annotating_with_each_gives(greedy):
     positives = np.array([3, 40, 77])
     for negatives in (np.zeros(0, dtype=np.int64), np.array([9]), np.array([9, 120])):
         others = np.setdiff1d(np.arange(len(target)), [*positives, *negatives])
-        slow_positive = [iou_of(annotator.annotate(np.append(positives, p), negatives), target) for p in others]
-        slow_negative = [iou_of(annotator.annotate(positives, np.append(negatives, p)), target) for p in others]
+        slow_positive = [iou(annotator.annotate(np.append(positives, p), negatives), target) for p in others]
+        slow_negative = [iou(annotator.annotate(positives, np.append(negatives, p)), target) for p in others]
         # A distance may round to the other side of a radius: one point of 160.
         assert score_positive(annotator, target, positives, negatives, others) == pytest.approx(slow_positive, abs=0.02)
         assert score_negative(annotator, target, positives, negatives, others) == pytest.approx(slow_negative, abs=0.02)
@@ -288,17 +289,17 @@ def test_the_greedy_annotator_takes_the_best_click_of_all(greedy):
         included, excluded = np.array(included, dtype=np.int64), np.array(excluded, dtype=np.int64)
         selected = annotator.annotate(included, excluded) if k else np.zeros(len(target), dtype=bool)
         scores = [
-            iou_of(annotator.annotate(np.append(included, p), excluded), target)
+            iou(annotator.annotate(np.append(included, p), excluded), target)
             for p in np.flatnonzero(target & ~selected)
         ]
         scores += [
-            iou_of(annotator.annotate(included, np.append(excluded, p)), target)
+            iou(annotator.annotate(included, np.append(excluded, p)), target)
             for p in np.flatnonzero(selected & ~target)
         ]
         assert run.iou[k] == pytest.approx(max(scores), abs=0.02)
         assert run.positive[k] == bool(target[run.clicks[k]])
     assert run.iou[-1] > run.iou[0] and len(set(run.clicks)) == 6
-    assert run.iou[0] == iou_of(annotator.annotate(np.array(run.clicks[:1]), nothing), target)
+    assert run.iou[0] == iou(annotator.annotate(np.array(run.clicks[:1]), nothing), target)
 
 
 def test_a_method_that_can_only_be_asked_gets_the_best_click_too(greedy):
@@ -306,7 +307,7 @@ def test_a_method_that_can_only_be_asked_gets_the_best_click_too(greedy):
     asked = greedy_by_asking(annotator.annotate, target, 4, np.random.default_rng(0), candidates=10_000)
     scored = greedy_clicks(annotator, target, 4, np.random.default_rng(0), candidates=10_000)
     assert asked.iou == pytest.approx(scored.iou, abs=0.02)
-    assert asked.iou[-1] == iou_of(annotator.annotate(asked.of(True), asked.of(False)), target) and len(asked.iou) == 4
+    assert asked.iou[-1] == iou(annotator.annotate(asked.of(True), asked.of(False)), target) and len(asked.iou) == 4
 
 
 def test_the_greedy_annotator_stops_when_all_is_right_and_repeats_itself():
@@ -329,7 +330,7 @@ def test_what_happens_after_a_click_is_heard_by_the_next(greedy):
 
     run = greedy_clicks(annotator, target, 3, np.random.default_rng(0), after_click=learn)
     assert seen == [1, 2, 3] and len(run.iou) == 3
-    assert run.iou[-1] == iou_of(annotator.annotate(run.of(True), run.of(False)), target)
+    assert run.iou[-1] == iou(annotator.annotate(run.of(True), run.of(False)), target)
 
 
 # --- points of a mesh -----------------------------------------------------------------------------
@@ -686,7 +687,7 @@ def test_fine_tuning_keeps_other_parts(segmenter, close, settings, count):
     changed = segmenter.fine_tune(close, others, settings)
     assert changed == (state_of(segmenter) != before)
     for points, answer in zip(asked, answers):
-        assert iou_of(segmenter.annotator.annotate(*points), answer) >= 0.98
+        assert iou(segmenter.annotator.annotate(*points), answer) >= 0.98
     if changed:
         segmenter.undo_fine_tuning()
     assert state_of(segmenter) == before
@@ -725,7 +726,7 @@ def slow_path(mesh: Mesh, start: int, end: int) -> tuple[float, list[int]]:
 
 
 def test_a_scribble_follows_the_shortest_paths_on_the_surface(icosphere):
-    line = along_surface(icosphere, [3, 80, 120]).tolist()
+    line = along_surface(icosphere, [3, 80, 120])
     edges = {tuple(edge) for edge in icosphere.edges.tolist()}
     assert all((min(a, b), max(a, b)) in edges for a, b in itertools.pairwise(line)) and len(set(line)) == len(line)
     length = sum(
@@ -737,11 +738,9 @@ def test_a_scribble_follows_the_shortest_paths_on_the_surface(icosphere):
 
 
 def test_a_scribble_of_one_vertex_is_a_click_and_one_that_returns_counts_once(icosphere):
-    assert along_surface(icosphere, [7]).tolist() == [7] and along_surface(icosphere, [7, 7]).tolist() == [7]
+    assert along_surface(icosphere, [7]) == [7] and along_surface(icosphere, [7, 7]) == [7]
     there, back = along_surface(icosphere, [3, 80]), along_surface(icosphere, [3, 80, 3])
-    assert sorted(set(there.tolist()) & set(back.tolist())) == sorted(there.tolist()) and len(
-        set(back.tolist())
-    ) == len(back)
+    assert set(there) <= set(back) and len(set(back)) == len(back)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from models.iseg3d.abc import read_model, read_repository
-from models.iseg3d.partnet import read_folder, read_h5, read_level, read_mesh
+from models.iseg3d.partnet import read_folder, read_h5
 from utils.errors import UserError
 
 # --- ABC ----------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def abc_model():
 
 
 def write_abc(folder, name=ABC_NAME, variant="000", obj_folder="", feat_folder="", edit=None):
-    """Write the model with its faces shuffled; returns OBJ, YAML, corners of the faces (F, 3, 3), faces of each surface."""
+    """Write the model with its faces shuffled: OBJ, YAML, corners of the faces (F, 3, 3), faces of each surface."""
     vertices, surfaces = abc_model()
     faces = np.array([face for _, patch in surfaces for face in patch])
     order = np.random.default_rng(4).permutation(len(faces))  # line i of the OBJ is face order[i]
@@ -180,9 +180,9 @@ def test_a_description_cannot_run_anything(tmp_path):
 
 def test_a_missing_file_of_an_abc_model_is_named(tmp_path):
     obj, yml, *_ = write_abc(tmp_path)
-    with pytest.raises(UserError, match="no features file at .*b.yml"):
+    with pytest.raises(UserError, match=r"no features file at .*b.yml"):
         read_model(obj, tmp_path / "b.yml")
-    with pytest.raises(UserError, match="no mesh at .*b.obj"):
+    with pytest.raises(UserError, match=r"no mesh at .*b.obj"):
         read_model(tmp_path / "b.obj", yml)
 
 
@@ -195,10 +195,8 @@ def test_a_repository_is_read_in_either_layout(tmp_path, layout):
         folders = [part.format(name[:8]) for part in layout]
         write_abc(tmp_path, name, "000" if name[7] == "0" else "012", *folders)
     repository = read_repository(tmp_path)
-    assert len(repository) == 2
-    models = list(repository)
-    assert [model.name for model in models] == [names[1] + "_012", names[0] + "_000"]
-    assert [len(model.patches) for model in models] == [8, 8]
+    assert list(repository.models) == [names[1] + "_012", names[0] + "_000"]
+    assert [len(patches) for patches in repository.models.values()] == [8, 8] and len(repository.patches) == 16
     assert repository.left_out == {} and repository.summary() == "2 models"
 
 
@@ -221,8 +219,7 @@ def test_what_a_repository_leaves_out_is_named_and_counted(tmp_path):
         elif number == 6:
             yml.rename(yml.with_name(yml.name.replace("_001", "_002")))
     repository = read_repository(tmp_path)
-    assert len(repository) == 4
-    assert [model.name for model in repository] == [f"{hash_of(0)}_001", f"{hash_of(7)}_001"]
+    assert list(repository.models) == [f"{hash_of(0)}_001", f"{hash_of(7)}_001"]
     reasons = {name[7] + name[-1]: reason for name, reason in repository.left_out.items()}
     assert sorted(reasons) == ["11", "21", "31", "41", "51", "61", "62"]
     assert reasons["11"] == "no features file" and reasons["21"] == "no OBJ file"
@@ -235,7 +232,7 @@ def test_what_a_repository_leaves_out_is_named_and_counted(tmp_path):
 
 
 def test_a_folder_without_abc_models_is_named(tmp_path):
-    with pytest.raises(UserError, match="no folder .*nowhere"):
+    with pytest.raises(UserError, match=r"no folder .*nowhere"):
         read_repository(tmp_path / "nowhere")
     (tmp_path / "cube.obj").write_text("v 0 0 0\n")
     with pytest.raises(UserError, match="has no files named like 00000050_"):
@@ -259,7 +256,7 @@ def write_h5(path, **datasets):
 
 
 def leaf_file(tmp_path, shapes=3):
-    """As ins_seg_h5: leaf ids 7, 9, 12 and 30; a back of two leaves, two arms, and a foot without points."""
+    """As ins_seg_h5: leaf ids 7, 9, 12 and 30."""
     leaves = np.random.default_rng(1).choice([7, 9, 12, 30], size=(shapes, POINTS)).astype(np.int32)
     leaves[:, :4] = [7, 9, 12, 30]
     pts, nor = clouds(shapes), clouds(shapes, 1)
@@ -271,20 +268,7 @@ def leaf_file(tmp_path, shapes=3):
         opacity=np.ones((shapes, POINTS), np.float32),
         label=leaves,
     )
-    record = [
-        {
-            "anno_id": str(2458 + i),
-            "model_id": "225e",
-            "ins_seg": [
-                {"part_name": "chair", "leaf_id_list": [7, 9, 12, 30]},
-                {"part_name": "chair/chair_foot", "leaf_id_list": [8]},
-                {"part_name": "chair/chair_arm", "leaf_id_list": [30]},
-                {"part_name": "chair/chair_back", "leaf_id_list": [7, 9]},
-                {"part_name": "chair/chair_arm", "leaf_id_list": [12]},
-            ],
-        }
-        for i in range(shapes)
-    ]
+    record = [{"anno_id": str(2458 + i), "model_id": "225e"} for i in range(shapes)]
     path.with_suffix(".json").write_text(json.dumps(record))
     return path, pts, nor, leaves
 
@@ -298,18 +282,6 @@ def test_ins_seg_h5_gives_the_leaves_as_parts(tmp_path):
         np.testing.assert_array_equal(shape.normals, nor[index])
         np.testing.assert_array_equal(shape.labels, np.searchsorted([7, 9, 12, 30], leaves[index]))
         assert (shape.points.dtype, shape.normals.dtype, shape.labels.dtype) == (np.float32, np.float32, np.int64)
-
-
-def test_ins_seg_h5_gives_the_instances_of_a_level(tmp_path):
-    path, _, _, leaves = leaf_file(tmp_path)
-    level = tmp_path / "Chair-level-1.txt"
-    level.write_text("2 chair/chair_head subcomponents\n5 chair/chair_foot leaf\n9 chair/chair_arm subcomponents\n")
-    assert read_level(level) == ["chair/chair_head", "chair/chair_foot", "chair/chair_arm"]
-    shape = next(read_h5(path, read_level(level)))
-    assert shape.parts == ("chair/chair_arm", "chair/chair_arm")  # two instances; the foot has no points
-    np.testing.assert_array_equal(shape.labels, np.select([leaves[0] == 30, leaves[0] == 12], [0, 1], -1))
-    nothing = next(read_h5(path, ["lamp/lamp_head"]))
-    assert nothing.parts == () and (nothing.labels == -1).all()
 
 
 @pytest.mark.parametrize("valid_name", ["gt_valid", "gt_mask_valid"])
@@ -392,7 +364,7 @@ def test_an_hdf5_file_that_does_not_fit_is_named(tmp_path, datasets, message):
 
 
 def test_missing_and_damaged_hdf5_files_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="no HDF5 file at .*x.h5"):
+    with pytest.raises(UserError, match=r"no HDF5 file at .*x.h5"):
         next(read_h5(tmp_path / "x.h5"))
     path, *_ = leaf_file(tmp_path)
     content = path.read_bytes()
@@ -408,29 +380,13 @@ def test_the_list_beside_an_hdf5_file_is_checked(tmp_path):
     beside = path.with_suffix(".json")
     record = json.loads(beside.read_text())
     beside.write_text(json.dumps(record[:2]))
-    with pytest.raises(UserError, match="train-00.json is not the list of the 3 shapes in train-00.h5"):
+    with pytest.raises(UserError, match=r"train-00.json is not the list of the 3 shapes in train-00.h5"):
         next(read_h5(path))
-    del record[0]["ins_seg"]
-    beside.write_text(json.dumps(record))
-    assert next(read_h5(path)).name == "2458"
-    with pytest.raises(UserError, match="does not say which leaves a part has"):
-        next(read_h5(path, ["chair"]))
+    beside.write_text("3")
+    with pytest.raises(UserError, match="is not the list of the 3 shapes"):
+        next(read_h5(path))
     beside.unlink()
     assert next(read_h5(path)).name == "train-00-0"
-    with pytest.raises(UserError, match="no list of shapes at"):
-        next(read_h5(path, ["chair"]))
-
-
-def test_a_level_is_refused_where_the_file_has_only_one(tmp_path):
-    path = write_h5(tmp_path / "a.h5", data=clouds(1), label_seg=np.zeros((1, POINTS), int))
-    with pytest.raises(UserError, match="holds one level of parts only"):
-        next(read_h5(path, ["chair"]))
-    with pytest.raises(UserError, match="no level file at"):
-        read_level(tmp_path / "no.txt")
-    for content in (b"", b"chair\n", b"\xff\xfe"):
-        (tmp_path / "level.txt").write_bytes(content)
-        with pytest.raises(UserError, match="level.txt is not a"):
-            read_level(tmp_path / "level.txt")
 
 
 # --- PartNet: folders -----------------------------------------------------------------------------
@@ -441,31 +397,11 @@ def node(id, name, children=None, **more):
 
 
 def write_shape(folder):
-    """As data/42: a mug of a body (two meshes), a handle and a lid of two leaves that merging makes one; a logo is dropped."""
+    """As data/42: a mug of a body, a handle, a lid of two leaves and a logo."""
     lid = node(4, "lid", [node(5, "knob", objs=["new-2"]), node(6, "plate", objs=["new-1"])])
-    body = node(1, "body", objs=["original-1", "original-3"])
-    result = [node(0, "mug", [body, node(2, "handle", objs=["new-0"]), lid, node(8, "logo", objs=["new-4"])])]
-    merged = [
-        node(
-            0,
-            "mug",
-            [
-                node(1, "container", objs=["original-1", "original-3"], ori_id=1),
-                node(2, "cover", objs=["new-2", "new-1"], ori_id=4),
-                node(3, "handle", objs=["new-0"], ori_id=2),
-            ],
-            objs=["original-1", "original-3", "new-0", "new-2", "new-1", "new-4"],
-            ori_id=0,
-        )
-    ]
-    (folder / "objs").mkdir(parents=True)
-    (folder / "point_sample").mkdir()
+    result = [node(0, "mug", [node(1, "body"), node(2, "handle", objs=["new-0"]), lid, node(8, "logo")])]
+    (folder / "point_sample").mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(result))
-    (folder / "result_after_merging.json").write_text(json.dumps(merged))
-    for index, name in enumerate(["original-1", "original-3", "new-0", "new-1", "new-2", "new-4", "new-9"]):
-        lines = [f"v {x + 10 * index} {y} 0.5" for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]]
-        lines += ["f 1 2 3", "f 1 3 4"] if index else ["f 1 3 4"]
-        (folder / "objs" / f"{name}.obj").write_text("\n".join(lines) + "\n")
     ids = [6, 6, 1, 2, 5, 1, 8, 3]  # 3 is no leaf
     table = [f"0.{i} -0.5 0.25 0.0 0.6 -0.8 {i} 20 255 1.0" for i in range(len(ids))]
     (folder / "point_sample" / "sample-points-all-pts-nor-rgba-10000.txt").write_text("\n".join(table) + "\n")
@@ -476,36 +412,10 @@ def write_shape(folder):
 def test_points_of_a_shape_have_the_leaf_they_are_in(tmp_path):
     shape = read_folder(write_shape(tmp_path / "8625"))
     assert shape.name == "8625"
-    assert shape.parts == ("mug/body", "mug/handle", "mug/lid/knob", "mug/lid/plate", "mug/logo")
     assert shape.labels.tolist() == [3, 3, 0, 1, 2, 0, 4, -1]
     np.testing.assert_allclose(shape.points[3], [0.3, -0.5, 0.25])
     np.testing.assert_allclose(shape.normals[3], [0, 0.6, -0.8], rtol=1e-6)
     assert (shape.points.dtype, shape.normals.dtype, shape.labels.dtype) == (np.float32, np.float32, np.int64)
-
-
-def test_points_of_a_shape_have_the_merged_part_that_their_leaf_became(tmp_path):
-    shape = read_folder(write_shape(tmp_path / "8625"), merged=True)
-    assert shape.parts == ("mug/container", "mug/cover", "mug/handle")
-    assert shape.labels.tolist() == [1, 1, 0, 2, 1, 0, -1, -1]
-
-
-def test_the_mesh_of_a_shape_is_its_leaves_meshes_one_after_the_other(tmp_path):
-    folder = write_shape(tmp_path / "8625")
-    mesh = read_mesh(folder)
-    assert mesh.parts == ("mug/body", "mug/handle", "mug/lid/knob", "mug/lid/plate", "mug/logo")
-    assert mesh.labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]  # original-1 has one triangle; new-9 is in no leaf
-    assert mesh.vertices.shape == (24, 3) and mesh.faces.shape == (11, 3)
-    places = (mesh.vertices[mesh.faces][:, :, 0].min(axis=1) // 10).astype(int)
-    assert places.tolist() == [0, 1, 1, 2, 2, 4, 4, 3, 3, 5, 5]
-    assert read_mesh(folder, merged=True).labels.tolist() == [0, 0, 0, 2, 2, 1, 1, 1, 1, -1, -1]
-
-
-def test_a_mesh_that_two_leaves_name_is_there_once(tmp_path):
-    folder = write_shape(tmp_path / "8625")
-    result = json.loads((folder / "result.json").read_text())
-    result[0]["children"][3]["objs"] = ["new-0", "new-4"]
-    (folder / "result.json").write_text(json.dumps(result))
-    assert read_mesh(folder).labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_points_without_normals_have_none(tmp_path):
@@ -522,13 +432,11 @@ def spoil(path, content):
 PTS, IDS = (f"point_sample/sample-points-all-{name}-10000.txt" for name in ("pts-nor-rgba", "label"))
 
 
-@pytest.mark.parametrize("read", [read_folder, read_mesh])
 @pytest.mark.parametrize(
     "change, message",
     [
         (spoil("result.json", None), "no part hierarchy at .*result.json"),
         (spoil("result.json", "{"), "result.json is not a readable part hierarchy"),
-        (spoil("result.json", '[{"id": 1}]'), "result.json is not a hierarchy of parts"),
         (spoil("result.json", '[{"id": "a", "name": "mug"}]'), "result.json is not a hierarchy of parts"),
         (spoil("result.json", "3"), "result.json is not a hierarchy of parts"),
         (spoil("result.json", '["mug"]'), "result.json is not a hierarchy of parts"),
@@ -537,22 +445,13 @@ PTS, IDS = (f"point_sample/sample-points-all-{name}-10000.txt" for name in ("pts
             spoil("result.json", json.dumps([node(1, "a", [node(2, "b"), node(2, "c")])])),
             "result.json has two nodes with the id 2",
         ),
-        (spoil("result_after_merging.json", None), "no part hierarchy at .*result_after_merging.json"),
-        (
-            spoil("result_after_merging.json", json.dumps([node(0, "mug")])),
-            "part 0 has the ori_id None, which result.json has not",
-        ),
-        (
-            spoil("result_after_merging.json", json.dumps([node(0, "mug", ori_id=77)])),
-            "part 0 has the ori_id 77, which",
-        ),
     ],
 )
-def test_a_wrong_hierarchy_is_named(tmp_path, read, change, message):
+def test_a_wrong_hierarchy_is_named(tmp_path, change, message):
     folder = write_shape(tmp_path / "1")
     change(folder)
     with pytest.raises(UserError, match=message) as error:
-        read(folder, merged=True)
+        read_folder(folder)
     assert "\n" not in str(error.value)
 
 
@@ -580,13 +479,6 @@ def test_wrong_points_are_named(tmp_path, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_wrong_meshes_of_a_shape_are_named(tmp_path):
-    with pytest.raises(UserError, match="no folder .*42; give the folder of one shape"):
-        read_mesh(tmp_path / "42")
-    folder = write_shape(tmp_path / "1")
-    (folder / "objs" / "new-1.obj").unlink()
-    with pytest.raises(UserError, match="no mesh at .*new-1.obj"):
-        read_mesh(folder)
-    (folder / "result.json").write_text(json.dumps([node(0, "mug")]))
-    with pytest.raises(UserError, match="names no meshes"):
-        read_mesh(folder)
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no folder .*42; give the folder of one shape"):
+        read_folder(tmp_path / "42")

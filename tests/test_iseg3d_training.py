@@ -1,10 +1,9 @@
-"""Training iSeg3D: clouds of reshuffled primitives, shards, training that resumes, and the command line from clouds to answers."""
+"""Training iSeg3D: reshuffled primitives, shards, training that resumes, and the commands from clouds to answers."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +11,26 @@ import torch
 import trimesh
 
 import iseg3d
-from models.iseg3d import clouds, dataset, training
 from models.iseg3d.annotation import AnnotationSettings
-from models.iseg3d.clouds import LabelledCloud, exposed, labelled_cloud, without_tiny
-from models.iseg3d.dataset import HELD_OUT_SEED, CloudSet, held_out_clouds, make_clouds, shard_path, write_clouds
+from models.iseg3d.clouds import LabelledCloud, exposed, labelled_cloud, sample_exposed, without_tiny
+from models.iseg3d.dataset import (
+    HELD_OUT_SEED,
+    MOST,
+    SHARD,
+    CloudSet,
+    GenerateSettings,
+    generate,
+    held_out_clouds,
+    make_clouds,
+    shard_path,
+    write_clouds,
+)
 from models.iseg3d.pointnet2 import PointNet2Config
+from models.iseg3d.query import along_surface
 from models.iseg3d.reshuffle import own_primitive, reshuffled
-from models.iseg3d.scribble import along_surface
 from models.iseg3d.segmenter import Iseg3dSegmenter
 from models.iseg3d.surface import Primitive, into_unit_ball, sample_surface
-from models.iseg3d.training import Training, TrainingSettings, config_for, exported, heatmaps
+from models.iseg3d.training import KINDS, Training, TrainSettings, config_for, exported, heatmaps, train
 from tests.test_iseg3d import CONFIG, save_weights
 from tests.test_iseg3d_datasets import write_abc
 from utils.clicks import Clicks
@@ -31,30 +40,39 @@ from utils.geometry.mesh import Mesh, load_mesh
 from utils.shapes.solids import rotation_to
 
 SIZE, POINTS = 4, 160  # clouds of a shard, points of a cloud
+CPU = torch.device("cpu")
+SQUARE = Primitive("Plane", np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]]))
 
 
 def small_config(kind: str) -> PointNet2Config:
     return CONFIG if kind == "embedding" else replace(CONFIG, inputs=5, outputs=1)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """Few clouds of few points, a small network, and float32 wherever the machine would rather take bfloat16."""
-    monkeypatch.setattr(dataset, "SHARD", SIZE)
-    monkeypatch.setattr(dataset, "labelled_cloud", partial(labelled_cloud, count=POINTS))
-    monkeypatch.setattr(training, "fast_autocast", lambda device: nullcontext())
-    for module in (training, iseg3d):
-        monkeypatch.setattr(module, "config_for", small_config)
+def small(folder: Path, shapes: int = SIZE, **more) -> GenerateSettings:
+    """Few clouds of few points."""
+    return GenerateSettings(data_dir=folder, shapes=shapes, points=POINTS, shard=SIZE, **more)
+
+
+def boxes() -> list[Primitive]:
+    box = trimesh.creation.box((1, 1, 1)).subdivide()
+    return [Primitive("Box", np.asarray(box.vertices), np.asarray(box.faces))]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory) -> Path:
     """Two shards on disk, for tests that only read."""
     folder = tmp_path_factory.mktemp("clouds")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "SHARD", SIZE)
-        patch.setattr(dataset, "labelled_cloud", partial(labelled_cloud, count=POINTS))
-        write_clouds(folder, 2 * SIZE)
+    write_clouds(small(folder, 2 * SIZE))
+    return folder
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Path:
+    """The same in a folder of its own."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for path in made.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
     return folder
 
 
@@ -92,71 +110,61 @@ def test_nothing_inside_another_primitive_is_sampled():
     assert not free[depth < 0.97].any() and free[depth > 1.03].mean() > 0.98 and 200 < (~free).sum() < 700
 
 
-def test_no_cloud_has_a_point_inside_another_primitive(monkeypatch):
+def test_nothing_inside_another_primitive_of_a_reshuffled_shape_is_sampled():
     """Of boxes, whose insides are half-spaces: no point of a box lies deep in another one."""
-    box = trimesh.creation.box((1, 1, 1)).subdivide()
-    repository, shapes = [Primitive("Box", np.asarray(box.vertices), np.asarray(box.faces))], []
-
-    def remembered(*arguments):
-        shapes.append(reshuffled(*arguments))
-        return shapes[-1]
-
-    monkeypatch.setattr(clouds, "reshuffled", remembered)
-    monkeypatch.setattr(clouds, "into_unit_ball", lambda points: points)
     buried = 0
     for seed in range(5):
-        points = labelled_cloud(seed, repository, count=500).points.astype(np.float64)
-        vertices, faces, labels = shapes[-1]
+        rng = np.random.default_rng(seed)
+        vertices, faces, labels = reshuffled(rng, boxes())
+        points, _, chosen = sample_exposed(vertices, faces, 500, rng)
+        assert points.shape == (500, 3) and len(np.unique(chosen)) > 20
         everywhere = sample_surface(vertices, faces, 500, np.random.default_rng(0))[0]
         for label in range(labels.max() + 1):
             corners = vertices[faces[labels == label]]
             normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-            deep = [
+            inside = [
                 (np.einsum("nfi,fi->nf", here[:, None] - corners[:, 0], normals) < -0.01).all(axis=1)
                 for here in (points, everywhere)
             ]
-            assert not deep[0].any()
-            buried += int(deep[1].sum())
+            assert not inside[0].any()
+            buried += int(inside[1].sum())
     assert buried > 100
 
 
-def test_held_out_seeds_are_never_trained_on(monkeypatch, tmp_path):
+def test_held_out_seeds_are_never_trained_on(tmp_path):
     """Also not where no seed can be sampled and each gives way to all that are tried instead."""
     asked = []
 
-    def failing(seed, repository):
+    def failing(seed: int) -> LabelledCloud:
         asked.append(seed)
         raise ValueError("no area")
 
-    monkeypatch.setattr(dataset, "labelled_cloud", failing)
     with pytest.raises(UserError, match="no cloud can be made"):
-        make_clouds(range(dataset.MOST + dataset.SHARD - 1, HELD_OUT_SEED))  # the last of the last shard
+        make_clouds(range(MOST + SHARD - 1, HELD_OUT_SEED), failing)  # the last of the last shard
     assert len(asked) == 8 and max(asked) < HELD_OUT_SEED
     with pytest.raises(UserError, match="held out"):
-        write_clouds(tmp_path / "data", dataset.MOST + 1)
+        write_clouds(GenerateSettings(data_dir=tmp_path / "data", shapes=MOST + 1))
     assert not (tmp_path / "data").exists()
     asked.clear()
     with pytest.raises(UserError):
-        held_out_clouds(3)
+        held_out_clouds(3, failing)
     assert min(asked) == HELD_OUT_SEED
 
 
-def test_a_seed_that_cannot_be_sampled_gives_way_to_one_far_off(monkeypatch):
+def test_a_seed_that_cannot_be_sampled_gives_way_to_one_far_off():
     asked = []
 
-    def failing(seed, repository):
+    def failing(seed: int) -> LabelledCloud:
         asked.append(seed)
         if seed in (1, 10_000_020):
             raise ValueError("no area")
         return LabelledCloud(np.full((2, 3), seed, np.float32), np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
 
-    monkeypatch.setattr(dataset, "labelled_cloud", failing)
-    assert [cloud.points[0, 0] for cloud in make_clouds(range(3))] == [0, np.float32(20_000_039), 2]
+    assert [cloud.points[0, 0] for cloud in make_clouds(range(3), failing)] == [0, np.float32(20_000_039), 2]
     assert asked == [0, 1, 10_000_020, 20_000_039, 2]
-    monkeypatch.setattr(dataset, "labelled_cloud", lambda seed, repository: failing(1, repository))
     with pytest.raises(UserError, match="seed 0"):
-        make_clouds(range(1))
+        make_clouds(range(1), lambda seed: failing(1))
 
 
 def test_tiny_primitives_are_given_to_their_nearest_neighbours():
@@ -206,8 +214,8 @@ def test_primitives_of_our_own_are_of_many_kinds_with_an_area():
 
 
 def test_a_reshuffled_shape_is_one_label_for_each_primitive_and_hangs_together():
-    box = trimesh.creation.box((1, 1, 1)).subdivide()
-    repository = [Primitive("Box", np.asarray(box.vertices), np.asarray(box.faces))]
+    repository = boxes()
+    box = repository[0]
     counts = set()
     for seed in range(12):
         vertices, faces, labels = reshuffled(np.random.default_rng(seed), repository)
@@ -222,11 +230,8 @@ def test_a_reshuffled_shape_is_one_label_for_each_primitive_and_hangs_together()
 
 def test_a_repository_gives_all_primitives():
     """With one flat primitive, every normal of a cloud is that of some turned square."""
-    square = Primitive(
-        "Plane", np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]])
-    )
     for seed in range(3):
-        cloud = labelled_cloud(seed, [square], count=300)
+        cloud = labelled_cloud(seed, [SQUARE], count=300)
         for label in range(cloud.labels.max() + 1):
             normals = cloud.normals[cloud.labels == label]
             counts = np.unique(np.round(np.abs(normals @ normals[0]), 2), return_counts=True)
@@ -245,7 +250,7 @@ def test_turns_lead_the_third_axis_where_they_should(direction):
 # --- shards ---------------------------------------------------------------------------------------
 
 
-def test_clouds_come_back_from_disk_as_they_were_made(made, small):
+def test_clouds_come_back_from_disk_as_they_were_made(made):
     held = CloudSet(made, SIZE + 2, CONFIG)
     assert len(held) == SIZE + 2 and held.points.dtype == np.float32
     for index in (0, SIZE + 1):
@@ -255,21 +260,30 @@ def test_clouds_come_back_from_disk_as_they_were_made(made, small):
     assert held.plan(3) is held.plan(3) and held.plan(3).levels[0].centers.dtype == torch.int16
 
 
-def test_making_clouds_goes_on_where_it_stopped(made, small, tmp_path):
-    for path in made.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    kept, lost = shard_path(tmp_path, 0), shard_path(tmp_path, 1)
+def test_making_clouds_goes_on_where_it_stopped(copied):
+    kept, lost = shard_path(copied, 0), shard_path(copied, 1)
     content, stamp = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
-    write_clouds(tmp_path, 2 * SIZE)
+    write_clouds(small(copied, 2 * SIZE))
     assert lost.read_bytes() == content and kept.stat().st_mtime_ns == stamp
 
 
-def test_clouds_of_another_repository_are_refused(made, small):
-    square = Primitive("Plane", np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]), np.array([[0, 1, 2]]))
+@pytest.mark.slow  # two processes have to start
+def test_several_processes_make_the_same_clouds(made, tmp_path):
+    write_clouds(small(tmp_path, 2 * SIZE, jobs=2))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        path.name: path.read_bytes() for path in made.iterdir()
+    }
+
+
+def test_clouds_of_another_repository_are_refused(made, tmp_path):
     with pytest.raises(UserError, match="other primitives") as error:
-        write_clouds(made, SIZE, [square])
+        write_clouds(small(made), [SQUARE])
     assert "\n" not in str(error.value)
+    shard_path(tmp_path, 0).touch()
+    save_json(tmp_path / "source.json", [])
+    with pytest.raises(UserError, match="other primitives"):
+        write_clouds(small(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -281,37 +295,44 @@ def test_clouds_of_another_repository_are_refused(made, small):
         lambda path: np.savez(path, other=np.zeros(3)),
     ],
 )
-def test_missing_and_damaged_shards_are_refused_in_one_line(made, small, tmp_path, damage):
-    for path in made.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    damage(shard_path(tmp_path, 1))
+def test_missing_and_damaged_shards_are_refused_in_one_line(copied, damage):
+    damage(shard_path(copied, 1))
     with pytest.raises(UserError) as error:
-        CloudSet(tmp_path, 2 * SIZE, CONFIG)
-    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+        CloudSet(copied, 2 * SIZE, CONFIG)
+    assert "\n" not in str(error.value) and str(copied) in str(error.value)
 
 
-def test_primitives_that_no_cloud_can_be_made_of_do_not_claim_the_folder(small, tmp_path):
+def test_primitives_that_no_cloud_can_be_made_of_do_not_claim_the_folder(tmp_path):
     line = Primitive("Line", np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]]))
     with pytest.raises(UserError, match="no cloud can be made"):
-        write_clouds(tmp_path, 1, [line])
-    write_clouds(tmp_path, 1)
+        write_clouds(small(tmp_path, 1), [line])
+    write_clouds(small(tmp_path, 1))
     assert shard_path(tmp_path, 0).is_file()
+
+
+def test_clouds_are_made_of_abc_models_on_wish(tmp_path, capsys):
+    write_abc(tmp_path / "abc")
+    generate(small(tmp_path / "data", 1, abc_dir=tmp_path / "abc"))
+    assert "1 models" in capsys.readouterr().out and shard_path(tmp_path / "data", 0).is_file()
+    with pytest.raises(UserError, match="other primitives"):
+        generate(small(tmp_path / "data", 1))
 
 
 # --- training -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", training.KINDS)
-def test_an_interrupted_training_goes_on_bit_for_bit(made, small, tmp_path, kind):
-    settings = TrainingSettings(kind, SIZE, steps=4, batch=2, seed=3)
-    held = CloudSet(made, SIZE, small_config(kind))
-    whole = Training(settings, held, torch.device("cpu"))
+def training(folder: Path, kind: str = "embedding", shapes: int = SIZE, **more) -> Training:
+    settings = TrainSettings(network=kind, shapes=shapes, batch_size=2, **more)
+    return Training(settings, CloudSet(folder, shapes, small_config(kind)), CPU)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupted_training_goes_on_bit_for_bit(made, tmp_path, kind):
+    whole, broken, resumed = (training(made, kind, steps=4, seed=3) for _ in range(3))
     whole.run(lambda: None)
 
     class Stop(Exception):
         pass
-
-    broken = Training(settings, held, torch.device("cpu"))
 
     def stop() -> None:
         if broken.done == 2:
@@ -320,7 +341,6 @@ def test_an_interrupted_training_goes_on_bit_for_bit(made, small, tmp_path, kind
 
     with pytest.raises(Stop):
         broken.run(stop)
-    resumed = Training(settings, held, torch.device("cpu"))
     resumed.restore(load_torch(tmp_path / "c.pth"))
     assert resumed.done == 2
     resumed.run(lambda: None)
@@ -330,10 +350,9 @@ def test_an_interrupted_training_goes_on_bit_for_bit(made, small, tmp_path, kind
     assert whole.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * 0.75)))
 
 
-def test_training_tells_primitives_apart(made, small):
+def test_training_tells_primitives_apart(made):
     """A few steps on one cloud: its primitives come together and move away from each other."""
-    settings = TrainingSettings("embedding", 1, steps=30, batch=2, learning_rate=5e-3)
-    run = Training(settings, CloudSet(made, 1, CONFIG), torch.device("cpu"))
+    run = training(made, shapes=1, steps=30, learning_rate=5e-3)
     run.run(lambda: None)
     first, last = (np.mean([record["loss"] for record in part]) for part in (run.log[:4], run.log[-4:]))
     assert last < 0.7 * first
@@ -355,16 +374,52 @@ def test_heatmaps_are_gaussians_of_the_nearest_click():
     assert (heatmaps(points, clicks[:1], positive[:1])[:, 1] == 0).all()
 
 
-def test_what_is_exported_is_the_network_in_half_the_size(made, small):
-    run = Training(
-        TrainingSettings("embedding", SIZE, steps=1, batch=2), CloudSet(made, SIZE, CONFIG), torch.device("cpu")
-    )
+def test_what_is_exported_is_the_network_in_half_the_size(made):
+    run = training(made, steps=1)
     run.run(lambda: None)
     held = exported(run)
     assert held["settings"]["kind"] == "embedding" and held["steps"] == 1 and held["config"] == CONFIG.to_dict()
     for name, value in run.network.state_dict().items():
         assert held["network"][name].dtype == (torch.float16 if value.is_floating_point() else value.dtype)
         assert torch.allclose(held["network"][name].float(), value.float(), atol=2e-3)
+
+
+def test_a_training_goes_on_from_its_checkpoint_and_starts_over_on_wish(copied, tmp_path):
+    folder = tmp_path / "run"
+    checkpoint, weights = folder / "embedding_checkpoint.pth", folder / "embedding.pt"
+
+    def run(**more) -> list[int]:
+        """The steps that were taken."""
+        settings = TrainSettings(data_dir=copied, shapes=SIZE, batch_size=2, save_dir=folder, device="cpu", **more)
+        steps: list[int] = []
+        assert train(settings, lambda step: steps.append(step.done), CONFIG) == weights
+        return steps[1:]
+
+    def refused(match: str, **more) -> None:
+        with pytest.raises(UserError, match=match) as error:
+            run(**more)
+        assert "\n" not in str(error.value) and str(checkpoint) in str(error.value)
+
+    assert run(steps=2) == [1, 2] and run(steps=2) == []
+    held = load_torch(checkpoint)
+    held["done"], held["log"] = 1, held["log"][:1]
+    save_torch(checkpoint, held)
+    assert run(steps=2) == [2] and len(load_torch(checkpoint)["log"]) == 2
+    before = weights.read_bytes()
+    for other in ({"steps": 3}, {"steps": 2, "seed": 1}, {"steps": 2, "learning_rate": 0.5}):
+        refused("another choice of settings; choose another --save_dir or give --overwrite 1", **other)
+    shard = shard_path(copied, 0)
+    arrays = dict(np.load(shard))
+    np.savez(shard, **arrays | {"points": arrays["points"] + 1})
+    refused("another set of clouds", steps=2)
+    np.savez(shard, **arrays)
+    assert weights.read_bytes() == before
+    assert run(steps=3, overwrite=True) == [1, 2, 3]
+    for damaged in (b"x", before[:400]):
+        checkpoint.write_bytes(damaged)
+        refused("checkpoint", steps=3)
+    save_torch(checkpoint, [1])
+    refused("another", steps=3)
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -393,21 +448,8 @@ def no_pictures(monkeypatch):
 
 
 def ask(*more: str) -> int:
-    return iseg3d.main(
-        [
-            "--obj_path",
-            "mesh.obj",
-            "--weights",
-            "w.pt",
-            "--points",
-            "200",
-            "--device",
-            "cpu",
-            "--save_dir",
-            "out",
-            *more,
-        ]
-    )
+    usual = "--obj_path mesh.obj --weights w.pt --points 200 --device cpu --save_dir out"
+    return iseg3d.main([*usual.split(), *more])
 
 
 def refused(capsys, *arguments: str) -> str:
@@ -420,36 +462,20 @@ def refused(capsys, *arguments: str) -> str:
     return lines[0]
 
 
-def test_from_clouds_to_weights_to_an_answer(work, no_pictures, small, capsys):
-    data = [
-        "--data_dir",
-        "data",
-        "--shapes",
-        str(SIZE),
-        "--steps",
-        "3",
-        "--batch_size",
-        "2",
-        "--device",
-        "cpu",
-        "--save_dir",
-        "run",
-    ]
+def test_from_clouds_to_weights_to_an_answer(work, copied, no_pictures, capsys):
+    data = f"--data_dir data --shapes {SIZE} --steps 3 --batch_size 2 --device cpu --save_dir run".split()
     assert iseg3d.main(["--mode", "generate", *data]) == 0
     assert iseg3d.main(["--mode", "train", *data]) == 0
     assert iseg3d.main(["--mode", "train", "--network", "heatmap", *data]) == 0
-    assert {"embedding.pt", "embedding_checkpoint.pth", "heatmap.pt", "heatmap_checkpoint.pth"} <= {
-        path.name for path in (work / "run").iterdir()
+    assert {path.name for path in (work / "run").iterdir()} == {
+        f"{kind}{ending}" for kind in KINDS for ending in (".pt", "_checkpoint.pth", ".png")
     }
-    before = load_torch(work / "run" / "embedding.pt")
-    assert iseg3d.main(["--mode", "train", *data]) == 0  # all done: nothing is trained again
     after = load_torch(work / "run" / "embedding.pt")
-    assert after["steps"] == 3 and all(
-        torch.equal(value, after["network"][name]) for name, value in before["network"].items()
-    )
+    assert after["steps"] == 3 and after["config"] == config_for("embedding").to_dict()
     assert ask("--weights", "run/embedding.pt", "--select_vertices", "150", "-10", "--hard", "1") == 0
     said = capsys.readouterr().out
     assert "2 clicks on 196 vertices (instant (iSeg3D)" in said and "train: run/embedding.pt (3 steps" in said
+    assert f"generate: {SIZE} clouds in data" in said
     assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".glb", ".obj", ".seg"}
     probability = np.load(work / "out" / "vertex_probability_v150_v-10.npy")
     assert probability.shape == (196,) and probability.dtype == np.float32 and probability[150] > 0.5 > probability[10]
@@ -460,28 +486,9 @@ def test_from_clouds_to_weights_to_an_answer(work, no_pictures, small, capsys):
 
 def test_the_command_answers_as_the_segmenter_does(work, no_pictures):
     mesh = load_mesh(work / "mesh.obj")
-    line = along_surface(mesh, [10, 30]).tolist()
-    assert (
-        ask(
-            "--select_vertices",
-            "150",
-            "120",
-            "--scribble",
-            "10",
-            "30",
-            "--granularity",
-            "0.8",
-            "--radius",
-            "0.3",
-            "--smoothing",
-            "0",
-            "--seed",
-            "4",
-            "--show_spheres",
-            "1",
-        )
-        == 0
-    )
+    line = along_surface(mesh, [10, 30])
+    clicks = "--select_vertices 150 120 --scribble 10 30 --granularity 0.8 --radius 0.3"
+    assert ask(*f"{clicks} --smoothing 0 --seed 4 --show_spheres 1".split()) == 0
     segmenter = Iseg3dSegmenter(
         mesh, work / "w.pt", points=200, seed=4, settings=AnnotationSettings(0.3, smooth_rounds=0)
     )
@@ -493,7 +500,7 @@ def test_the_command_answers_as_the_segmenter_does(work, no_pictures):
 
 def test_the_selection_obeys_every_click(work, no_pictures, two_boxes, capsys):
     """Also where the shares around the vertices would put Otsu's threshold beside one half."""
-    scribbled = along_surface(two_boxes, [100, 160]).tolist()
+    scribbled = along_surface(two_boxes, [100, 160])
     assert ask("--select_vertices", "190", "120", "--scribble", "100", "160", "--hard", "1") == 0
     assert "above 0.500" in capsys.readouterr().out
     probability = np.load(next((work / "out").glob("vertex_probability_*.npy")))
@@ -505,45 +512,6 @@ def test_fine_tuning_by_command_says_what_it_did(work, no_pictures, capsys):
     assert "not fine-tuned" in capsys.readouterr().err
     assert ask("--select_vertices", "150", "-140", "--fine_tune", "2") == 0
     assert "fine-tuned in" in capsys.readouterr().err
-
-
-def test_training_goes_on_from_its_checkpoint_and_starts_over_on_wish(work, small, capsys):
-    data = [
-        "--mode",
-        "train",
-        "--data_dir",
-        "data",
-        "--shapes",
-        str(SIZE),
-        "--batch_size",
-        "2",
-        "--device",
-        "cpu",
-        "--save_dir",
-        "run",
-    ]
-    iseg3d.main(["--mode", "generate", *data[2:]])
-    assert iseg3d.main([*data, "--steps", "2"]) == 0
-    held = load_torch(work / "run" / "embedding_checkpoint.pth")
-    held["done"], held["log"] = 1, held["log"][:1]
-    save_torch(work / "run" / "embedding_checkpoint.pth", held)
-    assert iseg3d.main([*data, "--steps", "2"]) == 0
-    assert len(load_torch(work / "run" / "embedding_checkpoint.pth")["log"]) == 2
-    before = (work / "run" / "embedding.pt").read_bytes()
-    assert "other settings" in refused(capsys, *data, "--steps", "3")
-    assert "other settings" in refused(capsys, *data, "--steps", "2", "--seed", "1")
-    shard = next((work / "data").glob("clouds_*.npz"))
-    arrays = dict(np.load(shard))
-    np.savez(shard, **arrays | {"points": arrays["points"] + 1})
-    assert "other clouds" in refused(capsys, *data, "--steps", "2")
-    np.savez(shard, **arrays)
-    assert (work / "run" / "embedding.pt").read_bytes() == before
-    assert iseg3d.main([*data, "--steps", "3", "--overwrite", "1"]) == 0
-    for damaged in (b"x", before[:400]):
-        (work / "run" / "embedding_checkpoint.pth").write_bytes(damaged)
-        assert "checkpoint" in refused(capsys, *data, "--steps", "3")
-    save_torch(work / "run" / "embedding_checkpoint.pth", [1])
-    assert "embedding_checkpoint.pth" in refused(capsys, *data, "--steps", "3")
 
 
 def test_bad_input_of_a_query_ends_in_one_line_and_leaves_nothing(work, capsys, two_boxes):
@@ -589,41 +557,17 @@ def test_bad_input_of_a_query_ends_in_one_line_and_leaves_nothing(work, capsys, 
     assert sorted(path.name for path in work.iterdir()) == before
 
 
-def test_bad_input_of_training_ends_in_one_line_and_leaves_nothing(work, made, small, capsys):
-    small_data = [
-        "--data_dir",
-        str(made),
-        "--shapes",
-        str(SIZE),
-        "--steps",
-        "1",
-        "--batch_size",
-        "2",
-        "--device",
-        "cpu",
-        "--save_dir",
-        "run",
-    ]
-    more_than_there_are = ["--mode", "train", *small_data, "--shapes", "50"]
-    assert "make them first" in refused(capsys, *more_than_there_are) and "make them first" in refused(
-        capsys, "--mode", "train", "--data_dir", "no"
-    )
-    assert "--learning_rate" in refused(capsys, "--mode", "train", *small_data, "--learning_rate", "0")
-    assert "no folder" in refused(capsys, "--mode", "generate", *small_data, "--abc_dir", "no")
-    (work / "abc").mkdir()
+def test_bad_input_of_training_ends_in_one_line_and_leaves_nothing(work, made, capsys):
+    data = f"--data_dir {made} --shapes {SIZE} --steps 1 --batch_size 2 --device cpu --save_dir run".split()
     write_abc(work / "abc")
     before = sorted(path.name for path in made.iterdir())
-    assert "other primitives" in refused(capsys, "--mode", "generate", *small_data, "--abc_dir", "abc")
-    (work / "damaged").mkdir()
-    (work / "damaged" / "clouds_00000.npz").touch()
-    save_json(work / "damaged" / "source.json", [])
-    assert "other primitives" in refused(capsys, "--mode", "generate", *small_data, "--data_dir", "damaged")
+    for arguments, reason in (
+        (["train", *data, "--shapes", "50"], f"{made} holds 8 clouds, not 50; make them first"),
+        (["train", "--data_dir", "no"], "make them first"),
+        (["train", *data, "--learning_rate", "0"], "--learning_rate"),
+        (["train", *data, "--device", "tpu"], "tpu"),
+        (["generate", *data, "--abc_dir", "no"], "no folder"),
+        (["generate", *data, "--abc_dir", "abc"], "other primitives"),
+    ):
+        assert reason in refused(capsys, "--mode", *arguments)
     assert not (work / "run").exists() and sorted(path.name for path in made.iterdir()) == before
-
-
-def test_clouds_are_made_of_abc_models_on_wish(work, small, capsys):
-    (work / "abc").mkdir()
-    write_abc(work / "abc")
-    assert iseg3d.main(["--mode", "generate", "--data_dir", "data", "--shapes", "1", "--abc_dir", "abc"]) == 0
-    assert "1 models" in capsys.readouterr().out and shard_path(work / "data", 0).is_file()
-    assert "other primitives" in refused(capsys, "--mode", "generate", "--data_dir", "data", "--shapes", "1")

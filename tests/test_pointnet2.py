@@ -1,4 +1,4 @@
-"""PointNet++ against the textbook: samples, groups and interpolation in plain loops, layers as they are drawn in the paper."""
+"""PointNet++ against the textbook: samples, groups, interpolation in plain loops, layers as drawn in the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from models.iseg3d.dataset import compact
 from models.iseg3d.pointnet2 import (
     Grouping,
     Level,
@@ -71,7 +70,7 @@ def test_samples_are_the_farthest_points_of_plain_loops():
 
 
 def test_the_samples_of_every_level_are_those_of_the_whole_cloud():
-    """Farthest-point samples are nested, which `Plan.of` relies on: a level takes the first of the samples before it."""
+    """Farthest-point samples are nested, on which `Plan.of` relies: a level takes the first of those before it."""
     points = cloud(90)
     plan = Plan.of(points, SMALL)
     first = plan.levels[0].centers
@@ -226,7 +225,7 @@ def test_the_order_of_the_points_does_not_matter():
     assert torch.allclose(mixed, straight[order], atol=1e-3) and straight.std() > 0.05
 
 
-@pytest.mark.parametrize("squeeze", [lambda plan: plan, compact])
+@pytest.mark.parametrize("squeeze", [lambda plan: plan, Plan.compact])
 def test_clouds_laid_one_after_the_other_are_answered_as_each_alone(squeeze):
     made, clouds, channels = (
         network(),
@@ -237,7 +236,7 @@ def test_clouds_laid_one_after_the_other_are_answered_as_each_alone(squeeze):
     together = made(torch.cat(clouds), torch.cat(channels), Plan.joined(plans, [70] * 3), clouds=3)
     for answer, points, channel in zip(together.split(70), clouds, channels):
         alone = made(points, channel, Plan.of(points, SMALL))
-        assert torch.allclose(answer, alone, atol=1e-5 if squeeze is not compact else 2e-2)  # weights in float16
+        assert torch.allclose(answer, alone, atol=1e-5 if squeeze is not Plan.compact else 2e-2)  # weights in float16
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 30])

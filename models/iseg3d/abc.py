@@ -1,12 +1,12 @@
 """The ABC dataset: CAD models as meshes whose faces are divided into the surfaces they were made from.
 
-S. Koch et al.: ABC: A Big CAD Model Dataset for Geometric Deep Learning, CVPR 2019; https://deep-geometry.github.io/abc-dataset
+S. Koch et al.: ABC: A Big CAD Model Dataset for Geometric Deep Learning, CVPR 2019;
+https://deep-geometry.github.io/abc-dataset
 
 A model is an OBJ `00000050_80d9..._trimesh_000.obj` and a description `00000050_80d9..._features_000.yml` of its
-surfaces; `face_indices` of a surface count the OBJ's faces from 0. Written after the project's page, the one description
-in its repository (that one is said to count from 1; the downloads count from 0: deep-geometry/abc-dataset#19) and its
-issue 7, where the authors advise reading vertices from the faces, because `vert_indices` is wrong in some models. The
-dataset itself was not at hand.
+surfaces; `face_indices` of a surface count the OBJ's faces from 0 (deep-geometry/abc-dataset#19). Vertices are read
+from the faces, as the authors advise, because `vert_indices` is wrong in some models (#7). Written after the project's
+page and repository; the dataset itself was not at hand.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Repository:
 def read_repository(folder: str | Path) -> Repository:
     """The models under a folder: `obj/` and `feat/` with a numbered folder for each model, or all files in one folder.
 
-    The two files of a model are found by the number, the hash and the variant in their names. UserError if there is none.
+    A model's two files are found by the number, the hash and the variant in their names. UserError if there is none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,8 +102,7 @@ def read_model(obj: str | Path, yml: str | Path) -> list[Primitive]:
     """
     surfaces = _read_surfaces(Path(yml))
     mesh = load_mesh(obj)
-    polygon = np.arange(mesh.num_faces) if mesh.face_polygon is None else mesh.face_polygon
-    owner = _owners(surfaces, int(polygon[-1]) + 1, Path(yml))[polygon]
+    owner = _owners(surfaces, mesh.num_polygons, Path(yml))[mesh.face_polygon]
     return [_patch(kind, mesh, owner == index) for index, (kind, faces) in enumerate(surfaces) if len(faces)]
 
 

@@ -61,8 +61,8 @@ class Annotator:
         return self.smoothed(selected) if self.settings.smooth_rounds else selected
 
     def within(self, positives: np.ndarray, negatives: np.ndarray, factor: float = 1.0) -> np.ndarray:
-        """(N,) bool: what lies within the radius of a positive click in the embedding (Eq. 6), which a nearer negative click
-        shortens (Eq. 7-8)."""
+        """(N,) bool: what lies in the embedding within the radius of a positive click (Eq. 6), which a nearer negative
+        one shortens (Eq. 7-8)."""
         selected = np.zeros(len(self.points), dtype=bool)
         for click in positives:
             distance = self.distances(int(click))
@@ -80,7 +80,7 @@ class Annotator:
         return selected & np.isin(component, component[positives])
 
     def smoothed(self, selected: np.ndarray) -> np.ndarray:
-        """Algorithm 2: points that more than a share of the nearest neighbours surround are added, several times over."""
+        """Algorithm 2: points that more than a share of the nearest neighbours surround are added, repeatedly."""
         if self._around.shape[1] == 0:
             return selected
         selected = selected.copy()

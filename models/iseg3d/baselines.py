@@ -19,7 +19,7 @@ from utils.geometry.mesh import Mesh
 
 HEATMAP_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d_heatmap.pt"
 FPFH_RADIUS = 0.25  # of the neighbourhoods; the cloud has radius 1
-# Of a positive click, where the embedding has 0.35. This and the radius above: the best of twelve pairs on synthetic clouds.
+# Of a positive click, where the embedding has 0.35; with the radius above the best of twelve pairs on synthetic clouds.
 FPFH_CLICK_RADIUS = 15.0
 
 

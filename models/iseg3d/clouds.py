@@ -92,7 +92,7 @@ def face_components(mesh: Mesh) -> np.ndarray:
 
 
 def exposed(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) bool: a ray from the point in one of some random directions leaves the shape. Inside primitives none does."""
+    """(N,) bool: a ray from the point in one of some random directions leaves the shape, as none inside it does."""
     hits = trimesh.ray.ray_pyembree.RayMeshIntersector(trimesh.Trimesh(vertices, faces, process=False))
     size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     free = np.zeros(len(points), dtype=bool)
@@ -106,11 +106,27 @@ def exposed(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, rng: np
     return free
 
 
+def sample_exposed(
+    vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`sample_surface` of what can be seen from outside; ValueError where that is next to nothing."""
+    kept: list[tuple[np.ndarray, ...]] = []
+    while sum(len(points) for points, *_ in kept) < count:
+        if len(kept) == 6:
+            raise ValueError("the shape can hardly be seen from outside")
+        points, normals, chosen = sample_surface(vertices, faces, count + count // 2, rng)
+        free = exposed(points, vertices, faces, rng)
+        kept.append((points[free], normals[free], chosen[free]))
+    points, normals, chosen = (np.concatenate(arrays) for arrays in zip(*kept))
+    pick = np.sort(rng.choice(len(points), count, replace=False))
+    return points[pick], normals[pick], chosen[pick]
+
+
 def labelled_cloud(seed: int, repository: list[Primitive] | None = None, count: int = POINTS) -> LabelledCloud:
     """Training cloud `seed`: primitives reshuffled at random, or a composed shape of our generator with its parts.
 
     repository: primitives to reshuffle (`models.iseg3d.abc`), and then every cloud is of these; None: our own.
-    Deterministic by seed. Only what can be seen from outside is sampled; ValueError where that is next to nothing.
+    Deterministic by seed. Raises ValueError for a shape that cannot be sampled.
     """
     rng = np.random.default_rng([seed, 11])
     if repository is not None or rng.random() < RESHUFFLED_SHARE:
@@ -118,19 +134,9 @@ def labelled_cloud(seed: int, repository: list[Primitive] | None = None, count: 
     else:
         shape = random_shape(seed)
         vertices, faces, labels = shape.vertices, shape.faces, shape.part
-    kept: list[tuple[np.ndarray, ...]] = []
-    for _ in range(6):
-        points, normals, chosen = sample_surface(vertices, faces, count + count // 2, rng)
-        free = exposed(points, vertices, faces, rng)
-        kept.append((points[free], normals[free], labels[chosen[free]]))
-        if sum(len(points) for points, *_ in kept) >= count:
-            break
-    else:
-        raise ValueError(f"shape {seed} can hardly be seen from outside")
-    points, normals, labels = (np.concatenate(arrays) for arrays in zip(*kept))
-    pick = np.sort(rng.choice(len(points), count, replace=False))
-    points = into_unit_ball(points[pick]).astype(np.float32)
-    return LabelledCloud(points, normals[pick].astype(np.float32), without_tiny(points, labels[pick]))
+    points, normals, chosen = sample_exposed(vertices, faces, count, rng)
+    points = into_unit_ball(points).astype(np.float32)
+    return LabelledCloud(points, normals.astype(np.float32), without_tiny(points, labels[chosen]))
 
 
 def without_tiny(points: np.ndarray, labels: np.ndarray, smallest: int = SMALLEST) -> np.ndarray:

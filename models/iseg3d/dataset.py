@@ -133,7 +133,7 @@ def held_out_clouds(count: int, make: Callable[[int], LabelledCloud] = labelled_
 class CloudSet:
     """The first `shapes` clouds of a folder, in memory, and the plan of each, made when it is first asked for.
 
-    points (S, N, 3) float32, normals (S, N, 3) float16, labels (S, N) int16. Raises UserError if the folder holds fewer.
+    points (S, N, 3) float32, normals (S, N, 3) float16, labels (S, N) int16. UserError if the folder holds fewer.
     """
 
     def __init__(self, folder: Path, shapes: int, config: PointNet2Config) -> None:

@@ -28,7 +28,8 @@ from models.iseg3d.surface import into_unit_ball
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.evaluation.annotator import bootstrap_interval, clicks_to_reach
-from utils.evaluation.psb import UnusableShape, benchmark_ids, load_shape, parts_of
+from utils.evaluation.psb import UnusableShape, benchmark_ids, choose_ids, load_shape, parts_of
+from utils.evaluation.report import markdown
 from utils.files import digest, load_json, save_json
 from utils.geometry.mesh import Mesh
 from utils.options import option, positive_int
@@ -167,15 +168,12 @@ def _items(settings: EvaluationSettings, seed: int) -> Iterator[Item]:
 
 
 def _psb_items(settings: EvaluationSettings, folder: Path, seed: int) -> Iterator[Item]:
-    categories = benchmark_ids(folder)
-    unknown = [i for i in settings.ids if i not in categories]
-    if unknown:
-        raise UserError(f"no shape {unknown[0]} in {folder}")
-    wanted, taken = range(settings.skip_per_category, settings.skip_per_category + settings.per_category), {}
-    for shape_id, category in categories.items():
-        place = taken[category] = taken.get(category, -1) + 1
-        if not (shape_id in settings.ids if settings.ids else place in wanted):
-            continue
+    categories, first = benchmark_ids(folder), settings.skip_per_category
+    wanted = set(choose_ids(categories, settings.ids, first + settings.per_category))
+    if not settings.ids:
+        wanted -= set(choose_ids(categories, (), first))
+    for shape_id in (shape_id for shape_id in categories if shape_id in wanted):
+        category = categories[shape_id]
         try:
             shape = load_shape(folder, shape_id, category)
             parts = parts_of(shape.reference(), shape.mesh.face_areas)
@@ -341,13 +339,13 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
         return f"{entry[column]:.3f}" if column.startswith("miou") else f"{entry[column]:.1f}"
 
     columns = [f"miou@{k}" for k in COUNTS] + [f"noc@{t}" for t in TARGETS]
-    heads = [column.replace("miou", "mIoU").replace("noc", "NoC") for column in columns]
-    lines = [f"| method | {' | '.join(heads)} | paper, PartNet: mIoU@10, NoC@80, NoC@85 |"]
-    lines.append("|" + "---|" * (len(columns) + 2))
+    head = ["method", *columns, "paper, PartNet: mIoU@10, NoC@80, NoC@85"]
+    rows = []
     for name, entry in summary.items():
         low, high = entry["interval@10"]
         cells = [cell(entry, c) + (f" ± {(high - low) / 2:.3f}" if c == "miou@10" else "") for c in columns]
         paper = ", ".join(cell(PAPER.get(name, {}), column) for column in ("miou@10", "noc@80", "noc@85"))
-        lines.append(f"| {name} | {' | '.join(cells)} | {paper} |")
+        rows.append([name, *cells, paper])
+    lines = markdown([name.replace("miou", "mIoU").replace("noc", "NoC") for name in head], rows)
     parts = next(iter(summary.values()))["parts"]
     return "\n".join([*lines, "", f"{parts} parts. The paper's figures are of PartNet, other shapes than these."])

@@ -6,10 +6,10 @@ R. B. Rusu, N. Blodow, M. Beetz: Fast Point Feature Histograms (FPFH) for 3D Reg
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.spatial import KDTree
 
 from utils.errors import UserError
+from utils.geometry.graphs import symmetric
 
 BINS = 11
 ANGLES = 3
@@ -17,8 +17,8 @@ TINY = 1e-9  # below this (lengths in radii, sines, cosines) only rounding is le
 BLOCK = 1 << 18  # pairs handled at a time
 
 
-def fpfh(points: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
-    """(N, 33) float64 histograms of points (N, 3) with normals (N, 3) of any length; what is within `radius` is a neighbour.
+def fpfh(points: np.ndarray, normals: np.ndarray, radius: float, block: int = BLOCK) -> np.ndarray:
+    """(N, 33) float64 histograms of points (N, 3) with normals (N, 3) of any length, of neighbours within `radius`.
 
     For a point p and a neighbour q at the unit direction d = (q - p) / |q - p|, the source of the pair is the one whose
     normal is closer to the line between them (p when they are equally close; q then takes p's place and d turns round).
@@ -31,25 +31,21 @@ def fpfh(points: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
     Each pair adds 100 / (number of neighbours of p) to p's simplified histogram (SPFH). The FPFH of p is the sum of its
     neighbours' SPFHs, each x 1 / distance; then each of the three histograms is scaled to the sum 100.
 
-    These are the conventions of the Point Cloud Library, one thing aside: it divides by the squared distance (its
-    search returns squares); the paper says the distance, and so does this. The paper adds p's own SPFH to a sum in which
-    the unit of length matters; like PCL, this leaves it out, so that scaling points and radius changes nothing. Open3D
-    also takes the square, and adds p's own SPFH after scaling: with these two changes, Open3D 0.20 gives the same
-    numbers as this to 1e-12 (1,500 points without ties); as it is, the correlation is 0.96.
+    These are the conventions of the Point Cloud Library, but for its division by the squared distance. Like PCL, and
+    unlike the paper, this leaves p's own SPFH out of the sum, so that scaling points and radius changes nothing. With
+    Open3D's square and own SPFH after scaling, Open3D 0.20 gives the same numbers to 1e-12 (1,500 points without ties).
 
     Defined where others are not: coincident points are no neighbours of each other; a pair that has no frame (a zero
     normal, or d parallel to u) adds nothing; a histogram that nothing was added to, as an isolated point's, is 0; an
-    angle of -pi counts as pi. Takes memory in proportion to the number of pairs.
+    angle of -pi counts as pi. Takes memory in proportion to the number of pairs, `block` of them at a time besides.
     """
     points, normals = _checked(points, normals, radius)
-    first, second = np.asarray(KDTree(points).query_pairs(1.0, output_type="ndarray")).T
-    distance = np.linalg.norm(points[second] - points[first], axis=1)
-    apart = distance > TINY
-    source, target = np.concatenate([first[apart], second[apart]]), np.concatenate([second[apart], first[apart]])
-    distance = np.tile(distance[apart], 2)
-
-    weights = sp.csr_matrix((1 / distance, (source, target)), shape=(len(points),) * 2)
-    histograms = (weights @ _spfh(points, normals, source, target)).reshape(len(points), ANGLES, BINS)
+    pairs = np.asarray(KDTree(points).query_pairs(1.0, output_type="ndarray"))
+    distance = np.linalg.norm(points[pairs[:, 1]] - points[pairs[:, 0]], axis=1)
+    pairs, distance = pairs[distance > TINY], distance[distance > TINY]
+    weights = symmetric(pairs, 1 / distance, len(points))
+    simplified = _spfh(points, normals, np.concatenate([pairs, pairs[:, ::-1]]), block)
+    histograms = (weights @ simplified).reshape(len(points), ANGLES, BINS)
     totals = histograms.sum(axis=2, keepdims=True)
     scaled = np.divide(100 * histograms, totals, out=np.zeros_like(histograms), where=totals > 0)
     return scaled.reshape(len(points), ANGLES * BINS)
@@ -67,47 +63,40 @@ def _checked(points: np.ndarray, normals: np.ndarray, radius: float) -> tuple[np
     if not (np.isfinite(radius) and radius > 0):
         raise UserError(f"the radius must be a positive number, not {radius}")
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return (points - points.mean(axis=0)) / radius, np.divide(
-        normals, length, out=np.zeros_like(normals), where=length > 0
-    )
+    return (points - points.mean(axis=0)) / radius, normals / np.where(length > 0, length, 1.0)
 
 
-def _spfh(points: np.ndarray, normals: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(N, 33) simplified histograms from the pairs source -> target (P,) int64."""
+def _spfh(points: np.ndarray, normals: np.ndarray, pairs: np.ndarray, block: int) -> np.ndarray:
+    """(N, 33) simplified histograms from the pairs (P, 2) int64 of a point and its neighbour."""
+    low, span = np.array([-np.pi, -1.0, -1.0]), np.array([2 * np.pi, 2.0, 2.0])
     counts = np.zeros(len(points) * ANGLES * BINS)
-    for start in range(0, len(source), BLOCK):
-        block = slice(start, start + BLOCK)
-        angles, valid = _pair_angles(
-            points[source[block]], normals[source[block]], points[target[block]], normals[target[block]]
-        )
-        low, span = np.array([-np.pi, -1.0, -1.0]), np.array([2 * np.pi, 2.0, 2.0])
+    for start in range(0, len(pairs), block):
+        p, q = pairs[start : start + block].T
+        angles, valid = _pair_angles(points[p], normals[p], points[q], normals[q])
         bins = np.clip(np.floor(BINS * (angles[valid] - low) / span).astype(np.int64), 0, BINS - 1)
-        columns = (source[block][valid, None] * ANGLES + np.arange(ANGLES)) * BINS + bins
+        columns = (p[valid, None] * ANGLES + np.arange(ANGLES)) * BINS + bins
         counts += np.bincount(columns.ravel(), minlength=len(counts))
-    neighbours = np.bincount(source, minlength=len(points))
+    neighbours = np.bincount(pairs[:, 0], minlength=len(points))
     return counts.reshape(len(points), ANGLES * BINS) * (100 / np.maximum(neighbours, 1))[:, None]
 
 
 def _pair_angles(
     p: np.ndarray, p_normal: np.ndarray, q: np.ndarray, q_normal: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(P, 3) theta, alpha, phi of pairs of distinct points with their normals, and (P,) bool, where they are defined."""
+    """(P, 3) theta, alpha, phi of distinct points p, q (P, 3) with normals, and (P,) bool, where they are defined."""
     direction = q - p
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     p_cosine, q_cosine = _dot(p_normal, direction), _dot(q_normal, direction)
     swap = np.abs(q_cosine) > np.abs(p_cosine) + TINY
     u = np.where(swap[:, None], q_normal, p_normal)
     other = np.where(swap[:, None], p_normal, q_normal)
-    direction = np.where(swap[:, None], -direction, direction)
-    phi = np.where(swap, -q_cosine, p_cosine)
-
-    v = np.cross(direction, u)
+    v = np.cross(np.where(swap[:, None], -direction, direction), u)
     sine = np.linalg.norm(v, axis=1)
     valid = (sine > TINY) & other.any(axis=1)  # a zero u has no sine
     v /= np.where(valid, sine, 1.0)[:, None]
     height = _dot(np.cross(u, v), other)
     theta = np.arctan2(np.where(np.abs(height) < TINY, 0.0, height), _dot(u, other))
-    return np.stack([theta, _dot(v, other), phi], axis=1), valid
+    return np.stack([theta, _dot(v, other), np.where(swap, -q_cosine, p_cosine)], axis=1), valid
 
 
 def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:

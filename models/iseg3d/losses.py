@@ -19,7 +19,7 @@ class EmbeddingLoss:
     inter_margin: float = 0.75
 
     def __call__(self, embedding: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one cloud and its terms: embedding (N, D) float32, labels (N,) int64, of which none from 0 on is missing."""
+        """Loss of one cloud and its terms: embedding (N, D) float32, labels (N,) int64, all numbers from 0 on."""
         count = int(labels.max()) + 1
         size = torch.bincount(labels, minlength=count).to(embedding.dtype)
         center = embedding.new_zeros(count, embedding.shape[1]).index_add(0, labels, embedding) / size[:, None]  # Eq. 1
@@ -36,8 +36,8 @@ class EmbeddingLoss:
 
 
 def fine_tuning_energy(positives: Tensor, negatives: Tensor, margin: float = EmbeddingLoss.inter_margin) -> Tensor:
-    """Eq. 9-10, a scalar: how much nearer than `margin` the embedding of a negative click (N-, D) is to that of the nearest
-    positive one (N+, D), mean over the negative ones."""
+    """Eq. 9-10, a scalar: how much nearer than `margin` the embeddings of negative clicks (N-, D) are to that of the
+    nearest positive one (N+, D), on average."""
     nearest = _norm(negatives[:, None] - positives[None]).amin(dim=1)
     return (margin - nearest).clamp(min=0).mean()
 

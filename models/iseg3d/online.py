@@ -56,7 +56,7 @@ class Embedder:
 
 
 class OnlineEmbedding:
-    """A network on one cloud and the annotator that reads its embedding; `fine_tune` changes both, `undo` takes it back."""
+    """A network on one cloud and the annotator of its embedding; `fine_tune` changes both, `undo` restores them."""
 
     def __init__(self, network: PointNet2, cloud: Cloud, settings: AnnotationSettings = PRINTED) -> None:
         self.embedder = Embedder(network, cloud)
@@ -81,7 +81,7 @@ class OnlineEmbedding:
         return changed
 
     def undo(self) -> bool:
-        """Restore weights and embedding, to the bit, as they were before the last fine-tuning; False if there was none."""
+        """Restore weights and embedding, to the bit, from before the last fine-tuning; False if there was none."""
         if not self._earlier:
             return False
         self._restore(self._earlier.pop())

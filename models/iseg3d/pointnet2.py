@@ -120,7 +120,7 @@ class Plan:
         return self._each(lambda tensor: tensor.to(device), lambda tensor: tensor.to(device))
 
     def compact(self) -> Plan:
-        """The plan with indices in int16 and weights in float16, a quarter of the memory; `joined` widens them again."""
+        """The plan with int16 indices and float16 weights, a quarter of the memory; `joined` widens them again."""
         return self._each(Tensor.short, Tensor.half)
 
     def _each(self, index: Callable[[Tensor], Tensor], weight: Callable[[Tensor], Tensor]) -> Plan:
@@ -158,7 +158,7 @@ class SharedLayers(nn.Module):
 
 
 class Grouping(nn.Module):
-    """One scale of set abstraction: shared layers on (feature, offset from the centre), then the maximum of the group."""
+    """One scale of set abstraction: shared layers on (feature, offset from the centre), then the group's maximum."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()

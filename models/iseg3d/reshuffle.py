@@ -73,7 +73,7 @@ def _stretched(vertices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _attached(primitive: Surface, onto: Surface, rng: np.random.Generator, size: float) -> np.ndarray:
-    """The primitive's vertices, moved so that a point of it touches one of `onto`, normal against normal, sunk in a little."""
+    """The primitive's vertices, moved so that a point of it touches one of `onto`, normals opposed, a little sunk."""
     at, out, _ = sample_surface(*onto, 1, rng)
     own, own_out, _ = sample_surface(*primitive, 1, rng)
     turn = rotation_to(-out[0], rng.uniform(0, 2 * np.pi)) @ rotation_to(own_out[0], 0.0).T

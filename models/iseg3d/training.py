@@ -124,7 +124,7 @@ def heatmaps(points: Tensor, clicks: Tensor, positive: Tensor, width: float = HE
 
 @dataclass(frozen=True)
 class Batch:
-    """B clouds of N points, one after the other: points and normals (B N, 3), labels (B N,) int64, their joined plan."""
+    """B clouds of N points, one after the other: points and normals (B N, 3), labels (B N,) int64, joined plan."""
 
     points: Tensor
     normals: Tensor
@@ -223,8 +223,10 @@ class Training:
     # --- the heatmap baseline -------------------------------------------------------------------------
 
     def _wishes(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2): random ones in and outside
-        a primitive (or two), and half the time corrections of what the network answers to these."""
+        """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2).
+
+        Clicks are random in and outside a primitive (or two); half the time corrections of the answer to these follow.
+        """
         targets, clicks = [], []
         for labels in batch.split(batch.labels):
             count = int(labels.max()) + 1
