@@ -19,20 +19,8 @@ from utils.shapes.elements import arc, circle, spiral
 from utils.shapes.generate import assembly, opened
 from utils.shapes.remesh import face_pairs, flip_edges, is_closed_manifold, resample, smooth_labels, straighten_seams
 from utils.shapes.samples import SAMPLES, Sample, load_sample, make_sample, save_sample
-from utils.shapes.solids import (
-    Box,
-    Ellipsoid,
-    Lathe,
-    Prism,
-    RoundCone,
-    Superquadric,
-    Torus,
-    Tube,
-    polygon_distance,
-    rod,
-    rotation_to,
-    triangulate_polygon,
-)
+from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, rod, rotation_to
+from utils.shapes.tessellation import polygon_distance, triangulate_polygon
 
 MESHES = Path(__file__).resolve().parents[1] / "meshes"
 TURN = rotation_to([1.0, 2.0, 0.5], 0.7)

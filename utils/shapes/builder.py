@@ -9,7 +9,8 @@ import numpy as np
 from skimage.measure import marching_cubes
 
 from utils.shapes.remesh import dual_triangles, lloyd, vertex_areas, vertex_normals
-from utils.shapes.solids import Solid, drop_degenerate
+from utils.shapes.solids import Solid
+from utils.shapes.tessellation import drop_degenerate
 
 Array = np.ndarray
 

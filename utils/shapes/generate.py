@@ -8,7 +8,8 @@ import numpy as np
 
 from utils.shapes import abstract, animals, furniture, machines, people, plants, tools, vessels
 from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose
-from utils.shapes.solids import drop_degenerate, rotation_about, rotation_to
+from utils.shapes.solids import rotation_about, rotation_to
+from utils.shapes.tessellation import drop_degenerate
 
 # Family -> (recipe, how often its solids are blended smoothly rather than placed sharply, weight when families are drawn)
 RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {

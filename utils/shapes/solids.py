@@ -7,9 +7,20 @@ approximations near the surface (ellipsoids, superquadrics), which is what blend
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from utils.shapes.tessellation import (
+    bridge_hole,
+    counter_clockwise,
+    grids_mesh,
+    polygon_distance,
+    revolve,
+    ring_mesh,
+    signed_area,
+    triangulate_polygon,
+)
 
 Array = np.ndarray
 
@@ -43,137 +54,6 @@ def rotation_about(axis: str, angle: float) -> Array:
     rotation[j, j] = rotation[k, k] = np.cos(angle)
     rotation[k, j], rotation[j, k] = np.sin(angle), -np.sin(angle)
     return rotation
-
-
-def polygon_distance(points: Array, polygon: Array) -> Array:
-    """Signed distance (N,) of 2D points (N, 2) to a closed polygon (K, 2), negative inside (even-odd rule)."""
-    start, end = polygon, np.roll(polygon, -1, axis=0)
-    px, py = points[:, 0], points[:, 1]
-    best = np.full(len(points), np.inf)
-    inside = np.zeros(len(points), dtype=bool)
-    for (ax, ay), (bx, by) in zip(start, end):
-        ex, ey = bx - ax, by - ay
-        wx, wy = px - ax, py - ay
-        t = np.clip((wx * ex + wy * ey) / max(ex * ex + ey * ey, 1e-18), 0.0, 1.0)
-        np.minimum(best, (wx - ex * t) ** 2 + (wy - ey * t) ** 2, out=best)
-        if ay != by:
-            inside ^= ((ay > py) != (by > py)) & (px < ex * (py - ay) / ey + ax)
-    return np.sqrt(best) * np.where(inside, -1.0, 1.0)
-
-
-# ---------------------------------------------------------------------------------------------- tessellation
-
-
-def revolve(profile: Array, segments: int, turn: float = 2 * np.pi) -> tuple[Array, Array]:
-    """Surface of revolution about +y of a profile (K, 2) of (radius, height) given from bottom to top.
-
-    Points with zero radius become poles. Outward normals for a profile that rises outside of the axis.
-    A `turn` below a full one leaves the two cut sides open.
-    """
-    closed = turn >= 2 * np.pi - 1e-9
-    columns = segments if closed else segments + 1
-    angles = np.arange(columns) * (turn / segments)
-    ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    vertices = np.empty((len(profile), columns, 3))
-    vertices[..., 0] = profile[:, None, 0] * ring[None, :, 0]
-    vertices[..., 1] = profile[:, None, 1]
-    vertices[..., 2] = profile[:, None, 0] * ring[None, :, 1]
-    faces = grid_faces(len(profile), columns, wrap=closed)
-    index = np.arange(len(profile) * columns).reshape(len(profile), columns)
-    index[profile[:, 0] <= 1e-12] = index[profile[:, 0] <= 1e-12, :1]
-    return drop_degenerate(vertices.reshape(-1, 3), index.reshape(-1)[faces])
-
-
-def grid_faces(rows: int, columns: int, wrap: bool) -> Array:
-    """Two triangles for each cell of a (rows, columns) grid of vertices; `wrap` closes the columns."""
-    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if wrap else columns - 1), indexing="ij")
-    k = (j + 1) % columns
-    a, b, c, d = i * columns + j, i * columns + k, (i + 1) * columns + k, (i + 1) * columns + j
-    return np.concatenate([np.stack([a, d, b], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
-
-
-def drop_degenerate(vertices: Array, faces: Array) -> tuple[Array, Array]:
-    """Removes triangles with a repeated vertex and vertices that no triangle uses."""
-    keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    faces = faces[keep]
-    used = np.zeros(len(vertices), dtype=bool)
-    used[faces] = True
-    return vertices[used], (np.cumsum(used) - 1)[faces]
-
-
-def triangulate_polygon(polygon: Array) -> Array:
-    """Ear clipping of a simple counter-clockwise polygon (K, 2) -> triangles (K - 2, 3); bridges to holes allowed."""
-
-    def cross(o: Array, a: Array, b: Array) -> float:
-        return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
-
-    remaining = list(range(len(polygon)))
-    triangles = []
-    while len(remaining) > 3:
-        best = None
-        for i in range(len(remaining)):
-            ia, ib, ic = remaining[i - 1], remaining[i], remaining[(i + 1) % len(remaining)]
-            a, b, c = polygon[ia], polygon[ib], polygon[ic]
-            if cross(a, b, c) <= 1e-14:
-                continue
-            others = polygon[[r for r in remaining if r not in (ia, ib, ic)]]
-            others = others[~((others == a).all(1) | (others == b).all(1) | (others == c).all(1))]
-            inside = np.ones(len(others), dtype=bool)
-            for s, e in ((a, b), (b, c), (c, a)):
-                inside &= (e[0] - s[0]) * (others[:, 1] - s[1]) - (e[1] - s[1]) * (others[:, 0] - s[0]) >= -1e-14
-            if not inside.any():
-                best = i
-                break
-        if best is None:  # numerically stuck: clip the flattest corner, which changes the outline least
-            best = int(
-                np.argmin(
-                    [
-                        abs(
-                            cross(
-                                polygon[remaining[i - 1]],
-                                polygon[remaining[i]],
-                                polygon[remaining[(i + 1) % len(remaining)]],
-                            )
-                        )
-                        for i in range(len(remaining))
-                    ]
-                )
-            )
-        triangles.append((remaining[best - 1], remaining[best], remaining[(best + 1) % len(remaining)]))
-        del remaining[best]
-    triangles.append(tuple(remaining))
-    return np.array(triangles, dtype=np.int64)
-
-
-def signed_area(polygon: Array) -> float:
-    """Area of a closed polygon (K, 2), positive when counter-clockwise."""
-    x, y = polygon.T
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
-
-
-def bridge_hole(outer: Array, hole: Array) -> Array:
-    """One polygon (with a double bridge edge) for a counter-clockwise outline and a hole inside it."""
-    hole = hole[::-1] if signed_area(hole) > 0 else hole
-    start = int(np.argmax(hole[:, 0]))
-    gaps = np.linalg.norm(outer - hole[start], axis=1)
-    for candidate in np.argsort(gaps):
-        if not _crosses(outer, hole[start], outer[candidate]) and not _crosses(hole, hole[start], outer[candidate]):
-            break
-    ring = np.roll(hole, -start, axis=0)
-    return np.concatenate([outer[: candidate + 1], ring, ring[:1], outer[candidate:]])
-
-
-def _crosses(polygon: Array, a: Array, b: Array) -> bool:
-    """Whether the open segment a-b properly crosses an edge of the polygon."""
-    s, e = polygon, np.roll(polygon, -1, axis=0)
-
-    def side(p: Array, q: Array, r: Array) -> Array:
-        return (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (r[..., 0] - p[..., 0])
-
-    return bool(np.any((side(s, e, a) * side(s, e, b) < -1e-18) & (side(a, b, s) * side(a, b, e) < -1e-18)))
-
-
-# ---------------------------------------------------------------------------------------------- solids
 
 
 class Solid:
@@ -221,7 +101,7 @@ class Solid:
 
 def segments_for(detail: float, base: int, least: int = 3) -> int:
     """Number of segments for a detail level."""
-    return max(least, int(round(base * detail)))
+    return max(least, round(base * detail))
 
 
 class Ellipsoid(Solid):
@@ -272,27 +152,17 @@ class Superquadric(Solid):
         return -self.radii, self.radii
 
     def _mesh(self, detail):
-        rows, columns = segments_for(detail, 20, 6), segments_for(detail, 28, 8)
-        v = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)
+        v = np.linspace(-np.pi / 2, np.pi / 2, segments_for(detail, 20, 6) + 1)
+        columns = segments_for(detail, 28, 8)
         u = np.arange(columns) * (2 * np.pi / columns)
 
         def power(x, e):
             return np.sign(x) * np.abs(x) ** e
 
-        cv, sv = power(np.cos(v), self.e1), power(np.sin(v), self.e1)
-        cv[[0, -1]] = 0.0
-        grid = np.stack(
-            [
-                cv[:, None] * power(np.cos(u), self.e2)[None],
-                np.repeat(sv[:, None], columns, 1),
-                cv[:, None] * power(np.sin(u), self.e2)[None],
-            ],
-            -1,
-        )
-        index = np.arange(grid.shape[0] * columns).reshape(-1, columns)
-        index[[0, -1]] = index[[0, -1], :1]
-        faces = index.reshape(-1)[grid_faces(rows + 1, columns, wrap=True)]
-        return drop_degenerate(grid.reshape(-1, 3) * self.radii, faces)
+        out, up = power(np.cos(v), self.e1)[:, None], power(np.sin(v), self.e1)[:, None]
+        out[[0, -1]] = 0.0
+        x, z = out * power(np.cos(u), self.e2), out * power(np.sin(u), self.e2)
+        return ring_mesh(np.stack([x, np.broadcast_to(up, x.shape), z], -1) * self.radii, [0, -1])
 
 
 class Box(Solid):
@@ -323,7 +193,7 @@ class Box(Solid):
 
     def _mesh(self, detail):
         r = self.rounding
-        cuts = max(1, int(round(3 * detail)))
+        cuts = max(1, round(3 * detail))
         axes = []
         for half in self.half:
             inner = np.linspace(-(half - r), half - r, cuts + 1)
@@ -331,7 +201,7 @@ class Box(Solid):
                 ends = half - r + r * np.array([0.35, 0.7, 1.0]) if detail > 0.5 else np.array([half])
                 inner = np.concatenate([-ends[::-1], inner, ends])
             axes.append(inner)
-        vertices, faces = _box_surface(axes)
+        vertices, faces = grids_mesh(_box_sides(axes))
         if r > 0:
             core = np.clip(vertices, -(self.half - r), self.half - r)
             vertices = core + r * unit(vertices - core)
@@ -339,9 +209,8 @@ class Box(Solid):
         return vertices * np.stack([scale, np.ones_like(scale), scale], 1), faces
 
 
-def _box_surface(axes: list[Array]) -> tuple[Array, Array]:
-    """The six sides of a box whose grid lines are given per axis (vertices of different sides are separate)."""
-    vertices, faces, offset = [], [], 0
+def _box_sides(axes: list[Array]) -> Iterator[tuple[Array, bool, bool]]:
+    """The six sides of a box whose grid lines are given per axis, as `grids_mesh` takes them."""
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
         for side in (0, -1):
@@ -349,11 +218,7 @@ def _box_surface(axes: list[Array]) -> tuple[Array, Array]:
             grid[..., axis] = axes[axis][side]
             grid[..., u] = axes[u][:, None]
             grid[..., v] = axes[v][None, :]
-            face = grid_faces(len(axes[u]), len(axes[v]), wrap=False)
-            faces.append((face[:, ::-1] if side == 0 else face) + offset)
-            vertices.append(grid.reshape(-1, 3))
-            offset += grid.shape[0] * grid.shape[1]
-    return np.concatenate(vertices), np.concatenate(faces)
+            yield grid, False, side == 0
 
 
 class Lathe(Solid):
@@ -455,15 +320,10 @@ class RoundCone(Solid):
     def _mesh(self, detail):
         slope = np.clip((self.ra - self.rb) / max(self.h, 1e-9), -1, 1)
         tilt = np.arcsin(slope)
-        rows = segments_for(detail, 6, 2)
-        low = np.linspace(-np.pi / 2, tilt, rows + 1)
-        high = np.linspace(tilt, np.pi / 2, rows + 1)
-        profile = np.concatenate(
-            [
-                np.stack([self.ra * np.cos(low), self.ra * np.sin(low)], 1),
-                np.stack([self.rb * np.cos(high), self.h + self.rb * np.sin(high)], 1),
-            ]
-        )
+        rows = segments_for(detail, 6, 2) + 1
+        low, high = np.linspace(-np.pi / 2, tilt, rows), np.linspace(tilt, np.pi / 2, rows)
+        ends = ((0, self.ra, low), (self.h, self.rb, high))
+        profile = np.concatenate([np.stack([r * np.cos(a), y + r * np.sin(a)], 1) for y, r, a in ends])
         profile[[0, -1], 0] = 0.0
         vertices, faces = revolve(densify(profile, detail), segments_for(detail, 16, 5))
         vertices[:, 2] *= self.flat
@@ -539,24 +399,13 @@ class Tube(Solid):
         rows = points[:, None] + radii[:, None, None] * (
             side[:, None] * np.cos(angle)[None, :, None] + self.flat * other[:, None] * np.sin(angle)[None, :, None]
         )
-        # Round ends: two shrunken rings and a pole on either side.
-        cap = np.array([0.5, 0.87])
-        first = [
-            points[0] - tangents[0] * radii[0] * min(1, self.flat) * s + (rows[0] - points[0]) * c
-            for s, c in zip(cap[::-1], cap)
-        ]
-        last = [
-            points[-1] + tangents[-1] * radii[-1] * min(1, self.flat) * s + (rows[-1] - points[-1]) * c
-            for s, c in zip(cap, cap[::-1])
-        ]
-        poles = [
-            np.repeat((points[k] + sign * tangents[k] * radii[k] * min(1, self.flat))[None], n, 0)
-            for k, sign in ((0, -1), (-1, 1))
-        ]
-        grid = np.stack([poles[0], *first, *rows, *last, poles[1]])
-        index = np.arange(grid.shape[0] * n).reshape(-1, n)
-        index[[0, -1]] = index[[0, -1], :1]
-        return drop_degenerate(grid.reshape(-1, 3), index.reshape(-1)[grid_faces(len(grid), n, wrap=True)])
+        ends = []  # two shrunken rings and a pole on either side make it round
+        for k, sign in ((0, -1), (-1, 1)):
+            reach = sign * tangents[k] * radii[k] * min(1, self.flat)
+            ends.append(
+                [points[k] + reach * s + (rows[k] - points[k]) * c for s, c in ((1, 0), (0.87, 0.5), (0.5, 0.87))]
+            )
+        return ring_mesh(np.stack([*ends[0], *rows, *ends[1][::-1]]), [0, -1])
 
 
 class Prism(Solid):
@@ -564,16 +413,11 @@ class Prism(Solid):
 
     def __init__(self, center, outline, half, rotation=None, holes=(), bevel=0.0):
         super().__init__(center, rotation)
-        outline = np.asarray(outline, dtype=np.float64)
-        self.outline = outline if signed_area(outline) > 0 else outline[::-1]
+        self.outline = counter_clockwise(np.asarray(outline, dtype=np.float64))
         self.holes = [np.asarray(hole, dtype=np.float64) for hole in holes]
         self.half, self.bevel = float(half), float(bevel)
-        width = (
-            2
-            * abs(signed_area(self.outline))
-            / np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1).sum()
-        )
-        self.size = float(min(self.half, width))
+        round_it = row_norm(np.diff(self.outline, axis=0, append=self.outline[:1])).sum()
+        self.size = float(min(self.half, 2 * abs(signed_area(self.outline)) / round_it))
 
     def _distance(self, p):
         flat = polygon_distance(p[:, :2], self.outline)
@@ -590,17 +434,11 @@ class Prism(Solid):
         polygon = self.outline
         for hole in sorted(self.holes, key=lambda h: -h[:, 0].max()):
             polygon = bridge_hole(polygon, hole)
-        caps = triangulate_polygon(polygon)
-        n = len(polygon)
-        bottom, top = np.c_[polygon, np.full(n, -self.half)], np.c_[polygon, np.full(n, self.half)]
-        vertices, faces, offset = [bottom, top], [caps[:, ::-1], caps + n], 2 * n
+        caps, n = triangulate_polygon(polygon), len(polygon)
+        ends = np.concatenate([np.c_[polygon, np.full(n, z)] for z in (-self.half, self.half)])
         layers = np.linspace(-self.half, self.half, segments_for(detail, 2, 1) + 1)
-        for ring, outward in [(self.outline, True)] + [
-            (h if signed_area(h) > 0 else h[::-1], False) for h in self.holes
-        ]:
-            grid = np.stack([np.c_[ring, np.full(len(ring), z)] for z in layers])
-            side = grid_faces(len(layers), len(ring), wrap=True)
-            faces.append((side[:, ::-1] if outward else side) + offset)
-            vertices.append(grid.reshape(-1, 3))
-            offset += grid.shape[0] * grid.shape[1]
-        return np.concatenate(vertices), np.concatenate(faces)
+        rings = [(self.outline, True)] + [(counter_clockwise(hole), False) for hole in self.holes]
+        vertices, faces = grids_mesh(
+            (np.stack([np.c_[ring, np.full(len(ring), z)] for z in layers]), True, outward) for ring, outward in rings
+        )
+        return np.concatenate([ends, vertices]), np.concatenate([caps[:, ::-1], caps + n, faces + 2 * n])
