@@ -189,6 +189,13 @@ def test_small_and_empty_parts_are_left_out_by_name():
     assert [mask.tolist() for mask in masks] == [[False, True, True, True]]
 
 
+def test_a_polygon_gives_its_label_to_all_its_triangles(tmp_path, two_boxes):
+    save_shape(tmp_path, 4, two_boxes, np.array([7, 8, 9]))
+    roof = "OFF\n6 3 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n0 0.5 1\n1 0.5 1\n4 0 1 2 3\n4 3 2 5 4\n3 0 3 4\n"
+    (tmp_path / "off" / "4.off").write_text(roof)
+    assert load_shape(tmp_path, 4, "").reference().tolist() == [7, 7, 8, 8, 9]
+
+
 def test_our_own_meshes_are_read_with_the_labels_beside_them(tmp_path):
     shape = load_shape(Path("meshes"), "hammer", "all")
     assert set(benchmark_ids(Path("meshes"))) >= {"camel", "hammer", "teapot"}

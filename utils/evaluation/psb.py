@@ -168,8 +168,6 @@ def _read_labels(path: Path, mesh: Mesh) -> np.ndarray:
         labels = np.array(path.read_text().split(), dtype=np.int64)
     except (ValueError, UnicodeDecodeError) as error:
         raise UnusableShape(f"{path.name} is not a list of integers") from error
-    assert mesh.face_polygon is not None  # a mesh fills it in
-    polygons = int(mesh.face_polygon[-1]) + 1
-    if len(labels) != polygons:
-        raise UnusableShape(f"{path.name} has {len(labels)} labels for {polygons} faces")
+    if len(labels) != mesh.num_polygons:
+        raise UnusableShape(f"{path.name} has {len(labels)} labels for {mesh.num_polygons} faces")
     return labels[mesh.face_polygon]
