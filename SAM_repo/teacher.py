@@ -11,7 +11,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
+from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.vit_t import VitTConfig, build_vit_t
 from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch

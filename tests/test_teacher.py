@@ -13,8 +13,9 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTra
 from torch import nn
 
 from SAM_repo import teacher as teacher_module
+from SAM_repo.fast_decoder import decode_prompts
 from SAM_repo.teacher import CHECKPOINT_DIR, EMBEDDED, OFFICIAL, SamTeacher, load_teacher
-from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts, set_image_size
+from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.rendering.cameras import orbit_cameras

@@ -11,20 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from SAM_repo.evaluation.score import ScoreConfig, ScoreData, fit_head, head_errors, score_data
+from SAM_repo.fast_decoder import decode_prompts
 from SAM_repo.teacher import SamTeacher
+from SAM_repo.training.config import ScoreConfig, TrainConfig
+from SAM_repo.training.losses import corrective_clicks, hard_iou, mask_loss, part_boundaries
+from SAM_repo.training.optimiser import orthogonalise
 from SAM_repo.training.plot import plot_curve
-from SAM_repo.training.trainer import (
-    TrainConfig,
-    corrective_clicks,
-    hard_iou,
-    mask_loss,
-    orthogonalise,
-    part_boundaries,
-)
+from SAM_repo.training.score import ScoreData, fit_head, head_errors, score_data
+from SAM_repo.training.tables import append_row, drop_rows_after
+from SAM_repo.training.trainer import RunSettings, train
 from SAM_repo.training.views import (
     VIEW_SIZE,
     TrainingViews,
+    claim_views,
     draw_clicks,
     light_view,
     make_batch,
@@ -32,12 +31,11 @@ from SAM_repo.training.views import (
     shape_views,
     soft_masks,
     stored_views,
-    write_shape,
 )
-from SAM_repo.vit_t import VitTConfig, build_vit_t, decode_prompts
+from SAM_repo.vit_t import VitTConfig, build_vit_t
 from scripts import train_vit_t
 from utils.errors import UserError
-from utils.files import save_torch
+from utils.files import save_npy, save_torch
 from utils.geometry.mesh import Mesh
 from utils.rendering.cameras import orbit_cameras
 from utils.rendering.rasterize import Rasterizer
@@ -162,24 +160,7 @@ TINY = VitTConfig(
     decoder_mlp=32,
     mask_in_chans=8,
 )
-SMALL = [
-    "--device",
-    "cpu",
-    "--prompts",
-    "2",
-    "--corrected",
-    "1",
-    "--small_shapes",
-    "1",
-    "--large_shapes",
-    "1",
-    "--threads",
-    "1",
-    "--shapes",
-    "2",
-    "--stored_views",
-    "2",
-]
+SMALL = {"prompts": 2, "corrected": 1, "small_shapes": 1, "large_shapes": 1, "shapes": 2, "stored_views": 2}
 
 
 @pytest.fixture(scope="module")
@@ -187,62 +168,62 @@ def data(tmp_path_factory, mallet_views) -> Path:
     """A pool of two shapes that both are the mallet."""
     folder = tmp_path_factory.mktemp("views")
     for seed in range(2):
-        write_shape(folder, seed, mallet_views)
+        save_npy(folder / f"{seed:010d}.npy", mallet_views)
     return folder
 
 
-@pytest.fixture
-def losses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every digit of the loss of every step; models are tiny and measured by nothing."""
-    recorded: list[str] = []
-    original = train_vit_t.Trainer.train_step
-
-    def record(self, batch):
-        values = original(self, batch)
-        recorded.append(repr(values["loss"]))
-        return values
-
-    monkeypatch.setattr(train_vit_t.Trainer, "train_step", record)
-    monkeypatch.setattr(train_vit_t, "VitTConfig", lambda **sizes: VitTConfig(**sizes) if sizes else TINY)
-    monkeypatch.setattr(train_vit_t, "held_out_set", lambda *_: None)
-    monkeypatch.setattr(train_vit_t, "measure_run", lambda *_: None)
-    return recorded
+def _train(run: Path, data: Path | None, steps: int, changed: dict | None = None, **settings) -> list[str]:
+    """Every digit of the loss of every step of a tiny model that is measured by nothing."""
+    losses: list[str] = []
+    train(
+        RunSettings(run=run, data=data, device="cpu", threads=1, clicks=0, **settings),
+        {**SMALL, "steps": steps, **(changed or {})},
+        TINY,
+        on_step=lambda values: losses.append(repr(values["loss"])),
+    )
+    return losses
 
 
-def _train(losses: list[str], run: Path, steps: int, *options: str) -> list[str]:
-    losses.clear()
-    train_vit_t.main(["train", "--run", str(run), "--steps", str(steps), *SMALL, *options])
-    return list(losses)
-
-
-def test_the_same_seed_gives_the_same_losses_and_another_one_others(
-    data: Path, tmp_path: Path, losses: list[str]
-) -> None:
-    first = _train(losses, tmp_path / "a", 2, "--data", str(data))
-    assert len(first) == 2 and first == _train(losses, tmp_path / "b", 2, "--data", str(data))
-    assert first != _train(losses, tmp_path / "c", 2, "--data", str(data), "--seed", "1")
+def test_the_same_seed_gives_the_same_losses_and_another_one_others(data: Path, tmp_path: Path) -> None:
+    first = _train(tmp_path / "a", data, 2)
+    assert len(first) == 2 and first == _train(tmp_path / "b", data, 2)
+    assert first != _train(tmp_path / "c", data, 2, {"seed": 1})
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_first_hundred_losses_from_nothing(tmp_path: Path, losses: list[str]) -> None:
-    first = _train(losses, tmp_path / "a", 100, "--data", str(tmp_path / "views a"), "--shapes", "8")
-    assert len(first) == 100 and first == _train(
-        losses, tmp_path / "b", 100, "--data", str(tmp_path / "views b"), "--shapes", "8"
-    )
+def test_the_same_seed_gives_the_same_first_hundred_losses_from_nothing(tmp_path: Path) -> None:
+    first, again = (_train(tmp_path / n, tmp_path / f"views {n}", 100, {"shapes": 8}) for n in ("a", "b"))
+    assert len(first) == 100 and first == again
 
 
-def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path, losses: list[str]) -> None:
-    options = ("--data", str(data), "--save_every", "0")
-    whole = _train(losses, tmp_path / "a", 3, *options)
-    assert _train(losses, tmp_path / "b", 3, *options, "--stop_after", "0") == whole[:1]
-    assert _train(losses, tmp_path / "b", 3, *options) == whole[1:]
+def test_a_stopped_run_goes_on_as_if_never_stopped(data: Path, tmp_path: Path) -> None:
+    whole = _train(tmp_path / "a", data, 3, save_every=0)
+    assert _train(tmp_path / "b", data, 3, save_every=0, stop_after=0) == whole[:1]
+    assert _train(tmp_path / "b", data, 3, save_every=0) == whole[1:]
+    ended = [torch.load(tmp_path / run / "checkpoint.pth", weights_only=True) for run in ("a", "b")]
+    for part in ("sam", "average", "heads"):
+        assert all(torch.equal(value, ended[1][part][name]) for name, value in ended[0][part].items())
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_the_mean_of_their_weights(data: Path, tmp_path: Path) -> None:
+    _train(tmp_path / "run", data, 4, {"sync_every": 4}, processes=2)
+    held = torch.load(tmp_path / "run" / "checkpoint.pth", weights_only=True)
+    assert held["step"] == 4 and held["images"] == 4 * 2 * 2
+
+
+def test_the_steps_that_are_seen_are_logged_and_told(data: Path, tmp_path: Path) -> None:
+    steps = []
+    settings = RunSettings(run=tmp_path, data=data, device="cpu", threads=1, clicks=0)
+    train(settings, {**SMALL, "steps": 2}, TINY, on_progress=steps.append)
+    assert [(step.stage, step.done, step.total) for step in steps] == [("training", 1, 2), ("training", 2, 2)]
 
 
 def test_an_interrupted_runs_log_has_every_step_once(tmp_path: Path) -> None:
     for step in (25, 50, 75):
-        train_vit_t.append_row(tmp_path / "log.csv", {"step": step, "loss": 2.0})
-    train_vit_t.drop_rows_after(tmp_path / "log.csv", 60)  # the checkpoint is of step 60
-    train_vit_t.append_row(tmp_path / "log.csv", {"step": 75, "loss": 1.5})
+        append_row(tmp_path / "log.csv", {"step": step, "loss": 2.0})
+    drop_rows_after(tmp_path / "log.csv", 60)  # the checkpoint is of step 60
+    append_row(tmp_path / "log.csv", {"step": 75, "loss": 1.5})
     with open(tmp_path / "log.csv") as file:
         assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [
             ("25", "2.0"),
@@ -252,9 +233,9 @@ def test_an_interrupted_runs_log_has_every_step_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_worker_processes_do_not_change_the_losses(tmp_path: Path, losses: list[str]) -> None:
-    alone = _train(losses, tmp_path / "a", 3, "--shapes", "0")
-    assert alone == _train(losses, tmp_path / "b", 3, "--shapes", "0", "--workers", "2")
+def test_worker_processes_do_not_change_the_losses(tmp_path: Path) -> None:
+    alone, beside = (_train(tmp_path / str(n), None, 3, {"shapes": 0}, workers=n) for n in (0, 2))
+    assert alone == beside
 
 
 def test_fresh_data_never_shows_a_shape_twice_and_stored_data_is_made_where_missing(
@@ -297,10 +278,10 @@ def test_settings_that_make_no_sense_are_named(tmp_path: Path, options: list[str
 
 
 def test_views_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
-    train_vit_t.claim_views(tmp_path, 8, ())
-    train_vit_t.claim_views(tmp_path, 8, ())
+    claim_views(tmp_path, 8, ())
+    claim_views(tmp_path, 8, ())
     with pytest.raises(UserError, match="other weights or settings"):
-        train_vit_t.claim_views(tmp_path, 8, ("chair",))
+        claim_views(tmp_path, 8, ("chair",))
 
 
 def test_a_damaged_file_of_views_is_named(tmp_path: Path) -> None:
@@ -311,7 +292,7 @@ def test_a_damaged_file_of_views_is_named(tmp_path: Path) -> None:
 
 def test_the_curve_is_drawn_from_the_tables(tmp_path: Path) -> None:
     for step in (25, 50):
-        train_vit_t.append_row(
+        append_row(
             tmp_path / "log.csv",
             {
                 "step": step,
@@ -322,7 +303,7 @@ def test_the_curve_is_drawn_from_the_tables(tmp_path: Path) -> None:
             },
         )
     plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "early.png")
-    train_vit_t.append_row(tmp_path / "measure.csv", {"step": 50, "images": 1200, "set": "held_out", "mask0": 0.4})
+    append_row(tmp_path / "measure.csv", {"step": 50, "images": 1200, "set": "held_out", "mask0": 0.4})
     plot_curve(tmp_path / "log.csv", tmp_path / "measure.csv", tmp_path / "later.png")
     early, later = (
         np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("early.png", "later.png")
@@ -372,7 +353,7 @@ def weights(tmp_path: Path) -> Path:
 def test_calibration_changes_scores_and_not_one_bit_of_masks_or_embeddings(
     monkeypatch, tmp_path: Path, weights: Path
 ) -> None:
-    monkeypatch.setattr(train_vit_t, "score_data", lambda sam, seed, *_: _one_shape_rows(seed))
+    monkeypatch.setattr("SAM_repo.training.score.score_data", lambda sam, seed, *_: _one_shape_rows(seed))
     options = [
         "score",
         "--data",
@@ -441,7 +422,7 @@ def test_calibration_data_are_the_ious_of_the_masks_the_tokens_came_with(weights
 
 
 def test_measurements_are_written_as_a_table(tmp_path: Path) -> None:
-    train_vit_t.append_row(tmp_path / "log.csv", {"step": 1, "loss": 2.0})
-    train_vit_t.append_row(tmp_path / "log.csv", {"step": 2, "loss": 1.5})
+    append_row(tmp_path / "log.csv", {"step": 1, "loss": 2.0})
+    append_row(tmp_path / "log.csv", {"step": 2, "loss": 1.5})
     with open(tmp_path / "log.csv") as file:
         assert [row["loss"] for row in csv.DictReader(file)] == ["2.0", "1.5"]

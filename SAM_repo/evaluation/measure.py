@@ -10,9 +10,10 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from SAM_repo.training.trainer import corrective_clicks, hard_iou, normalise
+from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.training.losses import add_click, corrective_clicks, hard_iou
 from SAM_repo.training.views import make_batch, shape_views
-from SAM_repo.vit_t import decode_prompts
+from SAM_repo.vit_t import normalise
 from utils.device import fast_autocast
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.shapes import random_shape
@@ -122,8 +123,7 @@ def _measure_batch(
     current = logits[:, :, 1:2]
     for name in ("second", "third"):
         xy, label = corrective_clicks(full[:, 0], truth, generator)
-        points = torch.cat([points, xy.view(*points.shape[:2], 1, 2)], dim=2)
-        labels = torch.cat([labels, label.view(*labels.shape[:2], 1)], dim=2)
+        points, labels = add_click(points, labels, xy, label)
         logits, _ = decode_prompts(sam, embedding, points, labels, current)
         current = logits[:, :, 1:2]
         full = upsample(current.flatten(0, 1), masks.shape[-1])

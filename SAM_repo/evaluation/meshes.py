@@ -16,7 +16,7 @@ from torch import Tensor
 
 from SAM_repo.evaluation.image_baselines import BASELINES, ViewImage
 from SAM_repo.evaluation.measure import SMALL_AREA
-from SAM_repo.training.trainer import corrective_clicks
+from SAM_repo.training.losses import corrective_clicks
 from SAM_repo.training.views import VIEW_SIZE, draw_clicks, random_cameras
 from utils.geometry.mesh import Mesh
 from utils.rendering.rasterize import Rasterizer

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from SAM_repo.training.tables import read_table
 from utils.files import atomic_path
 
 COLORS = {"held_out": "#c0392b", "labelled": "#1f77b4"}
 TITLES = {"held_out": "held-out synthetic shapes", "labelled": "labelled meshes, never trained on"}
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a table, none if it does not exist yet."""
-    if not path.is_file():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def plot_curve(log: Path, measured: Path, output: Path) -> None:

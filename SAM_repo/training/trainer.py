@@ -1,310 +1,346 @@
-"""Losses, clicks and optimiser with which vit_t is trained; `scripts/train_vit_t.py` is the door."""
+"""One training of vit_t: its state, its steps, and what it writes into the folder of the run."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.distributed as dist
 from segment_anything.modeling import Sam
-from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from SAM_repo.training.views import Batch, soft_masks
-from SAM_repo.vit_t import VitTConfig, decode_prompts
+from SAM_repo.evaluation.measure import HELD_OUT_SEED, held_out_set, labelled_mesh_set, measure
+from SAM_repo.training.config import TrainConfig
+from SAM_repo.training.losses import AuxiliaryHeads, training_loss
+from SAM_repo.training.optimiser import build_optimisers, learning_rate
+from SAM_repo.training.plot import plot_curve
+from SAM_repo.training.tables import append_row, drop_rows_after
+from SAM_repo.training.views import Batch, TrainingViews, claim_views, families_without
+from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
+from utils.device import choose_device, fast_autocast
+from utils.errors import UserError
+from utils.files import load_torch, save_torch
+from utils.options import option, positive_int
+from utils.progress import Progress, Step, silent
+from utils.training import Saver, set_rate
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that shapes a run besides the model's sizes; with a seed it fixes every step."""
-
-    steps: int = 4000
-    seed: int = 0
-    shapes: int = 4000  # in the pool that steps draw from; 0: new ones in every step
-    stored_views: int = 8  # of each shape of the pool
-    leave_out: str = ""  # shape families never shown, separated by commas
-    small_size: int = 112  # images start at this side ...
-    small_until: float = 0.5  # ... until this fraction of the run
-    small_shapes: int = 12
-    large_shapes: int = 6
-    views: int = 2  # of one shape, in one batch
-    prompts: int = 6  # of one image
-    corrected: int = 3  # of them prompted a second time
-    lr: float = 1.5e-3
-    warmup: int = 100
-    weight_decay: float = 0.03
-    balance_until: float = 0.2  # fraction of the run in which both classes of a mask weigh the same
-    ema: float = 0.998
-    sync_every: int = 4  # steps between averagings of the weights of several processes
-
-    def to_dict(self) -> dict[str, float | str]:
-        return asdict(self)
-
-    def left_out(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.leave_out.split(",") if name.strip())
+KIND = "vit_t training"
+LOG_EVERY = 25  # steps
 
 
-# ---- model with training-only heads --------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Where and how a training runs; `TrainConfig` says what it computes."""
 
-
-class AuxiliaryHeads(nn.Module):
-    """Linear read-outs of the embedding that only training uses: part boundaries, normals, and likeness of parts."""
-
-    def __init__(self, config: VitTConfig) -> None:
-        super().__init__()
-        self.boundary = nn.Linear(config.embed_dim, 16)
-        self.normal = nn.Linear(config.embed_dim, 3 * 4)
-        self.likeness = nn.Parameter(torch.tensor([math.log(10.0), 0.5]))  # log of the slope, similarity at even odds
-
-    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """embedding (B, C, h, w) -> boundary logits (B, 4h, 4w), normals (B, 3, 2h, 2w)."""
-        cells = embedding.permute(0, 2, 3, 1)
-        boundary = F.pixel_shuffle(self.boundary(cells).permute(0, 3, 1, 2).float(), 4)[:, 0]
-        return boundary, F.pixel_shuffle(self.normal(cells).permute(0, 3, 1, 2).float(), 2)
-
-
-def part_boundaries(part: Tensor, size: int) -> Tensor:
-    """(B, H, W) labels -> (B, size, size) float, 1 where a cell holds pixels of two parts or touches such a pixel."""
-    edge = torch.zeros(part.shape, dtype=torch.float32, device=part.device)
-    across, down = (part[:, :, 1:] != part[:, :, :-1]).float(), (part[:, 1:] != part[:, :-1]).float()
-    edge[:, :, 1:] += across
-    edge[:, :, :-1] += across
-    edge[:, 1:] += down
-    edge[:, :-1] += down
-    return F.max_pool2d((edge > 0).float()[:, None], part.shape[-1] // size)[:, 0]
-
-
-def auxiliary_loss(heads: AuxiliaryHeads, embedding: Tensor, batch: Batch) -> Tensor:
-    """Boundaries (balanced BCE) and normals (cosine) that a linear read-out of the embedding must give."""
-    boundary, normal = heads(embedding)
-    target = part_boundaries(batch.part, boundary.shape[-1])
-    loss = F.binary_cross_entropy_with_logits(boundary, target, pos_weight=torch.tensor(3.0, device=target.device))
-    normals = F.avg_pool2d(batch.normals, batch.normals.shape[-1] // normal.shape[-1])
-    weight = normals.norm(dim=1)
-    cosine = 1 - F.cosine_similarity(normal, normals, dim=1, eps=1e-4)
-    return loss + 0.5 * (cosine * weight).sum() / weight.sum().clamp_min(1)
-
-
-def affinity_loss(
-    heads: AuxiliaryHeads, embedding: Tensor, part: Tensor, views: int, generator: torch.Generator, samples: int = 96
-) -> Tensor:
-    """Same part close, other parts far, within a view and across the views of one shape.
-
-    embedding (B, C, h, w), part (B, H, W) with ids shared by `views` consecutive images. Cosine similarities become logits; the two
-    classes weigh the same.
-    """
-    count, channels, height, width = embedding.shape
-    step = part.shape[-1] // width
-    labels = part[:, step // 2 :: step, step // 2 :: step].reshape(count, -1).long()
-    picks = torch.multinomial((labels > 0).float().cpu() + 1e-6, samples, generator=generator).to(labels.device)
-    labels = labels.gather(1, picks).view(-1, views * samples)
-    features = embedding.flatten(2).gather(2, picks[:, None].expand(-1, channels, -1)).transpose(1, 2)
-    features = F.normalize(features.float(), dim=-1).reshape(-1, views * samples, channels)
-    with torch.autocast(embedding.device.type, enabled=False):
-        similarity = features @ features.transpose(1, 2)
-    logits = heads.likeness[0].exp() * (similarity - heads.likeness[1])
-    same = (labels[:, :, None] == labels[:, None, :]).float()
-    valid = ((labels > 0)[:, :, None] & (labels > 0)[:, None, :]).float() * (
-        1 - torch.eye(views * samples, device=labels.device)
+    data: Path | None = option(
+        None, "folder that keeps the views of the shapes; not needed with --shapes 0", group="run"
     )
-    loss = F.binary_cross_entropy_with_logits(logits, same, reduction="none")
-    positive, negative = valid * same, valid * (1 - same)
-    return (loss * positive).sum() / positive.sum().clamp_min(1) + (loss * negative).sum() / negative.sum().clamp_min(1)
-
-
-# ---- masks ---------------------------------------------------------------------------------------------------------------------
-
-
-def mask_loss(logits: Tensor, target: Tensor, balance: float, spill: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and IoU of masks: logits and soft targets (N, M, h, w), -> (N, M) each.
-
-    Cross-entropy relative to the target's area (a small part counts as much as a large one) plus a Tversky loss.
-    balance: 1 gives both classes the same weight (early: otherwise all masks are empty), 0 leaves every pixel its own weight (later: the
-    former makes masks too large). spill: (M,) in (0, 1), weight of pixels wrongly inside against those wrongly outside; 0.5 is the Dice loss.
-    """
-    x, t = logits.flatten(2), target.flatten(2)
-    softplus, probability = F.softplus(x), torch.sigmoid(x)
-    area, pixels = t.sum(-1), x.shape[-1]
-    all_negative, t_softplus, t_x, inside = (
-        softplus.sum(-1),
-        (t * softplus).sum(-1),
-        (t * x).sum(-1),
-        (t * probability).sum(-1),
+    run: Path = option(help="folder of the run: checkpoint, log")
+    device: str = option("auto", "auto, cpu or cuda")
+    threads: int = option(torch.get_num_threads(), "threads of the processor", type=positive_int)
+    workers: int = option(0, "processes that make the batches; they do not change them")
+    processes: int = option(
+        1,
+        "processes that train and average their weights every few steps: on a shared processor one thread each loses "
+        "far less to waiting than several threads in one",
+        type=positive_int,
     )
-    missed = t_softplus - t_x  # sum of -t log p
-    spilled = all_negative - t_softplus  # sum of -(1 - t) log(1 - p)
-    plain = (2 * (1 - spill) * missed + 2 * spill * spilled) / (area + 0.003 * pixels)
-    equal = missed / area.clamp_min(1) + spilled / (pixels - area).clamp_min(1)
-    false_in, false_out = probability.sum(-1) - inside, area - inside
-    tversky = 1 - (inside + 1) / (inside + spill * false_in + (1 - spill) * false_out + 1)
-    with torch.no_grad():
-        iou = hard_iou(logits, target)
-    return balance * equal + (1 - balance) * 0.5 * plain + tversky, iou
-
-
-def hard_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """IoU (N, M) of logits > 0 with target > 0.5, both (N, M, h, w)."""
-    predicted, true = (logits > 0).flatten(2), (target > 0.5).flatten(2)
-    return (predicted & true).sum(-1) / (predicted | true).sum(-1).clamp_min(1)
-
-
-# Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first, which is the level of
-# human labels; mask 1: the part of it that was clicked; mask 2: a second, more generous guess at the group.
-MASK_WEIGHT = (0.15, 1.0, 0.5, 0.35)
-SPILL = (0.5, 0.45, 0.5, 0.25)
-
-
-def prompt_loss(logits: Tensor, scores: Tensor, target: Tensor, balance: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of the four masks of N prompts and of their predicted IoU. logits (N, 4, h, w), scores (N, 4), target (N, 4, h, w)."""
-    loss, iou = mask_loss(logits, target, balance, logits.new_tensor(SPILL))
-    score = F.mse_loss(scores, iou)
-    weight = logits.new_tensor(MASK_WEIGHT).repeat(len(loss), 1)
-    # The second guess learns most where the first fails, so that the two differ.
-    weight[:, 3] *= (1.25 * (1 - iou[:, 1])).clamp(0.1, 1)
-    return (loss * weight).sum(1).mean(), score, iou
-
-
-def corrective_clicks(logits: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A click in the larger of the missed and the wrongly included area, rather inside it than at its rim.
-
-    logits, target: (N, h, w). Returns xy (N, 2) in mask cells and labels (N,), 1 for a missed area; a perfect mask gets a click inside.
-    """
-    predicted, true = logits > 0, target > 0.5
-    missed, spilled = true & ~predicted, predicted & ~true
-    positive = missed.flatten(1).sum(1) >= spilled.flatten(1).sum(1)
-    region = torch.where(positive[:, None, None], missed, spilled).float()
-    perfect = region.flatten(1).sum(1) == 0
-    region = torch.where(perfect[:, None, None], target + 1e-6, region)
-    depth = F.avg_pool2d(F.avg_pool2d(region[:, None], 3, 1, 1), 3, 1, 1)[:, 0]
-    weight = (region * depth**3).flatten(1).cpu() + 1e-12
-    index = torch.multinomial(weight, 1, generator=generator)[:, 0].to(logits.device)
-    width = logits.shape[-1]
-    return torch.stack([index % width, index // width], dim=1).float(), (positive | perfect).long()
-
-
-@dataclass
-class StepResult:
-    loss: Tensor
-    parts: dict[str, float]
-
-
-def training_loss(
-    sam: Sam, heads: AuxiliaryHeads, batch: Batch, config: TrainConfig, balance: float, generator: torch.Generator
-) -> StepResult:
-    """Two rounds of prompts on one batch: a click, then a corrective click on some of the prompts.
-
-    Two thirds of the second rounds aim at the group, the others at the part; most see the first round's mask; sometimes a third click follows.
-    """
-    size = batch.images.shape[1]
-    mask_size = size // 2
-    scale = size / batch.part.shape[-1]
-    embedding = sam.image_encoder(normalise(sam, batch.images))
-    auxiliary = auxiliary_loss(heads, embedding, batch)
-    affinity = affinity_loss(heads, embedding, batch.part, config.views, generator)
-
-    points = ((batch.points + 0.5) * scale - 0.5)[:, :, None]
-    labels = torch.ones(points.shape[:3], dtype=torch.long, device=points.device)
-    part = soft_masks(batch.part, batch.part_id, mask_size)
-    group = soft_masks(batch.group, batch.group_id, mask_size)
-    logits, scores = decode_prompts(sam, embedding, points, labels)
-    target = torch.stack([group, group, part, group], dim=2)
-    first, first_score, first_iou = prompt_loss(
-        logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance
+    stop_after: float | None = option(
+        None,
+        "stop then, as an interruption would; the schedule goes by steps, so this changes nothing else",
+        metavar="MINUTES",
     )
+    save_every: float = option(180.0, "between checkpoints", metavar="SECONDS")
+    measure_every: float = option(600.0, "between measurements", metavar="SECONDS")
+    labelled: Path | None = option(None, "folder with off/ and seg/ of labelled meshes, only measured on")
+    plot: Path | None = option(None, "draw the curve of the run here", metavar="PNG")
+    restart: bool = option(False, "ignore an existing checkpoint of the run", nargs="?", const=True)
+    clicks: int = 150  # measured on each set; 0: nothing is measured
 
-    chosen = slice(0, config.corrected)
-    points, labels, part, group = points[:, chosen], labels[:, chosen], part[:, chosen], group[:, chosen]
-    coarse = torch.rand(part.shape[:2], generator=generator).to(part.device) < 0.65
-    wanted = torch.where(coarse[..., None, None], group, part)
-    current = logits[:, chosen, 1].detach()
-    use_previous = torch.rand((), generator=generator).item() < 0.7
-    third = torch.rand((), generator=generator).item() < 0.2
-    for last in [False, True] if third else [True]:
-        xy, label = corrective_clicks(current.flatten(0, 1), wanted.flatten(0, 1), generator)
-        xy = (xy + 0.5) * (size / mask_size) - 0.5
-        points = torch.cat([points, xy.view(*points.shape[:2], 1, 2)], dim=2)
-        labels = torch.cat([labels, label.view(*labels.shape[:2], 1)], dim=2)
-        previous = current[:, :, None] if use_previous else None
-        with torch.set_grad_enabled(last):
-            logits, scores = decode_prompts(sam, embedding, points, labels, previous)
-        current = logits[:, :, 1].detach()
-    target = torch.stack([wanted, wanted, part, wanted], dim=2)
-    second, second_score, second_iou = prompt_loss(
-        logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance
-    )
-
-    loss = first + 0.5 * second + first_score + 0.5 * second_score + 0.3 * affinity + 0.3 * auxiliary
-    values = {
-        "loss": loss,
-        "first": first,
-        "second": second,
-        "score": first_score,
-        "affinity": affinity,
-        "auxiliary": auxiliary,
-        "iou0": first_iou[:, 1].mean(),
-        "iou1": first_iou[:, 2].mean(),
-        "iou2": first_iou[:, 3].mean(),
-        "iou0_second": second_iou[:, 1].mean(),
-    }
-    return StepResult(loss, {k: float(v.detach()) for k, v in values.items()})
+    @property
+    def checkpoint(self) -> Path:
+        return self.run / "checkpoint.pth"
 
 
-def normalise(sam: Sam, images: Tensor) -> Tensor:
-    """uint8 (B, S, S, 3) -> float (B, 3, S, S) as `Sam.preprocess` gives it."""
-    return (images.permute(0, 3, 1, 2).float() - sam.pixel_mean) / sam.pixel_std
+class Trainer:
+    """Model, averaged weights, optimisers, generator: everything that a checkpoint holds."""
 
+    def __init__(self, sizes: VitTConfig, config: TrainConfig, device: torch.device, rank: int = 0) -> None:
+        torch.manual_seed(config.seed)
+        self.sizes, self.config, self.device, self.rank = sizes, config, device, rank
+        self.sam = build_vit_t(sizes).to(device).train()
+        self.heads = AuxiliaryHeads(sizes).to(device)
+        self.average = {k: v.clone() for k, v in self.sam.state_dict().items()}
+        self.optimisers = build_optimisers(self.sam, self.heads, config)
+        self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank)
+        self.step, self.images, self.seconds = 0, 0, 0.0
 
-# ---- optimiser -----------------------------------------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "model_config": self.sizes.to_dict(),
+            "train_config": self.config.to_dict(),
+            "sam": self.sam.state_dict(),
+            "heads": self.heads.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
 
+    def restore(self, state: dict[str, Any]) -> None:
+        self.sam.load_state_dict(state["sam"])
+        self.heads.load_state_dict(state["heads"])
+        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+        for optimiser, saved in zip(self.optimisers, state["optimisers"]):
+            optimiser.load_state_dict(saved)
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
+        if self.rank:
+            self.generator.manual_seed(self.config.seed + 1000 * self.rank + self.step)
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Nearest (semi-)orthogonal matrices, roughly, by the Newton-Schulz iteration of Muon. (N, rows, columns) to the same shape."""
-    x = matrices.bfloat16()
-    transposed = x.shape[-2] > x.shape[-1]
-    if transposed:
-        x = x.transpose(-1, -2)
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.transpose(-1, -2)
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.transpose(-1, -2) if transposed else x).float()
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates for weight matrices (convolutions flattened), scaled to the size of Adam's updates."""
-
-    def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step on one batch; returns what is logged."""
+        config = self.config
+        rate = learning_rate(config, self.step)
+        batch = Batch(**{k: v.to(self.device, non_blocking=True) for k, v in vars(batch).items()})
+        set_image_size(self.sam, batch.images.shape[1])
+        balance = max(0.0, 1 - self.step / config.steps / config.balance_until)
+        with fast_autocast(self.device):
+            result = training_loss(self.sam, self.heads, batch, config, balance, self.generator)
+        for optimiser in self.optimisers:
+            set_rate(optimiser, rate)
+            optimiser.zero_grad(set_to_none=True)
+        result.loss.backward()
+        parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, config.largest_gradient)
+        if torch.isfinite(norm):
+            for optimiser in self.optimisers:
+                optimiser.step()
+        self._update_average()
+        self.step += 1
+        self.images += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
+        if dist.is_initialized() and self.step % config.sync_every == 0:
+            self.average_processes()
+        return dict(result.parts, norm=float(norm), lr=rate, size=batch.images.shape[1])
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(momentum, group["momentum"]).flatten(1)
-                update = orthogonalise(update[None])[0] * (0.2 * math.sqrt(max(update.shape)))
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+    def _update_average(self) -> None:
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.sam.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @torch.no_grad()
+    def average_processes(self) -> None:
+        """All processes go on from the mean of their weights."""
+        for tensor in (*self.sam.parameters(), *self.heads.parameters()):
+            dist.all_reduce(tensor)
+            tensor /= dist.get_world_size()
 
 
-def build_optimisers(sam: Sam, heads: AuxiliaryHeads, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden weight matrices, AdamW for everything else."""
-    hidden, rest = [], []
-    for name, parameter in sam.named_parameters():
-        inner = name.startswith(("image_encoder.", "mask_decoder.transformer.")) and not name.startswith(
-            ("image_encoder.stem.", "image_encoder.position.")
+# ---- a run ---------------------------------------------------------------------------------------------------------------------
+
+
+def train(
+    settings: RunSettings,
+    changed: dict[str, Any],
+    sizes: VitTConfig = VitTConfig(),
+    on_progress: Progress = silent,
+    on_step: Callable[[dict[str, float]], None] | None = None,
+) -> None:
+    """Train to the last step, or until `stop_after` minutes; goes on where an earlier run stopped.
+
+    changed: fields of `TrainConfig` that are not as in the run so far, or as by default. on_step hears what every step of the first
+    process gives. log.csv gets means over 25 steps, measure.csv the measurements. Raises UserError for settings that make no sense.
+    """
+    settings.run.mkdir(parents=True, exist_ok=True)
+    if settings.processes == 1:
+        _train_process(0, settings, changed, sizes, None, on_progress, on_step)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        rest = (settings, changed, sizes, f"file://{folder}/meet", on_progress)
+        torch.multiprocessing.spawn(_train_process, rest, nprocs=settings.processes)  # pyright: ignore
+
+
+def _train_process(
+    rank: int,
+    settings: RunSettings,
+    changed: dict[str, Any],
+    sizes: VitTConfig,
+    meeting: str | None,
+    on_progress: Progress = silent,
+    on_step: Callable[[dict[str, float]], None] | None = None,
+) -> None:
+    """One training process; `meeting` is where several find one another."""
+    torch.set_num_threads(settings.threads)
+    state = read_run(settings.run) if settings.checkpoint.exists() and not settings.restart else None
+    config = train_config({**(state["train_config"] if state else {}), **changed}, settings.data)
+    device = choose_device(settings.device)
+    if meeting:
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=settings.processes)
+    trainer = Trainer(VitTConfig(**state["model_config"]) if state else sizes, config, device, rank)
+    if state:
+        trainer.restore(state)
+    if rank:
+        Run(trainer, settings, silent, None).go()
+        return
+    if settings.data is not None and config.shapes:
+        claim_views(settings.data, config.stored_views, config.left_out())
+    for name in ("log.csv", "measure.csv"):
+        drop_rows_after(settings.run / name, trainer.step)
+    Run(trainer, settings, on_progress, on_step).go()
+
+
+class Run:
+    """The steps of one process, and the books that the first process keeps."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        settings: RunSettings,
+        on_progress: Progress,
+        on_step: Callable[[dict[str, float]], None] | None,
+    ) -> None:
+        self.trainer, self.settings, self.on_progress, self.on_step = trainer, settings, on_progress, on_step
+        self.sums, self.first, self.note = Counter[str](), trainer.rank == 0, ""
+        self.sets = {}
+        if self.first and settings.clicks:
+            self.sets["held_out"] = held_out_set(HELD_OUT_SEED, settings.clicks)
+            if settings.labelled is not None:
+                self.sets["labelled"] = labelled_mesh_set(settings.labelled, settings.clicks)
+
+    def go(self) -> None:
+        """Train and, in the first process, log, save and measure."""
+        trainer, settings, begun, start = self.trainer, self.settings, time.monotonic(), self.trainer.step
+        saver, measurer = Saver(self.save, settings.save_every), Saver(self.measure, settings.measure_every)
+        clock = time.monotonic()
+        for batch in self._batches():
+            values = trainer.train_step(batch)
+            trainer.seconds += time.monotonic() - clock
+            if self.first:
+                self._log(values)
+                saver()
+                measurer()
+            late = settings.stop_after is not None and time.monotonic() - begun > 60 * settings.stop_after
+            if settings.stop_after is not None and agreed(late):
+                break
+            clock = time.monotonic()  # measuring is no training
+        if self.first and trainer.step > start:
+            self.save()
+            self.measure()
+
+    def _batches(self) -> DataLoader:
+        trainer, workers = self.trainer, self.settings.workers
+        views = TrainingViews(trainer.config, trainer.sizes.image_size, self.settings.data, trainer.rank)
+        return DataLoader(
+            views,
+            batch_size=None,
+            sampler=range(trainer.step, trainer.config.steps),
+            num_workers=workers,
+            pin_memory=trainer.device.type == "cuda",
+            prefetch_factor=4 if workers else None,
         )
-        (hidden if inner and parameter.ndim >= 2 else rest).append(parameter)
-    rest += list(heads.parameters())
-    return [
-        Muon(hidden, config.lr, config.weight_decay),
-        torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+
+    def _log(self, values: dict[str, float]) -> None:
+        trainer = self.trainer
+        self.sums.update(values, steps=1)
+        if trainer.step % LOG_EVERY == 0:
+            means = {name: round(self.sums[name] / self.sums["steps"], 5) for name in values}
+            head = {"step": trainer.step, "images": trainer.images, "seconds": round(trainer.seconds, 1)}
+            append_row(self.settings.run / "log.csv", head | means)
+            self.note = f"loss {means['loss']:.3f} IoU {means['iou0']:.3f}"
+            self.sums.clear()
+        if self.on_step is not None:
+            self.on_step(values)
+        self.on_progress(Step("training", trainer.step, trainer.config.steps, note=self.note))
+
+    def save(self) -> None:
+        save_torch(self.settings.checkpoint, self.trainer.state())
+
+    def measure(self) -> None:
+        """Measure the averaged weights, append a row for each set to measure.csv, and draw the curve."""
+        trainer, run = self.trainer, self.settings.run
+        sam = averaged_model(trainer.state()).to(trainer.device)
+        head = {"step": trainer.step, "images": trainer.images, "seconds": round(trainer.seconds)}
+        for name, clicks in self.sets.items():
+            result = {k: round(v, 4) for k, v in measure(sam, clicks, trainer.device).items()}
+            append_row(run / "measure.csv", head | {"set": name} | result)
+        if self.settings.plot is not None:
+            plot_curve(run / "log.csv", run / "measure.csv", self.settings.plot)
 
 
-def learning_rate(config: TrainConfig, step: int, fraction: float) -> float:
-    """Linear warm-up, then a cosine over the run to 1 % of the peak."""
-    warm = min(1.0, (step + 1) / config.warmup)
-    return config.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0))))
+def agreed(stop: bool) -> bool:
+    """Whether the first process wants to stop: all stop after the same step."""
+    if not dist.is_initialized():
+        return stop
+    wish = torch.tensor([float(stop)])
+    dist.broadcast(wish, 0)
+    return bool(wish)
+
+
+def train_config(values: dict[str, Any], data: Path | None) -> TrainConfig:
+    """Checked settings of a run; UserError if they make no sense."""
+    try:
+        config = TrainConfig(**values)
+        families_without(config.left_out())
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"these settings cannot be trained with: {error}; correct them, or begin the run again with --restart"
+        ) from error
+    if config.steps < 1 or config.shapes < 0 or config.small_size % 16 or config.corrected > config.prompts:
+        raise UserError(
+            "--steps must be at least 1, --shapes at least 0, --small_size a multiple of 16, "
+            "--corrected at most --prompts"
+        )
+    if config.shapes and data is None:
+        raise UserError(
+            "give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step and keep nothing"
+        )
+    return config
+
+
+# ---- what a run leaves -----------------------------------------------------------------------------------------------------------
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """The checkpoint of a run; UserError if there is none or it is something else."""
+    state = load_torch(run / "checkpoint.pth", what="training checkpoint of vit_t")
+    if not isinstance(state, dict) or state.get("kind") != KIND:
+        raise UserError(f"{run / 'checkpoint.pth'} is not a training checkpoint of vit_t")
+    return state
+
+
+def averaged_model(state: dict[str, Any]) -> Sam:
+    """The model with a run's averaged weights."""
+    sam = build_vit_t(VitTConfig(**state["model_config"]))
+    sam.load_state_dict(state["average"])
+    return sam.eval()
+
+
+def export(run: Path, output: Path) -> None:
+    """Write averaged weights in fp16 with everything needed to rebuild the model and to say how it was trained."""
+    state = read_run(run)
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in state["average"].items()}
+    trained = {"steps": state["step"], "images": state["images"], "seconds": round(state["seconds"])}
+    kept = {name: state[name] for name in ("model_config", "train_config")}
+    save_torch(output, {"kind": "vit_t", **kept, "trained": trained, "weights": weights})
+
+
+def measured_run(run: Path, labelled: Path | None, clicks: int) -> dict[str, dict[str, float]]:
+    """`measure` of a run's averaged weights on held-out synthetic shapes and, if given, on labelled meshes."""
+    sam, device = averaged_model(read_run(run)), torch.device("cpu")
+    results = {"held-out synthetic": measure(sam, held_out_set(HELD_OUT_SEED, clicks), device)}
+    if labelled is not None:
+        results["labelled meshes"] = measure(sam, labelled_mesh_set(labelled, clicks), device)
+    return results

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,16 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from SAM_repo.training.config import TrainConfig
 from utils.errors import UserError
-from utils.files import atomic_path
+from utils.files import load_json, save_json, save_npy
 from utils.geometry.mesh import Mesh
+from utils.progress import Progress, silent, track
 from utils.rendering.cameras import Cameras, orbit_cameras
 from utils.rendering.rasterize import Rasterization, Rasterizer
 from utils.rendering.shading import MESH_COLOR, PUBLISHED_LIGHTS, interpolate, spherical_harmonic_light
 from utils.shapes import FAMILIES, random_shape
-
-if TYPE_CHECKING:
-    from SAM_repo.training.trainer import TrainConfig
 
 VIEW_SIZE = 224
 FRESH_SEEDS = 1_000_000_000  # shapes of training have seeds below
@@ -82,14 +81,6 @@ def camera_normals(mesh: Mesh, cameras: Cameras, raster: Rasterization, smooth: 
         [1.0, -1.0, -1.0]
     )
     return normals * raster.covered[..., None]
-
-
-def write_shape(directory: Path, seed: int, views: np.ndarray) -> Path:
-    """One file a shape, `<seed>.npy`; complete or absent."""
-    path = directory / f"{seed:010d}.npy"
-    with atomic_path(path) as temporary:
-        np.save(temporary, views)
-    return path
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
@@ -168,11 +159,41 @@ def stored_views(directory: Path, seed: int, count: int, families: tuple[str, ..
     """The views of a seed from its file in the folder, which is written where it is missing."""
     path = directory / f"{seed:010d}.npy"
     if not path.exists():
-        write_shape(directory, seed, views_of_seed(seed, count, families))
+        save_npy(path, views_of_seed(seed, count, families))
     try:
         return np.load(path, mmap_mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path} is not a readable file of views: {error}; delete it, and it is made again") from error
+
+
+def write_views(
+    directory: Path, shapes: int, views: int, leave_out: tuple[str, ...], on_progress: Progress = silent
+) -> None:
+    """Make the files that a training with this pool of shapes reads; those that exist are kept."""
+    try:
+        families = families_without(leave_out)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    claim_views(directory, views, leave_out)
+    for seed in track(range(shapes), "shapes", on_progress, shapes, unit="shape"):
+        stored_views(directory, seed, views, families)
+
+
+def claim_views(directory: Path, views: int, leave_out: tuple[str, ...]) -> None:
+    """Say in a folder which views it holds; UserError if it holds others."""
+    contents = {"views": views, "leave_out": sorted(leave_out), "families": list(FAMILIES)}
+    claim(directory / "views.json", contents)
+
+
+def claim(manifest: Path, contents: dict[str, Any]) -> None:
+    """Say in a file what its folder holds; UserError if it holds something else."""
+    if not manifest.is_file():
+        save_json(manifest, contents)
+    elif load_json(manifest, "description of a folder") != contents:
+        raise UserError(
+            f"{manifest.parent} was made with other weights or settings (see {manifest.name}); "
+            "choose another --data or delete it"
+        )
 
 
 def mirror(view: np.ndarray) -> np.ndarray:

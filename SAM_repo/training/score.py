@@ -7,7 +7,9 @@ synthetic shapes; fitting the head to them then takes seconds.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,37 +17,20 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from SAM_repo.evaluation.measure import upsample
-from SAM_repo.training.trainer import corrective_clicks, hard_iou, normalise
-from SAM_repo.training.views import VIEW_SIZE, make_batch, shape_views
-from SAM_repo.vit_t import decode_prompts
+from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.training.config import ScoreConfig
+from SAM_repo.training.losses import add_click, corrective_clicks, hard_iou
+from SAM_repo.training.views import VIEW_SIZE, claim, make_batch, shape_views
+from SAM_repo.vit_t import VitTConfig, build_vit_t, normalise
 from utils.device import fast_autocast
+from utils.errors import UserError
+from utils.files import digest, load_torch, save_torch
 from utils.geometry.mesh import Mesh
+from utils.progress import Progress, silent, track
 from utils.shapes import random_shape
 
+HEAD = "mask_decoder.iou_prediction_head."
 ROUNDS = 3  # a click, then corrective clicks
-
-
-@dataclass(frozen=True)
-class ScoreConfig:
-    """Everything that shapes the calibration besides the weights it starts from."""
-
-    seed: int = 0
-    first_shape: int = 1_000_000_000  # seed of the first shape: neither trained nor measured on
-    shapes: int = 2000
-    views: int = 2  # of a shape
-    prompts: int = 8  # of a view
-    published: float = 0.7  # share of the shapes rendered exactly as the pipeline renders
-    coarse: float = 0.65  # share of the corrected prompts that want the group rather than the part
-    previous: float = 0.7  # share of the corrected views that are given the mask before
-    validation: float = 0.1  # share of the shapes that choose the epoch
-    epochs: int = 30
-    batch: int = 1024
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    one_click: float = 2.0  # weight of answers to a single click against those to more clicks
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 @dataclass
@@ -105,8 +90,7 @@ def score_data(sam: Sam, seed: int, config: ScoreConfig, device: torch.device) -
                 if turn == 0:
                     wanted = torch.where(coarse.to(device)[:, None, None], *truth)
                 xy, label = corrective_clicks(full[:, 1], wanted, generator)
-                points = torch.cat([points, xy.view(*points.shape[:2], 1, 2)], dim=2)
-                labels = torch.cat([labels, label.view(*labels.shape[:2], 1)], dim=2)
+                points, labels = add_click(points, labels, xy, label)
                 previous = logits[:, :, 1:2] if use_previous else None
     finally:
         hook.remove()
@@ -161,3 +145,49 @@ def head_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
         "mask0": float(difference[one, 1].abs().mean()),
         "mask0_bias": float(difference[one, 1].mean()),
     }
+
+
+def calibrate(
+    weights: Path, data: Path, config: ScoreConfig, output: Path, on_progress: Progress = silent
+) -> dict[str, float]:
+    """Fit the IoU head of exported weights and write them with the new head; every other tensor is written as it was read.
+
+    The folder keeps one file a shape, and says in `score.json` of which weights and settings they are. Returns `head_errors`.
+    """
+    stored = _read_weights(weights)
+    sam = build_vit_t(VitTConfig(**stored["model_config"]))
+    sam.load_state_dict({key: value.float() for key, value in stored["weights"].items()})
+    sam.requires_grad_(False)
+    rest = digest(*(stored["weights"][key] for key in sorted(stored["weights"]) if not key.startswith(HEAD)))
+    drawing = {name: getattr(config, name) for name in ("views", "prompts", "published", "coarse", "previous")}
+    claim(data / "score.json", {"weights": rest, **drawing})
+    parts, seeds = [], range(config.first_shape, config.first_shape + config.shapes)
+    for seed in track(seeds, "shapes", on_progress, len(seeds), unit="shape"):
+        path = data / f"{seed:010d}.pth"
+        if not path.is_file():
+            save_torch(path, vars(score_data(sam, seed, config, torch.device("cpu"))))
+        parts.append(ScoreData(**load_torch(path, what="part of the calibration data")))
+    try:
+        head, errors = fit_head(sam.mask_decoder.iou_prediction_head, ScoreData.joined(parts), config)
+    except ValueError as error:
+        raise UserError(f"{error}; raise --shapes") from error
+    fitted = {f"{HEAD}{key}": value.half() for key, value in head.state_dict().items()}
+    save_torch(
+        output,
+        {
+            **stored,
+            "weights": {**stored["weights"], **fitted},
+            "score_config": config.to_dict(),
+            "score_errors": {name: round(value, 5) for name, value in errors.items()},
+        },
+    )
+    return errors
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    stored = load_torch(path, what="weights of vit_t")
+    if not isinstance(stored, dict) or stored.get("kind") != "vit_t":
+        raise UserError(
+            f"{path} does not hold exported weights of vit_t; write them with: train_vit_t.py export --run DIR"
+        )
+    return stored
