@@ -12,7 +12,7 @@ from utils.geometry.mesh import Mesh
 from utils.rendering.cameras import orbit_cameras, sample_sphere_angles
 from utils.rendering.lifting import pixel_weights
 from utils.rendering.rasterize import Rasterizer, visible_vertices
-from utils.supervision.store import ABSENT, KINDS, SupervisionSet, cameras_to_arrays, pack_masks, save_shard, shard_path
+from utils.supervision.store import ABSENT, KINDS, Samples, SupervisionSet, cameras_to_arrays, save_shard, shard_path
 
 
 def write_halves(
@@ -20,14 +20,19 @@ def write_halves(
 ) -> SupervisionSet:
     """A click selects the vertices on its side of the plane x = 0.
 
-    A second positive click on the other side selects everything; a negative click on the same side restricts the selection
-    to the positive click's side of the plane y = 0.
+    A second positive click on the other side selects everything; a negative click on the same side restricts the
+    selection to the positive click's side of the plane y = 0.
     """
     generator = torch.Generator().manual_seed(seed)
     cameras = orbit_cameras(*sample_sphere_angles(views, generator), size=(size, size))
     rasterizer, points = Rasterizer(mesh, "embree"), torch.from_numpy(mesh.normalized)
     chosen = torch.randperm(mesh.num_vertices, generator=generator)[:clicked]
-    rows: dict[str, list] = {kind: [] for kind in KINDS}
+    parts: dict[str, list[Samples]] = {kind: [] for kind in KINDS}
+
+    def add(kind: str, vertices: tuple[int, int], positive: bool, view: int, mask: torch.Tensor) -> None:
+        labels, score = torch.tensor([[True, positive]]), torch.tensor([0.9])
+        parts[kind].append(Samples.of(torch.tensor([vertices]), labels, view, score, mask[None]))
+
     for view in range(views):
         raster = rasterizer(cameras[view])
         weights, covered = pixel_weights(mesh, raster)
@@ -37,22 +42,14 @@ def write_halves(
         for vertex in shown:
             side = place[:, 0] * points[vertex, 0] > 0
             other = shown[int(torch.randint(len(shown), (1,), generator=generator))]
-            rows["single"].append((vertex, ABSENT, False, view, _image(side, covered)))
+            add("single", (vertex, ABSENT), False, view, _image(side, covered))
             if points[other, 0] * points[vertex, 0] < 0:
-                rows["positive"].append((vertex, other, True, view, _image(torch.ones_like(side), covered)))
+                add("positive", (vertex, other), True, view, covered)
             elif points[other, 1] * points[vertex, 1] < 0:
                 quarter = side & (place[:, 1] * points[vertex, 1] > 0)
-                rows["negative"].append((vertex, other, False, view, _image(quarter, covered)))
-    for kind, samples in rows.items():
-        first, second, positive, view, masks = zip(*samples)
-        save_shard(
-            shard_path(directory, kind, 0),
-            torch.tensor([first, second]).T,
-            torch.tensor([(True, p) for p in positive]),
-            torch.tensor(view),
-            torch.full((len(view),), 0.9),
-            pack_masks(torch.stack(masks)),
-        )
+                add("negative", (vertex, other), False, view, _image(quarter, covered))
+    for kind, samples in parts.items():
+        save_shard(shard_path(directory, kind, 0), Samples.joined(samples, (size, size)))
     save_npz(directory / "clicks.npz", **cameras_to_arrays(cameras))
     save_json(
         directory / "supervision.json",

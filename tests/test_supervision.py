@@ -17,17 +17,11 @@ from utils.errors import UserError
 from utils.geometry.sampling import farthest_point_sampling
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewSettings, build_view_pool
-from utils.supervision import writer as supervision_writer
+from utils.supervision.click_views import ClickSettings, choose_clicked_vertices, choose_views, locate_clicks
+from utils.supervision.pairs import SecondClickSettings
 from utils.supervision.prompts import changes_enough, draw_columns, prompt_clicks
 from utils.supervision.store import SupervisionSet, pack_masks, unpack_masks
-from utils.supervision.writer import (
-    ClickSettings,
-    SecondClickSettings,
-    choose_clicked_vertices,
-    choose_views,
-    locate_clicks,
-    write_supervision,
-)
+from utils.supervision.writer import write_supervision
 
 CLICKS = ClickSettings(percentage=0.25, n_views=6, render_res=90)  # 90 x 90 pixels do not fill whole bytes
 FEWER_VIEWS = ClickSettings(percentage=0.25, n_views=5, render_res=90)
@@ -71,11 +65,6 @@ def made(rasterizer, pool, tmp_path_factory):
 def shared(rasterizer, pool, tmp_path_factory):
     """A set with second clicks shared between views."""
     return write_supervision(tmp_path_factory.mktemp("shared"), rasterizer, pool, TopHeavy(), SHARED_CLICKS, SHARED)
-
-
-@pytest.fixture
-def small_shards(monkeypatch):
-    monkeypatch.setattr(supervision_writer, "SHARD_SAMPLES", 40)
 
 
 def _files(directory):
@@ -324,8 +313,8 @@ def test_packed_masks_come_back(generator):
     assert pack_masks(masks).shape == (7, 13)
 
 
-def test_masks_come_in_the_order_asked(rasterizer, pool, tmp_path, small_shards):
-    samples = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS)
+def test_masks_come_in_the_order_asked(rasterizer, pool, tmp_path):
+    samples = write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS, shard_samples=40)
     everything = torch.cat([samples.masks([i]) for i in range(len(samples))])
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))
     assert torch.equal(samples.masks(order), everything[order])
@@ -344,19 +333,19 @@ def test_click_sets_and_views_group_all_samples(made):
     assert torch.equal(made.num_clicks, 1 + (made.kind > 0).long())
 
 
-def test_lost_shard_is_made_again_identically(rasterizer, pool, tmp_path, small_shards):
-    write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS)
+def test_lost_shard_is_made_again_identically(rasterizer, pool, tmp_path):
+    write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS, shard_samples=40)
     before = _files(tmp_path)
     for name in ("single_001.npz", "positive_000.npz", "negative_002.npz", "clicks.npz"):
         (tmp_path / name).unlink()
     with pytest.raises(UserError, match="unfinished"):
         SupervisionSet.open(tmp_path, rasterizer.mesh)
-    write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS)
+    write_supervision(tmp_path, rasterizer, pool, FakeTeacher(), CLICKS, PAIRS, shard_samples=40)
     assert _files(tmp_path) == before
 
 
 @pytest.mark.parametrize("clicks, second", [(CLICKS, PAIRS), (SHARED_CLICKS, SHARED)], ids=["published", "shared"])
-def test_interrupted_run_ends_like_an_uninterrupted_one(rasterizer, pool, tmp_path, small_shards, clicks, second):
+def test_interrupted_run_ends_like_an_uninterrupted_one(rasterizer, pool, tmp_path, clicks, second):
     class Dying(FakeTeacher):
         def segment(self, *args):
             if self.segment_calls >= lives:
@@ -364,14 +353,14 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(rasterizer, pool, tmp_pa
             return super().segment(*args)
 
     whole, finished, again = FakeTeacher(), FakeTeacher(), FakeTeacher()
-    write_supervision(tmp_path / "whole", rasterizer, pool, whole, clicks, second)
+    write_supervision(tmp_path / "whole", rasterizer, pool, whole, clicks, second, shard_samples=40)
     lives = whole.segment_calls // 5
     for _ in range(4):  # dies in the singles, then in the second clicks
         with pytest.raises(KeyboardInterrupt):
-            write_supervision(tmp_path / "parts", rasterizer, pool, Dying(), clicks, second)
-    write_supervision(tmp_path / "parts", rasterizer, pool, finished, clicks, second)
+            write_supervision(tmp_path / "parts", rasterizer, pool, Dying(), clicks, second, shard_samples=40)
+    write_supervision(tmp_path / "parts", rasterizer, pool, finished, clicks, second, shard_samples=40)
     assert _files(tmp_path / "parts") == _files(tmp_path / "whole")
-    write_supervision(tmp_path / "parts", rasterizer, pool, again, clicks, second)
+    write_supervision(tmp_path / "parts", rasterizer, pool, again, clicks, second, shard_samples=40)
     assert again.segment_calls == 0 < finished.segment_calls < whole.segment_calls
 
 

@@ -107,22 +107,28 @@ def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
         np.save(temporary, array, allow_pickle=False)
 
 
-def save_npz(path: str | os.PathLike, compressed: bool = True, **arrays: np.ndarray) -> None:
-    """Write named arrays as `.npz`."""
+def save_npz(path: str | os.PathLike, compressed: Any = True, **arrays: np.ndarray) -> None:
+    """Write named arrays as `.npz`, `compressed` or not."""
     with atomic_path(path) as temporary:
         (np.savez_compressed if compressed else np.savez)(temporary, **arrays)  # type: ignore[arg-type]
 
 
-def load_npz(path: str | os.PathLike, what: str = "file") -> dict[str, np.ndarray]:
-    """Read named arrays; UserError naming `path` and `what` if it is missing or damaged."""
+def load_npz(
+    path: str | os.PathLike,
+    what: str = "file",
+    names: Sequence[str] | None = None,
+    remedy: str = "delete it and run the same command again",
+) -> dict[str, np.ndarray]:
+    """Read the named arrays (default: all; others are not decompressed).
+
+    UserError naming `path`, `what` and `remedy` if it is missing, damaged or lacks an array.
+    """
     path = _existing(path, what)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in (file.files if names is None else names)}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is not a readable {what}: {error}; delete it and run the same command again"
-        ) from error
+        raise UserError(f"{path} is not a readable {what}: {error}; {remedy}") from error
 
 
 def differing(held: dict, wanted: dict) -> list[str]:

@@ -1,8 +1,8 @@
 """Masks of many views gathered on the vertices: what the lifted loss of the decoder is made of.
 
 By convexity of -log, the paper's per-pixel cross-entropy (Eq. 7) is at most
--sum_i (w1_i log p_i + w0_i log(1 - p_i)) with w1 = sum_t R_t^T y_t and w0 = sum_t R_t^T (1 - y_t) over the views t of one
-click set: all its views collapse to two weights a vertex, and a step may look at a sample of the vertices.
+-sum_i (w1_i log p_i + w0_i log(1 - p_i)) with w1 = sum_t R_t^T y_t and w0 = sum_t R_t^T (1 - y_t) over the views t of
+one click set: all its views collapse to two weights a vertex, and a step may look at a sample of the vertices.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.clicks import Clicks
+from utils.geometry.mesh import Mesh
+from utils.progress import Progress, silent, track
 from utils.rendering.lifting import pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.store import SupervisionSet
@@ -71,7 +72,7 @@ class LiftedTargets:
     """The lifted weights of K click sets on M rows.
 
     clicks  ClickTable of the K sets
-    rows    (M,) int64 vertices the weights are kept for: all, or on a large mesh a sample, each standing for its surroundings
+    rows    (M,) int64 vertices the weights are kept for: all, or on a large mesh some, standing for what is around them
     weight  (K, M) float32, w0 + w1, each set's summing to 1; 0 where its views never show the vertex
     target  (K, M) float32, w1 / (w0 + w1); 0 where never seen
     """
@@ -88,21 +89,28 @@ class LiftedTargets:
 
 
 def lift_masks(
-    samples: SupervisionSet, chosen: Tensor, rasterizer: Rasterizer, generator: torch.Generator
+    samples: SupervisionSet,
+    chosen: Tensor,
+    rasterizer: Rasterizer,
+    generator: torch.Generator,
+    max_entries: int = MAX_ENTRIES,
+    max_rows: int = MAX_ROWS,
+    on_progress: Progress = silent,
 ) -> LiftedTargets:
     """Gather the masks of the `chosen` samples (n,) on the vertices, one row of weights a click set.
 
-    Each view is rasterised once. If sets times vertices exceed `MAX_ENTRIES`, fewer rows are kept (on a mesh of more than
-    `MAX_ROWS` vertices), then fewer sets, drawn from `generator`: more than a training looks at anyway.
+    Each view is rasterised once. If sets times vertices exceed `max_entries`, fewer rows are kept (on a mesh of more
+    than `max_rows` vertices), then fewer sets, drawn from `generator`: more than a training looks at anyway.
     """
-    rows, nearest = choose_rows(rasterizer.mesh, generator)
-    group, first = _limited_groups(samples, chosen, MAX_ENTRIES // len(rows), generator)
+    rows, nearest = choose_rows(rasterizer.mesh, max_rows, generator)
+    group, first = _limited_groups(samples, chosen, max_entries // len(rows), generator)
     table = ClickTable.of([samples.clicks(int(sample)) for sample in first])
     ones, total = (torch.zeros((len(table), len(rows)), device=rasterizer.device) for _ in range(2))
     kept = group >= 0
     chosen, group = chosen[kept], group[kept].to(rasterizer.device)
     views = samples.view[chosen]
-    for view in tqdm(views.unique().tolist(), desc="lift masks", unit="view", disable=None):
+    shown = views.unique().tolist()
+    for view in track(shown, "lift masks", on_progress, len(shown), "view"):
         here = (views == view).nonzero()[:, 0]
         weights, covered = pixel_weights(rasterizer.mesh, rasterizer(samples.cameras[view]))
         if len(weights) == 0:
@@ -116,13 +124,13 @@ def lift_masks(
     return LiftedTargets(table, rows, total / total.sum(dim=1, keepdim=True).clamp(min=1e-12), target)
 
 
-def choose_rows(mesh, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The vertices that stand for all, (M,) int64 ascending, and for each vertex the place of its nearest, (V,) int64."""
-    if mesh.num_vertices <= MAX_ROWS:
+def choose_rows(mesh: Mesh, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """At most `most` vertices that stand for all, (M,) ascending, and the place of the nearest of each vertex (V,)."""
+    if mesh.num_vertices <= most:
         everything = torch.arange(mesh.num_vertices)
         return everything, everything
     used = torch.from_numpy(np.flatnonzero(mesh.referenced))
-    rows = used[torch.randperm(len(used), generator=generator)[:MAX_ROWS]].sort().values
+    rows = used[torch.randperm(len(used), generator=generator)[:most]].sort().values
     points = mesh.normalized
     return rows, torch.from_numpy(KDTree(points[rows.numpy()]).query(points)[1].astype(np.int64))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from skimage.util import montage
 
 from utils.files import atomic_path
 from utils.rendering.rasterize import Rasterizer
@@ -32,12 +33,8 @@ def save_preview(
     render: how the views were rendered for the teacher (its colours).
     """
     tiles = [_tile(samples, rasterizer, render, sample) for sample in _draw_samples(samples, count, generator)]
-    height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * height, columns * width, 3), 255, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
-        top, left = place // columns * height, place % columns * width
-        sheet[top : top + height, left : left + width] = tile
+    sheet = montage(np.stack(tiles), fill=(255, 255, 255), grid_shape=(rows, columns), channel_axis=-1)
     with atomic_path(path) as temporary:
         Image.fromarray(sheet).save(temporary)
 
@@ -62,12 +59,8 @@ def _tile(samples: SupervisionSet, rasterizer: Rasterizer, render: ViewSettings,
     clicks = samples.clicks(sample)
     points = torch.from_numpy(rasterizer.mesh.normalized)[clicks.vertices]
     for (x, y), include in zip(camera.project(points)[0][0].tolist(), clicks.positive.tolist()):
-        draw.ellipse(
-            (x - 3, y - 3, x + 3, y + 3), fill=INCLUDE_COLOR if include else EXCLUDE_COLOR, outline=(255, 255, 255)
-        )
-    draw.text(
-        (2, height),
-        f"{clicks.label()} view {int(samples.view[sample])} score {float(samples.score[sample]):.2f}",
-        fill=(0, 0, 0),
-    )
+        color = INCLUDE_COLOR if include else EXCLUDE_COLOR
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color, outline=(255, 255, 255))
+    score = float(samples.score[sample])
+    draw.text((2, height), f"{clicks.label()} view {int(samples.view[sample])} score {score:.2f}", fill=(0, 0, 0))
     return np.asarray(canvas)

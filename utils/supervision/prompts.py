@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.files import digest
+from utils.teacher import Teacher, TeacherMasks
+
 PROMPTS_AT_ONCE = 64  # bounds the memory of a call to the teacher
 KEPT_MASK = 0  # of the three that SAM gives; the smallest part, as published
 
@@ -31,7 +34,7 @@ class ClickMasks:
 
 
 def prompt_clicks(
-    teacher,
+    teacher: Teacher,
     embedding: Tensor,
     pixels: Tensor,
     labels: Tensor,
@@ -41,7 +44,7 @@ def prompt_clicks(
 ) -> ClickMasks:
     """Segment one view from P prompts of K clicks each.
 
-    teacher      utils.teacher.Teacher; embedding (256, h, w): the view's
+    embedding    (D, h, w), the view's
     pixels       (P, K, 2) int64; labels (P, K) int64, 1 include, 0 exclude
     first        (P, 1, h, w) logits of an earlier mask to start from, or None
     refinements  calls; each after the first starts from the best-scored low-resolution mask of the one before
@@ -65,7 +68,7 @@ def prompt_clicks(
     return ClickMasks(masks, scores, best)
 
 
-def _best_logits(answer) -> Tensor:
+def _best_logits(answer: TeacherMasks) -> Tensor:
     """(P, 1, h, w): the mask with the highest score of each prompt."""
     chosen = answer.scores.argmax(dim=1)
     return answer.logits[torch.arange(len(chosen), device=chosen.device), chosen][:, None]
@@ -92,7 +95,8 @@ def draw_columns(eligible: Tensor, count: int, generator: torch.Generator) -> tu
 
     Returns the rows and the columns drawn, (P,) int64 each, in order of rows, then columns.
     """
-    return lowest_columns(eligible, torch.rand(eligible.shape, generator=generator), count).nonzero(as_tuple=True)
+    rows, columns = lowest_columns(eligible, torch.rand(eligible.shape, generator=generator), count).nonzero().T
+    return rows, columns
 
 
 def lowest_columns(eligible: Tensor, keys: Tensor, count: int) -> Tensor:
@@ -102,6 +106,11 @@ def lowest_columns(eligible: Tensor, keys: Tensor, count: int) -> Tensor:
     """
     order = torch.where(eligible, keys, 2.0).argsort(dim=-1, stable=True)[..., :count]
     return torch.zeros_like(eligible).scatter_(-1, order, True) & eligible
+
+
+def seeded(*parts: str | int) -> torch.Generator:
+    """A generator of its own for whatever `parts` name, on the CPU: the same draws on every machine."""
+    return torch.Generator().manual_seed(int(digest(*parts), 16))
 
 
 def changes_enough(first: Tensor, second: Tensor, positive: Tensor, max_iou: float = 0.9) -> Tensor:

@@ -8,13 +8,12 @@ A set is a folder of few files, never one file a sample:
     positive_000.npz, ...   samples with a second click that includes
     negative_000.npz, ...   samples with a second click that excludes
 
-A finished shard exists and an unfinished one does not; `utils.supervision.writer` fills the folder, this module reads it.
+A finished shard exists and an unfinished one does not; `utils.supervision.writer` fills the folder.
 """
 
 from __future__ import annotations
 
-import zipfile
-from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,15 +23,44 @@ from torch import Tensor
 
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_json, save_npz
+from utils.files import Recent, load_json, load_npz, save_json, save_npz
 from utils.geometry.mesh import Mesh
+from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import Cameras
 
 KINDS = ("single", "positive", "negative")
 FLAG_OF_KIND = {"single": "--single_click 1", "positive": "--second_positive 1", "negative": "--second_negative 1"}
 FORMAT = 1
 ABSENT = -1  # the second vertex of a single click
-CACHE_BYTES = 1 << 30
+SHARD_SAMPLES = 4096  # prompts a shard answers at most, unless one view has more; a shard holds whole views
+SHARDS_HELD = 32  # some 25 MB each at 224 x 224
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The n samples of one view on their way into a shard; fields as in `SupervisionSet`, in the file's types.
+
+    masks  (n, ceil(HW / 8)) uint8, eight pixels a byte
+    """
+
+    vertices: np.ndarray
+    positive: np.ndarray
+    view: np.ndarray
+    score: np.ndarray
+    masks: np.ndarray
+
+    @classmethod
+    def of(cls, vertices: Tensor, positive: Tensor, view: int, score: Tensor, masks: Tensor) -> Samples:
+        """Of masks (n, H, W) bool."""
+        views = np.full(len(masks), view, dtype=np.int32)
+        return cls(vertices.numpy(), positive.numpy(), views, score.float().numpy(), pack_masks(masks))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Samples], size: tuple[int, int]) -> Samples:
+        """All parts, maybe none; masks of `size` (H, W)."""
+        none = torch.zeros((0, 2), dtype=torch.int64)
+        empty = cls.of(none, none.bool(), 0, torch.zeros(0), torch.zeros((0, *size), dtype=torch.bool))
+        return cls(*(np.concatenate(arrays) for arrays in zip(*(vars(part).values() for part in (empty, *parts)))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +90,9 @@ class SupervisionSet:
     view: Tensor
     score: Tensor
     kind: Tensor
-    _shard: np.ndarray = field(repr=False)  # (S,) which shard holds the mask ...
-    _row: np.ndarray = field(repr=False)  # ... and where in it
+    _starts: np.ndarray = field(repr=False)  # the first sample of each shard
     _paths: tuple[Path, ...] = field(repr=False)
-    _cache: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    _recent: Recent[np.ndarray] = field(default_factory=lambda: Recent[np.ndarray](SHARDS_HELD), repr=False)
 
     @staticmethod
     def open(directory: str | Path, mesh: Mesh, kinds: tuple[str, ...] | None = None) -> SupervisionSet:
@@ -89,30 +116,28 @@ class SupervisionSet:
                 f"the click supervision at {directory} is unfinished ({missing} of {len(paths)} shards are missing); "
                 "run data_generation.py again with the same options to finish it"
             )
-        cameras = _cameras_from_arrays(directory / "clicks.npz")
-        heads = [_read_arrays(path, ("vertices", "positive", "view", "score")) for path in paths]
+        views = load_npz(directory / "clicks.npz", "list of clicked vertices", ("world_to_camera", "fov_y", "size"))
+        heads = [_read_shard(path, ("vertices", "positive", "view", "score")) for path in paths]
         counts = [len(head["view"]) for head in heads]
-        joined = {
-            name: _join(heads, name, shape, dtype)
-            for name, shape, dtype in (
-                ("vertices", (0, 2), np.int64),
-                ("positive", (0, 2), bool),
-                ("view", (0,), np.int64),
-                ("score", (0,), np.float32),
-            )
-        }
         kind_of_path = [KINDS.index(kind) for kind in kinds for _ in range(manifest["shards"][kind])]
+
+        def joined(name: str, dtype: type, *width: int) -> Tensor:
+            parts = [np.zeros((0, *width), dtype), *(head[name].astype(dtype) for head in heads)]
+            return torch.from_numpy(np.concatenate(parts))
+
         return SupervisionSet(
             directory,
-            cameras,
+            Cameras.from_dict(views),
             manifest["mesh_digest"],
             manifest["teacher"],
             manifest["settings"],
-            **{name: torch.from_numpy(array) for name, array in joined.items()},
-            kind=torch.from_numpy(np.repeat(np.array(kind_of_path, dtype=np.int64), counts)),
-            _shard=np.repeat(np.arange(len(paths)), counts),
-            _row=np.concatenate([np.arange(count) for count in counts] or [np.zeros(0, dtype=np.int64)]),
-            _paths=paths,
+            joined("vertices", np.int64, 2),
+            joined("positive", bool, 2),
+            joined("view", np.int64),
+            joined("score", np.float32),
+            torch.from_numpy(np.repeat(np.array(kind_of_path, dtype=np.int64), counts)),
+            np.cumsum([0, *counts[:-1]]),
+            paths,
         )
 
     def __len__(self) -> int:
@@ -133,17 +158,18 @@ class SupervisionSet:
         present = self.vertices[sample] != ABSENT
         return Clicks(self.vertices[sample][present], self.positive[sample][present])
 
-    def masks(self, samples) -> Tensor:
+    def masks(self, samples: Tensor | np.ndarray | Sequence[int]) -> Tensor:
         """Masks (n, H, W) bool of the samples, given as an int64 tensor, array or list (n,), in that order.
 
-        Shards are read once and kept, up to `CACHE_BYTES` packed; neighbouring samples share one.
+        The shards read last are kept; neighbouring samples share one.
         """
         samples = np.asarray(samples, dtype=np.int64).reshape(-1)
         height, width = self.mask_size
         packed = np.empty((len(samples), (height * width + 7) // 8), dtype=np.uint8)
-        for shard in np.unique(self._shard[samples]):
-            mine = self._shard[samples] == shard
-            packed[mine] = self._packed(int(shard))[self._row[samples[mine]]]
+        shards = np.searchsorted(self._starts, samples, side="right") - 1
+        for shard in np.unique(shards).tolist():
+            held = self._recent.get(shard, lambda path=self._paths[shard]: _read_shard(path, ("masks",))["masks"])
+            packed[shards == shard] = held[samples[shards == shard] - self._starts[shard]]
         return unpack_masks(packed, (height, width))
 
     def click_sets(self) -> list[tuple[Clicks, Tensor]]:
@@ -153,29 +179,12 @@ class SupervisionSet:
         code = np.where(vertices == ABSENT, absent, vertices + (~positive).astype(np.int64) * (np.int64(1) << 40))
         unique, group = np.unique(np.sort(code, axis=1), axis=0, return_inverse=True)
         members = _split_by(group.reshape(-1), len(unique))
-        return [
-            (
-                Clicks(
-                    torch.from_numpy(row[row < absent] & ((1 << 40) - 1)),
-                    torch.from_numpy(row[row < absent] < (1 << 40)),
-                ),
-                torch.from_numpy(member),
-            )
-            for row, member in zip(unique, members)
-        ]
+        return [(self.clicks(int(of_set[0])).canonical(), of_set) for of_set in members]
 
     def by_view(self) -> dict[int, Tensor]:
         """View -> indices (n,) int64 of its samples, ascending; views without samples are left out."""
         views, group = np.unique(self.view.numpy(), return_inverse=True)
-        return {int(view): torch.from_numpy(member) for view, member in zip(views, _split_by(group, len(views)))}
-
-    def _packed(self, shard: int) -> np.ndarray:
-        if shard not in self._cache:
-            self._cache[shard] = _read_arrays(self._paths[shard], ("masks",))["masks"]
-            while len(self._cache) > 1 and sum(array.nbytes for array in self._cache.values()) > CACHE_BYTES:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(shard)
-        return self._cache[shard]
+        return dict(zip(views.tolist(), _split_by(group, len(views))))
 
 
 def read_manifest(directory: Path, mesh: Mesh | None = None) -> dict:
@@ -197,7 +206,8 @@ def read_manifest(directory: Path, mesh: Mesh | None = None) -> dict:
         )
     if mesh is not None and manifest["mesh_digest"] != mesh.digest:
         raise UserError(
-            f"the click supervision at {directory} is of another mesh than {mesh.path}; give that mesh or another folder"
+            f"the click supervision at {directory} is of another mesh than {mesh.path}; "
+            "give that mesh or another folder"
         )
     return manifest
 
@@ -208,29 +218,64 @@ def shard_path(directory: Path, kind: str, shard: int) -> Path:
 
 
 def cameras_to_arrays(cameras: Cameras) -> dict[str, np.ndarray]:
-    """The views as arrays of `clicks.npz`."""
-    return {
-        "world_to_camera": cameras.world_to_camera.cpu().numpy(),
-        "fov_y": np.float64(cameras.fov_y),
-        "size": np.array(cameras.size, dtype=np.int64),
-    }
+    """The views as arrays of `clicks.npz`; `Cameras.from_dict` reads them."""
+    return {name: np.asarray(value) for name, value in cameras.to_dict().items()}
 
 
-def _cameras_from_arrays(path: Path) -> Cameras:
-    held = _read_arrays(path, ("world_to_camera", "fov_y", "size"))
-    return Cameras(torch.from_numpy(held["world_to_camera"]), float(held["fov_y"]), tuple(held["size"].tolist()))
+def write_shards(
+    directory: Path,
+    kinds: tuple[str, ...],
+    counts: Tensor,
+    samples_of: Callable[[int, Sequence[str]], Iterable[tuple[str, Samples]]],
+    size: tuple[int, int],
+    stage: str,
+    shard_samples: int = SHARD_SAMPLES,
+    on_progress: Progress = silent,
+) -> None:
+    """Write the shards of some kinds that are not there yet.
+
+    counts      (N,) int64, prompts that each view takes: shards are cut by them, whatever comes of the prompts
+    samples_of  (view, kinds) -> the samples of the view, each with its kind
+    size        (H, W) of the masks; stage: what `on_progress` hears
+    """
+    spans = _spans(counts, shard_samples)
+    _announce(directory, kinds, len(spans))
+    done, total = 0, int(counts.sum())
+    for shard, span in enumerate(spans):
+        missing = [kind for kind in kinds if not shard_path(directory, kind, shard).exists()]
+        parts: dict[str, list[Samples]] = {kind: [] for kind in missing}
+        for view in span:
+            on_progress(Step(stage, done, total, "click"))
+            for kind, samples in samples_of(view, missing) if missing else ():
+                parts[kind].append(samples)
+            done += int(counts[view])
+        for kind in missing:
+            save_shard(shard_path(directory, kind, shard), Samples.joined(parts[kind], size))
+    on_progress(Step(stage, done, total, "click"))
 
 
-def save_shard(path: Path, vertices: Tensor, positive: Tensor, view: Tensor, score: Tensor, masks: np.ndarray) -> None:
-    """Write n samples; masks (n, ceil(HW / 8)) uint8 from `pack_masks`. Equal samples make equal files."""
-    save_npz(
-        path,
-        vertices=vertices.numpy().astype(np.int64),
-        positive=positive.numpy().astype(bool),
-        view=view.numpy().astype(np.int32),
-        score=score.numpy().astype(np.float32),
-        masks=masks,
-    )
+def save_shard(path: Path, samples: Samples) -> None:
+    """Write samples; equal ones make equal files."""
+    save_npz(path, **vars(samples))
+
+
+def _spans(counts: Tensor, most: int) -> list[range]:
+    """Consecutive views cut into shards of at most `most` prompts, or one view."""
+    spans, start, held = [], 0, 0
+    for view, count in enumerate(counts.tolist()):
+        if held and held + count > most:
+            spans.append(range(start, view))
+            start, held = view, 0
+        held += count
+    return [*spans, range(start, len(counts))]
+
+
+def _announce(directory: Path, kinds: tuple[str, ...], shards: int) -> None:
+    """Write down how many shards the kinds will have: from then on, a missing one means unfinished."""
+    manifest = read_manifest(directory)
+    wanted = {**manifest["shards"], **dict.fromkeys(kinds, shards)}
+    if wanted != manifest["shards"]:
+        save_json(directory / "supervision.json", {**manifest, "shards": wanted})
 
 
 def pack_masks(masks: Tensor) -> np.ndarray:
@@ -244,23 +289,13 @@ def unpack_masks(packed: np.ndarray, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(flat.view(bool).reshape(-1, *size))
 
 
-def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Named members of a shard; the others are not decompressed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is not a readable shard of click supervision ({error}); delete it and run data_generation.py "
-            "again with the same options"
-        ) from error
+def _read_shard(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    remedy = "delete it and run data_generation.py again with the same options"
+    return load_npz(path, "shard of click supervision", names, remedy)
 
 
-def _join(heads: list[dict], name: str, empty_shape: tuple[int, ...], dtype) -> np.ndarray:
-    return np.concatenate([np.zeros(empty_shape, dtype)] + [head[name].astype(dtype) for head in heads])
-
-
-def _split_by(group: np.ndarray, count: int) -> list[np.ndarray]:
+def _split_by(group: np.ndarray, count: int) -> list[Tensor]:
     """Indices of each group 0..count-1, ascending."""
     order = np.argsort(group, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(group, minlength=count))[:-1]) if count else []
+    parts = np.split(order, np.cumsum(np.bincount(group, minlength=count))[:-1]) if count else []
+    return [torch.from_numpy(part) for part in parts]

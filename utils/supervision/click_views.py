@@ -1,0 +1,122 @@
+"""Which vertices are clicked, and in which views they show at which pixel (paper Sec. 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.files import load_npz, save_npz
+from utils.geometry.mesh import Mesh
+from utils.geometry.sampling import farthest_point_sampling
+from utils.progress import Progress, silent, track
+from utils.rendering.cameras import Cameras
+from utils.rendering.rasterize import Rasterizer, visible_vertices
+from utils.supervision.prompts import lowest_columns, seeded
+from utils.supervision.store import cameras_to_arrays
+
+
+@dataclass(frozen=True)
+class ClickSettings:
+    """Which vertices are clicked, and in how many views.
+
+    percentage  share of the vertices, by farthest-point sampling from the first (published 0.03)
+    max_clicks  at most so many vertices, 0 = no limit (published: none)
+    n_views     at most so many views of each (published 100)
+    min_facing  click a vertex only where its normal and the direction to the camera, either way round, have at least
+                this cosine (published: none); masks are worse near silhouettes
+    render_res  side of the masks, pixels (published 224)
+    seed        of everything drawn
+    """
+
+    percentage: float = 0.03
+    max_clicks: int = 0
+    n_views: int = 100
+    min_facing: float = 0.0
+    render_res: int = 224
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ClickViews:
+    """Where the C sampled vertices show in N views.
+
+    vertices  (C,) int64 ids; positions (C, 3) float32, normalised
+    visible   (N, C) bool; pixels (N, C, 2) int64, column and row, within the image
+    """
+
+    vertices: Tensor
+    positions: Tensor
+    visible: Tensor
+    pixels: Tensor
+
+    def index_of(self, vertices: Tensor) -> Tensor:
+        """Place of vertex ids (n,) among the sampled ones."""
+        order = self.vertices.argsort()
+        return order[torch.searchsorted(self.vertices[order], vertices.contiguous())]
+
+
+def choose_clicked_vertices(mesh: Mesh, settings: ClickSettings) -> np.ndarray:
+    """(C,) int64: the sampled vertices, beginning with the first that a face uses (published: vertex 0)."""
+    used = np.flatnonzero(mesh.referenced)
+    count = max(1, round(len(used) * settings.percentage))
+    return used[farthest_point_sampling(mesh.normalized[used], min(count, settings.max_clicks or count))]
+
+
+def locate_clicks(
+    rasterizer: Rasterizer,
+    cameras: Cameras,
+    vertices: np.ndarray,
+    min_facing: float = 0.0,
+    on_progress: Progress = silent,
+) -> ClickViews:
+    """Project the sampled vertices (C,) into every view and see which of them it shows, facing it enough."""
+    mesh, chosen = rasterizer.mesh, torch.from_numpy(vertices)
+    positions = torch.from_numpy(mesh.normalized[vertices])
+    height, width = cameras.size
+    pixels = cameras.project(positions)[0].nan_to_num(0.0).floor().long()
+    pixels = torch.minimum(pixels.clamp(min=0), torch.tensor([width - 1, height - 1]))
+    visible = torch.zeros(pixels.shape[:2], dtype=torch.bool)
+    for view in track(range(len(cameras)), "find visible vertices", on_progress, len(cameras), "view"):
+        camera = cameras[view]
+        visible[view] = visible_vertices(mesh, camera, rasterizer(camera))[0].cpu()[chosen]
+    if min_facing > 0:
+        normals = torch.from_numpy(mesh.vertex_normals[vertices])
+        towards = torch.nn.functional.normalize(cameras.positions[:, None] - positions, dim=-1)
+        # Either way round, for sheets and for files wound inside out.
+        visible &= (towards * normals).sum(dim=-1).abs() >= min_facing
+    return ClickViews(chosen, positions, visible, pixels)
+
+
+def held_clicks(
+    path: Path, rasterizer: Rasterizer, cameras: Cameras, settings: ClickSettings, on_progress: Progress = silent
+) -> ClickViews:
+    """`locate_clicks` of the chosen vertices, kept in the file at `path`."""
+    if not path.exists():
+        vertices = choose_clicked_vertices(rasterizer.mesh, settings)
+        views = locate_clicks(rasterizer, cameras, vertices, settings.min_facing, on_progress)
+        save_npz(
+            path,
+            vertices=views.vertices.numpy(),
+            visible=views.visible.numpy(),
+            pixels=views.pixels.numpy().astype(np.int16),
+            **cameras_to_arrays(cameras),
+        )
+    held = load_npz(path, "list of clicked vertices")
+    positions, pixels = rasterizer.mesh.normalized[held["vertices"]], held["pixels"].astype(np.int64)
+    return ClickViews(*map(torch.from_numpy, (held["vertices"], positions, held["visible"], pixels)))
+
+
+def choose_views(visible: Tensor, n_views: int, seed: int) -> Tensor:
+    """(N, C) bool: up to `n_views` of the views that show each vertex, drawn at random where there are more.
+
+    Raises UserError if no vertex is visible in any view.
+    """
+    chosen = lowest_columns(visible.T, torch.rand(visible.T.shape, generator=seeded("views", seed)), n_views).T
+    if not chosen.any():
+        raise UserError("no sampled vertex is seen in any view; give more views or another --radius")
+    return chosen
