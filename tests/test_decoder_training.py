@@ -23,7 +23,6 @@ from utils.clicks import Clicks
 from utils.rendering.lifting import PixelWeights, pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.selection import otsu_threshold
-from utils.supervision import lifted_targets
 from utils.supervision.lifted_targets import ClickTable, lift_masks
 from utils.supervision.training_samples import choose_samples, kind_chances
 
@@ -152,17 +151,16 @@ def test_sampled_rows_estimate_the_whole_loss(lifted, generator):
     assert (weight.gather(1, rows) > 0).all()
 
 
-def test_too_many_click_sets_lose_pairs_before_singles(monkeypatch, samples, rasterizer, icosphere, generator):
+def test_too_many_click_sets_lose_pairs_before_singles(samples, rasterizer, icosphere, generator):
     singles = int((samples.kind == 0).sum())
     count = len(samples.vertices[samples.kind == 0][:, 0].unique())
-    monkeypatch.setattr(lifted_targets, "MAX_ENTRIES", (count + 5) * icosphere.num_vertices)
-    kept = lift_masks(samples, torch.arange(len(samples)), rasterizer, generator)
+    most = (count + 5) * icosphere.num_vertices
+    kept = lift_masks(samples, torch.arange(len(samples)), rasterizer, generator, max_entries=most)
     assert singles > count and len(kept.clicks) == count + 5 and int((kept.clicks.kind == 0).sum()) == count
 
 
-def test_large_mesh_is_lifted_to_fewer_rows(monkeypatch, samples, rasterizer, lifted, icosphere, generator):
-    monkeypatch.setattr(lifted_targets, "MAX_ROWS", 40)
-    few = lift_masks(samples, torch.arange(len(samples)), rasterizer, generator)
+def test_large_mesh_is_lifted_to_fewer_rows(samples, rasterizer, lifted, icosphere, generator):
+    few = lift_masks(samples, torch.arange(len(samples)), rasterizer, generator, max_rows=40)
     assert few.rows.shape == (40,) and few.weight.shape[1] == 40
     torch.testing.assert_close(few.weight.sum(1), torch.ones(len(few.weight)))
     points = torch.from_numpy(icosphere.normalized)[few.rows]

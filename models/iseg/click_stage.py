@@ -104,7 +104,7 @@ def make_supervision(
         teacher = teacher or load_teacher(_teacher_of(pool) if settings.SAM == "auto" else settings.SAM, device=device)
     else:
         teacher = teacher or load_teacher(settings.SAM, device=device)
-        pool = _own_pool(settings, rasterizer, teacher)
+        pool = _own_pool(settings, rasterizer, teacher, on_progress)
     clicks = ClickSettings(
         settings.percentage,
         settings.max_clicks,
@@ -121,7 +121,15 @@ def make_supervision(
         share_pairs=settings.share_pairs,
     )
     samples = write_supervision(
-        settings.directory, rasterizer, pool, teacher, clicks, second, settings.kinds, settings.overwrite
+        settings.directory,
+        rasterizer,
+        pool,
+        teacher,
+        clicks,
+        second,
+        settings.kinds,
+        settings.overwrite,
+        on_progress=on_progress,
     )
     print(_summary(samples, time.perf_counter() - started))
     if settings.preview:
@@ -133,14 +141,17 @@ def make_supervision(
     return samples
 
 
-def _own_pool(settings: SupervisionSettings, rasterizer: Rasterizer, teacher: Teacher) -> ViewPool:
+def _own_pool(
+    settings: SupervisionSettings, rasterizer: Rasterizer, teacher: Teacher, on_progress: Progress
+) -> ViewPool:
     """Views drawn as published for the decoder: uniform in elevation and azimuth."""
     count = settings.pool_views or VIEWS_DRAWN_PER_VIEW_WANTED * settings.n_views
     views = ViewSettings(
         "uniform", count, settings.radius, settings.render_res, background=settings.background, seed=settings.seed
     )
     afresh = settings.overwrite and settings.single_click
-    return build_view_pool(settings.directory / "views", rasterizer, teacher, views, overwrite=afresh)
+    directory = settings.directory / "views"
+    return build_view_pool(directory, rasterizer, teacher, views, overwrite=afresh, on_progress=on_progress)
 
 
 def _teacher_of(pool: ViewPool) -> str:

@@ -194,7 +194,7 @@ def run_training(
         return ClickGeometryTable(ClickGeometry(mesh), clicked, rows, device, on_progress)
 
     if isinstance(settings, LiftedSettings):
-        targets = lift_masks(samples, chosen, rasterizer, preparing)
+        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress)
         table = geometry(targets.clicks.clicked, targets.rows)
         if held is not None:
             training.restore(held)

@@ -116,7 +116,8 @@ def distill(settings: EncoderSettings, on_progress: Progress = silent, teacher: 
         teacher = load_teacher(settings.SAM, device=device)
     if settings.generate_random_views and teacher is not None:
         started = time.perf_counter()
-        build_view_pool(settings.data_dir, rasterizer, teacher, settings.views, settings.batch_size, settings.overwrite)
+        how = (settings.views, settings.batch_size, settings.overwrite, on_progress)
+        build_view_pool(settings.data_dir, rasterizer, teacher, *how)
         spent = time.perf_counter() - started
         print(f"views: {settings.data_dir} ({settings.n_views} views by {teacher.name}, {spent:.1f} s)")
     if settings.start_training:

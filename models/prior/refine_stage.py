@@ -46,7 +46,9 @@ def refine(settings, on_progress: Progress = silent) -> None:
     teacher = load_teacher("vit_t", device=choose_device(settings.device))
     segmenter = PriorSegmenter(mesh, teacher, settings.directory / "prior", WEIGHTS)
     generator = torch.Generator().manual_seed(settings.seed)
-    targets = lift_masks(data.samples, data.chosen, Rasterizer(mesh, settings.renderer), generator)
+    targets = lift_masks(
+        data.samples, data.chosen, Rasterizer(mesh, settings.renderer), generator, on_progress=on_progress
+    )
     refinement = PriorRefinement(segmenter, targets, loop, settings.seed)
     resumed_at = 0
     if held is not None:
