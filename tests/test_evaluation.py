@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import trimesh
 from PIL import Image
 from scipy.sparse.csgraph import dijkstra
 
@@ -26,9 +25,7 @@ from utils.evaluation.method import FaceSegmenter, Method, StageClock
 from utils.evaluation.psb import UnusableShape, benchmark_ids, best_match, load_shape, parts_of, wanted_parts
 from utils.evaluation.report import save_results, table
 from utils.evaluation.runs import EvaluationSettings, evaluate
-from utils.geometry.face_clicks import FaceClicks
 from utils.geometry.face_graph import FaceGraph
-from utils.geometry.mesh import Mesh
 from utils.segmenter import Candidates
 
 ONE = np.array([True])
@@ -48,35 +45,6 @@ class Answering(FaceSegmenter):
 def obedient(num_faces: int) -> Answering:
     """Selects exactly the clicked faces."""
     return Answering(lambda clicked: np.isin(np.arange(num_faces), clicked).astype(float))
-
-
-# --- the face graph -------------------------------------------------------------------------------
-
-
-def test_face_graph_agrees_with_trimesh(two_boxes):
-    reference = trimesh.Trimesh(two_boxes.vertices, two_boxes.faces, process=False)
-    graph = FaceGraph(two_boxes)
-    assert sorted(map(tuple, graph.pairs)) == sorted(map(tuple, np.sort(reference.face_adjacency, axis=1)))
-    pairs = map(tuple, np.sort(reference.face_adjacency, axis=1).tolist())
-    angles = dict(zip(pairs, reference.face_adjacency_angles))
-    np.testing.assert_allclose(graph.dihedral, [angles[tuple(pair)] for pair in graph.pairs.tolist()], atol=1e-3)
-    assert not graph.concave[graph.dihedral > 0.1].any()  # each box is convex
-
-
-def test_concave_creases_are_told_from_convex_ones():
-    vertices = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0.5], [-1, 0, 0.5]], float)
-    valley = Mesh(vertices, np.array([[0, 2, 1], [0, 1, 3]]))  # seen from +z both sides rise away from the edge
-    object.__setattr__(valley, "winding", 1.0)
-    ridge = Mesh(vertices * [1, 1, -1], valley.faces)
-    object.__setattr__(ridge, "winding", 1.0)
-    assert FaceGraph(valley).concave.tolist() == [True] and FaceGraph(ridge).concave.tolist() == [False]
-
-
-def test_depth_inside_equals_a_search_from_every_face(icosphere):
-    graph = FaceGraph(icosphere)
-    region = icosphere.normalized[icosphere.faces].mean(1)[:, 1] > 0.2
-    expected = np.where(region, dijkstra(graph.matrix())[:, ~region].min(1), 0)
-    np.testing.assert_allclose(graph.depth_inside(region), expected, atol=1e-9)
 
 
 # --- the annotator and the measures ---------------------------------------------------------------
@@ -217,30 +185,6 @@ def test_geodesic_selects_the_disc_of_its_radius_and_obeys_negatives(icosphere):
     two = segmenter.face_probability(np.array([7, near]), np.array([True, False]))
     assert two[near] < 0.5 < two[7] and ((two > 0.5) <= (one > 0.5)).all()
     assert np.array_equal(segmenter.face_candidates(np.array([7]), ONE).probability, one[None])
-
-
-def test_a_face_beside_a_crease_is_clicked_off_the_crease(two_boxes):
-    on_vertices = FaceClicks(two_boxes).on_vertices
-    agreement = np.einsum("fkd,fd->fk", two_boxes.vertex_normals[two_boxes.faces], two_boxes.face_normals)
-    vertices = [int(on_vertices(np.array([face]), ONE).vertices[0]) for face in range(two_boxes.num_faces)]
-    chosen = [agreement[face, two_boxes.faces[face] == vertex][0] for face, vertex in enumerate(vertices)]
-    np.testing.assert_allclose(chosen, agreement.max(axis=1), atol=0.051)
-    assert (agreement.max(1) - agreement.min(1) > 0.3).any()  # the choice mattered
-
-
-def test_face_clicks_never_contradict_each_other_on_a_vertex(icosphere, generator):
-    on_vertices = FaceClicks(icosphere).on_vertices
-    for _ in range(50):
-        faces = torch.randint(0, 12, (8,), generator=generator).numpy()  # neighbours: many share corners
-        clicks = on_vertices(faces, np.array([True] + [bool(b) for b in torch.rand(7, generator=generator) > 0.5]))
-        clicks.validate(icosphere.num_vertices)
-        assert set(clicks.vertices.tolist()) <= set(icosphere.faces[faces].ravel().tolist())
-
-
-def test_probability_of_a_face_is_the_mean_of_its_corners(two_boxes):
-    values = np.arange(two_boxes.num_vertices, dtype=float)
-    expected = [values[face].mean() for face in two_boxes.faces]
-    np.testing.assert_allclose(FaceClicks(two_boxes).on_faces(values), expected)
 
 
 def test_sam_baseline_averages_the_masks_of_the_views_that_see_a_click(two_boxes, fake_teacher):
