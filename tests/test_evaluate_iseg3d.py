@@ -51,6 +51,14 @@ def mallet(two_boxes, two_boxes_head, tmp_path) -> Path:
     return tmp_path / "mallet.obj"
 
 
+@pytest.fixture
+def again(mallet) -> Path:
+    """Another one, whose name comes first."""
+    for path in mallet.parent.glob("mallet.*"):
+        path.with_stem("again").write_text(path.read_text().replace("v 0.", "v 0.1"))
+    return mallet.with_stem("again")
+
+
 def test_every_method_and_ablation_is_measured_and_a_second_run_reads_it_back(settings, mallet, capsys):
     settings = replace(settings, meshes=(mallet,), ablation=True, plot=True, weights=(settings.embedding,))
     first, out = evaluate(settings, SETTING), settings.out
@@ -76,18 +84,29 @@ def test_every_method_and_ablation_is_measured_and_a_second_run_reads_it_back(se
     assert {path.name: path.stat().st_mtime_ns for path in out.with_suffix(".runs").iterdir()} == kept
 
 
-def test_fine_tuning_on_one_shape_leaves_nothing_to_the_next(settings, mallet, tmp_path):
+def test_fine_tuning_on_one_shape_leaves_nothing_to_the_next(settings, mallet, again, tmp_path):
     """The network of a method is one for all parts and shapes."""
-    for path in mallet.parent.glob("mallet.*"):
-        (tmp_path / f"again{path.suffix}").write_text(path.read_text().replace("v 0.", "v 0.1"))
     settings = replace(settings, methods=(), ablation=True)
     curves = []
-    for number, meshes in enumerate(((mallet, tmp_path / "again.obj"), (tmp_path / "again.obj",))):
+    for number, meshes in enumerate(((mallet, again), (again,))):
         out = tmp_path / f"{number}.json"
         evaluate(replace(settings, meshes=meshes, out=out), SETTING)
         runs = sorted(out.with_suffix(".runs").glob("again_*.json"))
         curves.append([(path.name, json.loads(path.read_text())["iou"]) for path in runs])
     assert len(curves[0]) == 5 and curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    "choice, shapes",
+    [
+        ({}, ["again", "mallet"]),
+        ({"per_category": 1}, ["again"]),
+        ({"per_category": 1, "skip_per_category": 1}, ["mallet"]),
+    ],
+)
+def test_benchmark_shapes_are_chosen_by_category(settings, mallet, again, choice, shapes):
+    found = evaluate(replace(settings, psb_dir=mallet.parent, methods=("iseg3d",), **choice), SETTING)
+    assert found["shapes"] == shapes and found["methods"]["iseg3d"]["parts"] == 2 * len(shapes)
 
 
 def test_held_out_synthetic_clouds_are_clicked_on(settings):

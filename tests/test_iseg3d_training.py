@@ -350,6 +350,24 @@ def test_an_interrupted_training_goes_on_bit_for_bit(made, tmp_path, kind):
     assert whole.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * 0.75)))
 
 
+def test_a_batch_turns_points_and_normals_alike_and_keeps_their_labels(tmp_path):
+    """Of a ball, whose normals are its points: each cloud another turn, and a little noise."""
+    directions = np.random.default_rng(0).normal(size=(1, POINTS, 3))
+    points = (directions / np.linalg.norm(directions, axis=2, keepdims=True)).astype(np.float32)
+    labels = (points[..., 2] > 0).astype(np.int16)
+    np.savez(shard_path(tmp_path, 0), points=points, normals=points.astype(np.float16), labels=labels)
+    batch = training(tmp_path, shapes=1).batch(np.random.default_rng(5))
+    assert batch.points.shape == batch.normals.shape == (2 * POINTS, 3) and batch.clouds == 2
+    first, second = batch.split(batch.points)
+    for turned in (first, second):
+        assert (turned - torch.from_numpy(points[0])).abs().mean() > 0.1
+        gram = torch.from_numpy(points[0] @ points[0].T)
+        assert torch.allclose(turned @ turned.T, gram, atol=0.05) and not torch.equal(turned @ turned.T, gram)
+    assert not torch.allclose(first, second, atol=0.1)
+    assert torch.allclose(batch.points, batch.normals, atol=0.03)
+    assert (batch.labels == torch.from_numpy(labels[0]).long().repeat(2)).all()
+
+
 def test_training_tells_primitives_apart(made):
     """A few steps on one cloud: its primitives come together and move away from each other."""
     run = training(made, shapes=1, steps=30, learning_rate=5e-3)

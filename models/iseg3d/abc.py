@@ -12,9 +12,10 @@ page and repository; the dataset itself was not at hand.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import yaml
@@ -28,6 +29,7 @@ SUFFIXES = {"trimesh": ".obj", "features": ".yml"}
 WORDS = {"trimesh": "OBJ", "features": "features"}
 LISTED = 5  # names in a summary
 Surface = tuple[str, np.ndarray]  # type and face indices (F,) int64
+Event = TypeVar("Event", bound=yaml.Event)
 
 
 # --- many models --------------------------------------------------------------------------------
@@ -158,66 +160,53 @@ def _read_surfaces(path: Path) -> list[Surface]:
 
 
 def _parse_surfaces(events: Iterator[yaml.Event]) -> list[Surface]:
-    surfaces = []
+    surfaces: list[Surface] = []
     while not isinstance(event := next(events, None), yaml.MappingStartEvent):
         if not isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
             raise _Unexpected("it does not begin with a mapping")
-    for key, event in _entries(events):
-        if key != "surfaces":
-            _skip(event, events)
-            continue
+    for _, event in _entries(events, ("surfaces",)):
         for item in _items(event, events, "a list of surfaces"):
-            if not isinstance(item, yaml.MappingStartEvent):
-                raise _expected("the entries of a surface", item)
-            surfaces.append(_parse_surface(events, len(surfaces)))
+            _expect(item, yaml.MappingStartEvent, "the entries of a surface")
+            kind = faces = None
+            for key, value in _entries(events, ("type", "face_indices")):
+                if key == "type":
+                    kind = _text(value, "a word as type")
+                else:
+                    indices = _items(value, events, "a list of face_indices")
+                    faces = [int(_text(index, "numbers as face_indices")) for index in indices]
+            if not kind or faces is None:
+                raise _Unexpected(f"surface {len(surfaces)} has no {'face_indices' if kind else 'type'}")
+            surfaces.append((kind, np.array(faces, dtype=np.int64)))
     for _ in events:  # what is malformed behind it is an error, too
         pass
     return surfaces
 
 
-def _parse_surface(events: Iterator[yaml.Event], index: int) -> Surface:
-    kind = faces = None
-    for key, event in _entries(events):
-        if key == "type":
-            kind = _scalar(event, "a word as type")
-        elif key == "face_indices":
-            items = _items(event, events, "a list of face_indices")
-            faces = [int(_scalar(item, "numbers as face_indices")) for item in items]
-        else:
-            _skip(event, events)
-    if not kind or faces is None:
-        raise _Unexpected(f"surface {index} has no {'face_indices' if kind else 'type'}")
-    return kind, np.array(faces, dtype=np.int64)
-
-
-def _entries(events: Iterator[yaml.Event]) -> Iterator[tuple[str, yaml.Event]]:
-    """Keys of the mapping that has begun, each with the first event of its value; the caller takes the others."""
+def _entries(events: Iterator[yaml.Event], wanted: Sequence[str]) -> Iterator[tuple[str, yaml.Event]]:
+    """The wanted keys of the mapping that has begun, each with its value's first event; the caller takes the others."""
     while not isinstance(key := next(events), yaml.MappingEndEvent):
-        yield _scalar(key, "a name"), next(events)
+        name, event, depth = _text(key, "a name"), next(events), 0
+        if name in wanted:
+            yield name, event
+            continue
+        while (
+            depth := depth + isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        ):
+            event = next(events)
 
 
 def _items(event: yaml.Event, events: Iterator[yaml.Event], what: str) -> Iterator[yaml.Event]:
     """The first event of each item of a list; the caller takes the others."""
-    if not isinstance(event, yaml.SequenceStartEvent):
-        raise _expected(what, event)
+    _expect(event, yaml.SequenceStartEvent, what)
     while not isinstance(event := next(events), yaml.SequenceEndEvent):
         yield event
 
 
-def _scalar(event: yaml.Event, what: str) -> str:
-    if not isinstance(event, yaml.ScalarEvent):
-        raise _expected(what, event)
-    return event.value
+def _text(event: yaml.Event, what: str) -> str:
+    return _expect(event, yaml.ScalarEvent, what).value
 
 
-def _expected(what: str, event: yaml.Event) -> _Unexpected:
-    return _Unexpected(f"expected {what} in line {event.start_mark.line + 1}")
-
-
-def _skip(event: yaml.Event, events: Iterator[yaml.Event]) -> None:
-    depth = 0
-    while True:
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth == 0:
-            return
-        event = next(events)
+def _expect(event: yaml.Event, kind: type[Event], what: str) -> Event:
+    if not isinstance(event, kind):
+        raise _Unexpected(f"expected {what} in line {event.start_mark.line + 1}")
+    return event

@@ -183,7 +183,7 @@ class Training:
             after_step()
 
     def _step(self, rng: np.random.Generator) -> dict[str, float]:
-        batch = self._batch(rng)
+        batch = self.batch(rng)
         self.optimizer.zero_grad(set_to_none=True)
         if self.settings.network == "embedding":
             embedding = self._apply(batch, batch.normals)
@@ -204,7 +204,7 @@ class Training:
         with fast_autocast(self.device):
             return self.network(batch.points, channels, batch.plan, batch.clouds)
 
-    def _batch(self, rng: np.random.Generator) -> Batch:
+    def batch(self, rng: np.random.Generator) -> Batch:
         """Clouds drawn at random, each turned at random, its points jittered."""
         count = self.settings.batch_size
         chosen = rng.integers(len(self.clouds), size=count)
@@ -250,10 +250,8 @@ class Training:
         return torch.cat(targets).float(), self._maps(batch, clicks)
 
     def _maps(self, batch: Batch, clicks: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
-        maps = []
-        for points, (index, positive) in zip(batch.split(batch.points), clicks):
-            asked, signs = torch.from_numpy(index).to(self.device), torch.from_numpy(positive).to(self.device)
-            maps.append(heatmaps(points, asked, signs))
+        asked = [[torch.from_numpy(array).to(self.device) for array in arrays] for arrays in clicks]
+        maps = [heatmaps(points, index, sign) for points, (index, sign) in zip(batch.split(batch.points), asked)]
         return torch.cat(maps)
 
 
