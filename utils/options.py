@@ -113,6 +113,11 @@ def settings_from(args: argparse.Namespace, settings: type[Settings], **given: A
     return settings(**given)
 
 
+def part_of(settings: Any, kind: type[Settings]) -> Settings:
+    """The settings of a narrower kind that wider ones include, by the names of the fields."""
+    return kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
 def parse_settings(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:
     """What an entry script does with its command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)

@@ -12,7 +12,7 @@ from SAM_repo.teacher import load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.geometry.mesh import load_mesh
-from utils.options import TEACHERS, MeshSettings, RenderSettings, TeacherSettings, option, positive_int
+from utils.options import TEACHERS, MeshSettings, RenderSettings, TeacherSettings, option, part_of, positive_int
 from utils.progress import Progress, silent
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool, ViewSettings, build_view_pool, open_view_pool
@@ -24,7 +24,7 @@ VIEWS_DRAWN_PER_VIEW_WANTED = 3  # a vertex shows in about a third of the views 
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisionSettings(TeacherSettings, RenderSettings, MeshSettings):
+class SupervisionSettings(SecondClickSettings, ClickSettings, TeacherSettings, RenderSettings, MeshSettings):
     """Everything the click supervision stage can be told; the defaults are the published ones."""
 
     decoder_data_dir: Path | None = option(
@@ -40,27 +40,11 @@ class SupervisionSettings(TeacherSettings, RenderSettings, MeshSettings):
     second_negative: bool = option(False, "a second click that excludes")
     overwrite: bool = option(False, "start over instead of resuming")
     preview: bool = option(False, "draw 24 random samples as preview.png")
-    percentage: float = option(0.03, "share of the vertices that are clicked, 0 to 1", group="clicks")
-    max_clicks: int = option(0, "click at most so many vertices; 0: no limit")
-    n_views: int = option(100, "views of each clicked vertex, at most", type=positive_int)
-    min_facing: float = option(
-        0.0, "click a vertex only in views its normal meets with at least this cosine; 0: wherever it is seen"
-    )
     pool_views: int | None = option(
         None,
         f"views drawn without --encoder_data_dir; default: {VIEWS_DRAWN_PER_VIEW_WANTED} x --n_views",
         type=positive_int,
-    )
-    max_pairs: int = option(
-        5, "of either sign, tried for each vertex and view", type=positive_int, group="second clicks"
-    )
-    refinements: int = option(6, "prompts of each, starting from the last mask", type=positive_int)
-    min_score: float = option(0.4, "of a single mask to get a second click")
-    pair_views: int = option(0, "views of each vertex that get second clicks; 0: all")
-    share_pairs: bool = option(
-        False,
-        "draw --max_pairs second clicks of either sign for each vertex once and try each in up to --pair_views views, "
-        "instead of new ones in every view",
+        group="clicks",
     )
 
     def __post_init__(self) -> None:
@@ -105,28 +89,13 @@ def make_supervision(
     else:
         teacher = teacher or load_teacher(settings.SAM, device=device)
         pool = _own_pool(settings, rasterizer, teacher, on_progress)
-    clicks = ClickSettings(
-        settings.percentage,
-        settings.max_clicks,
-        settings.n_views,
-        settings.min_facing,
-        settings.render_res,
-        settings.seed,
-    )
-    second = SecondClickSettings(
-        max_pairs=settings.max_pairs,
-        refinements=settings.refinements,
-        min_score=settings.min_score,
-        pair_views=settings.pair_views,
-        share_pairs=settings.share_pairs,
-    )
     samples = write_supervision(
         settings.directory,
         rasterizer,
         pool,
         teacher,
-        clicks,
-        second,
+        part_of(settings, ClickSettings),
+        part_of(settings, SecondClickSettings),
         settings.kinds,
         settings.overwrite,
         on_progress=on_progress,

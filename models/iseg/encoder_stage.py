@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from utils.options import (
     check_positive,
     color_option,
     option,
+    part_of,
     positive_int,
 )
 from utils.progress import Progress, silent, track
@@ -39,7 +40,7 @@ CHECKPOINT = "encoder_checkpoint.pth"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderSettings(TeacherSettings, RenderSettings, MeshSettings):
+class EncoderSettings(FieldConfig, TeacherSettings, RenderSettings, MeshSettings):
     """Everything the encoder stage can be told; the defaults are the published ones."""
 
     encoder_data_dir: Path | None = option(
@@ -58,11 +59,6 @@ class EncoderSettings(TeacherSettings, RenderSettings, MeshSettings):
     )
     frontview_std: float = option(4.0, "divides pi and 2 pi in the front sampling")
     mesh_color: Color = color_option((2 / 3, 2 / 3, 2 / 3))
-    depth: int = option(4, "hidden layers after the first", group="field")
-    width: int = option(256, "of the hidden layers", type=positive_int)
-    n_classes: int = option(256, "channels of the field; the teacher's embedding has 256", type=positive_int)
-    positional_encoding: bool = option(True, "Gaussian Fourier features")
-    sigma: float = option(5.0, "of the Fourier features")
     distillation: str = option(
         "collapsed",
         "collapsed: all views in every step, exactly; rendered: one view a step, as published",
@@ -142,14 +138,7 @@ def train_field(
     """Train the field, or finish an interrupted training; writes pred_f.pth, pred_f.json and encoder_checkpoint.pth."""
     started = time.perf_counter()
     loss = collapse_views(pool, rasterizer, pool.directory / "collapsed.pth", on_progress)
-    config = FieldConfig(
-        settings.depth,
-        settings.width,
-        settings.n_classes,
-        settings.positional_encoding,
-        settings.sigma,
-        _output_scale(pool),
-    )
+    config = replace(part_of(settings, FieldConfig), output_scale=_output_scale(pool))
     generator = torch.Generator().manual_seed(settings.seed)
     field = FeatureField(config, generator).to(rasterizer.device)
     positions = torch.from_numpy(mesh.normalized).to(rasterizer.device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.iseg.decoders import initialize
+from utils.options import option, positive_int
 
 
 class FourierFeatures(nn.Module):
@@ -37,16 +38,15 @@ class FourierFeatures(nn.Module):
 class FieldConfig:
     """Architecture of the field; the defaults are the published ones.
 
-    depth hidden layers of `width` after the first; n_classes output channels; sigma of the Fourier features;
-    positional_encoding off feeds the bare position. output_scale multiplies the tanh: 1 as published; larger for
-    a teacher whose embedding leaves [-1, 1].
+    positional_encoding  off feeds the bare position
+    output_scale         multiplies the tanh: 1 as published; larger for a teacher whose embedding leaves [-1, 1]
     """
 
-    depth: int = 4
-    width: int = 256
-    n_classes: int = 256
-    positional_encoding: bool = True
-    sigma: float = 5.0
+    depth: int = option(4, "hidden layers after the first", group="field")
+    width: int = option(256, "of the hidden layers", type=positive_int)
+    n_classes: int = option(256, "channels of the field; the teacher's embedding has 256", type=positive_int)
+    positional_encoding: bool = option(True, "Gaussian Fourier features")
+    sigma: float = option(5.0, "of the Fourier features")
     output_scale: float = 1.0
 
 

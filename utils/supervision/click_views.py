@@ -13,6 +13,7 @@ from utils.errors import UserError
 from utils.files import load_npz, save_npz
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
+from utils.options import option, positive_int
 from utils.progress import Progress, silent, track
 from utils.rendering.cameras import Cameras
 from utils.rendering.rasterize import Rasterizer, visible_vertices
@@ -22,21 +23,20 @@ from utils.supervision.store import cameras_to_arrays
 
 @dataclass(frozen=True)
 class ClickSettings:
-    """Which vertices are clicked, and in how many views.
+    """Which vertices are clicked, by farthest-point sampling from the first, and in how many views.
 
-    percentage  share of the vertices, by farthest-point sampling from the first (published 0.03)
-    max_clicks  at most so many vertices, 0 = no limit (published: none)
-    n_views     at most so many views of each (published 100)
-    min_facing  click a vertex only where its normal and the direction to the camera, either way round, have at least
-                this cosine (published: none); masks are worse near silhouettes
-    render_res  side of the masks, pixels (published 224)
-    seed        of everything drawn
+    render_res  side of the masks, pixels; seed: of everything drawn
+
+    Published: 3 %, no limit, 100 views, wherever a vertex is seen. Masks are worse near silhouettes: `min_facing`
+    compares the normal and the direction to the camera, either way round.
     """
 
-    percentage: float = 0.03
-    max_clicks: int = 0
-    n_views: int = 100
-    min_facing: float = 0.0
+    percentage: float = option(0.03, "share of the vertices that are clicked, 0 to 1", group="clicks")
+    max_clicks: int = option(0, "click at most so many vertices; 0: no limit")
+    n_views: int = option(100, "views of each clicked vertex, at most", type=positive_int)
+    min_facing: float = option(
+        0.0, "click a vertex only in views its normal meets with at least this cosine; 0: wherever it is seen"
+    )
     render_res: int = 224
     seed: int = 0
 

@@ -12,6 +12,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from utils.options import option, positive_int
 from utils.progress import Progress, silent
 from utils.rendering.view_pool import ViewPool
 from utils.supervision.prompts import (
@@ -38,20 +39,21 @@ SHARED_LEAST_VIEWS = 3  # a pair shared between views must be usable in so many
 class SecondClickSettings:
     """How second clicks are tried; the defaults are the published ones.
 
-    max_pairs    second clicks of either sign tried for each vertex and view; with `share_pairs` for each vertex
-    refinements  calls with both clicks, each starting from the best mask of the one before
-    min_score    single masks with a lower score get no second click
-    max_iou      a second mask more like the first than this is dropped
-    pair_views   views of each vertex (with `share_pairs`: of each pair) in which second clicks are tried, 0 = all
-    share_pairs  draw the second clicks of a vertex once, see `shared_pairs`
+    max_iou  a second mask more like the first than this is dropped
     """
 
-    max_pairs: int = 5
-    refinements: int = 6
-    min_score: float = 0.4
+    max_pairs: int = option(
+        5, "of either sign, tried for each vertex and view", type=positive_int, group="second clicks"
+    )
+    refinements: int = option(6, "prompts of each, starting from the last mask", type=positive_int)
+    min_score: float = option(0.4, "of a single mask to get a second click")
     max_iou: float = 0.9
-    pair_views: int = 0
-    share_pairs: bool = False
+    pair_views: int = option(0, "views of each vertex that get second clicks; 0: all")
+    share_pairs: bool = option(
+        False,
+        "draw --max_pairs second clicks of either sign for each vertex once and try each in up to --pair_views views, "
+        "instead of new ones in every view",
+    )
 
 
 @dataclass(frozen=True, eq=False)

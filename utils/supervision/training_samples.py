@@ -82,7 +82,7 @@ def choose_samples(samples: SupervisionSet, views_per_vertex: int, share: float,
 
 
 def kind_chances(kind: Tensor, shares: tuple[float, float, float]) -> Tensor:
-    """(K,) float on the CPU: how often each click set is drawn; `shares` are split evenly within the kinds there are."""
+    """(K,) float on the CPU: how often each click set is drawn; `shares` are split evenly within their kinds."""
     kind = kind.cpu()
     count = kind.bincount(minlength=len(shares)).clamp(min=1)
     return (torch.tensor(shares) / count)[kind].clamp(min=1e-12)
