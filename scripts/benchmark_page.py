@@ -1,8 +1,8 @@
 """Time of interactive.py from a click to the colours on their way back, for meshes of several sizes.
 
-The client is `tests/viser_client.py`: the page's messages without a browser, over a real connection. The decoder has random
-weights, which take the same time as trained ones; every click is at a new vertex, so no answer is remembered. Processor time
-is that of server and client together: on a machine that does other work it says about what the wall clock would without.
+The client is `tests/viser_client.py`: the page's messages without a browser, over a real connection. The decoder has
+random weights, which take the same time as trained ones; every click is at a new vertex, so no answer is remembered.
+Processor time is that of server and client together: where other work runs it says what the wall clock would without.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from utils.clicks import Clicks
 from utils.geometry.mesh import Mesh
 from utils.options import positive_int
 from utils.output.export import save_colored_mesh
-from utils.session.files import SegmenterNote
 from utils.viewer.folder import OutputFolder
-from utils.viewer.studio import Opened, Settings, Studio
+from utils.viewer.server import Server
+from utils.viewer.studio import Studio
+from utils.viewer.workspace import Models, Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,20 +62,25 @@ def decoder(mesh: Mesh, precision: str) -> DecoderSegmenter:
     return DecoderSegmenter(mesh, network, features, precision)
 
 
+def nothing(*_: object) -> None:
+    """Nothing is refined here."""
+
+
 def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, float]:
     """Milliseconds from sending a click to holding the colours, of that inside the server, and of the decoder alone."""
     save_colored_mesh(folder / "mesh.ply", mesh, np.full((mesh.num_vertices, 3), 0.5))
-    studio = Studio(
-        Settings(folder, folder / "mesh.ply", OutputFolder(folder / "out")),
-        lambda loaded: Opened(decoder(loaded, precision), SegmenterNote("trained", "0"), "random weights"),
-        None,
-        port=0,
+    models = Models(
+        lambda loaded, _: decoder(loaded, precision),
+        lambda _: (),
+        nothing,
+        lambda loaded, _: decoder(loaded, precision),
     )
-    tab = Tab(studio.port)
+    server = Server(Studio(Settings(folder / "mesh.ply", OutputFolder(folder / "out")), models), port=0)
+    tab = Tab(server.port)
     started = time.perf_counter()
     tab.painted(1)
     first = time.perf_counter() - started
-    page = next(iter(studio.pages.values()))
+    page = next(iter(server.pages.values()))
     places, normals = page.loaded.mesh.normalized, page.loaded.mesh.vertex_normals * page.loaded.mesh.winding
     outward = np.flatnonzero(places[:, 2] > 0.05)
     chosen = np.random.default_rng(0).choice(outward, clicks + 2, replace=False)
@@ -92,11 +98,11 @@ def measure(mesh: Mesh, clicks: int, precision: str, folder: Path) -> dict[str, 
     decoding, decoder_busy = [], []
     for vertex in np.random.default_rng(1).choice(outward, clicks, replace=False):
         started, worked = time.perf_counter(), time.process_time()
-        page.loaded.opened.segmenter.probability(Clicks.from_lists([int(vertex)]))
+        page.loaded.answers.segmenter.probability(Clicks.from_lists([int(vertex)]))
         decoding.append(1000 * (time.perf_counter() - started))
         decoder_busy.append(1000 * (time.process_time() - worked))
     tab.close()
-    studio.stop()
+    server.stop()
     return {
         "first": first,
         "total": statistics.median(total[2:]),
@@ -112,8 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     logging.getLogger("websockets").setLevel(logging.ERROR)
     print(
-        "| vertices | faces | click to colours, median ms | best | in the server | of that the decoder | processor time | decoder's | "
-        "mesh shown after |"
+        "| vertices | faces | click to colours, median ms | best | in the server | of that the decoder | "
+        "processor time | decoder's | mesh shown after |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for count in args.vertices:
@@ -121,8 +127,8 @@ def main(argv: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(mesh, args.clicks, args.precision, Path(folder))
         print(
-            f"| {mesh.num_vertices:,} | {mesh.num_faces:,} | {found['total']:.0f} | {found['best']:.0f} | {found['inside']:.0f} | "
-            f"{found['decoder']:.0f} | {found['busy']:.0f} | {found['decoder_busy']:.0f} | {found['first']:.1f} s |",
+            f"| {mesh.num_vertices:,} | {mesh.num_faces:,} | {found['total']:.0f} | {found['best']:.0f} | "
+            f"{found['inside']:.0f} | {found['decoder']:.0f} | {found['busy']:.0f} | {found['decoder_busy']:.0f} | {found['first']:.1f} s |",
             flush=True,
         )
     return 0

@@ -15,8 +15,9 @@ class BallSegmenter(Segmenter):
 
     threshold = None
 
-    def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
+    def __init__(self, mesh: Mesh, radius: float = 1.0, kind: str = "prior", identity: str = "") -> None:
         super().__init__(mesh)
+        self.kind, self.label, self.identity = kind, "test", identity
         self.points, self.radius, self.calls = torch.from_numpy(mesh.normalized), radius, 0
 
     def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
@@ -48,12 +49,12 @@ class CandidateSegmenter(BallSegmenter):
 
 
 class LearningSegmenter(CandidateSegmenter):
-    """Also learns, as `models.iseg3d.segmenter.Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
+    """Also learns, as `Iseg3dSegmenter` does: every lesson takes something off the radius, down to 0.2."""
 
     learns = True
 
-    def __init__(self, mesh: Mesh, radius: float = 1.0) -> None:
-        super().__init__(mesh, radius)
+    def __init__(self, mesh: Mesh, radius: float = 1.0, kind: str = "instant", identity: str = "") -> None:
+        super().__init__(mesh, radius, kind, identity)
         self.lessons: list[tuple[Clicks, list[Clicks]]] = []
         self._radii: list[float] = []
 

@@ -1,61 +1,90 @@
-"""The page through viser's own messages: what a tab sends, and what the server does and refuses. No browser is needed."""
+"""The page through viser's own messages: what a tab sends, what the server does and refuses. No browser is needed."""
 
 from __future__ import annotations
 
 import json
-import sys
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import interactive
+from models.open import kinds_for
 from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
 from tests.test_iseg3d import save_weights
 from tests.test_session import _top
 from tests.test_session_files import _write_obj
+from tests.trainings import break_down, fail, steps, train
 from tests.viser_client import Tab
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
-from utils.session.files import SegmenterNote
+from utils.options import parse_settings
+from utils.segmenter import Segmenter
+from utils.session.answers import Answers
 from utils.viewer.folder import OutputFolder
-from utils.viewer.refine import STAGES, Refinement
+from utils.viewer.refine import SHARES, Refinement
 from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED
-from utils.viewer.studio import Opened, Settings, Studio
+from utils.viewer.server import Server
+from utils.viewer.studio import Studio
+from utils.viewer.workspace import Models, Settings
 
 
-def _open(mesh: Mesh) -> Opened:
-    return Opened(CandidateSegmenter(mesh), SegmenterNote("prior", "0"), "test")
-
-
-def _open_trained(mesh: Mesh, directory: Path) -> Opened:
-    if not (directory / "weights").is_file():
-        raise UserError("the training left no decoder")
-    return Opened(BallSegmenter(mesh, radius=0.5), SegmenterNote("trained", "1"), "trained")
-
-
-def _open_kind(mesh: Mesh, kind: str) -> Opened:
+def _open(mesh: Mesh, kind: str | None) -> Segmenter:
+    if kind is None:
+        return CandidateSegmenter(mesh, identity="0")
     if kind != "instant":
         raise UserError("this one cannot be made ready")
-    return Opened(LearningSegmenter(mesh, radius=0.7), SegmenterNote("instant", "2"), "instant")
+    return LearningSegmenter(mesh, radius=0.7, identity="2")
+
+
+def _open_refined(mesh: Mesh, directory: Path) -> Segmenter:
+    if not (directory / "weights").is_file():
+        raise UserError("the training left no decoder")
+    return BallSegmenter(mesh, 0.5, "trained", "1")
 
 
 @pytest.fixture
-def studio(icosphere, two_boxes, tmp_path):
+def serve(icosphere, two_boxes, tmp_path):
+    """Starts a server with a training and other settings."""
     (tmp_path / "meshes").mkdir()
     _write_obj(icosphere, tmp_path / "meshes" / "ball.obj")
     _write_obj(two_boxes, tmp_path / "meshes" / "mallet.obj")
-    settings = Settings(tmp_path, tmp_path / "meshes" / "ball.obj", OutputFolder(tmp_path / "out"))
-    studio = Studio(
-        settings, _open, _open_trained, port=0, open_kind=_open_kind, kinds=lambda mesh: ("prior", "trained", "instant")
-    )
-    yield studio
-    studio.stop()
+    servers = []
+
+    def start(refine: Callable = fail, **how) -> Server:
+        settings = Settings(tmp_path / "meshes" / "ball.obj", OutputFolder(tmp_path / "out"), **how)
+        models = Models(_open, lambda mesh: ("prior", "trained", "instant"), refine, _open_refined)
+        servers.append(Server(Studio(settings, models), port=0))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture
-def tab(studio):
-    tab = Tab(studio.port)
+def training():
+    """What a refinement does."""
+    return fail
+
+
+@pytest.fixture
+def server(serve, training) -> Server:
+    return serve(training, picture_size=(60, 80))
+
+
+@pytest.fixture
+def studio(server) -> Studio:
+    return server.studio
+
+
+@pytest.fixture
+def tab(server):
+    tab = Tab(server.port)
     tab.painted(1)
     yield tab
     tab.close()
@@ -118,14 +147,14 @@ def test_undo_redo_reset_by_button_and_key_never_fail(tab, icosphere):
     assert (tab.after(lambda: tab.key("Undo"))["labels"] == second).all()
 
 
-def test_a_click_on_the_background_does_nothing(tab, icosphere, studio):
+def test_a_click_on_the_background_does_nothing(tab, icosphere, server):
     _click(tab, icosphere, _top(icosphere))
-    before, log = tab.paints, len(next(iter(studio.pages.values())).session.log)
+    before, log = tab.paints, len(next(iter(server.pages.values())).session.log)
     tab.click((0, 0, 3), (1, 0, 0))
     tab.click((0, 0, 3), (0, 0, 0))
     tab.click((float("nan"), 0, 3), (0, 0, -1))
     _click(tab, icosphere, _top(icosphere, 0))
-    assert tab.paints == before + 1 and len(next(iter(studio.pages.values())).session.log) == log + 1
+    assert tab.paints == before + 1 and len(next(iter(server.pages.values())).session.log) == log + 1
 
 
 def test_clicking_a_ball_takes_its_click_away(tab, icosphere):
@@ -203,7 +232,7 @@ def test_keeping_nothing_says_so(tab):
     tab.noted("choose a part first")
 
 
-def test_a_brush_stroke_paints_and_one_undo_takes_it_back(tab, icosphere, studio):
+def test_a_brush_stroke_paints_and_one_undo_takes_it_back(tab, icosphere):
     start, end = _top(icosphere), _top(icosphere, 0)
     tab.set("Brush size", 0.3)
     for vertex in (start, end):
@@ -256,8 +285,7 @@ def test_shape_edits_are_shown_and_undone(tab, icosphere):
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_everything_is_exported_into_the_output_folder_and_downloaded_on_wish(tab, icosphere, studio, monkeypatch):
-    monkeypatch.setattr("utils.viewer.files_panel.PICTURE_SIZE", (60, 80))
+def test_everything_is_exported_into_the_output_folder_and_downloaded_on_wish(tab, icosphere, studio):
     _click(tab, icosphere, _top(icosphere))
     tab.after(lambda: tab.key("Keep selection as part"))
     for group, values in (("Shape", ["GLB", "OBJ", "PLY"]), ("Other", ["Labels", "Picture", "Clicks"])):
@@ -286,13 +314,13 @@ def test_exporting_nothing_is_refused(tab, studio):
     assert _files(studio.settings.output.root) == []
 
 
-def test_a_session_is_saved_and_reopened_in_another_tab(tab, icosphere, studio):
+def test_a_session_is_saved_and_reopened_in_another_tab(tab, icosphere, studio, server):
     _click(tab, icosphere, _top(icosphere))
     tab.after(lambda: tab.key("Keep selection as part"))
     before = _click(tab, icosphere, _top(icosphere, 0))["labels"]
     tab.press("Save session")
     tab.noted("session.session.json")
-    other = Tab(studio.port)
+    other = Tab(server.port)
     assert (other.painted(1)["labels"] == REST).all()
     other.wait(lambda: other.value("Saved") == "ball / session")
     assert (other.after(lambda: other.press("Reopen"))["labels"] == before).all()
@@ -323,7 +351,7 @@ def test_another_mesh_is_opened_by_name_and_by_upload(tab, icosphere, two_boxes,
     assert tab.options("Mesh") == ["ball.obj", "mallet.obj"]
     tab.set("Mesh", "mallet.obj")
     assert len(tab.after(lambda: tab.press("Open"))["labels"]) == two_boxes.num_faces
-    content = (studio.settings.root / "meshes" / "ball.obj").read_bytes()
+    content = (studio.settings.mesh_path.parent / "ball.obj").read_bytes()
     update = tab.after(lambda: tab.upload("Open a file ...", "../../up.OBJ", content))
     assert len(update["labels"]) == icosphere.num_faces
     assert _files(studio.settings.output.root) == ["uploads/up.obj"]
@@ -347,7 +375,7 @@ def test_a_bad_upload_is_refused_and_leaves_the_mesh_open(tab, icosphere, studio
     inside = studio.settings.output.root / "uploads"
     assert all(
         path.is_relative_to(inside)
-        for path in studio.settings.root.rglob("*")
+        for path in studio.settings.mesh_path.parent.parent.rglob("*")
         if path.is_file() and "meshes" not in path.parts
     )
     assert len(_click(tab, icosphere, _top(icosphere))["labels"]) == icosphere.num_faces
@@ -396,8 +424,8 @@ def test_nothing_is_written_over(tmp_path):
 # --- tabs -----------------------------------------------------------------------------------------
 
 
-def test_two_tabs_do_not_mix(tab, icosphere, studio):
-    other = Tab(studio.port)
+def test_two_tabs_do_not_mix(tab, icosphere, server):
+    other = Tab(server.port)
     other.painted(1)
     mine = _click(tab, icosphere, _top(icosphere))["labels"]
     paints = tab.paints
@@ -410,21 +438,21 @@ def test_two_tabs_do_not_mix(tab, icosphere, studio):
     other.close()
 
 
-def test_a_reloaded_tab_finds_its_work_and_a_copied_one_starts_anew(tab, icosphere, studio):
+def test_a_reloaded_tab_finds_its_work_and_a_copied_one_starts_anew(tab, icosphere, server):
     before = _click(tab, icosphere, _top(icosphere))["labels"]
-    copy = Tab(studio.port, token=tab.token)
+    copy = Tab(server.port, token=tab.token)
     assert (copy.painted(1)["labels"] == REST).all() and copy.token != tab.token
     tab.close()
-    again = Tab(studio.port, token=tab.token)
+    again = Tab(server.port, token=tab.token)
     assert (again.painted(1)["labels"] == before).all()
     assert (again.after(lambda: again.set("History", "Undo"))["labels"] == REST).all()
     copy.close()
     again.close()
 
 
-def test_without_its_script_the_page_still_selects(studio, icosphere, monkeypatch):
-    monkeypatch.setattr("utils.viewer.page.SCRIPT_WAIT", 0.1)
-    plain = Tab(studio.port, script=False)
+def test_without_its_script_the_page_still_selects(serve, icosphere):
+    server = serve(script_wait=0.1)
+    plain = Tab(server.port, script=False)
     first = plain.wait(lambda: plain.nodes.get("/shape_1"))
     assert first["type"] == "GlbMessage"
     plain.click(*_ray(icosphere, _top(icosphere)))
@@ -434,18 +462,18 @@ def test_without_its_script_the_page_still_selects(studio, icosphere, monkeypatc
     plain.close()
 
 
-def test_scripts_of_other_web_pages_are_turned_away(studio):
-    foreign = Tab(studio.port, origin="http://evil.example")
+def test_scripts_of_other_web_pages_are_turned_away(server):
+    foreign = Tab(server.port, origin="http://evil.example")
     foreign.noted("closed")
     assert not foreign.controls
-    own = Tab(studio.port, origin=f"http://127.0.0.1:{studio.port}")
+    own = Tab(server.port, origin=f"http://127.0.0.1:{server.port}")
     own.painted(1)
     own.close()
 
 
-def test_no_client_can_open_a_tunnel_to_the_outside(tab, icosphere, studio, monkeypatch):
+def test_no_client_can_open_a_tunnel_to_the_outside(tab, icosphere, monkeypatch, server):
     called = []
-    monkeypatch.setattr(studio.server, "request_share_url", lambda *_, **__: called.append(1))
+    monkeypatch.setattr(server.viser, "request_share_url", lambda *_, **__: called.append(1))
     tab.send({"type": "ShareUrlRequest"})
     _click(tab, icosphere, _top(icosphere))
     assert not called
@@ -488,14 +516,14 @@ def test_another_segmenter_is_chosen_at_any_time_and_parts_stay(tab, icosphere):
     assert (tab.after(lambda: tab.set("Answered by", PRIOR))["labels"] == prior).all()
 
 
-def test_what_one_tab_chooses_another_does_not_see(tab, icosphere, studio):
-    other = Tab(studio.port)
+def test_what_one_tab_chooses_another_does_not_see(tab, icosphere, server):
+    other = Tab(server.port)
     other.painted(1)
     tab.after(lambda: tab.set("Answered by", INSTANT))
     mine, theirs = (_click(one, icosphere, _top(icosphere))["labels"] for one in (tab, other))
     assert (mine != theirs).any() and other.value("Answered by") == PRIOR
     tab.close()
-    again = Tab(studio.port, token=tab.token)
+    again = Tab(server.port, token=tab.token)
     assert (again.painted(1)["labels"] == mine).all()
     again.wait(lambda: again.value("Answered by") == INSTANT)
     again.close()
@@ -537,7 +565,7 @@ def test_instant_answers_learn_on_wish_and_undo_takes_it_back(tab, icosphere):
     tab.wait(lambda: not button["visible"])
 
 
-def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
+def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio, server):
     tab.after(lambda: tab.set("Answered by", INSTANT))
     _click(tab, icosphere, _top(icosphere))
     _click(tab, icosphere, _top(icosphere, 0, -1.0), "shift")
@@ -550,7 +578,7 @@ def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
         and saved["log"][0] == {"op": "use", "before": "0", "after": "2"}
         and saved["lessons"]
     )
-    other = Tab(studio.port)
+    other = Tab(server.port)
     other.painted(1)
     assert (other.after(lambda: other.press("Reopen"))["labels"] == before).all()
     other.wait(lambda: other.value("Answered by") == INSTANT)
@@ -564,103 +592,73 @@ def test_a_session_is_reopened_with_what_answered_it(tab, icosphere, studio):
 # --- refinement -----------------------------------------------------------------------------------
 
 
-def _fake_training(studio: Studio, monkeypatch, body: str) -> None:
-    """Train with a few lines of Python instead of the pipeline."""
-
-    def command(root, mesh_path, out_dir, query, options):
-        return [sys.executable, "-c", f"out = {str(out_dir)!r}\n{body}"]
-
-    monkeypatch.setattr("utils.viewer.files_panel.pipeline_command", command)
+def _progress_bar(tab: Tab) -> dict:
+    return next(held for held in tab.controls.values() if held["type"] == "GuiProgressBarMessage")
 
 
-_TRAINS = """
-import os, time
-print('\\n== views and feature field', flush=True)
-for done in (10, 60, 100):
-    print(f'\\rviews {done:3d}%|###|', end='', flush=True)
-    time.sleep(0.05)
-print('\\n== decoder training', flush=True)
-print('\\rdecoder  50%|###|', flush=True)
-{}
-os.makedirs(out, exist_ok=True)
-open(os.path.join(out, 'weights'), 'w').close()
-"""
-
-
-def test_a_refined_decoder_answers_when_it_is_done(tab, icosphere, studio, monkeypatch):
-    _fake_training(studio, monkeypatch, _TRAINS.replace("{}", "time.sleep(0.3)"))
+@pytest.mark.parametrize("training", [partial(train, 0.5)])
+def test_a_refined_decoder_answers_when_it_is_done(tab, icosphere, server):
     before = _click(tab, icosphere, _top(icosphere))["labels"]
     tab.press("Start refining")
-    bar = next(held for held in tab.controls.values() if held["type"] == "GuiProgressBarMessage")
+    bar = _progress_bar(tab)
     tab.wait(lambda: bar["visible"] and bar["value"] > 60)
     assert (_click(tab, icosphere, _top(icosphere, 0))["labels"] != before).any()  # the page is alive meanwhile
     tab.noted("Refined")
     tab.wait(lambda: tab.value("Answered by") == TRAINED)
     tab.after(lambda: tab.set("History", "Undo"))
-    page = next(iter(studio.pages.values()))
+    page = next(iter(server.pages.values()))
     assert isinstance(page.session.answers.segmenter, BallSegmenter) and not bar["visible"]
-    assert any(
-        "one answer" in held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage"
-    )
+    notes = [held.get("content", "") for held in tab.controls.values() if held["type"] == "GuiHtmlMessage"]
+    assert any("one answer" in note for note in notes)
 
 
-def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icosphere, studio, monkeypatch):
-    _fake_training(studio, monkeypatch, "import sys; print('error: no SAM checkpoint here; do this'); sys.exit(2)")
+def test_a_failing_training_shows_its_message_and_the_page_goes_on(tab, icosphere):
     tab.press("Start refining")
     assert "no SAM checkpoint here; do this" in tab.noted("Refining failed")
     assert (_click(tab, icosphere, _top(icosphere))["labels"] == SELECTED).any()
-    commands = []
-    monkeypatch.setattr(
-        "utils.viewer.files_panel.pipeline_command",
-        lambda *values: commands.append(values[-1]) or [sys.executable, "-c", "pass"],
-    )
     tab.set("Start over", True)
     tab.press("Start refining")
     tab.noted("the training left no decoder")
-    assert commands == [("--overwrite", "1")]
 
 
-def test_training_can_be_cancelled(tab, icosphere, studio, monkeypatch):
-    _fake_training(studio, monkeypatch, _TRAINS.replace("{}", "time.sleep(60)"))
+@pytest.mark.parametrize("training", [partial(train, 60)])
+def test_training_can_be_cancelled(tab, studio):
     tab.press("Start refining")
-    bar = next(held for held in tab.controls.values() if held["type"] == "GuiProgressBarMessage")
-    tab.wait(lambda: bar["value"] > 60)
+    tab.wait(lambda: _progress_bar(tab)["value"] > 60)
     started = time.monotonic()
     tab.press("Cancel")
     tab.noted("cancelled")
-    assert time.monotonic() - started < 8 and not studio._refinements
+    assert time.monotonic() - started < 8
+    assert studio.refinement_of(studio.load(studio.settings.mesh_path)) is None
+    assert not (studio.settings.output.root / "ball" / "refined").exists()
 
 
-def test_real_progress_bars_are_read():
-    """The stages' bars show only on a terminal, so the process gets one."""
-    seen = []
-    body = (
-        "import time\nfrom tqdm import tqdm\nprint('== decoder training', flush=True)\n"
-        "for _ in tqdm(range(20), disable=None, mininterval=0): time.sleep(0.01)"
-    )
-    running = Refinement([sys.executable, "-c", body], lambda: seen.append(running.progress))
-    assert running.wait(30) == "done" and len([value for value in seen if 0.45 < value < 0.97]) > 5
+def test_progress_never_goes_back_and_every_stage_is_named():
+    seen: list[tuple[str, float]] = []
+    known = threading.Event()
+
+    def changed() -> None:
+        known.wait()
+        seen.append((running.stage, running.progress))
+
+    running = Refinement(steps, changed)
+    known.set()
+    assert running.wait(60) == "done"
+    places = [place for _, place in seen]
+    assert places == sorted(places) and places[-1] == 1.0 and SHARES["single clicks"][1] in places
+    assert seen[-1][0] == "one that nobody knows"
 
 
-def test_progress_never_goes_back():
-    seen = []
-    body = "\n".join(
-        [
-            "for stage in ('views and feature field', 'click supervision'):",
-            "    print('== ' + stage)",
-            "    for done in (100, 20, 70): print(f'{done}%|#|', flush=True)",
-        ]
-    )
-    running = Refinement([sys.executable, "-c", body], lambda: seen.append(running.progress))
-    assert running.wait(20) == "done" and seen == sorted(seen) and seen[-1] == 1.0
-    assert STAGES["views and feature field"][1] in seen
+def test_a_fault_in_a_training_is_named(capfd):
+    running = Refinement(break_down, lambda: None)
+    assert running.wait(60) == "failed" and running.message == "ZeroDivisionError: by nothing"
 
 
 # --- command line ---------------------------------------------------------------------------------
 
 
-def _arguments(*more: str):
-    return interactive.build_parser().parse_args(["--obj_path", "nothing.obj", *more])
+def _settings(*more: str, mesh: str = "nothing.obj") -> interactive.InteractiveSettings:
+    return parse_settings(interactive.InteractiveSettings, "", ["--obj_path", mesh, *more])
 
 
 @pytest.mark.parametrize(
@@ -675,7 +673,7 @@ def _arguments(*more: str):
 )
 def test_a_wrong_command_line_ends_in_one_line(more, reason, tmp_path):
     with pytest.raises(UserError, match=reason) as error:
-        interactive.start(_arguments("--out_dir", str(tmp_path), *more))
+        interactive.start(_settings("--out_dir", str(tmp_path), *more))
     assert "\n" not in str(error.value)
 
 
@@ -686,12 +684,9 @@ def test_a_named_decoder_that_does_not_fit_is_refused_and_a_found_one_is_passed_
     (tmp_path / "other").mkdir()
     random_release(tmp_path / "other", 99)
     monkeypatch.chdir(tmp_path)
-    named = ["--obj_path", str(tmp_path / "ball.obj"), "--out_dir", str(tmp_path / "out"), "--device", "cpu"]
-    arguments = interactive.build_parser().parse_args(
-        [*named, "--encoder_f_path", "other/pred_f.pth", "--save_dir", "other"]
-    )
+    named = ["--out_dir", str(tmp_path / "out"), "--device", "cpu", "--encoder_f_path", "other/pred_f.pth"]
     with pytest.raises(UserError, match="99 vertices"):
-        interactive.Segmenters(arguments, OutputFolder(tmp_path / "out")).open(mesh)
+        interactive.open_for_page(_settings(*named, "--save_dir", "other", mesh=str(mesh.path)), mesh)
 
     folder = tmp_path / "experiments" / "ball"
     for name in ("encoder", "decoder"):
@@ -699,12 +694,11 @@ def test_a_named_decoder_that_does_not_fit_is_refused_and_a_found_one_is_passed_
     features, checkpoint, _, _ = random_release(tmp_path, mesh.num_vertices)
     features.rename(folder / "encoder" / "pred_f.pth")
     checkpoint.rename(folder / "decoder" / "decoder_checkpoint.pth")
-    plain = interactive.build_parser().parse_args(named)
-    opened = interactive.Segmenters(plain, OutputFolder(tmp_path / "out")).open(mesh)
-    assert opened.note.kind == "trained" and opened.label == "decoder trained on this mesh"
+    plain = _settings("--out_dir", str(tmp_path / "out"), "--device", "cpu", mesh=str(mesh.path))
+    opened = interactive.open_for_page(plain, mesh)
+    assert opened.kind == "trained" and opened.label == "decoder trained on this mesh"
     (tmp_path / "other" / "pred_f.pth").replace(folder / "encoder" / "pred_f.pth")
-    monkeypatch.setattr(interactive.Segmenters, "_prior", lambda *_: _open(mesh))
-    assert interactive.Segmenters(plain, OutputFolder(tmp_path / "out")).open(mesh).note.kind == "prior"
+    assert interactive.open_for_page(plain, mesh).kind == "prior"
 
 
 def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are(icosphere, tmp_path, monkeypatch):
@@ -712,31 +706,38 @@ def test_instant_answers_open_by_command_and_are_offered_where_their_weights_are
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "weights.pt"
     monkeypatch.setattr("models.iseg3d.segmenter.WEIGHTS", weights)
-    arguments = interactive.build_parser().parse_args(
-        ["--obj_path", "ball.obj", "--segmenter", "instant", "--device", "cpu"]
-    )
-    segmenters = interactive.Segmenters(arguments, OutputFolder(tmp_path / "out"))
-    assert segmenters.kinds(mesh) == ["prior"]
+    settings = _settings("--segmenter", "instant", "--device", "cpu", mesh="ball.obj")
+    assert kinds_for(settings.places(mesh)) == ["prior"]
     with pytest.raises(UserError, match="weights.pt") as error:
-        segmenters.open(mesh)
+        interactive.open_for_page(settings, mesh)
     assert "\n" not in str(error.value)
     save_weights(weights)
-    opened = segmenters.open(mesh)
-    assert (
-        segmenters.kinds(mesh) == ["prior", "instant"]
-        and opened.note.kind == "instant"
-        and opened.note.checkpoint == str(weights)
-    )
-    assert opened.answers.identity == opened.note.digest and opened.answers.learns
-    assert opened.answers.ask(_clicks(_top(mesh))).probability.shape == (162,)
+    opened = interactive.open_for_page(settings, mesh)
+    assert kinds_for(settings.places(mesh)) == ["prior", "instant"]
+    assert opened.kind == "instant" and opened.sources["checkpoint"] == str(weights)
+    answers = Answers(opened)
+    assert answers.identity == opened.identity and answers.learns
+    assert answers.ask(_clicks(_top(mesh))).probability.shape == (162,)
     save_weights(weights, seed=1)
-    assert segmenters.open_kind(mesh, "instant").note.digest != opened.note.digest
+    assert interactive.open_for_page(settings, mesh, "instant").identity != opened.identity
     with pytest.raises(UserError, match="no decoder trained"):
-        segmenters.open_kind(mesh, "trained")
+        interactive.open_for_page(settings, mesh, "trained")
+
+
+def test_a_decoder_is_sought_where_the_command_line_says_then_where_a_refinement_or_the_stages_leave_it(tmp_path):
+    out = ["--out_dir", str(tmp_path)]
+    ball, other = (Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]]), tmp_path / name) for name in ("ball.obj", "other.obj"))
+    refined = tmp_path / "ball" / "refined" / "decoder" / "decoder_checkpoint.pth"
+    stages = Path("experiments") / "round" / "decoder" / "decoder_checkpoint.pth"
+    plain = _settings(*out, "--name", "round", mesh=str(ball.path))
+    assert [files.checkpoint for files in plain.places(ball)] == [refined, stages]
+    named = _settings(*out, "--save_dir", "here", "--model_name", "x.pth", mesh=str(ball.path))
+    assert [files.checkpoint for files in named.places(ball)] == [Path("here/x.pth"), refined]
+    assert all("other" in str(files.checkpoint) for files in named.places(other))
 
 
 def test_the_published_flags_are_there():
-    flags = interactive.build_parser().parse_args(["--obj_path", "x"])
+    flags = vars(_settings())
     for name in ("encoder_f_path", "save_dir", "model_name", "base_color", "seg_color", "pos_color", "neg_color"):
-        assert hasattr(flags, name)
-    assert flags.host == "127.0.0.1"
+        assert name in flags
+    assert flags["host"] == "127.0.0.1"

@@ -13,10 +13,13 @@ import pytest
 
 from tests.sessions import CandidateSegmenter, LearningSegmenter
 from tests.test_session_files import _write_obj
+from tests.trainings import fail
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.session.files import SegmenterNote
+from utils.segmenter import Segmenter
 from utils.viewer.folder import OutputFolder
-from utils.viewer.studio import Opened, Settings, Studio
+from utils.viewer.server import Server
+from utils.viewer.studio import Studio
+from utils.viewer.workspace import Models, Settings
 
 CHROMIUM = (
     os.environ.get("ISEG_CHROMIUM")
@@ -44,13 +47,13 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser, studio):
+def opened(browser, server):
     """A function that opens the page in a window of its own, with a storage of its own."""
     contexts = []
 
     def open_window() -> Window:
         contexts.append(browser.new_context(viewport={"width": 900, "height": 640}))
-        return Window(contexts[-1], studio.port)
+        return Window(contexts[-1], server.port)
 
     yield open_window
     for context in contexts:
@@ -58,25 +61,16 @@ def opened(browser, studio):
 
 
 @pytest.fixture
-def studio(two_boxes, tmp_path):
+def server(two_boxes, tmp_path):
     mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
 
-    def answer(mesh: Mesh) -> Opened:
-        return Opened(CandidateSegmenter(mesh, radius=0.8), SegmenterNote("prior", "0"), "test")
+    def answer(mesh: Mesh, kind: str | None) -> Segmenter:
+        return LearningSegmenter(mesh, 0.5, identity="1") if kind == "instant" else CandidateSegmenter(mesh, 0.8)
 
-    def instant(mesh: Mesh, kind: str) -> Opened:
-        return Opened(LearningSegmenter(mesh, radius=0.5), SegmenterNote("instant", "1"), "instant")
-
-    studio = Studio(
-        Settings(tmp_path, mesh.path, OutputFolder(tmp_path / "out")),
-        answer,
-        lambda mesh, _: answer(mesh),
-        port=0,
-        open_kind=instant,
-        kinds=lambda mesh: ("prior", "instant"),
-    )
-    yield studio
-    studio.stop()
+    models = Models(answer, lambda mesh: ("prior", "instant"), fail, lambda mesh, _: answer(mesh, None))
+    server = Server(Studio(Settings(mesh.path, OutputFolder(tmp_path / "out")), models), port=0)
+    yield server
+    server.stop()
 
 
 class Window:
@@ -128,11 +122,11 @@ class Window:
         self.page.get_by_role("tab", name=name, exact=True).click()
 
 
-def _visible_vertices(studio: Studio) -> tuple[int, int]:
+def _visible_vertices(server: Studio) -> tuple[int, int]:
     """A vertex in the middle of the head's front and one in the middle of the handle's, towards the first camera."""
     from utils.viewer.scene import EYE
 
-    points = load_mesh(studio.settings.mesh_path).normalized
+    points = load_mesh(server.studio.settings.mesh_path).normalized
     half = len(points) // 2
     toward = points @ (EYE / np.linalg.norm(EYE))
     handle_part = np.flatnonzero((np.arange(len(points)) < half) & (points[:, 1] < points[:half, 1].mean() - 0.2))
@@ -140,9 +134,9 @@ def _visible_vertices(studio: Studio) -> tuple[int, int]:
     return head, int(handle_part[toward[handle_part].argmax()])
 
 
-def test_select_correct_undo_keep_export_and_reload(opened, studio, tmp_path):
+def test_select_correct_undo_keep_export_and_reload(opened, server, tmp_path):
     window = opened()
-    head, handle = _visible_vertices(studio)
+    head, handle = _visible_vertices(server)
     grey = window.pixel(head, right=14)
 
     window.click(head)
@@ -192,9 +186,9 @@ def test_select_correct_undo_keep_export_and_reload(opened, studio, tmp_path):
     assert (other.labels() == kept).all() and window.errors == other.errors == []
 
 
-def test_a_brush_stroke_paints_instead_of_turning_the_view(opened, studio):
+def test_a_brush_stroke_paints_instead_of_turning_the_view(opened, server):
     window = opened()
-    head, _ = _visible_vertices(studio)
+    head, _ = _visible_vertices(server)
     before = window.page.evaluate(f"window.iseg.where({head})")
     window.press("Add")
     window.page.wait_for_function("window.iseg.brush === 'add'")
@@ -215,9 +209,9 @@ def test_a_brush_stroke_paints_instead_of_turning_the_view(opened, studio):
     window.page.wait_for_function("!window.iseg.shape.labels.includes(1)")
 
 
-def test_instant_answers_are_chosen_and_learn(opened, studio):
+def test_instant_answers_are_chosen_and_learn(opened, server):
     window = opened()
-    head, handle = _visible_vertices(studio)
+    head, handle = _visible_vertices(server)
     window.click(head)
     prior = window.labels()
     learn = window.page.get_by_role("button", name="Learn from my negative clicks")

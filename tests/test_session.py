@@ -10,10 +10,10 @@ from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
 from utils.session.edits import apply_edits
-from utils.session.files import result_digest
+from utils.session.files import replay, result_digest
 from utils.session.history import History
 from utils.session.picking import Picker, first_ball
-from utils.session.session import Session, replay
+from utils.session.session import Session
 from utils.session.state import FaceSet, ShapeEdit, clean_name
 from utils.session.surface import Surface
 
@@ -438,7 +438,7 @@ def test_names_are_safe_in_files_and_pages(text, name):
 @pytest.fixture
 def learning(icosphere) -> Session:
     """A session with a click of each sign, whose segmenter learns."""
-    session = Session(icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    session = Session(icosphere, Answers(LearningSegmenter(icosphere, identity="learner")))
     session.click(_top(icosphere))
     session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
     return session
@@ -518,7 +518,7 @@ def test_what_cannot_be_learnt_is_refused_and_changes_nothing(learning, icospher
 
 
 def test_another_segmenter_answers_the_same_clicks_and_parts_stay(learning, icosphere):
-    other = Answers(BallSegmenter(icosphere, radius=0.3), "other")
+    other = Answers(BallSegmenter(icosphere, radius=0.3, identity="other"))
     part = learning.keep_part() and learning.part_faces(1)
     learning.click(_top(icosphere, axis=2))
     learning.learn()
@@ -532,7 +532,7 @@ def test_another_segmenter_answers_the_same_clicks_and_parts_stay(learning, icos
     )
     with pytest.raises(UserError, match="does not learn"):
         learning.learn()
-    learning.use(replacement := Answers(LearningSegmenter(icosphere), "learner"))
+    learning.use(replacement := Answers(LearningSegmenter(icosphere, identity="learner")))
     assert (
         learning.selection.probability.tobytes() == before and len(replacement.segmenter.lessons) == 1
     )  # it has caught up
@@ -555,8 +555,11 @@ def _learn_and_change(session: Session, mesh: Mesh, other: Answers) -> None:
 
 
 def test_a_log_with_learning_and_several_segmenters_replays_bit_for_bit(learning, icosphere):
-    _learn_and_change(learning, icosphere, Answers(BallSegmenter(icosphere), "ball"))
-    own, other = Answers(LearningSegmenter(icosphere), "learner"), Answers(BallSegmenter(icosphere), "ball")
+    _learn_and_change(learning, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
+    own, other = (
+        Answers(LearningSegmenter(icosphere, identity="learner")),
+        Answers(BallSegmenter(icosphere, identity="ball")),
+    )
     for first, others in ((own, [other]), (other, [own])):
         again = replay(icosphere, first, learning.log, others)
         assert (
@@ -679,7 +682,7 @@ def _slow_pick(mesh: Mesh, origin: np.ndarray, direction: np.ndarray) -> tuple[i
 def test_picking_matches_a_slow_reference(two_boxes, generator):
     import torch
 
-    picker, hits = Picker.of_mesh(two_boxes), 0
+    picker, hits = Picker(two_boxes.normalized, two_boxes.faces), 0
     for _ in range(40):
         origin = torch.nn.functional.normalize(torch.randn(3, generator=generator), dim=0).numpy() * 3
         direction = torch.randn(3, generator=generator).numpy() * 0.35 - origin
@@ -696,7 +699,7 @@ def test_picking_matches_a_slow_reference(two_boxes, generator):
 
 def test_rays_pass_through_what_is_hidden(icosphere):
     origin, direction = np.array([0.0, 3.0, 0.02]), np.array([0.0, -1.0, 0.0])
-    front = Picker.of_mesh(icosphere)(origin, direction)
+    front = Picker(icosphere.normalized, icosphere.faces)(origin, direction)
     centroids = icosphere.vertices[icosphere.faces].mean(axis=1)
     behind = Picker(icosphere.normalized, icosphere.faces, centroids[:, 1] < 0)(origin, direction)
     assert front.point[1] > 0.9 and behind.point[1] < -0.9
@@ -714,7 +717,7 @@ def test_rays_pass_through_what_is_hidden(icosphere):
     ],
 )
 def test_no_hit_and_no_ray_pick_nothing(icosphere, origin, direction):
-    assert Picker.of_mesh(icosphere)(np.array(origin), np.array(direction)) is None
+    assert Picker(icosphere.normalized, icosphere.faces)(np.array(origin), np.array(direction)) is None
 
 
 def test_the_nearest_ball_on_the_ray_is_found():

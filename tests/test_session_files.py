@@ -21,15 +21,14 @@ from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
 from tests.test_iseg3d import save_weights
 from tests.test_session import _learn_and_change, _top, _work
 from utils.errors import UserError
+from utils.files import load_json
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.textures import read_textures
 from utils.rendering.cameras import orbit_cameras
 from utils.session import output
 from utils.session.answers import Answers
 from utils.session.files import (
-    SegmenterNote,
     decoder_command,
-    load_session,
     replay_log,
     result_digest,
     save_log,
@@ -38,8 +37,6 @@ from utils.session.files import (
     session_to_json,
 )
 from utils.session.session import Session
-
-NOTE = SegmenterNote("prior", "0123")
 
 
 @pytest.fixture
@@ -58,12 +55,16 @@ def _write_obj(mesh: Mesh, path) -> Mesh:
     return load_mesh(path)
 
 
+def _load(path, mesh: Mesh, answers: Answers) -> Session:
+    return session_from_json(load_json(path, "session file"), mesh, answers, str(path))
+
+
 # --- session files --------------------------------------------------------------------------------
 
 
 def test_a_reopened_session_is_the_same_and_goes_on(worked, icosphere, tmp_path):
-    save_session(tmp_path / "s.json", worked, NOTE)
-    again = load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
+    save_session(tmp_path / "s.json", worked)
+    again = _load(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
     assert result_digest(again) == result_digest(worked)
     assert again.state.parts == worked.state.parts and again.state.clicks == worked.state.clicks
     assert again.state.touches == worked.state.touches and again.state.edits == worked.state.edits
@@ -74,35 +75,35 @@ def test_a_reopened_session_is_the_same_and_goes_on(worked, icosphere, tmp_path)
 
 
 def test_a_reopened_session_saves_to_the_same_file(worked, icosphere):
-    held = json.loads(json.dumps(session_to_json(worked, NOTE)))
+    held = json.loads(json.dumps(session_to_json(worked)))
     again = json.loads(
-        json.dumps(session_to_json(session_from_json(held, icosphere, Answers(BallSegmenter(icosphere))), NOTE))
+        json.dumps(session_to_json(session_from_json(held, icosphere, Answers(BallSegmenter(icosphere)))))
     )
     assert again.pop("log") == [*held.pop("log"), {"op": "reopened"}] and again == held
 
 
 def test_the_log_of_a_session_that_was_reopened_still_replays(worked, icosphere, tmp_path):
-    save_session(tmp_path / "s.json", worked, NOTE)
-    again = load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
+    save_session(tmp_path / "s.json", worked)
+    again = _load(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
     again.set_granularity(0.9)
     again.undo()
     again.click(_top(icosphere, axis=2, sign=-1.0))
-    save_log(tmp_path / "log.json", again, NOTE)
+    save_log(tmp_path / "log.json", again)
     replayed, same = replay_log(tmp_path / "log.json", icosphere, Answers(BallSegmenter(icosphere)))
     assert same and result_digest(replayed) == result_digest(again)
 
 
 def test_a_replay_with_another_segmenter_says_that_it_differs(worked, icosphere, tmp_path):
-    save_log(tmp_path / "log.json", worked, NOTE)
+    save_log(tmp_path / "log.json", worked)
     assert replay_log(tmp_path / "log.json", icosphere, Answers(BallSegmenter(icosphere)))[1]
     assert not replay_log(tmp_path / "log.json", icosphere, Answers(BallSegmenter(icosphere, radius=0.7)))[1]
 
 
 def test_a_mesh_that_changed_since_is_refused_in_one_line(worked, icosphere, tmp_path):
-    save_session(tmp_path / "s.json", worked, NOTE)
+    save_session(tmp_path / "s.json", worked)
     moved = Mesh(icosphere.vertices + np.eye(1, 3) * (np.arange(162) == 5)[:, None], icosphere.faces)
     with pytest.raises(UserError, match="open the mesh it was made on") as error:
-        load_session(tmp_path / "s.json", moved, Answers(BallSegmenter(moved)))
+        _load(tmp_path / "s.json", moved, Answers(BallSegmenter(moved)))
     assert "\n" not in str(error.value)
 
 
@@ -147,7 +148,7 @@ def _damaged(held: dict) -> list[dict]:
 def test_damaged_session_files_are_refused_in_one_line(worked, icosphere, tmp_path):
     worked.edit("extrude", 0.05)
     worked.paint(worked.state.labels == 0)
-    held = json.loads(json.dumps(session_to_json(worked, NOTE)))
+    held = json.loads(json.dumps(session_to_json(worked)))
     assert held["parts"] and held["touches"] and held["edits"] and held["clicks"]
     answers = Answers(BallSegmenter(icosphere))
     refused = 0
@@ -165,24 +166,24 @@ def test_damaged_session_files_are_refused_in_one_line(worked, icosphere, tmp_pa
 def test_what_is_no_session_file_is_refused(icosphere, tmp_path, text):
     (tmp_path / "s.json").write_text(text, encoding="latin-1")
     with pytest.raises(UserError):
-        load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
+        _load(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
     with pytest.raises(UserError):
         replay_log(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
 
 
 def test_part_names_of_a_session_file_are_cleaned(worked, icosphere):
-    held = json.loads(json.dumps(session_to_json(worked, NOTE)))
+    held = json.loads(json.dumps(session_to_json(worked)))
     held["parts"][0]["name"] = "../<script>alert(1)</script>"
     name = session_from_json(held, icosphere, Answers(BallSegmenter(icosphere))).state.parts[0].name
     assert not set(name) & set("/<>")
 
 
 def test_an_interrupted_save_leaves_the_old_file(worked, tmp_path, monkeypatch):
-    save_session(tmp_path / "s.json", worked, NOTE)
+    save_session(tmp_path / "s.json", worked)
     before = (tmp_path / "s.json").read_bytes()
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError):
-        save_session(tmp_path / "s.json", worked, SegmenterNote("prior", "other"))
+        save_session(tmp_path / "s.json", worked)
     assert (tmp_path / "s.json").read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["s.json"]
 
 
@@ -198,8 +199,7 @@ def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_pa
     session.keep_part()
     session.click(_top(mesh))
     session.click(7, positive=False)
-    note = SegmenterNote("trained", "x", str(checkpoint), str(features))
-    command = decoder_command(session, note)
+    command = decoder_command(session)
     assert "-0" in shlex.split(command)  # the kept part's click
     assert decoder.main(shlex.split(command)[2:] + ["--device", "cpu"]) == 0
     written = next(tmp_path.glob("vertex_probability_*.npy"))
@@ -207,28 +207,29 @@ def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_pa
     labels = np.loadtxt(next(tmp_path.glob("selection_*.seg")), dtype=int)
     expected = session.surface.of_vertices(session.selection.probability > session.selection.threshold)
     assert (labels == expected).all()
-    assert decoder_command(session, NOTE) == ""
+    session.use(Answers(CandidateSegmenter(mesh)))
+    assert decoder_command(session) == ""  # no command asks the prior decoder yet
 
 
 @pytest.fixture
-def instant(two_boxes, tmp_path) -> tuple[Session, SegmenterNote]:
+def instant(two_boxes, tmp_path) -> Session:
     """A session that iSeg3D answers, with random weights, and a part of its own."""
     mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
     weights = save_weights(tmp_path / "iseg3d.pt")
-    session = Session(mesh, Answers(Iseg3dSegmenter(mesh, weights), "instant"))
+    session = Session(mesh, Answers(Iseg3dSegmenter(mesh, weights)))
     session.click(20)
     session.keep_part()
     session.click(150)
     session.click(140, positive=False)
-    return session, SegmenterNote("instant", "instant", str(weights))
+    return session
 
 
 def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)
-    session, note = instant
+    session = instant
     for number, granularity in enumerate((0.5, 0.83)):
         session.set_granularity(granularity)
-        command = decoder_command(session, note)
+        command = decoder_command(session)
         assert "-20" in shlex.split(command)  # the kept part's click
         assert (
             iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0
@@ -241,11 +242,11 @@ def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path,
         ).all()
     session.delete_part(1)  # which the random network would not leave as it is
     session.learn()
-    assert decoder_command(session, note) == ""  # no command learns what this session has learnt
+    assert decoder_command(session) == ""  # no command learns what this session has learnt
 
 
 def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
-    session, note = instant
+    session = instant
     session.delete_part(1)
     before = session.selection.probability.tobytes()
     session.learn()
@@ -256,15 +257,10 @@ def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
     session.set_granularity(0.6)
     session.set_granularity(0.5)
     assert session.selection.probability.tobytes() == after
-    save_session(tmp_path / "s.json", session, note)
-    for again in (
-        replay_log(
-            tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant")
-        )[0],
-        load_session(
-            tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, note.checkpoint), "instant")
-        ),
-    ):
+    save_session(tmp_path / "s.json", session)
+    weights = session.answers.segmenter.sources["checkpoint"]
+    for read in (_load, lambda *where: replay_log(*where)[0]):
+        again = read(tmp_path / "s.json", session.mesh, Answers(Iseg3dSegmenter(session.mesh, weights)))
         assert result_digest(again) == result_digest(session) and again.state.lessons == session.state.lessons != ()
         assert again.selection.probability.tobytes() == after
 
@@ -274,16 +270,16 @@ def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
 
 @pytest.fixture
 def learnt(icosphere) -> Session:
-    session = Session(icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    session = Session(icosphere, Answers(LearningSegmenter(icosphere, identity="learner")))
     session.click(_top(icosphere))
     session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
-    _learn_and_change(session, icosphere, Answers(BallSegmenter(icosphere), "ball"))
+    _learn_and_change(session, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
     return session
 
 
 def test_a_reopened_session_has_learnt_what_it_had(learnt, icosphere, tmp_path):
-    save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
-    again = load_session(tmp_path / "s.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"))
+    save_session(tmp_path / "s.json", learnt)
+    again = _load(tmp_path / "s.json", icosphere, Answers(LearningSegmenter(icosphere, identity="learner")))
     assert (
         again.state.lessons == learnt.state.lessons
         and len(again.state.lessons) == 2
@@ -293,17 +289,17 @@ def test_a_reopened_session_has_learnt_what_it_had(learnt, icosphere, tmp_path):
 
 
 def test_a_session_that_goes_on_with_another_segmenter_says_so_in_its_log(learnt, icosphere, tmp_path):
-    save_session(tmp_path / "s.json", learnt, SegmenterNote("instant", "learner"))
-    again = load_session(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere), "ball"))
+    save_session(tmp_path / "s.json", learnt)
+    again = _load(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
     assert (
         again.log[-1] == {"op": "use", "before": "learner", "after": "ball"}
         and again.state.lessons == learnt.state.lessons
     )
     again.click(_top(icosphere, axis=1, sign=-1.0))
-    save_log(tmp_path / "log.json", again, SegmenterNote("trained", "ball"))
-    others = [Answers(BallSegmenter(icosphere), "ball")]
+    save_log(tmp_path / "log.json", again)
+    others = [Answers(BallSegmenter(icosphere, identity="ball"))]
     replayed, same = replay_log(
-        tmp_path / "log.json", icosphere, Answers(LearningSegmenter(icosphere), "learner"), others
+        tmp_path / "log.json", icosphere, Answers(LearningSegmenter(icosphere, identity="learner")), others
     )
     assert same and result_digest(replayed) == result_digest(again)
 
@@ -324,14 +320,14 @@ def test_a_session_that_goes_on_with_another_segmenter_says_so_in_its_log(learnt
     ],
 )
 def test_damaged_lessons_of_a_session_file_are_refused_in_one_line(learnt, icosphere, lessons):
-    held = {**json.loads(json.dumps(session_to_json(learnt, NOTE))), "lessons": lessons}
+    held = {**json.loads(json.dumps(session_to_json(learnt))), "lessons": lessons}
     with pytest.raises(UserError, match="damaged") as error:
         session_from_json(held, icosphere, learnt.answers)
     assert "\n" not in str(error.value)
 
 
 def test_a_session_saved_before_segmenters_learnt_is_reopened(worked, icosphere):
-    held = json.loads(json.dumps(session_to_json(worked, NOTE)))
+    held = json.loads(json.dumps(session_to_json(worked)))
     held.pop("lessons")
     assert result_digest(session_from_json(held, icosphere, worked.answers)) == result_digest(worked)
 

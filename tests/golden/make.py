@@ -35,7 +35,6 @@ from tests.test_golden import (
     instant,
     instant_answers,
     load_mesh,
-    load_session,
     mean_iou,
     mesh_of,
     open_view_pool,
@@ -48,7 +47,7 @@ from tests.test_golden import (
     trained,
 )
 from utils.rendering.rasterize import Rasterizer
-from utils.session.files import SegmenterNote, save_session
+from utils.session.files import save_session, session_from_json
 from utils.supervision.writer import ClickSettings, SecondClickSettings, write_supervision
 
 SMALLEST = 60  # vertices of a part that is asked for
@@ -168,7 +167,7 @@ def write_session() -> None:
     session.set_granularity(0.7)
     session.edit("extrude", 0.05)
     session.grow()
-    save_session(GOLDEN / "session.json", session, SegmenterNote("instant", "golden", "models/weights/iseg3d.pt"))
+    save_session(GOLDEN / "session.json", session)
 
 
 def write_ball() -> None:
@@ -219,7 +218,9 @@ def describe_files() -> dict:
     """What the files of old programs hold, for clicks.json."""
     mesh = load_mesh(GOLDEN / "ball.obj")
     pool, samples = open_view_pool(GOLDEN / "encoder_data", mesh), SupervisionSet.open(GOLDEN / "decoder_data", mesh)
-    session = load_session(GOLDEN / "session.json", mesh_of("camel"), Answers(instant("camel")))
+    session = session_from_json(
+        json.loads((GOLDEN / "session.json").read_text()), mesh_of("camel"), Answers(instant("camel"))
+    )
     sums = [float(pool.embedding(view).double().abs().sum()) for view in range(len(pool))]
     return {
         "session": session_summary(session),

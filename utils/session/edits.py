@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
+from utils.geometry.welding import weld
 from utils.session.state import EDITS, ShapeEdit
 
 HELD_RINGS = 3  # over so many rings of vertices from its border a moved part blends into the rest
@@ -76,12 +77,11 @@ def _apply(mesh: Mesh, shape: EditedShape, edit: ShapeEdit) -> EditedShape:
 def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far each vertex takes part in a move of the faces `chosen` (V,), and the point that stays (3,).
 
-    0 where the part meets the rest, rising over `HELD_RINGS` rings (or what there is of them) to 1; the point is the middle
-    of that border, or of the part where it is attached nowhere.
+    0 where the part meets the rest, rising over `HELD_RINGS` rings (or what there is of them) to 1; the point is the
+    middle of that border, or of the part where it is attached nowhere.
     """
     # Vertices at the same place move together, or the surface would tear at texture seams.
-    _, welded = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    welded = welded.ravel()
+    welded = weld(mesh.vertices)
     count = int(welded.max()) + 1
     own, other = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     own[welded[mesh.faces[chosen]].ravel()] = True
@@ -109,8 +109,7 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
 
 def _normals(mesh: Mesh, shape: EditedShape) -> np.ndarray:
     """(V, 3) outward unit normals of the edited shape, equal for vertices at the same place."""
-    _, welded = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    welded = welded.ravel()
+    welded = weld(mesh.vertices)
     faces = mesh.faces[shape.alive]
     corner = shape.vertices[faces]
     cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]) * mesh.winding

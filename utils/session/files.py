@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from utils.session.state import (
     Touch,
     clean_name,
     frozen_labels,
+    is_number,
 )
 from utils.session.surface import Surface
 
@@ -37,151 +36,97 @@ VERSION = 1
 LOG_FORMAT = "iseg click log"
 
 
-@dataclass(frozen=True)
-class SegmenterNote:
-    """Which segmenter answered, as a session file records it.
-
-    kind        "prior", "trained" or "instant"
-    digest      of what determines its answers
-    checkpoint, features  files of a trained one (an instant one: its weights; a refined prior: no features), relative to nothing in particular; for the command
-    precision   of a trained one
-    """
-
-    kind: str
-    digest: str
-    checkpoint: str = ""
-    features: str = ""
-    precision: str = "exact"
-
-    def to_json(self) -> dict[str, str]:
-        return {
-            "kind": self.kind,
-            "digest": self.digest,
-            "checkpoint": self.checkpoint,
-            "features": self.features,
-            "precision": self.precision,
-        }
-
-
 # --- writing --------------------------------------------------------------------------------------
 
 
-def save_session(path: str | Path, session: Session, segmenter: SegmenterNote) -> None:
+def save_session(path: str | Path, session: Session) -> None:
     """Write everything that is needed to go on: clicks, corrections, parts, edits, settings, the log, and digests."""
-    save_json(path, session_to_json(session, segmenter))
+    save_json(path, session_to_json(session))
 
 
-def session_to_json(session: Session, segmenter: SegmenterNote) -> dict[str, Any]:
+def session_to_json(session: Session) -> dict[str, Any]:
+    """All of it as plain values; `session_from_json` reads them."""
     state = session.state
+    parts = [
+        {
+            "id": part.id,
+            "name": part.name,
+            "color": list(part.color),
+            "clicks": _plain(part.clicks),
+            "visible": part.visible,
+            "locked": part.locked,
+            "faces": FaceSet(state.labels == part.id).to_text(),
+        }
+        for part in state.parts
+    ]
+    lessons = [{"clicks": _plain(lesson.clicks), "others": _plain(lesson.others)} for lesson in state.lessons]
+    edits = [{"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount} for edit in state.edits]
+    settings = {name: getattr(state, name) for name in ("granularity", "threshold", "exclusive", "only_free")}
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "mesh": _mesh_to_json(session.mesh),
-        "segmenter": segmenter.to_json(),
-        "settings": {
-            "granularity": state.granularity,
-            "threshold": state.threshold,
-            "exclusive": state.exclusive,
-            "only_free": state.only_free,
-        },
-        "clicks": [list(click) for click in state.clicks],
+        **_heading(FORMAT, session),
+        "settings": settings,
+        "clicks": _plain(state.clicks),
         "touches": [[touch.kind, touch.faces.to_text() if touch.faces else None] for touch in state.touches],
-        "parts": [
-            {
-                "id": part.id,
-                "name": part.name,
-                "color": list(part.color),
-                "clicks": [list(click) for click in part.clicks],
-                "visible": part.visible,
-                "locked": part.locked,
-                "faces": FaceSet(state.labels == part.id).to_text(),
-            }
-            for part in state.parts
-        ],
-        "lessons": [
-            {
-                "clicks": [list(click) for click in lesson.clicks],
-                "others": [[list(click) for click in other] for other in lesson.others],
-            }
-            for lesson in state.lessons
-        ],
-        "edits": [{"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount} for edit in state.edits],
+        "parts": parts,
+        "lessons": lessons,
+        "edits": edits,
         "next_part": session.next_part,
         "log": session.log,
         "result": result_digest(session),
     }
 
 
-def save_log(path: str | Path, session: Session, segmenter: SegmenterNote) -> None:
-    """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
-    save_json(
-        path,
-        {
-            "format": LOG_FORMAT,
-            "version": VERSION,
-            "mesh": _mesh_to_json(session.mesh),
-            "segmenter": segmenter.to_json(),
-            "decoder_command": decoder_command(session, segmenter),
-            "log": session.log,
-            "result": result_digest(session),
+def _plain(value: Any) -> Any:
+    """Tuples in tuples as lists in lists."""
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _heading(name: str, session: Session) -> dict[str, Any]:
+    mesh, segmenter = session.mesh, session.answers.segmenter
+    return {
+        "format": name,
+        "version": VERSION,
+        "mesh": {
+            "name": mesh.path.name if mesh.path else "",
+            "digest": mesh.digest,
+            "vertices": mesh.num_vertices,
+            "faces": mesh.num_faces,
         },
-    )
+        "segmenter": {
+            "kind": segmenter.kind,
+            "digest": segmenter.identity,
+            "checkpoint": segmenter.sources.get("checkpoint", ""),
+            "features": segmenter.sources.get("features", ""),
+            "precision": segmenter.sources.get("precision", "exact"),
+        },
+    }
 
 
-def decoder_command(session: Session, segmenter: SegmenterNote) -> str:
-    """The command that answers the current clicks, to the same probabilities: decoder.py with a decoder trained on the mesh,
-    iseg3d.py for instant answers. Empty where there is none, as after instant answers have learnt."""
-    state, selection = session.state, session.selection
+def save_log(path: str | Path, session: Session) -> None:
+    """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
+    rest = {"decoder_command": decoder_command(session), "log": session.log, "result": result_digest(session)}
+    save_json(path, {**_heading(LOG_FORMAT, session), **rest})
+
+
+def decoder_command(session: Session) -> str:
+    """The command that answers the current clicks, to the same probabilities: decoder.py with a decoder trained on the
+    mesh, iseg3d.py for instant answers. Empty where there is none, as after instant answers have learnt."""
+    state, selection, segmenter = session.state, session.selection, session.answers.segmenter
     if selection.probability is None:
         return ""
-    clicks = state.query()
-    ids = [
-        f"{'' if positive else '-'}{vertex}"
-        for vertex, positive in zip(clicks.vertices.tolist(), clicks.positive.tolist())
-    ]
-    selecting = ["--hard", "1", "--threshold", repr(selection.threshold), "--select_vertices", *ids]
+    sources, granularity = segmenter.sources, ["--granularity", repr(state.granularity)]
     if segmenter.kind == "instant" and not state.lessons:
-        return shlex.join(
-            [
-                "python",
-                "iseg3d.py",
-                "--mode",
-                "test",
-                "--obj_path",
-                str(session.mesh.path),
-                "--weights",
-                segmenter.checkpoint,
-                "--granularity",
-                repr(state.granularity),
-                *selecting,
-            ]
-        )
-    if segmenter.kind == "trained":
-        checkpoint = Path(segmenter.checkpoint)
-        reading = (
-            ["--encoder_f_path", segmenter.features]
-            if segmenter.features
-            else ["--granularity", repr(state.granularity)]
-        )  # a refined prior
-        return shlex.join(
-            [
-                "python",
-                "decoder.py",
-                "--mode",
-                "test",
-                "--obj_path",
-                str(session.mesh.path),
-                *reading,
-                "--save_dir",
-                str(checkpoint.parent),
-                "--model_name",
-                checkpoint.name,
-                "--precision",
-                segmenter.precision,
-                *selecting,
-            ]
-        )
-    return ""
+        script, reading = "iseg3d.py", ["--weights", sources["checkpoint"], *granularity]
+    elif segmenter.kind == "trained":
+        checkpoint, script = Path(sources["checkpoint"]), "decoder.py"
+        reading = ["--encoder_f_path", sources["features"]] if "features" in sources else granularity
+        reading += ["--save_dir", str(checkpoint.parent), "--model_name", checkpoint.name]
+        reading += ["--precision", sources.get("precision", "exact")]
+    else:
+        return ""
+    ids = [f"{'' if include else '-'}{vertex}" for vertex, include in state.query().pairs]
+    selecting = ["--hard", "1", "--threshold", repr(selection.threshold), "--select_vertices", *ids]
+    return shlex.join(["python", script, "--mode", "test", "--obj_path", str(session.mesh.path), *reading, *selecting])
 
 
 def result_digest(session: Session) -> str:
@@ -192,21 +137,7 @@ def result_digest(session: Session) -> str:
     return digest(probability, selection.faces, state.labels, names, shape.vertices, shape.alive)
 
 
-def _mesh_to_json(mesh: Mesh) -> dict[str, Any]:
-    return {
-        "name": mesh.path.name if mesh.path else "",
-        "digest": mesh.digest,
-        "vertices": mesh.num_vertices,
-        "faces": mesh.num_faces,
-    }
-
-
 # --- reading --------------------------------------------------------------------------------------
-
-
-def load_session(path: str | Path, mesh: Mesh, answers: Answers, surface: Surface | None = None) -> Session:
-    """Reopen a session file on its mesh; UserError, in one line, if it is damaged or of another mesh."""
-    return session_from_json(load_json(path, "session file"), mesh, answers, str(path), surface)
 
 
 def session_from_json(
@@ -221,25 +152,35 @@ def session_from_json(
         raise UserError(f"{source} is a damaged session file ({reason}); save it again, or start anew") from error
     note = held.get("segmenter")
     identity = note.get("digest") if isinstance(note, dict) else ""
-    return Session.reopened(
-        mesh, answers, state, log, next_part, surface, identity if isinstance(identity, str) else ""
-    )
+    identity = identity if isinstance(identity, str) else ""
+    return Session.reopened(mesh, answers, state, log, next_part, surface, identity)
+
+
+def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]], others: Iterable[Answers] = ()) -> Session:
+    """A session in which everything in `log` was done; with the same segmenter, the same result bit for bit.
+
+    Where several answered, one after the other, `others` are those beside `answers`; the log knows each by its
+    `identity`. UserError if one is missing.
+    """
+    known = {held.identity: held for held in (answers, *others)}
+    changes = [entry for entry in log if isinstance(entry, dict) and entry.get("op") == "use"]
+    first = changes[0].get("before") if changes else answers.identity
+    if not isinstance(first, str) or first not in known:
+        raise UserError(f"the log begins with another segmenter ({str(first)[:20]}), which is needed to repeat it")
+    session = Session(mesh, known[first], others=known)
+    for entry in log:
+        session.perform(entry)
+    return session
 
 
 def replay_log(path: str | Path, mesh: Mesh, answers: Answers, others: Iterable[Answers] = ()) -> tuple[Session, bool]:
     """Repeat the log of a log file or session file; returns the session and whether it ends in the recorded result.
 
-    others: segmenters beside `answers` that answered, too (`utils.session.session.replay`)
+    others: segmenters beside `answers` that answered, too (see `replay`)
     """
-    from utils.session.session import replay
-
     held = load_json(path, "click log")
-    _require(
-        held,
-        held.get("format") if isinstance(held, dict) and held.get("format") in (FORMAT, LOG_FORMAT) else LOG_FORMAT,
-        mesh,
-        str(path),
-    )
+    session_file = isinstance(held, dict) and held.get("format") == FORMAT
+    _require(held, FORMAT if session_file else LOG_FORMAT, mesh, str(path))
     if not isinstance(held.get("log"), list):
         raise UserError(f"{path} is a damaged click log ('log' is missing); write it again")
     session = replay(mesh, answers, held["log"], others)
@@ -341,12 +282,7 @@ def _whole(value: Any, low: int, high: int) -> int:
 
 
 def _number(value: Any, low: float, high: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or not low <= value <= high
-    ):
+    if not is_number(value, low, high):
         raise ValueError(f"{str(value)[:20]} is not a number from {low:g} to {high:g}")
     return float(value)
 

@@ -15,10 +15,7 @@ class History(Generic[S]):
     """
 
     def __init__(self, state: S) -> None:
-        self._past: list[S] = []
-        self._current = state
-        self._future: list[S] = []
-        self._merge: Hashable | None = None
+        self.restart(state)
 
     @property
     def current(self) -> S:
@@ -47,9 +44,17 @@ class History(Generic[S]):
         """Would a push under `merge` continue the current step?"""
         return merge is not None and merge == self._merge
 
-    def pause(self) -> None:
-        """The next push is a step of its own, whatever it merges with."""
+    def restart(self, state: S) -> None:
+        """Begin anew with a state; there is nothing to undo."""
+        self._past: list[S] = []
+        self._current = state
+        self._future: list[S] = []
+        self._merge: Hashable | None = None
+
+    def pause(self) -> bool:
+        """The next push is a step of its own, whatever it merges with. Returns False: nothing changed."""
         self._merge = None
+        return False
 
     def undo(self) -> bool:
         """Take back one step. Returns whether there was one."""

@@ -80,9 +80,9 @@ class Labelling:
 
 
 def save_glb(path: str | Path, session: Session) -> None:
-    """One node for each part and one for the rest, named and coloured, with texture coordinates where the file had them.
+    """One node for each part and one for the rest, named and coloured, with the file's texture coordinates.
 
-    glTF keeps coordinates as float32, so each part is stored around the mesh's centre and moved back by its node's matrix.
+    glTF keeps coordinates as float32, so parts are stored around the mesh's centre and moved back by a matrix.
     """
     import trimesh
 
@@ -162,8 +162,8 @@ def save_seg(path: str | Path, session: Session) -> None:
 
 
 def save_labels_npz(path: str | Path, session: Session) -> None:
-    """`face_labels` (N,) of the file's polygons, `names` of the labels 0, 1, ..., `probability` (V,) of the current clicks,
-    `selected` (N,) bool."""
+    """`face_labels` (N,) of the file's polygons, `names` of the labels 0, 1, ..., `probability` (V,) of the current
+    clicks, `selected` (N,) bool."""
     mesh, labelling, selection = session.mesh, Labelling.of(session), session.selection
     probability = (
         np.zeros(mesh.num_vertices, dtype=np.float32) if selection.probability is None else selection.probability

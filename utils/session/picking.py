@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.geometry.mesh import Mesh
 from utils.rendering.rasterize import ray_scene
 
 
@@ -34,12 +33,8 @@ class Picker:
         self.ids = np.arange(len(faces)) if shown is None else np.flatnonzero(shown)
         self._scene = ray_scene(self.vertices, faces[self.ids])
 
-    @classmethod
-    def of_mesh(cls, mesh: Mesh) -> Picker:
-        return cls(mesh.normalized, mesh.faces)
-
     def __call__(self, origin: np.ndarray, direction: np.ndarray) -> Hit | None:
-        """The first hit of the ray from `origin` (3,) along `direction` (3,), or None: the background, or no ray at all."""
+        """The first hit of the ray from `origin` (3,) along `direction` (3,); None: background, or no ray at all."""
         origin, direction = np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64)
         if not len(self.ids) or origin.shape != (3,) or direction.shape != (3,):
             return None

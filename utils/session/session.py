@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +11,7 @@ from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answer, Answers
 from utils.session.edits import EditedShape, apply_edits, check_edit
-from utils.session.history import History
+from utils.session.log import Logged, operation
 from utils.session.state import (
     MAX_PARTS,
     NO_PART,
@@ -26,12 +23,11 @@ from utils.session.state import (
     Touch,
     clean_name,
     frozen_labels,
+    is_number,
     part_color,
     unique_name,
 )
 from utils.session.surface import Surface
-
-_OPERATIONS: dict[str, Callable] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,69 +43,29 @@ class Selection:
     faces: np.ndarray
     probability: np.ndarray | None = None
     threshold: float | None = None
-    quality: tuple[float, float, float] | None = None
+    quality: tuple[float, ...] | None = None
 
 
-def operation(merge: str | None = None) -> Callable:
-    """Marks a method that returns the next state from JSON values: it becomes one undoable, logged step.
-
-    merge: steps of this kind that follow each other are undone together. A method that returns None changed nothing
-    and leaves no trace.
-    """
-
-    def decorate(method: Callable) -> Callable:
-        signature = inspect.signature(method)
-
-        def perform(self: Session, *args: Any, **kwargs: Any) -> bool:
-            values = {
-                key: value.item() if isinstance(value, np.generic) else value
-                for key, value in list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
-            }
-            state = method(self, **values)
-            if state is None:
-                return False
-            self._history.push(state, merge)
-            self.log.append({"op": method.__name__, **values})
-            return True
-
-        perform.__name__, perform.__doc__, perform.__wrapped__ = method.__name__, method.__doc__, method
-        _OPERATIONS[method.__name__] = perform
-        return perform
-
-    return decorate
-
-
-class Session:
+class Session(Logged):
     """Clicks, corrections, parts and edits on one mesh.
 
-    Every operation returns whether it changed anything, and raises UserError, changing nothing, for what cannot be done.
+    Every operation returns whether it changed anything; for what cannot be done it changes nothing (UserError).
     `log` lists the operations as plain values; `replay` repeats them to the same result.
     """
 
-    def __init__(self, mesh: Mesh, answers: Answers, surface: Surface | None = None) -> None:
+    def __init__(
+        self, mesh: Mesh, answers: Answers, surface: Surface | None = None, others: dict[str, Answers] | None = None
+    ) -> None:
         self.mesh, self.answers = mesh, answers
         self.surface = surface or Surface(mesh)
-        self.log: list[dict[str, Any]] = []
-        start = replace(State.empty(mesh.num_faces), threshold=answers.default_threshold)
-        self._history = History(start)
+        super().__init__(replace(State.empty(mesh.num_faces), threshold=answers.default_threshold))
+        self._entries |= {"paint": self._paint_entry, "use": self._use_entry}
         self._selection: tuple[State, Selection] | None = None
         self._shape: tuple[tuple[ShapeEdit, ...], EditedShape] | None = None
         self._next_part = 1
-        self._others: dict[str, Answers] = {}  # that a log may change to
+        self._others = others or {}  # that a log may change to, by their identities
 
     # --- what is there ---------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        return self._history.current
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
 
     @property
     def shape(self) -> EditedShape:
@@ -171,27 +127,11 @@ class Session:
         self.state.part(part_id)
         return (self.state.labels == part_id) & self.shape.alive
 
-    # --- undo ------------------------------------------------------------------------------------
-
-    def undo(self) -> bool:
-        """Take back the last step; nothing happens if there is none."""
-        return self._travel("undo")
-
-    def redo(self) -> bool:
-        """Do again what was undone last; nothing happens if there is nothing."""
-        return self._travel("redo")
-
-    def _travel(self, direction: str) -> bool:
-        moved = getattr(self._history, direction)()
-        if moved:
-            self.log.append({"op": direction})
-        return moved
-
     # --- clicks ----------------------------------------------------------------------------------
 
     @operation()
     def click(self, vertex: int, positive: bool = True, alone: bool = False) -> State | None:
-        """Click a vertex; one clicked before takes the new sign. `alone` (single-click mode) starts over with this click."""
+        """Click a vertex; one clicked before takes the new sign. `alone` (single-click mode) starts over with it."""
         click = Click(self._vertex(vertex), bool(positive))
         state = self.state
         if alone:
@@ -233,7 +173,8 @@ class Session:
         lesson = self.state.lesson()
         if len({click.positive for click in lesson.clicks}) < 2:
             raise UserError(
-                "to learn takes a click that includes and one that excludes: Ctrl-click what should not be selected first"
+                "to learn takes a click that includes and one that excludes: "
+                "Ctrl-click what should not be selected first"
             )
         lessons = (*self.state.lessons, lesson)
         if not self.answers.learn(lessons):
@@ -250,7 +191,7 @@ class Session:
         return self._paint("paint" if add else "erase", FaceSet(faces).to_text(), stroke)
 
     def _paint(self, kind: str, text: str, stroke: int | None) -> bool:
-        faces = self._face_set(text)
+        faces = FaceSet.from_text(text, self.mesh.num_faces)
         mask, selected = faces.mask, self.selection.faces
         if not (mask & (~selected & self._free(self.state) if kind == "paint" else selected)).any():
             return False
@@ -381,7 +322,7 @@ class Session:
 
     @operation()
     def edit(self, kind: str, amount: float = 0.0) -> State:
-        """Change the shape where it is selected: "delete", "keep" (only), "shrink" to a size, "extrude" by a distance."""
+        """Change the shape where it is selected: "delete", "keep" (only), "shrink" to a size, "extrude" by so much."""
         faces = self.selection.faces
         step = check_edit(ShapeEdit(str(kind), FaceSet(faces), float(amount)))
         if not faces.any():
@@ -392,27 +333,6 @@ class Session:
         return replace(state, clicks=(), touches=()) if kind in ("delete", "keep") else state
 
     # --- log -------------------------------------------------------------------------------------
-
-    def perform(self, entry: dict[str, Any]) -> bool:
-        """Do what one entry of a log says; UserError if it is not such an entry."""
-        if not isinstance(entry, dict) or not isinstance(entry.get("op"), str):
-            raise UserError("the log has an entry that is no operation")
-        name, values = entry["op"], {key: value for key, value in entry.items() if key != "op"}
-        try:
-            if name in ("undo", "redo"):
-                return self._travel(name, **values)
-            if name == "reopened":
-                self._history.pause()
-                return False
-            if name == "paint":
-                return self._paint_entry(**values)
-            if name == "use":
-                return self._use_entry(**values)
-            if name not in _OPERATIONS:
-                raise UserError(f"the log has an unknown operation '{name[:40]}'")
-            return _OPERATIONS[name](self, **values)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"the log has a damaged '{name[:40]}' entry: {error}") from error
 
     def _paint_entry(self, kind: str, faces: str, stroke: int | None = None) -> bool:
         if kind not in ("paint", "erase"):
@@ -441,7 +361,7 @@ class Session:
         identity: of the segmenter that answered when it was saved, if that is known
         """
         session = cls(mesh, answers, surface)
-        session._history = History(state)
+        session._history.restart(state)
         session.log = [*log, {"op": "reopened"}]
         session._next_part = next_part
         if identity and answers.identity not in ("", identity):
@@ -461,34 +381,10 @@ class Session:
     # --- checks ----------------------------------------------------------------------------------
 
     def _vertex(self, vertex: int) -> int:
-        if (
-            isinstance(vertex, bool)
-            or not isinstance(vertex, (int, np.integer))
-            or not 0 <= vertex < self.mesh.num_vertices
-        ):
+        whole = isinstance(vertex, (int, np.integer)) and not isinstance(vertex, bool)
+        if not whole or not 0 <= vertex < self.mesh.num_vertices:
             raise UserError(f"vertex {vertex} is not on this mesh: give ids from 0 to {self.mesh.num_vertices - 1}")
         return int(vertex)
-
-    def _face_set(self, text: str) -> FaceSet:
-        return FaceSet.from_text(text, self.mesh.num_faces)
-
-
-def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]], others: Iterable[Answers] = ()) -> Session:
-    """A session in which everything in `log` was done; with the same segmenter, the same result bit for bit.
-
-    Where several answered, one after the other, `others` are those beside `answers`; the log knows each by its `identity`.
-    UserError if one is missing.
-    """
-    known = {held.identity: held for held in (answers, *others)}
-    changes = [entry for entry in log if isinstance(entry, dict) and entry.get("op") == "use"]
-    first = changes[0].get("before") if changes else answers.identity
-    if not isinstance(first, str) or first not in known:
-        raise UserError(f"the log begins with another segmenter ({str(first)[:20]}), which is needed to repeat it")
-    session = Session(mesh, known[first])
-    session._others = known
-    for entry in log:
-        session.perform(entry)
-    return session
 
 
 def _joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click, ...]:
@@ -497,11 +393,6 @@ def _joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click,
 
 
 def _share(value: float, what: str) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or not 0 <= value <= 1
-    ):
+    if not is_number(value, 0, 1):
         raise UserError(f"{what} {value} is not a number from 0 to 1")
     return float(value)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.output.export import Color
+from utils.options import Color
 
 DEFAULT_GRANULARITY = 0.5  # 0 selects the finest part under the clicks, 1 the coarsest
 TOUCHES = ("paint", "erase", "grow", "shrink", "fill", "largest")
@@ -175,16 +174,14 @@ class State:
         return replace(self, parts=tuple(part if old.id == part.id else old for old in self.parts))
 
     def query(self) -> Clicks:
-        """What is asked of the segmenter: the clicks in their order, and with `exclusive` the other parts' clicks as negatives."""
+        """What is asked: the clicks in their order, and with `exclusive` the other parts' clicks as negatives."""
         signs = {click.vertex: click.positive for click in self.clicks}
         if self.exclusive:
             for part in self.parts:
                 for click in part.clicks:
                     if click.positive:
                         signs.setdefault(click.vertex, False)
-        return Clicks(
-            torch.tensor(list(signs), dtype=torch.int64), torch.tensor(list(signs.values()), dtype=torch.bool)
-        )
+        return Clicks.of(signs.items())
 
     def lesson(self) -> Lesson:
         """What can be learnt from what is asked now."""
@@ -213,6 +210,11 @@ def unique_name(name: str, taken: set[str]) -> str:
     while f"{name} {number}" in taken:
         number += 1
     return f"{name} {number}"
+
+
+def is_number(value: object, low: float, high: float) -> bool:
+    """Whether a value that anyone may have written is a number in a range; true and false are none."""
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and low <= value <= high
 
 
 def part_color(index: int) -> Color:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
+from utils.geometry.welding import weld
 from utils.output.export import face_selection
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
@@ -29,8 +30,7 @@ class Surface:
     @cached_property
     def _corners(self) -> np.ndarray:
         """(F, 3) ids of the triangles' corners, equal for vertices at the same place."""
-        _, welded = np.unique(self.mesh.vertices, axis=0, return_inverse=True)
-        return welded.ravel()[self.mesh.faces]
+        return weld(self.mesh.vertices)[self.mesh.faces]
 
     @cached_property
     def _pairs(self) -> np.ndarray:
@@ -49,15 +49,9 @@ class Surface:
     def _has_polygons(self) -> bool:
         return int(self.mesh.face_polygon.max()) + 1 != self.mesh.num_faces
 
-    @cached_property
-    def _reach(self) -> float:
-        """Largest distance of a triangle's corner from its centroid."""
-        corners = self.mesh.normalized.astype(np.float64)[self.mesh.faces]
-        return float(np.linalg.norm(corners - self._centroids[:, None], axis=2).max())
-
     def prepare(self) -> None:
         """Compute what the first use would wait for."""
-        self._corners, self._pairs, self._centroid_tree, self._reach
+        _ = self._corners, self._pairs, self._centroid_tree
 
     def of_vertices(self, selected: np.ndarray) -> np.ndarray:
         """(F,) bool: the triangles of polygons that have more than half of their corners among `selected` (V,) bool."""

@@ -1,1 +1,1 @@
-"""The page in the browser: it shows a session and forwards what the person does to it. The only place that imports viser."""
+"""The page in the browser: shows a session and forwards what the person does. The only place that imports viser."""

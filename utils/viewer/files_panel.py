@@ -1,89 +1,84 @@
-"""Opening, saving and exporting, and the training on this mesh."""
+"""Opening, saving and exporting, and the training on this mesh: everything that reads or writes files."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import viser
+from viser import Icon
 
 from utils.errors import UserError
 from utils.files import load_json
 from utils.rendering.cameras import Cameras
 from utils.session import output
+from utils.session.answers import Answers
 from utils.session.files import decoder_command, save_log, save_session, session_from_json
-from utils.viewer.refine import pipeline_command
-
-if TYPE_CHECKING:
-    from utils.viewer.panels import Panels
-    from utils.viewer.studio import Opened
+from utils.viewer.controls import Actions, Panel
 
 NOTHING = "nothing yet"
-PICTURE_SIZE = (720, 960)
-REFINED = "refined"  # folder of a refinement, below the mesh's own
+REFINING = (
+    "Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working."
+)
 EXPORTS = {"GLB": (output.save_glb, ".glb"), "OBJ": (output.save_obj, ".obj"), "PLY": (output.save_ply, ".ply")}
 
 
-class FilesPanel:
-    """Everything that reads or writes files; all of it goes to the one output folder."""
+class FilesTab(Panel):
+    """All of it goes to the one output folder."""
 
-    def __init__(self, panels: Panels) -> None:
-        self.panels, self.page = panels, panels.page
-        gui = self.page.client.gui
+    def __init__(self, page: Actions) -> None:
+        super().__init__(page)
+        gui = self.gui
         with gui.add_folder("Export parts"):
-            shapes = gui.add_button_group("Shape", list(EXPORTS))
-            panels.on(shapes, self._export_shape)
-            others = gui.add_button_group(
-                "Other", list(self._others()), hint=".seg and .npz; .png of this view; replayable log"
-            )
-            panels.on(others, lambda value: self._others()[value]() if value in self._others() else None)
+            self.on(gui.add_button_group("Shape", list(EXPORTS)), self._export_shape)
+            self._others = {"Labels": self._export_labels, "Picture": self._picture, "Clicks": self._log}
+            hint = ".seg and .npz; .png of this view; replayable log"
+            others = gui.add_button_group("Other", list(self._others), hint=hint)
+            self.on(others, lambda value: self._others.get(value, bool)())
             self.download = gui.add_checkbox("Also download", False, hint="Send the files to this browser as well")
         with gui.add_folder("Session"):
-            panels.press(gui.add_button("Save session", icon=viser.Icon.DEVICE_FLOPPY), self._save)
+            self.press("Save session", Icon.DEVICE_FLOPPY, self._save, color=None)
             self.sessions = gui.add_dropdown("Saved", [NOTHING])
-            panels.press(gui.add_button("Reopen", icon=viser.Icon.FOLDER_OPEN, color="gray"), self._reopen)
-            upload = gui.add_upload_button(
-                "Reopen a file ...", icon=viser.Icon.UPLOAD, color="gray", mime_type="application/json"
-            )
-            panels.on(upload, self._reopen_upload)
+            self.press("Reopen", Icon.FOLDER_OPEN, self._reopen)
+            self._upload("Reopen a file ...", self._reopen_upload, mime_type="application/json")
         with gui.add_folder("Another mesh"):
             self.meshes = gui.add_dropdown("Mesh", [NOTHING])
-            panels.press(gui.add_button("Open", icon=viser.Icon.FOLDER_OPEN), self._open)
-            panels.on(gui.add_upload_button("Open a file ...", icon=viser.Icon.UPLOAD, color="gray"), self._open_upload)
+            self.press("Open", Icon.FOLDER_OPEN, self._open, color=None)
+            self._upload("Open a file ...", self._open_upload)
         with gui.add_folder("Refine on this mesh"):
             self.refine_note = gui.add_html("")
             self.anew = gui.add_checkbox("Start over", False, hint="Do not go on from what an earlier run left")
-            self.refine = gui.add_button("Start refining", icon=viser.Icon.WAND)
-            panels.press(self.refine, self._start)
+            self.refine = self.press("Start refining", Icon.WAND, self._start, color=None)
             self.progress = gui.add_progress_bar(0.0, visible=False)
-            self.cancel = gui.add_button("Cancel", icon=viser.Icon.X, color="gray", visible=False)
-            panels.press(self.cancel, self._cancel)
+            self.cancel = self.press("Cancel", Icon.X, self._cancel, visible=False)
         self.where = gui.add_html("")
+
+    def _upload(self, label: str, then: Any, **how: Any) -> None:
+        self.on(self.gui.add_upload_button(label, icon=Icon.UPLOAD, color="gray", **how), then)
 
     # --- what is there ---------------------------------------------------------------------------
 
     def mesh_changed(self) -> None:
-        self.refresh_lists()
+        """After another mesh or session was opened."""
+        self._refresh_lists()
         self._show_refinement()
 
-    def refresh_lists(self) -> None:
+    def _refresh_lists(self) -> None:
         studio, loaded = self.page.studio, self.page.loaded
-        meshes = list(studio.mesh_files())
+        meshes = studio.mesh_files()
         self.meshes.options = tuple(meshes) or (NOTHING,)
         own = loaded.mesh.path.resolve() if loaded.mesh.path else None
-        here = [name for name, path in studio.mesh_files().items() if path.resolve() == own]
+        here = [name for name, path in meshes.items() if path.resolve() == own]
         if here:
             self.meshes.value = here[0]
         self.sessions.options = tuple(studio.session_files()) or (NOTHING,)
-        self.where.content = (
-            f"<div style='padding:.3em .9em;font-size:.75em;opacity:.7;overflow-wrap:anywhere'>Files go to "
-            f"{_escape(studio.settings.output.root / loaded.stem)}</div>"
-        )
+        folder = html.escape(str(studio.settings.output.root / loaded.stem))
+        style = "padding:.3em .9em;font-size:.75em;opacity:.7;overflow-wrap:anywhere"
+        self.where.content = f"<div style='{style}'>Files go to {folder}</div>"
 
     # --- export ----------------------------------------------------------------------------------
 
@@ -100,9 +95,6 @@ class FilesPanel:
         session = self.page.session
         if not session.state.parts and not session.selection.faces.any() and not session.state.edits:
             raise UserError("there is no part and no selection to export yet: click on the model first")
-
-    def _others(self) -> dict[str, Callable[[], None]]:
-        return {"Labels": self._export_labels, "Picture": self._picture, "Clicks": self._log}
 
     def _export_shape(self, value: str) -> None:
         if value not in EXPORTS:
@@ -123,23 +115,24 @@ class FilesPanel:
 
     def _picture(self) -> None:
         path = self._target("picture", ".png")
-        output.save_picture(path, self.page.session, camera_of(self.page.client))
+        size = self.page.studio.settings.picture_size
+        output.save_picture(path, self.page.session, camera_of(self.page.client, size))
         self._written(path)
 
     def _log(self) -> None:
-        path, session, note = self._target("clicks", ".json"), self.page.session, self.page.opened.note
-        save_log(path, session, note)
+        path, session = self._target("clicks", ".json"), self.page.session
+        save_log(path, session)
         self._written(path)
-        if command := decoder_command(session, note):
+        if command := decoder_command(session):
             self.page.say(f"The same by command: {command}", seconds=20)
 
     # --- sessions --------------------------------------------------------------------------------
 
     def _save(self) -> None:
         path = self._target("session", ".session.json")
-        save_session(path, self.page.session, self.page.opened.note)
+        save_session(path, self.page.session)
         self._written(path)
-        self.refresh_lists()
+        self._refresh_lists()
 
     def _reopen(self) -> None:
         path = self.page.studio.session_files().get(self.sessions.value)
@@ -157,32 +150,28 @@ class FilesPanel:
 
     def _reopen_held(self, held: Any, name: str) -> None:
         page, loaded = self.page, self.page.loaded
-        session = session_from_json(held, loaded.mesh, page.opened.answers, name, loaded.surface)
+        current = page.session.answers
+        session = session_from_json(held, loaded.mesh, current, name, loaded.surface)
         note = held.get("segmenter")
-        opened = self._opened_by(note)
-        if opened is not page.opened:
-            session = session_from_json(held, loaded.mesh, opened.answers, name, loaded.surface)
-        session.selection  # what cannot be asked is refused before anything changes
-        page.open(loaded, session, opened)
-        same = isinstance(note, dict) and note.get("digest") == opened.note.digest
-        other = (
-            ""
-            if same
-            else " It was made with another segmenter: parts are as saved, what the clicks select may differ."
-        )
-        self.page.say(f"Reopened {name}.{other}")
+        note = note if isinstance(note, dict) else {}
+        answers = self._answered_by(note.get("kind"), note.get("digest"))
+        if answers is not current:
+            session = session_from_json(held, loaded.mesh, answers, name, loaded.surface)
+        _ = session.selection  # what cannot be asked is refused before anything changes
+        page.open(loaded, session)
+        other = " It was made with another segmenter: parts are as saved, what the clicks select may differ."
+        page.say(f"Reopened {name}.{'' if note.get('digest') == answers.identity else other}")
 
-    def _opened_by(self, note: Any) -> Opened:
+    def _answered_by(self, kind: Any, identity: Any) -> Answers:
         """What answered when a session was saved, if it is to be had, else what answers now."""
-        page = self.page
-        kind, identity = (note.get("kind"), note.get("digest")) if isinstance(note, dict) else (None, None)
-        if identity == page.opened.note.digest or kind not in page.studio.kinds(page.loaded):
-            return page.opened
+        current = self.page.session.answers
+        if identity == current.identity or kind not in self.page.studio.kinds(self.page.loaded):
+            return current
         try:
-            opened = self.panels.made_ready(kind)
+            answers = self.page.made_ready(kind)
         except UserError:
-            return page.opened
-        return opened if opened.note.digest == identity else page.opened
+            return current
+        return answers if answers.identity == identity else current
 
     # --- meshes ----------------------------------------------------------------------------------
 
@@ -196,35 +185,15 @@ class FilesPanel:
         self._open_path(self.page.studio.store_upload(file.name, file.content))
 
     def _open_path(self, path: Path) -> None:
-        waiting = self.page.client.add_notification(
-            "Opening", f"{path.name} ...", loading=True, with_close_button=False
-        )
-        try:
+        with self.page.waiting("Opening", f"{path.name} ..."):
             self.page.open(self.page.studio.load(path))
-        finally:
-            waiting.remove()
 
     # --- refinement ------------------------------------------------------------------------------
 
-    def _out_dir(self) -> Path:
-        return self.page.studio.settings.output.path(self.page.loaded.stem, REFINED)
-
     def _start(self) -> None:
-        page, loaded = self.page, self.page.loaded
-        if page.studio.refinement_of(loaded) is not None:
-            raise UserError("this mesh is being refined already")
-        query = next(
-            (str(click.vertex) for click in page.session.state.clicks if click.positive),
-            str(int(loaded.mesh.faces[0, 0])),
-        )
-        command = pipeline_command(
-            page.studio.settings.root,
-            loaded.mesh.path,
-            self._out_dir(),
-            query,
-            (*page.studio.settings.refine_options, *(("--overwrite", "1") if self.anew.value else ())),
-        )
-        page.studio.refine(loaded, command, self._out_dir())
+        loaded, clicks = self.page.loaded, self.page.session.state.clicks
+        asked = next((click.vertex for click in clicks if click.positive), int(loaded.mesh.faces[0, 0]))
+        self.page.studio.refine(loaded, str(asked), self.anew.value)
 
     def _cancel(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
@@ -232,10 +201,10 @@ class FilesPanel:
             running.cancel()
 
     def refinement_changed(self, finished: str, message: str) -> None:
-        """Called on the page's thread, for every page that shows the mesh; finished: "" while it runs."""
+        """News of the training on the mesh that the page shows; finished: "" while it runs."""
         self._show_refinement()
         if finished == "done":
-            self.page.answer_with(self.page.loaded.opened)
+            self.page.answer_with(self.page.loaded.answers)
             self.page.say("Refined: clicks are now answered by the decoder trained on this mesh.")
         elif finished == "cancelled":
             self.page.say("Refining cancelled. What was finished is kept; starting again goes on from there.")
@@ -245,20 +214,18 @@ class FilesPanel:
 
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
-        text = (
-            "Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working."
-            if running is None
-            else f"{running.stage} · {100 * running.progress:.0f} %"
+        text = REFINING if running is None else f"{running.stage} · {100 * running.progress:.0f} %"
+        self.refine_note.content = (
+            f"<div style='padding:.2em .9em;font-size:.8em;opacity:.85'>{html.escape(text)}</div>"
         )
-        self.refine_note.content = f"<div style='padding:.2em .9em;font-size:.8em;opacity:.85'>{_escape(text)}</div>"
         self.refine.disabled = running is not None
         self.progress.visible = self.cancel.visible = running is not None
         if running is not None:
-            self.progress.value = 100 * min(max(running.progress, 0.0), 1.0)
+            self.progress.value = 100 * running.progress
 
 
-def camera_of(client: viser.ClientHandle) -> Cameras:
-    """The view that a page shows, as a camera of ours."""
+def camera_of(client: viser.ClientHandle, size: tuple[int, int]) -> Cameras:
+    """The view that a page shows, as a camera of ours with pictures of (height, width) pixels."""
     camera = client.camera
     forward = np.asarray(camera.look_at, dtype=np.float64) - camera.position
     forward = forward / max(np.linalg.norm(forward), 1e-9)
@@ -269,8 +236,4 @@ def camera_of(client: viser.ClientHandle) -> Cameras:
     rotation = np.stack([right, np.cross(forward, right), forward])
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, -rotation @ camera.position
-    return Cameras(torch.from_numpy(matrix[None]).float(), float(camera.fov), PICTURE_SIZE)
-
-
-def _escape(value: object) -> str:
-    return html.escape(str(value))
+    return Cameras(torch.from_numpy(matrix[None]).float(), float(camera.fov), size)

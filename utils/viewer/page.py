@@ -11,21 +11,22 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import viser
 
 from utils.errors import UserError
+from utils.session.answers import Answers
 from utils.session.picking import Hit, Picker, first_ball
 from utils.session.session import Session
-from utils.session.state import NO_PART
-from utils.viewer.panels import Panels
+from utils.viewer.panels import SEGMENTERS, Panels
 from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
-from utils.viewer.studio import LoadedMesh, Opened, Studio, Workspace
+from utils.viewer.studio import Studio
+from utils.viewer.workspace import LoadedMesh, View, Workspace, corner_normals
 
-SCRIPT_WAIT = 15.0  # seconds for the page's script to answer before the mesh is shown without it
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
 NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 
@@ -36,19 +37,26 @@ class Page:
     def __init__(self, studio: Studio, client: viser.ClientHandle) -> None:
         self.studio, self.client = studio, client
         self.scene = Scene(client, studio.settings.palette, studio.settings.ball_radius)
-        self.workspace: Workspace | None = None
-        self.exclude, self.single = False, studio.settings.single_click
-        self.soft, self.brush, self.brush_radius = False, "", 0.06
-        self.milliseconds: deque[float] = deque(
-            maxlen=200
-        )  # from a click's arrival to its colours on the way to the page
+        self.view = View(studio.settings.single_click)
+        self.milliseconds: deque[float] = deque(maxlen=200)  # from a click to its colours on the way to the page
+        self._workspace: Workspace | None = None
         self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
         self._latest: dict[str, Callable[[], None]] = {}
         self._picker: tuple[Any, Picker] | None = None
         self._shape_shown: Any = None
-        self._last_hit: int | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a workspace: not before the page's script has answered, or was waited for."""
+        return self._workspace is not None
+
+    @property
+    def workspace(self) -> Workspace:
+        if self._workspace is None:
+            raise UserError("the mesh is not shown yet: wait a moment")
+        return self._workspace
 
     @property
     def session(self) -> Session:
@@ -57,11 +65,6 @@ class Page:
     @property
     def loaded(self) -> LoadedMesh:
         return self.workspace.loaded
-
-    @property
-    def opened(self) -> Opened:
-        """What answers this tab's clicks."""
-        return self.workspace.opened
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -74,8 +77,8 @@ class Page:
         """The tab is gone; its workspace stays for a reload."""
         self._closed = True
         self._tasks.put(None)
-        if self.workspace is not None and self.workspace.shown_by == self.client.client_id:
-            self.workspace.shown_by = None
+        if self._workspace is not None and self._workspace.shown_by == self.client.client_id:
+            self._workspace.shown_by = None
 
     def post(self, task: Callable[[], None], key: str = "") -> None:
         """Do this after everything before it; of tasks with the same key that wait, only the last is done."""
@@ -109,6 +112,15 @@ class Page:
             "Not done" if error else "Done", text, auto_close_seconds=seconds, color="red" if error else "green"
         )
 
+    @contextmanager
+    def waiting(self, title: str, text: str) -> Iterator[None]:
+        """Says that something takes a moment, while it does."""
+        note = self.client.add_notification(title, text, loading=True, with_close_button=False)
+        try:
+            yield
+        finally:
+            note.remove()
+
     def _build(self) -> None:
         """The panels first; the mesh when the page's script has answered, or after a while without it."""
         self.panels = Panels(self)
@@ -124,22 +136,23 @@ class Page:
             self.client.scene.on_click(modifier=modifier)(self._forward_click)
         self._field = field._impl.uuid
         self.scene.install(self._field, secrets.token_hex(16))
-        timer = threading.Timer(SCRIPT_WAIT, lambda: self.post(self._begin_without_script))
+        timer = threading.Timer(self.studio.settings.script_wait, lambda: self.post(self._begin_without_script))
         timer.daemon = True
         timer.start()
 
     def _begin_without_script(self) -> None:
-        if self.workspace is None:
+        if not self.ready:
             self._begin("", scripted=False)
             self.say(
-                "This browser does not run the page's script: no brush, no vertex ids under the cursor, slower colours.",
+                "This browser does not run the page's script: no brush, no vertex ids under the cursor, "
+                "slower colours.",
                 error=True,
             )
 
     def _begin(self, token: str, scripted: bool) -> None:
         self.scene.scripted = scripted
-        if self.workspace is None or not self.session.log:  # a script that answers late must not undo work
-            late, self.workspace = self.workspace, self.studio.workspace(token, self.client.client_id)
+        if not self.ready or not self.session.log:  # a script that answers late must not undo work
+            late, self._workspace = self._workspace, self.studio.workspace(token, self.client.client_id)
             if late is not None:
                 late.shown_by = None
         if scripted:
@@ -157,38 +170,47 @@ class Page:
             return
         if message.get("type") == "hello" and not self.scene.scripted:
             self._begin(str(message.get("token", "")), scripted=True)
-        elif message.get("type") == "brush" and self.workspace is not None:
+        elif message.get("type") == "brush" and self.ready:
             self._paint(message)
 
     # --- showing ---------------------------------------------------------------------------------
 
-    def open(self, loaded: LoadedMesh, session: Session | None = None, opened: Opened | None = None) -> None:
-        """Show another mesh, or another session of this one that `opened` answers."""
-        self.workspace.loaded, self.workspace.default = loaded, loaded.opened
-        self.workspace.opened = opened or loaded.opened
-        self.workspace.session = session or self.studio.new_session(loaded)
+    def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
+        """Show another mesh, or another session of this one."""
+        work = self.workspace
+        work.loaded, work.default, work.session = loaded, loaded.answers, session or self.studio.new_session(loaded)
         self.show_mesh()
 
-    def answer_with(self, opened: Opened) -> None:
-        """Ask the current clicks, and those to come, of another segmenter; parts stay. UserError if it cannot answer them."""
-        session, earlier = self.session, self.opened
-        if opened is not earlier:
-            session.use(opened.answers)
+    def made_ready(self, kind: str) -> Answers:
+        """The answers of a kind of segmenter; says that it takes a moment where it does."""
+        if kind in self.loaded.choices:
+            return self.loaded.choices[kind]
+        with self.waiting("Making ready", f"{SEGMENTERS[kind]} ..."):
+            return self.studio.choose(self.loaded, kind)
+
+    def answer_with(self, answers: Answers) -> None:
+        """Ask the current clicks, and those to come, of another segmenter; parts stay.
+
+        UserError if it cannot answer them.
+        """
+        session, earlier = self.session, self.session.answers
+        if answers is not earlier:
+            session.use(answers)
             try:
-                session.selection
+                _ = session.selection
             except UserError:
-                session.use(earlier.answers)
+                session.use(earlier)
                 raise
-        self.workspace.opened, self.workspace.default = opened, self.loaded.opened
+        self.workspace.default = self.loaded.answers
         self.panels.mesh_changed()
         self.refresh()
 
     def show_mesh(self) -> None:
         """Everything anew."""
         self._picker = self._shape_shown = None
-        if self.workspace.default is not self.loaded.opened:  # refined while no tab showed it
-            self.workspace.opened = self.workspace.default = self.loaded.opened
-            self.session.use(self.opened.answers)
+        if self.workspace.default is not self.loaded.answers:  # refined while no tab showed it
+            self.workspace.default = self.loaded.answers
+            self.session.use(self.loaded.answers)
         self.panels.mesh_changed()
         self.refresh()
         self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
@@ -202,24 +224,13 @@ class Page:
 
     def refresh(self) -> None:
         """Show the session as it is now: colours always, the shape only when it changed."""
-        session, state = self.session, self.session.state
-        selection, shape = session.selection, session.shape
-        parts = state.parts
-        labels = np.full(self.loaded.mesh.num_faces, REST, dtype=np.uint8)
-        if parts:
-            index = np.zeros(max(part.id for part in parts) + 1, dtype=np.uint8)
-            index[[part.id for part in parts]] = FIRST_PART + np.arange(len(parts))
-            labels[:] = np.where(state.labels != NO_PART, index[np.minimum(state.labels, len(index) - 1)], REST)
-        labels[selection.faces] = SELECTED
-        shown = session.shown
-        labels[~shown] = HIDDEN
-        soft = selection.probability if self.soft and selection.probability is not None else None
+        session, state, selection = self.session, self.session.state, self.session.selection
+        soft = selection.probability if self.view.soft else None
         with self.client.atomic():
-            if self._shape_shown is not shape.vertices:
+            if self._shape_shown is not session.shape.vertices:
                 self._show_shape()
-            self.scene.show_colors(labels, [(part.name, part.color) for part in parts], soft)
+            self.scene.show_colors(_labels(session), [(part.name, part.color) for part in state.parts], soft)
             self.scene.show_clicks(state.clicks, self._places)
-        self._shown_mask = shown
         self.client.flush()
         self.panels.refresh()
         self.client.flush()
@@ -229,8 +240,6 @@ class Page:
         self._places = self.places()
         normals = self.loaded.normals
         if self._places is not mesh.normalized:
-            from utils.viewer.scene import corner_normals
-
             normals = corner_normals(session.shape.mesh(mesh))
         self.scene.show_shape(self._places, mesh.faces, normals)
         self._shape_shown = session.shape.vertices
@@ -250,9 +259,9 @@ class Page:
         return self._picker[1](np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64))
 
     def click(self, origin: Any, direction: Any, flipped: bool = False, arrived: float | None = None) -> None:
-        """A click on the canvas: on a ball it takes that click away, on the mesh it adds one, beside it nothing happens."""
+        """A click on the canvas: on a ball it takes that click away, on the mesh it adds one, beside it nothing."""
         arrived = time.perf_counter() if arrived is None else arrived
-        if self.workspace is None:
+        if not self.ready:
             return
         hit = self.pick(origin, direction)
         clicks = self.session.state.clicks
@@ -262,10 +271,9 @@ class Page:
         if ball is not None and (hit is None or ball[1] <= hit.distance):
             changed = self.session.remove_click(clicks[ball[0]].vertex)
         elif hit is not None:
-            self._last_hit = hit.vertex
-            changed = self.session.click(
-                hit.vertex, self.exclude == flipped, alone=self.single and self.exclude == flipped
-            )
+            self.view.last_hit = hit.vertex
+            positive = self.view.exclude == flipped
+            changed = self.session.click(hit.vertex, positive, alone=self.view.single and positive)
         else:
             return
         if changed:
@@ -293,7 +301,7 @@ class Page:
                 continue
             hit = self.pick(ray[:3], ray[3:])
             if hit is not None:
-                faces |= self.loaded.surface.brush(hit.face, hit.point, self.brush_radius)
+                faces |= self.loaded.surface.brush(hit.face, hit.point, self.view.brush_radius)
         stroke = message.get("stroke")
         if isinstance(stroke, int) and not isinstance(stroke, bool):
             self.session.paint(faces & self.session.shown, message["mode"] == "add", stroke=stroke)
@@ -301,20 +309,32 @@ class Page:
 
     def set_brush(self, mode: str) -> None:
         """ "add", "erase", or "" for none."""
-        self.brush = mode
+        self.view.brush = mode
         self.scene.run("setBrush", mode)
         self.panels.refresh()
 
-    def refinement_changed(self, loaded: LoadedMesh, state: str, message: str) -> None:
-        """News of the training for a mesh, whether or not this tab shows it."""
-        if self.workspace is not None and self.loaded is loaded:
-            self.panels.files.refinement_changed(state, message)
+    def hear_of_refinement(self, loaded: LoadedMesh, state: str, message: str) -> None:
+        """News of the training for a mesh, whether or not this tab shows it; from any thread."""
+
+        def tell() -> None:
+            if self.ready and self.loaded is loaded:
+                self.panels.files.refinement_changed(state, message)
+
+        self.post(tell, key="" if state else "refinement")
 
     # --- doing -----------------------------------------------------------------------------------
 
     def do(self, operation: Callable[[Session], Any]) -> None:
         """Change the session and show it."""
-        if self.workspace is None:
-            return
-        if operation(self.session) is not False:
+        if self.ready and operation(self.session) is not False:
             self.refresh()
+
+
+def _labels(session: Session) -> np.ndarray:
+    """(F,) uint8, what `Scene.show_colors` colours each face by."""
+    state, labels = session.state, np.full(session.mesh.num_faces, REST, dtype=np.uint8)
+    for number, part in enumerate(state.parts):
+        labels[state.labels == part.id] = FIRST_PART + number
+    labels[session.selection.faces] = SELECTED
+    labels[~session.shown] = HIDDEN
+    return labels

@@ -11,8 +11,7 @@ import numpy as np
 import viser
 from viser._messages import RunJavascriptMessage
 
-from utils.geometry.mesh import Mesh
-from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, Color
+from utils.output.export import Color, Palette
 from utils.session.state import Click
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
@@ -24,17 +23,12 @@ FIELD_OF_VIEW = 0.8  # vertical, radians
 class Scene:
     """One client's view of a mesh.
 
-    With `scripted`, geometry is sent once and then only a byte for each face: page.js does the drawing. Without, as in a
+    With `scripted`, geometry is sent once, then only a byte for each face: page.js does the drawing. Without, as in a
     client that runs no scripts of ours, the mesh is sent anew with vertex colours.
     """
 
-    def __init__(
-        self, client: viser.ClientHandle, palette: dict[str, Color] | None = None, ball_radius: float = 0.02
-    ) -> None:
-        palette = palette or {}
-        self.client, self.ball_radius, self.scripted = client, ball_radius, False
-        self.base, self.selected = palette.get("base", BASE_COLOR), palette.get("selected", SELECTION_COLOR)
-        self.positive, self.negative = palette.get("positive", POSITIVE_COLOR), palette.get("negative", NEGATIVE_COLOR)
+    def __init__(self, client: viser.ClientHandle, palette: Palette, ball_radius: float) -> None:
+        self.client, self.palette, self.ball_radius, self.scripted = client, palette, ball_radius, False
         self._name, self._count, self._updates = "", 0, 0
         self._node = None
         self._faces = self._vertices = np.zeros((0, 3))
@@ -67,7 +61,7 @@ class Scene:
         if self._node is not None:
             self._node.remove()
         self._name = f"/shape_{self._count}"
-        self._vertices, self._faces, self._balls_at = places, faces, None
+        self._vertices, self._faces = places, faces
         if self.scripted:
             self._node = self.client.scene.add_mesh_simple(
                 self._name,
@@ -91,7 +85,7 @@ class Scene:
         soft    (V,) in [0, 1], share of the selection's colour on what is in no part; None: as the labels say
         """
         self._updates += 1
-        palette = [self.base, self.selected, *(color for _, color in parts)]
+        palette = [self.palette.base, self.palette.selected, *(color for _, color in parts)]
         if not self.scripted:
             self._show_vertex_colors(labels, palette, soft)
             return
@@ -132,7 +126,7 @@ class Scene:
         for click, ball in self._balls.items():
             ball.position = places[click.vertex]
         for click in wanted - set(self._balls):
-            color = self.positive if click.positive else self.negative
+            color = self.palette.positive if click.positive else self.palette.negative
             self._balls[click] = self.client.scene.add_icosphere(
                 f"/click_{click.vertex}_{int(click.positive)}",
                 self.ball_radius,
@@ -141,14 +135,6 @@ class Scene:
                 cast_shadow=False,
                 receive_shadow=False,
             )
-
-
-def corner_normals(mesh: Mesh) -> np.ndarray:
-    """(F, 3, 3) unit normals of the triangles' corners: smooth over soft edges, sharp over hard ones."""
-    from utils.output.figures import split_at_creases
-
-    split, _ = split_at_creases(mesh)
-    return split.vertex_normals[split.faces]
 
 
 def _backdrop() -> np.ndarray:

@@ -1,218 +1,51 @@
-"""What all tabs of one server share: the meshes that are open, the people's workspaces, and the output folder."""
+"""What all tabs share: meshes that are ready, what each tab works on, the trainings that run, and the output folder."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import secrets
 import threading
 import time
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
-import numpy as np
-import viser
-from viser import _messages
 
 from utils.errors import UserError
 from utils.files import atomic_path
-from utils.geometry.mesh import FORMATS, Mesh, load_mesh
-from utils.output.export import Color
-from utils.segmenter import Segmenter
+from utils.geometry.mesh import FORMATS, load_mesh
 from utils.session.answers import Answers
-from utils.session.files import SegmenterNote
 from utils.session.session import Session
-from utils.session.surface import Surface
-from utils.viewer.folder import OutputFolder
 from utils.viewer.refine import Refinement
-from utils.viewer.scene import corner_normals
-
-if TYPE_CHECKING:
-    from utils.viewer.page import Page
+from utils.viewer.workspace import KINDS, LoadedMesh, Models, Settings, Workspace
 
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
 MAX_UPLOAD = 512 << 20
 RELEASE_WAIT = 1.5  # seconds
-# What a page still says to a tab that is being closed is lost, and may be.
-warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
-KINDS = ("prior", "trained", "instant")  # of `SegmenterNote`
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A segmenter that is ready for one mesh.
-
-    note     for session files
-    label    a few words for the page
-    answers  of the segmenter, shared by all tabs
-    """
-
-    segmenter: Segmenter
-    note: SegmenterNote
-    label: str
-    answers: Answers = field(init=False)
-
-    def __post_init__(self) -> None:
-        # At once, not at first use: of one that learns there must never be two, which would not know of each other's lessons.
-        object.__setattr__(self, "answers", Answers(self.segmenter, self.note.digest))
-
-
-class LoadedMesh:
-    """A mesh with all that is computed once for it.
-
-    opened   what answers clicks of new sessions
-    choices  everything that was made ready to answer, by the kind of its note
-    """
-
-    def __init__(self, mesh: Mesh, opened: Opened) -> None:
-        self.mesh, self.surface = mesh, Surface(mesh)
-        self.choices: dict[str, Opened] = {}
-        self.use(opened)
-
-    def use(self, opened: Opened) -> None:
-        """Answer with this segmenter from now on."""
-        self.opened = self.choices[opened.note.kind] = opened
-
-    @property
-    def name(self) -> str:
-        return self.mesh.path.name if self.mesh.path else "mesh"
-
-    @property
-    def stem(self) -> str:
-        return self.mesh.path.stem if self.mesh.path else "mesh"
-
-    @cached_property
-    def normals(self) -> np.ndarray:
-        return corner_normals(self.mesh)
-
-
-@dataclass(eq=False)
-class Workspace:
-    """One tab's work: its mesh and session, kept for when the tab is loaded again.
-
-    opened    what answers its clicks
-    default   what answered new sessions when that was decided: a refinement since then takes over
-    shown_by  the client that shows it, None for none
-    """
-
-    token: str
-    loaded: LoadedMesh
-    session: Session
-    opened: Opened
-    default: Opened
-    settings: dict[str, object] = field(default_factory=dict)
-    shown_by: int | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line says.
-
-    root         of the checkout, where scripts/ is
-    mesh_path    to begin with
-    output       folder of everything that is written
-    palette      "base", "selected", "positive", "negative"
-    ball_radius  of clicks, normalised units
-    single_click, otsu   what new tabs begin with; otsu None: as the segmenter needs it
-    refine_options   for scripts/pipeline.py
-    """
-
-    root: Path
-    mesh_path: Path
-    output: OutputFolder
-    palette: dict[str, Color] = field(default_factory=dict)
-    ball_radius: float = 0.02
-    single_click: bool = False
-    otsu: bool | None = None
-    refine_options: tuple[str, ...] = ()
+REFINED = "refined"  # folder of a refinement, below the mesh's own
+Listener = Callable[[LoadedMesh, str, str], None]
 
 
 class Studio:
-    """The server.
+    """Opens meshes and keeps the work on them; UserError if the first mesh cannot be opened.
 
-    open_segmenter  makes a segmenter for a mesh, or raises UserError
-    open_trained    likewise, from the folder that a refinement wrote
-    open_kind       likewise, one of the kinds that `kinds` names for a mesh, which the person may choose between
+    listeners  hear of trainings: the mesh, "" or how it ended ("done", "failed", "cancelled"), and why it failed
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        open_segmenter: Callable[[Mesh], Opened],
-        open_trained: Callable[[Mesh, Path], Opened],
-        host: str = "127.0.0.1",
-        port: int = 8080,
-        *,
-        open_kind: Callable[[Mesh, str], Opened] | None = None,
-        kinds: Callable[[Mesh], Iterable[str]] = lambda mesh: (),
-    ) -> None:
-        self.settings, self.open_segmenter, self.open_trained = settings, open_segmenter, open_trained
-        self._open_kind, self._offered = open_kind, kinds
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self.settings, self.models = settings, models
+        self.listeners: list[Listener] = []
         self._lock = threading.Lock()
-        self._loaded: dict[Path, tuple[tuple[int, int], LoadedMesh]] = {}  # with the version of the file
+        self._loaded: dict[Path, tuple[tuple[int, int] | None, LoadedMesh]] = {}  # with the version of the file
         self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
-        self.pages: dict[int, Page] = {}
         self._refinements: dict[LoadedMesh, Refinement] = {}
-        self.load(settings.mesh_path)  # what cannot be opened is refused before there is a server
-        self.local = host in LOCAL_HOSTS
-        with contextlib.redirect_stdout(io.StringIO()):  # it draws a box about itself
-            self.server = viser.ViserServer(host=host, port=port, label="iSeg", verbose=False)
-        self._refuse_sharing()
-        self.server.gui.configure_theme(
-            control_width="medium", show_share_button=False, show_logo=False, brand_color=(41, 102, 219)
-        )
-        self.server.on_client_connect(self._connect)
-        self.server.on_client_disconnect(self._disconnect)
-
-    @property
-    def port(self) -> int:
-        return self.server.get_port()
+        self.load(settings.mesh_path)
 
     def stop(self) -> None:
-        """Close all tabs' connections and the server; end what runs for them."""
+        """End what runs in the background."""
         for running in list(self._refinements.values()):
             running.cancel()
-        for page in list(self.pages.values()):
-            page.close()
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.server.stop()
-
-    def _refuse_sharing(self) -> None:
-        """viser can open a tunnel to the outside when a client asks for it; nobody here did."""
-        for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
-            self.server._websock_server.unregister_handler(message)
 
     # --- tabs ------------------------------------------------------------------------------------
-
-    async def _connect(self, client: viser.ClientHandle) -> None:
-        from utils.viewer.page import Page
-
-        if self._is_foreign(client):
-            await self.server._websock_server._live_connections[client.client_id].close(1008, "open the page itself")
-            return
-        page = Page(self, client)
-        self.pages[client.client_id] = page
-        page.start()
-
-    def _is_foreign(self, client: viser.ClientHandle) -> bool:
-        """Is it a script of another web page, in a browser that can reach this server?"""
-        headers = self.server._websock_server._live_connections[client.client_id].request.headers
-        origin, host = headers.get("Origin"), headers.get("Host", "")
-        if origin is None:  # not a browser
-            return False
-        return urlsplit(origin).netloc != host or (self.local and urlsplit(f"//{host}").hostname not in LOCAL_HOSTS)
-
-    async def _disconnect(self, client: viser.ClientHandle) -> None:
-        page = self.pages.pop(client.client_id, None)
-        if page is not None:
-            page.close()
 
     def workspace(self, token: str, client_id: int) -> Workspace:
         """The workspace that a reloaded tab had, or a new one: never one that another tab shows."""
@@ -226,25 +59,22 @@ class Studio:
                 break
             time.sleep(0.05)  # a tab that is loaded again may come back before its old connection is gone
         loaded = self.load(self.settings.mesh_path)
-        fresh = Workspace(
-            secrets.token_hex(16), loaded, self.new_session(loaded), loaded.opened, loaded.opened, shown_by=client_id
-        )
+        fresh = Workspace(secrets.token_hex(16), loaded, self.new_session(loaded), loaded.answers, client_id)
         with self._lock:
             self._workspaces[fresh.token] = fresh
-            for old in [w for w in self._workspaces.values() if w.shown_by is None][
-                : max(0, len(self._workspaces) - MAX_WORKSPACES)
-            ]:
-                del self._workspaces[old.token]
+            unseen = [held.token for held in self._workspaces.values() if held.shown_by is None]
+            for old in unseen[: max(0, len(self._workspaces) - MAX_WORKSPACES)]:
+                del self._workspaces[old]
         return fresh
 
     def new_session(self, loaded: LoadedMesh) -> Session:
         """An empty session with the settings of the command line."""
-        session = Session(loaded.mesh, loaded.opened.answers, loaded.surface)
+        session = Session(loaded.mesh, loaded.answers, loaded.surface)
         if self.settings.otsu is not None:
             session.set_threshold(None if self.settings.otsu else 0.5)
         return session
 
-    # --- meshes ----------------------------------------------------------------------------------
+    # --- meshes and what answers -----------------------------------------------------------------
 
     def load(self, path: Path) -> LoadedMesh:
         """A mesh that is ready for clicks; each is made ready once. UserError if that cannot be."""
@@ -255,27 +85,25 @@ class Studio:
         if held is not None and known == version:
             return held
         mesh = load_mesh(path)
-        loaded = LoadedMesh(mesh, self.open_segmenter(mesh))
+        loaded = LoadedMesh(mesh, Answers(self.models.open(mesh, None)))
         with self._lock:
             self._loaded[path] = (version, loaded)
         threading.Thread(target=loaded.surface.prepare, daemon=True).start()
         return loaded
 
-    # --- what answers ----------------------------------------------------------------------------
-
     def kinds(self, loaded: LoadedMesh) -> list[str]:
-        """What can answer clicks on a mesh, in a fixed order: kinds of `SegmenterNote`."""
-        there = {*loaded.choices, *self._offered(loaded.mesh)}
+        """What can answer clicks on a mesh, of `KINDS`."""
+        there = {*loaded.choices, *self.models.kinds(loaded.mesh)}
         return [kind for kind in KINDS if kind in there]
 
-    def choose(self, loaded: LoadedMesh, kind: str) -> Opened:
-        """The segmenter of a kind, made ready when it is first asked for; UserError if it cannot be."""
+    def choose(self, loaded: LoadedMesh, kind: str) -> Answers:
+        """The answers of a kind, made ready when they are first asked for; UserError if they cannot be."""
         if kind not in loaded.choices:
-            if self._open_kind is None or kind not in self.kinds(loaded):
+            if kind not in self.kinds(loaded):
                 raise UserError("choose one of the list")
-            opened = self._open_kind(loaded.mesh, kind)
+            answers = Answers(self.models.open(loaded.mesh, kind))
             with self._lock:
-                loaded.choices.setdefault(kind, opened)
+                loaded.choices.setdefault(kind, answers)
         return loaded.choices[kind]
 
     # --- refinement ------------------------------------------------------------------------------
@@ -284,19 +112,25 @@ class Studio:
         """The training that runs for a mesh, if one does."""
         return self._refinements.get(loaded)
 
-    def refine(self, loaded: LoadedMesh, command: list[str], directory: Path) -> Refinement:
-        """Train a decoder for a mesh in the background, and answer with it when it is done."""
+    def refine(self, loaded: LoadedMesh, query: str, start_over: bool = False) -> None:
+        """Train a decoder for a mesh in the background, and answer with it when it is done.
+
+        query: one of the clicks as on the command line; start_over: do not go on from what an earlier run left
+        """
+        path = loaded.mesh.path
+        if path is None or loaded in self._refinements:
+            raise UserError("this mesh is being refined already")
+        directory = self.settings.output.path(loaded.stem, REFINED)
         known = threading.Event()
 
         def changed() -> None:
             known.wait()
             self._refinement_changed(loaded, running, directory)
 
-        running = Refinement(command, changed, cwd=self.settings.root)
+        running = Refinement(partial(self.models.refine, path, directory, query, start_over), changed)
         self._refinements[loaded] = running
         known.set()
         self._tell(loaded, "", "")
-        return running
 
     def _refinement_changed(self, loaded: LoadedMesh, running: Refinement, directory: Path) -> None:
         state, message = running.state, running.message
@@ -304,33 +138,24 @@ class Studio:
             self._refinements.pop(loaded, None)
             if state == "done":
                 try:
-                    loaded.use(self.open_trained(loaded.mesh, directory))
+                    loaded.use(Answers(self.models.open_refined(loaded.mesh, directory)))
                 except UserError as error:
                     state, message = "failed", str(error)
         self._tell(loaded, "" if state == "running" else state, message)
 
     def _tell(self, loaded: LoadedMesh, state: str, message: str) -> None:
-        for page in list(self.pages.values()):
-            page.post(
-                lambda page=page: page.refinement_changed(loaded, state, message), key="" if state else "refinement"
-            )
+        for listener in list(self.listeners):
+            listener(loaded, state, message)
 
     # --- files -----------------------------------------------------------------------------------
 
     def mesh_files(self) -> dict[str, Path]:
         """Meshes that can be opened by name: those beside the first one, and those that were uploaded."""
-        folders = [self.settings.mesh_path.resolve().parent, self.settings.output.root / "uploads"]
-        found = [
-            path
-            for folder in folders
-            if folder.is_dir()
-            for path in sorted(folder.iterdir())
-            if path.suffix.lower() in FORMATS and path.is_file()
-        ]
         names: dict[str, Path] = {}
-        for path in found:
-            name = path.name if path.name not in names else f"{path.parent.name}/{path.name}"
-            names[name] = path
+        for folder in (self.settings.mesh_path.resolve().parent, self.settings.output.root / "uploads"):
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if path.suffix.lower() in FORMATS and path.is_file():
+                    names[path.name if path.name not in names else f"{folder.name}/{path.name}"] = path
         return names
 
     def store_upload(self, name: str, content: bytes) -> Path:
@@ -338,15 +163,11 @@ class Studio:
         stem, dot, suffix = str(name).replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")
         if not dot or f".{suffix.lower()}" not in FORMATS:
             raise UserError(f"'{str(name)[-40:]}' is not a mesh: choose an OBJ, PLY, OFF, STL or GLB file")
-        if not content or len(content) > MAX_UPLOAD:
-            reason = (
-                f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path"
-                if content
-                else "the file is empty"
-            )
-            raise UserError(reason)
+        if not content:
+            raise UserError("the file is empty")
+        if len(content) > MAX_UPLOAD:
+            raise UserError(f"the file is larger than {MAX_UPLOAD >> 20} MB: open it by --obj_path")
         path = self.settings.output.path("uploads", stem or "mesh", suffix=f".{suffix.lower()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.read_bytes() != content:
             path = self.settings.output.fresh("uploads", stem or "mesh", suffix=f".{suffix.lower()}")
         with atomic_path(path) as temporary:
@@ -355,11 +176,7 @@ class Studio:
 
     def session_files(self) -> dict[str, Path]:
         """Saved sessions by name, the newest first."""
-        folder = self.settings.output.root
-        found = (
-            [path for path in folder.glob("*/*.session.json") if self.settings.output.holds(path)]
-            if folder.is_dir()
-            else []
-        )
+        output, ending = self.settings.output, ".session.json"
+        found = [path for path in output.root.glob(f"*/*{ending}") if output.holds(path)]
         found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        return {f"{path.parent.name} / {path.name.removesuffix('.session.json')}": path for path in found}
+        return {f"{path.parent.name} / {path.name.removesuffix(ending)}": path for path in found}

@@ -1,0 +1,122 @@
+"""What the panels of a page are made of: controls that forward to it, and what they may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import viser
+
+from utils.session.answers import Answers
+from utils.session.session import Session
+from utils.viewer.studio import Studio
+from utils.viewer.workspace import LoadedMesh, View
+
+
+class Actions(Protocol):
+    """What panels may do with their page; `utils.viewer.page.Page` does it, on its own thread.
+
+    ready  whether it shows a mesh already; before, nothing of a person reaches the panels
+    """
+
+    client: viser.ClientHandle
+    studio: Studio
+    view: View
+
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def loaded(self) -> LoadedMesh: ...
+    @property
+    def session(self) -> Session: ...
+    def post(self, task: Callable[[], None], key: str = "") -> None:
+        """Do this after everything before it; of tasks with the same key that wait, only the last is done."""
+
+    def do(self, operation: Callable[[Session], Any]) -> None:
+        """Change the session and show it."""
+
+    def refresh(self) -> None:
+        """Show the session as it is now."""
+
+    def say(self, text: str, error: bool = False, seconds: float = 8.0) -> None:
+        """A message in the corner of the page."""
+
+    def waiting(self, title: str, text: str) -> AbstractContextManager[None]:
+        """Says that something takes a moment, while it does."""
+
+    def made_ready(self, kind: str) -> Answers:
+        """The answers of a kind of segmenter; says that it takes a moment where it does."""
+
+    def answer_with(self, answers: Answers) -> None:
+        """Ask the current clicks, and those to come, of another segmenter; parts stay."""
+
+    def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
+        """Show another mesh, or another session of this one."""
+
+    def set_brush(self, mode: str) -> None:
+        """ "add", "erase", or "" for none."""
+
+
+class Panel:
+    """Some of the controls of a page."""
+
+    def __init__(self, page: Actions) -> None:
+        self.page, self.gui = page, page.client.gui
+
+    def on(self, handle: Any, then: Callable[[Any], None], last_only: bool = False) -> None:
+        """Call `then` with the control's new value when the person changes it, not when we do."""
+        key = handle._impl.uuid if last_only else ""
+
+        async def forward(event: Any) -> None:
+            value = event.target.value
+            if event.client is not None:
+                self._post(lambda: then(value), key)
+
+        if isinstance(handle, viser.GuiButtonGroupHandle):
+            handle.on_click(forward)
+        elif isinstance(handle, viser.GuiUploadButtonHandle):
+            handle.on_upload(forward)
+        else:
+            handle.on_update(forward)
+
+    def press(self, label: str, icon: Any, then: Callable[[], None], color: Any = "gray", **how: Any) -> Any:
+        """A button that calls `then` when the person presses it."""
+        button = self.gui.add_button(label, icon=icon, color=color, **how)
+
+        async def forward(event: Any) -> None:
+            if event.client is not None:
+                self._post(then)
+
+        button.on_click(forward)
+        return button
+
+    def key(self, label: str, hotkey: Any, modifier: Any, then: Callable[[], None]) -> None:
+        """A keyboard shortcut, also in the list of commands."""
+
+        async def forward(event: Any) -> None:
+            self._post(then)
+
+        self.gui.add_command(label, hotkey=hotkey, modifier=modifier).on_trigger(forward)
+
+    def _post(self, then: Callable[[], None], key: str = "") -> None:
+        self.page.post(lambda: then() if self.page.ready else None, key)
+
+
+def assign(handle: Any, prop: str, value: Any) -> None:
+    """Assign what is new only: nothing is sent otherwise."""
+    if getattr(handle, prop) != value:
+        setattr(handle, prop, value)
+
+
+def offer(dropdown: Any, options: list[str], none: str) -> None:
+    """Let a person choose between `options`; where there are none it says so."""
+    assign(dropdown, "options", tuple(options) or (none,))
+
+
+def paragraph(text: str) -> str:
+    return f"<div style='padding:.4em .9em .2em;font-size:.85em;line-height:1.45'>{text}</div>"
+
+
+def small(text: str) -> str:
+    return f"<div style='padding:0 .9em;font-size:.78em;line-height:1.4;opacity:.85'>{text}</div>" if text else ""
