@@ -24,7 +24,7 @@ VIEWS_DRAWN_PER_VIEW_WANTED = 3  # a vertex shows in about a third of the views 
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisionSettings(SecondClickSettings, ClickSettings, TeacherSettings, RenderSettings, MeshSettings):
+class SupervisionSettings(TeacherSettings, RenderSettings, MeshSettings, SecondClickSettings, ClickSettings):
     """Everything the click supervision stage can be told; the defaults are the published ones."""
 
     decoder_data_dir: Path | None = option(
