@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from skimage.measure import marching_cubes
 
-from utils.shapes.remesh import dual_triangles, lloyd, vertex_areas, vertex_normals
+from utils.shapes.remesh import cluster_means, dual_triangles, lloyd, vertex_areas, vertex_normals
 from utils.shapes.solids import Solid
 from utils.shapes.tessellation import drop_degenerate
 
@@ -19,8 +19,8 @@ Array = np.ndarray
 class LabelledMesh:
     """Triangle mesh with a part hierarchy known by construction.
 
-    vertices (V, 3) float64; faces (F, 3) int64; part, group, whole (F,) int64 labels from fine to coarse: every group is a
-    union of parts, whole is 0 everywhere. `names` maps "part" and "group" to the lists of names the labels index.
+    vertices (V, 3) float64; faces (F, 3) int64; part, group, whole (F,) int64 labels from fine to coarse: every group
+    is a union of parts, whole is 0 everywhere. `names` maps "part" and "group" to the lists of names the labels index.
     """
 
     vertices: Array
@@ -43,7 +43,7 @@ class Piece:
     solid: Solid
     part: int
     blend: float  # blending radius; 0 is a crease
-    cluster: int  # solids of one cluster share a blended surface; -1: placed as a mesh of its own
+    cluster: int  # 0: part of the blended surface; -1: placed as a mesh of its own
     carve: bool = False
     detail: float = 1.0
 
@@ -64,7 +64,11 @@ class Builder:
     part_names: list[str] = field(default_factory=list)
     group_names: list[str] = field(default_factory=list)
     group_of_part: list[int] = field(default_factory=list)
-    cluster: int = 0
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of the parts and groups that labels index."""
+        return {"part": self.part_names, "group": self.group_names}
 
     # -- random numbers
     def u(self, low: float, high: float) -> float:
@@ -96,25 +100,13 @@ class Builder:
     def add(
         self, part: int, *solids: Solid, smooth: bool | None = None, softness: float | None = None, carve: bool = False
     ) -> None:
-        """Adds solids to a part. `carve` subtracts them from what was added before instead (smooth clusters only) and labels
-        the cut with the part."""
+        """Adds solids to a part. `carve` subtracts them from what was added before instead (smooth clusters only) and
+        labels the cut with the part."""
         smooth = self.smooth if smooth is None else smooth
         softness = self.softness if softness is None else softness
         for solid in solids:
-            self.pieces.append(
-                Piece(
-                    solid,
-                    part,
-                    softness * solid.size if smooth else 0.0,
-                    self.cluster if smooth else -1,
-                    carve,
-                    self.detail,
-                )
-            )
-
-    def new_cluster(self) -> None:
-        """Solids added from here on blend only among themselves."""
-        self.cluster += 1
+            blend, cluster = (softness * solid.size, 0) if smooth else (0.0, -1)
+            self.pieces.append(Piece(solid, part, blend, cluster, carve, self.detail))
 
 
 def compose(
@@ -124,24 +116,21 @@ def compose(
     cluster with thin solids gets more, up to `max_cells` in all, and solids that are thinner still are placed sharply.
     `coarse_vertices`: irregular coarse triangles with about so many vertices a cluster, as far as its limbs allow."""
     place_thin_pieces(builder.pieces, resolution, max_cells)
-    vertices, faces, part, offset = [], [], [], 0
-    for cluster in sorted({piece.cluster for piece in builder.pieces}):
-        pieces = [piece for piece in builder.pieces if piece.cluster == cluster]
-        if cluster < 0:
-            surfaces = [(_apart(piece.solid.mesh(piece.detail), builder.rng), piece.part) for piece in pieces]
-            surfaces = [(v, f, label) for (v, f), label in surfaces]
-        else:
-            surface = blended_surface(pieces, grid_cell(pieces, resolution, max_cells))
-            surfaces = [
-                surface if coarse_vertices is None else coarse_surface(pieces, surface, coarse_vertices, builder.rng)
-            ]
-        for v, f, label in surfaces:
-            vertices.append(v)
-            faces.append(f + offset)
-            part.append(np.broadcast_to(label, (len(f),)))
-            offset += len(v)
-    part = np.concatenate(part).astype(np.int64)
-    return with_compact_labels(np.concatenate(vertices), np.concatenate(faces).astype(np.int64), part, builder, family)
+    apart = [piece for piece in builder.pieces if piece.cluster < 0]
+    surfaces: list[tuple[Array, Array, int | Array]] = [
+        (*_apart(piece.solid.mesh(piece.detail), builder.rng), piece.part) for piece in apart
+    ]
+    blended = [piece for piece in builder.pieces if piece.cluster >= 0]
+    if blended:
+        surface = blended_surface(blended, grid_cell(blended, resolution, max_cells))
+        if coarse_vertices is not None:
+            surface = coarse_surface(blended, surface, coarse_vertices, builder.rng)
+        surfaces.append(surface)
+    offsets = np.cumsum([0, *(len(vertices) for vertices, _, _ in surfaces)])
+    vertices = np.concatenate([vertices for vertices, _, _ in surfaces])
+    faces = np.concatenate([faces + offset for (_, faces, _), offset in zip(surfaces, offsets)]).astype(np.int64)
+    part = np.concatenate([np.broadcast_to(label, len(f)) for _, f, label in surfaces]).astype(np.int64)
+    return with_compact_labels(vertices, faces, part, np.array(builder.group_of_part)[part], builder.names, family)
 
 
 def _apart(surface: tuple[Array, Array], rng: np.random.Generator) -> tuple[Array, Array]:
@@ -151,13 +140,14 @@ def _apart(surface: tuple[Array, Array], rng: np.random.Generator) -> tuple[Arra
     return middle + (vertices - middle) * (1 + rng.uniform(-0.004, 0.004)), faces
 
 
-def with_compact_labels(vertices: Array, faces: Array, part: Array, builder: Builder, family: str) -> LabelledMesh:
-    """Drops parts without faces (buried ones) and numbers the rest, and their groups, from 0."""
-    present, part = np.unique(part, return_inverse=True)
-    group = np.array(builder.group_of_part)[present]
+def with_compact_labels(
+    vertices: Array, faces: Array, part: Array, group: Array, names: dict[str, list[str]], family: str
+) -> LabelledMesh:
+    """A mesh whose labels (F,) are numbered anew from 0, without parts and groups that have no faces (buried ones)."""
+    parts, part = np.unique(part, return_inverse=True)
     groups, group = np.unique(group, return_inverse=True)
-    names = {"part": [builder.part_names[i] for i in present], "group": [builder.group_names[i] for i in groups]}
-    return LabelledMesh(vertices, faces, part.astype(np.int64), group[part].astype(np.int64), names, family)
+    names = {"part": [names["part"][i] for i in parts], "group": [names["group"][i] for i in groups]}
+    return LabelledMesh(vertices, faces, part.astype(np.int64), group.astype(np.int64), names, family)
 
 
 # ---------------------------------------------------------------------------------------------- blended surfaces
@@ -175,21 +165,21 @@ class Field:
     def _join(self, value: Array, distance: Array, piece: Piece) -> Array:
         k = piece.blend
         if piece.carve:
-            value, distance = -value, distance
+            value = -value
         joined = np.minimum(value, distance)
         if k > 0:
             joined -= np.maximum(k - np.abs(value - distance), 0) ** 2 / (4 * k)
         return -joined if piece.carve else joined
 
-    def grid(self, origin: Array, cell: float, shape: tuple[int, int, int], block: int = 6) -> Array:
+    def grid(self, origin: Array, cell: float, shape: Sequence[int] | Array, block: int = 6) -> Array:
         """Values on a regular grid (float32), exact near the surface; elsewhere they have the right sign only.
 
-        Each piece is evaluated block by block: at the centre of a block first, then at all its points if the piece's surface
-        or its blending zone may pass there.
+        Each piece is evaluated block by block: at the centre of a block first, then at all its points if the piece's
+        surface or its blending zone may pass there.
         """
         padded = tuple(-(-size // block) * block for size in shape)
         values = np.full(padded, self.far, dtype=np.float32)
-        corner = np.stack(np.meshgrid(*[np.arange(block)] * 3, indexing="ij"), -1).reshape(-1, 3)
+        corner = _lattice((0, 0, 0), (block,) * 3)
         reach = 1.5 * cell * block * np.sqrt(3) / 2  # half a block's diagonal, with allowance for approximate distances
         for piece in self.pieces:
             low, high = piece.solid.bounds()
@@ -198,10 +188,7 @@ class Field:
             stop = -(-np.clip(np.ceil((high + margin - origin) / cell).astype(int) + 1, 0, shape) // block)
             if np.any(stop <= start):
                 continue
-            blocks = (
-                np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(start, stop)], indexing="ij"), -1).reshape(-1, 3)
-                * block
-            )
+            blocks = _lattice(start, stop) * block
             center = piece.solid.distance(origin + cell * (blocks + (block - 1) / 2))
             near = np.abs(center) < reach + margin
             index = (blocks[near][:, None] + corner).reshape(-1, 3)
@@ -211,7 +198,7 @@ class Field:
                 inner = (blocks[deep][:, None] + corner).reshape(-1, 3)
                 index = np.concatenate([index, inner])
                 distance = np.concatenate([distance, np.repeat(center[deep], len(corner))])
-            at = (index[:, 0], index[:, 1], index[:, 2])
+            at = tuple(index.T)
             values[at] = self._join(values[at], distance.astype(np.float32), piece)
         return values[: shape[0], : shape[1], : shape[2]]
 
@@ -244,6 +231,11 @@ class Field:
         return np.array([piece.part for piece in self.pieces])[distances.argmin(0)]
 
 
+def _lattice(start: Sequence[int] | Array, stop: Sequence[int] | Array) -> Array:
+    """(N, 3) whole points of a box, `stop` excluded, the last axis fastest."""
+    return np.stack(np.meshgrid(*map(np.arange, start, stop), indexing="ij"), -1).reshape(-1, 3)
+
+
 def grid_cell(pieces: Sequence[Piece], resolution: int, max_cells: int) -> float:
     """Side of a grid cell: fine enough for the resolution and for the thinnest solid, within `max_cells`."""
     boxes = np.array([piece.solid.bounds() for piece in pieces if not piece.carve])
@@ -254,30 +246,27 @@ def grid_cell(pieces: Sequence[Piece], resolution: int, max_cells: int) -> float
 
 def place_thin_pieces(pieces: Sequence[Piece], resolution: int, max_cells: int) -> None:
     """Takes solids that are thinner than the grid of their cluster can show out of it, so that no limb is broken."""
-    for cluster in {piece.cluster for piece in pieces if piece.cluster >= 0}:
-        members = [piece for piece in pieces if piece.cluster == cluster]
-        if all(piece.carve for piece in members):
-            raise ValueError("a cluster has nothing to carve from")
-        cell = grid_cell(members, resolution, max_cells)
-        for piece in members:
-            if piece.solid.size < 0.7 * cell and not piece.carve:
-                piece.cluster = -1
+    members = [piece for piece in pieces if piece.cluster >= 0]
+    if members and all(piece.carve for piece in members):
+        raise ValueError("a cluster has nothing to carve from")
+    cell = grid_cell(members, resolution, max_cells) if members else 0.0
+    for piece in members:
+        if piece.solid.size < 0.7 * cell and not piece.carve:
+            piece.cluster = -1
 
 
-def blended_surface(pieces: Sequence[Piece], cell: float, project: bool = True) -> tuple[Array, Array, Array]:
+def blended_surface(pieces: Sequence[Piece], cell: float) -> tuple[Array, Array, Array]:
     """Marching cubes of a cluster on a grid of side `cell` -> vertices (V, 3), faces (F, 3), part of each face (F,)."""
     blend = Field(pieces)
     extent = blend.high - blend.low
-    shape = tuple(int(s) for s in np.ceil(extent / cell).astype(int) + 7)
     origin = blend.low - 3 * cell
-    values = blend.grid(origin, cell, shape)
+    values = blend.grid(origin, cell, np.ceil(extent / cell).astype(int) + 7)
     if values.min() >= 0:
         raise ValueError("the blended solids are thinner than a grid cell")
     vertices, faces, normals, _ = marching_cubes(values, 0.0)
     vertices = vertices.astype(np.float64) * cell + origin
-    if project:  # one Newton step along the (inward) normal removes most of the interpolation error
-        step = np.clip(blend.value(vertices), -0.5 * cell, 0.5 * cell)
-        vertices = vertices + step[:, None] * normals
+    # One Newton step along the (inward) normal removes most of the interpolation error.
+    vertices += np.clip(blend.value(vertices), -0.5 * cell, 0.5 * cell)[:, None] * normals
     vertices, faces = drop_degenerate(vertices, faces.astype(np.int64))
     return vertices, faces, blend.labels(vertices[faces].mean(1))
 
@@ -293,13 +282,9 @@ def coarse_surface(
     if count > len(vertices) / 4:
         return surface
     spacing = np.sqrt(area.sum() / count)
-    cluster = lloyd(
-        vertices, vertex_normals(vertices, faces) * spacing * 0.7, area, count, int(rng.integers(1, 6)), rng
-    )
-    faces = dual_triangles(cluster, faces)
-    total = np.maximum(np.bincount(cluster, area, count), 1e-12)
-    points = np.stack([np.bincount(cluster, area * vertices[:, k], count) for k in range(3)], 1) / total[:, None]
-    points, faces = drop_degenerate(points, faces)
+    offsets = vertex_normals(vertices, faces) * spacing * 0.7
+    cluster = lloyd(vertices, offsets, area, count, int(rng.integers(1, 6)), rng)
+    points, faces = drop_degenerate(cluster_means(cluster, vertices, area, count), dual_triangles(cluster, faces))
     return points, faces, Field(pieces).labels(points[faces].mean(1))
 
 
@@ -317,17 +302,17 @@ def attach_loose_pieces(pieces: Sequence[Piece], overlap: float = 0.15) -> None:
     group = np.arange(len(solid))
     for i in range(len(solid)):
         for j in range(i):
-            if group[i] != group[j] and np.all(boxes[i, 0] < boxes[j, 1]) and np.all(boxes[j, 0] < boxes[i, 1]):
-                if _gap(points[i], solid[j].solid)[0] < 0 or _gap(points[j], solid[i].solid)[0] < 0:
-                    group[group == group[i]] = group[j]
+            near = np.all(boxes[i, 0] < boxes[j, 1]) and np.all(boxes[j, 0] < boxes[i, 1])
+            if group[i] == group[j] or not near:
+                continue
+            if _gap(points[i], solid[j].solid)[0] < 0 or _gap(points[j], solid[i].solid)[0] < 0:
+                group[group == group[i]] = group[j]
     while len(np.unique(group)) > 1:
         labels, counts = np.unique(group, return_counts=True)
         loose = np.flatnonzero(group == labels[counts.argmin()])
         others = np.flatnonzero(group != labels[counts.argmin()])
-        best = min(
-            ((*_gap(points[i], solid[j].solid), i, j) for i in loose for j in others), key=lambda found: found[0]
-        )
-        gap, at, i, j = best
+        gaps = ((*_gap(points[i], solid[j].solid), i, j) for i in loose for j in others)
+        gap, at, i, j = min(gaps, key=lambda found: found[0])
         if gap > 0:
             way = _inward(solid[j].solid, points[i][at])
             shift = way * (gap + overlap * solid[i].solid.size)

@@ -41,8 +41,12 @@ def spiral(start, direction, radius: float, turns: float, length: float, count: 
 
 def circle(radius: float, count: int = 24, center=(0, 0), start: float = 0.0) -> np.ndarray:
     """(count, 2) regular polygon, counter-clockwise."""
-    a = start + np.arange(count) * (2 * np.pi / count)
-    return np.stack([np.cos(a), np.sin(a)], 1) * radius + np.asarray(center, float)
+    return polar(radius, start + np.arange(count) * (2 * np.pi / count)) + np.asarray(center, float)
+
+
+def polar(radius: float | np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """(N, 2) points of one or N radii at angles (N,)."""
+    return np.stack([np.cos(angle), np.sin(angle)], 1) * np.reshape(radius, (-1, 1))
 
 
 def rounded_rectangle(half_x: float, half_y: float, radius: float, count: int = 5) -> np.ndarray:
@@ -50,10 +54,8 @@ def rounded_rectangle(half_x: float, half_y: float, radius: float, count: int = 
     radius = min(radius, half_x * 0.99, half_y * 0.99)
     corners = []
     for k, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
-        a = np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count)
-        corners.append(
-            np.stack([sx * (half_x - radius) + radius * np.cos(a), sy * (half_y - radius) + radius * np.sin(a)], 1)
-        )
+        around = polar(radius, np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count))
+        corners.append(around + [sx * (half_x - radius), sy * (half_y - radius)])
     return np.concatenate(corners)
 
 
@@ -63,22 +65,22 @@ def star_outline(b: Builder) -> np.ndarray:
     n = b.n(3, 9)
     if kind == "star":
         a = np.arange(2 * n) * np.pi / n
-        return np.stack([np.cos(a), np.sin(a)], 1) * np.where(np.arange(2 * n) % 2, b.u(0.3, 0.7), 1)[:, None] * 0.5
+        return polar(np.where(np.arange(2 * n) % 2, b.u(0.3, 0.7), 1), a) * 0.5
     if kind == "polygon":
         return circle(0.5, n)
     a = np.arange(40) * np.pi / 20
-    r = 1 + (
-        b.u(0.1, 0.35) * np.cos(n * a)
-        if kind == "wave"
-        else sum(b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4))
-    )
-    return np.stack([np.cos(a), np.sin(a)], 1) * (r * 0.4)[:, None]
+    if kind == "wave":
+        waves = b.u(0.1, 0.35) * np.cos(n * a)
+    else:
+        waves = np.sum([b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4)], axis=0)
+    return polar((1 + waves) * 0.4, a)
 
 
 def random_profile(b: Builder, height: float, low: float, high: float, count: int = 12) -> np.ndarray:
     """(count, 2) smooth (radius, height) curve from bottom to top."""
     t = np.linspace(0, 1, count)
-    r = b.u(0.4, 1) + sum(b.u(-0.5, 0.5) / k * np.sin(k * np.pi * t + b.u(0, 6.28)) for k in (1, 2, 3))
+    middle = b.u(0.4, 1)
+    r = middle + np.sum([b.u(-0.5, 0.5) / k * np.sin(k * np.pi * t + b.u(0, 6.28)) for k in (1, 2, 3)], axis=0)
     r = (r - r.min()) / max(np.ptp(r), 1e-6) * (high - low) + low
     return np.stack([r, t * height], 1)
 
@@ -88,7 +90,7 @@ def gear_outline(radius: float, teeth: int, deep: float) -> np.ndarray:
     a = np.arange(4 * teeth) * (2 * np.pi / (4 * teeth))
     r = np.where(np.arange(4 * teeth) % 4 < 2, radius, radius - deep)
     a = a + np.tile([0.15, -0.15, -0.0, 0.0], teeth) * (2 * np.pi / (4 * teeth))
-    return np.stack([np.cos(a), np.sin(a)], 1) * r[:, None]
+    return polar(r, a)
 
 
 def frame_along(way) -> np.ndarray:
@@ -105,14 +107,8 @@ def beam(a, c, thick: float, square: bool, tip: float | None = None) -> Solid:
     if not square:
         return rod(a, c, thick, tip, bevel=0.15)
     axis = c - a
-    h = np.linalg.norm(axis) / 2
-    return Box(
-        (a + c) / 2,
-        (thick * 0.9, h, thick * 0.9),
-        frame_along(axis),
-        rounding=0.15 * thick,
-        taper=1 if tip is None else tip / thick,
-    )
+    half, taper = (thick * 0.9, np.linalg.norm(axis) / 2, thick * 0.9), 1 if tip is None else tip / thick
+    return Box((a + c) / 2, half, frame_along(axis), rounding=0.15 * thick, taper=taper)
 
 
 def slab(b: Builder, center, half, rotation=None) -> Solid:
@@ -135,14 +131,8 @@ def random_solid(b: Builder, center, size: float) -> Solid:
     if kind == 0:
         return Box(center, r, turn, rounding=b.pick([0, 0, 0.3, 0.8]) * r.min(), taper=b.pick([1, 1, b.u(0.3, 1)]))
     if kind == 1:
-        return rod(
-            center - way * r[0],
-            center + way * r[0],
-            r[1],
-            r[1] * b.pick([1, 1, b.u(0, 0.9)]) + 1e-3,
-            b.pick([0, 0.2]),
-            segments=b.pick([4, 6, 8, 24, 36]),
-        )
+        tip, bevel = r[1] * b.pick([1, 1, b.u(0, 0.9)]) + 1e-3, b.pick([0, 0.2])
+        return rod(center - way * r[0], center + way * r[0], r[1], tip, bevel, segments=b.pick([4, 6, 8, 24, 36]))
     if kind == 2:
         return RoundCone(center - way * r[0], center + way * r[0], r[1] * 0.5, r[2] * 0.5)
     if kind == 3:
@@ -150,45 +140,42 @@ def random_solid(b: Builder, center, size: float) -> Solid:
     if kind == 4:
         return Superquadric(center, r, b.u(0.2, 1.6), b.u(0.2, 1.6), turn)
     if kind == 5:
-        return Tube(
-            arc(center - way * size, center + way * size, b.rng.normal(size=3) * size * 0.5, 11),
-            np.linspace(b.u(0.1, 0.3), b.u(0.05, 0.3), 11) * size,
-        )
+        path = arc(center - way * size, center + way * size, b.rng.normal(size=3) * size * 0.5, 11)
+        return Tube(path, np.linspace(b.u(0.1, 0.3), b.u(0.05, 0.3), 11) * size)
     if kind == 6:
-        profile = random_profile(b, size * 2, size * 0.2, size * 0.8, 10)
-        return Lathe(
-            center - way * size, np.concatenate([[(0, 0)], profile, [(0, size * 2)]]), turn, segments=b.n(5, 32)
-        )
+        profile = [(0, 0), *random_profile(b, size * 2, size * 0.2, size * 0.8, 10), (0, size * 2)]
+        return Lathe(center - way * size, profile, turn, segments=b.n(5, 32))
     if kind == 7:
         return Prism(center, star_outline(b) * size * 2, size * b.u(0.1, 0.6), turn, bevel=0.05 * size)
     if kind == 8:
-        return Tube(
-            spiral(center - way * size * 0.5, way, size * 0.4, b.u(0.5, 2.5), size * 1.2, 24), size * b.u(0.06, 0.15)
-        )
+        path = spiral(center - way * size * 0.5, way, size * 0.4, b.u(0.5, 2.5), size * 1.2, 24)
+        return Tube(path, size * b.u(0.06, 0.15))
     return Ellipsoid(center, r, turn)
 
 
 def wheel(b: Builder, at, radius: float, width: float, name: str, axis=(0, 0, 1)) -> None:
     """Tyre, rim and hub about `axis`; sometimes one part, sometimes spoked."""
     at, axis = np.asarray(at, float), unit(axis)
-    group = name
-    if b.chance(0.45):
+    frame = rotation_to(axis)
+
+    def disc(part: str, half: float, outer: float, bevel: float = 0.0) -> None:
         b.add(
-            b.part(f"{name} tyre", group),
-            Torus(at, radius * 0.8, radius * 0.24, rotation_to(axis), section=b.u(0.8, 1.3)),
+            b.part(f"{name} {part}", name), rod(at - axis * width * half, at + axis * width * half, outer, bevel=bevel)
         )
+
+    if b.chance(0.45):
+        tyre = Torus(at, radius * 0.8, radius * 0.24, frame, section=b.u(0.8, 1.3))
+        b.add(b.part(f"{name} tyre", name), tyre)
         if b.chance(0.5):
-            for i in range(5):
-                a = i * 2 * np.pi / 5
-                p = rotation_to(axis) @ np.array([np.cos(a), 0, np.sin(a)]) * radius * 0.75
-                b.add(b.part(f"{name} spokes", group), rod(at, at + p, radius * 0.07))
+            for x, z in circle(0.75 * radius, 5):
+                b.add(b.part(f"{name} spokes", name), rod(at, at + frame @ [x, 0, z], radius * 0.07))
         else:
-            b.add(b.part(f"{name} rim", group), rod(at - axis * width * 0.35, at + axis * width * 0.35, radius * 0.68))
+            disc("rim", 0.35, radius * 0.68)
     else:
-        b.add(b.part(f"{name} tyre", group), rod(at - axis * width / 2, at + axis * width / 2, radius, bevel=0.12))
-        b.add(b.part(f"{name} rim", group), rod(at - axis * width * 0.54, at + axis * width * 0.54, radius * 0.6))
+        disc("tyre", 0.5, radius, bevel=0.12)
+        disc("rim", 0.54, radius * 0.6)
     if b.chance(0.6):
-        b.add(b.part(f"{name} hub", group), rod(at - axis * width * 0.62, at + axis * width * 0.62, radius * 0.2))
+        disc("hub", 0.62, radius * 0.2)
 
 
 def eyes(b: Builder, center, spread: float, radius: float, ahead, group: str) -> None:
@@ -200,12 +187,8 @@ def eyes(b: Builder, center, spread: float, radius: float, ahead, group: str) ->
         b.add(b.part(f"{name} eye", group), Ellipsoid(at, radius), smooth=smooth, softness=0.05)
         if pupil:
             look = unit(np.asarray(ahead, float) + [0, 0, 0.5 * side])
-            b.add(
-                b.part(f"{name} pupil", group),
-                Ellipsoid(at + look * radius * 0.7, radius * 0.5),
-                smooth=smooth,
-                softness=0.05,
-            )
+            ball = Ellipsoid(at + look * radius * 0.7, radius * 0.5)
+            b.add(b.part(f"{name} pupil", group), ball, smooth=smooth, softness=0.05)
 
 
 def horn_pair(b: Builder, base, radius: float, length: float, group: str) -> None:
@@ -222,9 +205,7 @@ def horn_pair(b: Builder, base, radius: float, length: float, group: str) -> Non
         if kind == "wound":
             points = spiral(at, way, wind * length, turns, length)
         else:
-            points = arc(
-                at, at + way * length, [0 if kind == "straight" else bow, 0, 0 if kind == "straight" else side * bow], 9
-            )
+            points = arc(at, at + way * length, np.array([bow, 0, side * bow]) * (kind != "straight"), 9)
         b.add(part, Tube(points, np.linspace(radius, radius * 0.25, len(points))), softness=0.3)
         if kind == "antler":
             for t in (3, 5):

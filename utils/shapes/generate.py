@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from utils.shapes import abstract, animals, furniture, machines, people, plants, tools, vessels
-from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose
+from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose, with_compact_labels
 from utils.shapes.solids import rotation_about, rotation_to
-from utils.shapes.tessellation import drop_degenerate
+from utils.shapes.tessellation import drop_degenerate, in_unit_ball
 
-# Family -> (recipe, how often its solids are blended smoothly rather than placed sharply, weight when families are drawn)
+# Family -> (recipe, how often its solids are blended smoothly and not placed sharply, weight when families are drawn)
 RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
     "quadruped": (animals.quadruped, 0.85, 1.3),
     "humanoid": (people.humanoid, 0.8, 1.3),
@@ -101,16 +101,8 @@ def opened(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     way = rng.normal(size=3)
     height = shape.vertices[shape.faces].mean(1) @ way
     keep = height < np.quantile(height, rng.uniform(0.85, 0.98))
-    return sub_shape(shape, keep)
-
-
-def sub_shape(shape: LabelledMesh, keep: np.ndarray) -> LabelledMesh:
-    """The faces (F,) bool of a shape, with the labels that are left numbered from 0."""
     vertices, faces = drop_degenerate(shape.vertices, shape.faces[keep])
-    parts, part = np.unique(shape.part[keep], return_inverse=True)
-    groups, group = np.unique(shape.group[keep], return_inverse=True)
-    names = {"part": [shape.names["part"][i] for i in parts], "group": [shape.names["group"][i] for i in groups]}
-    return LabelledMesh(vertices, faces, part.astype(np.int64), group.astype(np.int64), names, shape.family)
+    return with_compact_labels(vertices, faces, shape.part[keep], shape.group[keep], shape.names, shape.family)
 
 
 def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
@@ -128,11 +120,8 @@ def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator
     if rng.random() < 0.5:
         group = np.repeat([0, 1], [len(first.faces), len(second.faces)])
         names["group"] = [f"{shape.family} {i}" for i, shape in enumerate((first, second))]
-    vertices = np.concatenate([first.vertices, moved])
-    vertices -= (vertices.min(0) + vertices.max(0)) / 2
-    vertices /= np.linalg.norm(vertices, axis=1).max()
     return LabelledMesh(
-        vertices,
+        in_unit_ball(np.concatenate([first.vertices, moved])),
         np.concatenate([first.faces, second.faces + len(first.vertices)]),
         np.concatenate([first.part, second.part + len(first.names["part"])]),
         group.astype(np.int64),
@@ -144,8 +133,7 @@ def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator
 def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
     """Stretches, tapers, twists, bends, bumps and turns the vertices in place, and fits them into the unit ball."""
     v = shape.vertices
-    v -= (v.min(0) + v.max(0)) / 2
-    v /= np.linalg.norm(v, axis=1).max()
+    v[:] = in_unit_ball(v)
     v *= np.exp(rng.normal(0, 0.12, 3))
     if rng.random() < 0.15:
         axis = rng.integers(3)
@@ -166,9 +154,7 @@ def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:
         turn = rotation_to(rng.normal(size=3), rng.uniform(0, 2 * np.pi))
     elif draw < 0.5:
         turn = rotation_about("x", rng.normal(0, 0.25)) @ turn
-    v[:] = v @ turn.T
-    v -= (v.min(0) + v.max(0)) / 2
-    v /= np.linalg.norm(v, axis=1).max()
+    v[:] = in_unit_ball(v @ turn.T)
 
 
 def bend(v: np.ndarray, curvature: float, rng: np.random.Generator) -> None:

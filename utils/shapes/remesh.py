@@ -1,7 +1,8 @@
 """Resamples a closed surface to a wanted number of vertices with triangles of even size.
 
-Clusters of a fine mesh's vertices (Lloyd's algorithm) approximate a centroidal Voronoi diagram of the surface; its dual is
-the new mesh (Valette and Chassery, "Approximated Centroidal Voronoi Diagrams for Uniform Polygonal Mesh Coarsening", 2004).
+Clusters of a fine mesh's vertices (Lloyd's algorithm) approximate a centroidal Voronoi diagram of the surface; its dual
+is the new mesh (Valette and Chassery, "Approximated Centroidal Voronoi Diagrams for Uniform Polygonal Mesh Coarsening",
+2004).
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
+
+from utils.geometry.graphs import symmetric
+from utils.shapes.tessellation import of_three
 
 Array = np.ndarray
 
@@ -19,6 +23,28 @@ Array = np.ndarray
 def edges_of(faces: Array) -> Array:
     """(3 F, 2) directed edges in the order of the faces' corners."""
     return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+
+
+def gather(index: Array, values: Array, count: int) -> Array:
+    """(count, D) sum of the values (N, D) with each index (N,)."""
+    return np.stack([np.bincount(index, column, count) for column in values.T], 1)
+
+
+def cluster_means(cluster: Array, points: Array, weight: Array, count: int) -> Array:
+    """(count, D) weighted mean of the points (N, D) of each cluster; zero for those without any."""
+    total = np.maximum(np.bincount(cluster, weight, count), 1e-300)
+    return gather(cluster, weight[:, None] * points, count) / total[:, None]
+
+
+def to_mean(vertices: Array, pairs: Array) -> Array:
+    """(V, 3) way from each vertex to the mean of those that it is paired with (N, 2)."""
+    number = np.bincount(pairs[:, 0], minlength=len(vertices))
+    return gather(pairs[:, 0], vertices[pairs[:, 1]], len(vertices)) / np.maximum(number, 1)[:, None] - vertices
+
+
+def components(pairs: Array, count: int) -> Array:
+    """(count,) connected component of each of the nodes that pairs (N, 2) join."""
+    return connected_components(sp.coo_matrix((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)[1]
 
 
 def face_normals(vertices: Array, faces: Array) -> Array:
@@ -30,7 +56,7 @@ def face_normals(vertices: Array, faces: Array) -> Array:
 def vertex_normals(vertices: Array, faces: Array) -> Array:
     """(V, 3) unit normals, weighted by area."""
     normals = face_normals(vertices, faces)
-    result = np.stack([np.bincount(faces.ravel(), np.repeat(normals[:, k], 3), len(vertices)) for k in range(3)], 1)
+    result = gather(faces.ravel(), np.repeat(normals, 3, axis=0), len(vertices))
     return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-300)
 
 
@@ -53,8 +79,7 @@ def topology(faces: Array) -> tuple[int, int]:
     """Number of connected components and Euler number of a closed manifold without stray vertices."""
     edges = edges_of(faces)
     count = int(faces.max()) + 1
-    pieces, _ = connected_components(sp.coo_matrix((np.ones(len(edges)), edges.T), (count, count)), directed=False)
-    return pieces, count - len(edges) // 2 + len(faces)
+    return int(components(edges, count).max()) + 1, count - len(edges) // 2 + len(faces)
 
 
 def bending(vertices: Array, faces: Array, normals: Array) -> Array:
@@ -88,8 +113,8 @@ def resample(
 ) -> tuple[Array, Array]:
     """Closed mesh of exactly `count` vertices on the surface of a fine closed mesh.
 
-    vertices (V, 3), faces (F, 3): the fine mesh, some 15 vertices for each wanted one. `project` moves points (N, 3) onto the
-    exact surface. `adaptivity` 0 gives even triangles, 1 strongly smaller ones where the surface bends.
+    vertices (V, 3), faces (F, 3): the fine mesh, some 15 vertices for each wanted one. `project` moves points (N, 3)
+    onto the exact surface. `adaptivity` 0 gives even triangles, 1 strongly smaller ones where the surface bends.
     ValueError if no attempt gives a closed manifold of the fine mesh's topology.
     """
     normals = vertex_normals(vertices, faces)
@@ -105,9 +130,7 @@ def resample(
             break
     else:
         raise ValueError(f"no closed mesh of {count} vertices; make the fine mesh finer or the count larger")
-    total = np.bincount(cluster, weight, count)
-    points = np.stack([np.bincount(cluster, weight * vertices[:, k], count) for k in range(3)], 1) / total[:, None]
-    return relax(project(points), dual, project)
+    return relax(project(cluster_means(cluster, vertices, weight, count)), dual, project)
 
 
 def lloyd(points: Array, offsets: Array, weight: Array, count: int, rounds: int, rng: np.random.Generator) -> Array:
@@ -116,14 +139,12 @@ def lloyd(points: Array, offsets: Array, weight: Array, count: int, rounds: int,
     chance = np.sqrt(weight * weight.mean())
     centers = features[rng.choice(len(points), count, replace=False, p=chance / chance.sum())]
     for _ in range(rounds):
-        cluster = cKDTree(centers).query(features)[1]
-        total = np.bincount(cluster, weight, count)
-        filled = total > 0
-        for k in range(6):
-            centers[filled, k] = np.bincount(cluster, weight * features[:, k], count)[filled] / total[filled]
+        cluster = np.asarray(KDTree(centers).query(features)[1])
+        filled = np.bincount(cluster, weight, count) > 0
+        centers[filled] = cluster_means(cluster, features, weight, count)[filled]
         if not filled.all():
             centers[~filled] = features[rng.choice(len(points), int((~filled).sum()), replace=False)]
-    return cKDTree(centers).query(features)[1]
+    return np.asarray(KDTree(centers).query(features)[1])
 
 
 def make_connected(cluster: Array, faces: Array) -> Array:
@@ -131,8 +152,7 @@ def make_connected(cluster: Array, faces: Array) -> Array:
     edges = edges_of(faces)
     cluster = cluster.copy()
     inside = cluster[edges[:, 0]] == cluster[edges[:, 1]]
-    graph = sp.coo_matrix((np.ones(inside.sum()), edges[inside].T), (len(cluster), len(cluster)))
-    _, component = connected_components(graph, directed=False)
+    component = components(edges[inside], len(cluster))
     size = np.bincount(component)
     order = np.lexsort((np.arange(len(cluster)), -size[component]))
     _, first = np.unique(cluster[order], return_index=True)
@@ -148,25 +168,20 @@ def make_connected(cluster: Array, faces: Array) -> Array:
 
 def dual_triangles(cluster: Array, faces: Array) -> Array:
     """A triangle of clusters for each fine face whose corners are in three clusters; each only once."""
-    corner = cluster[faces]
-    corner = corner[(corner[:, 0] != corner[:, 1]) & (corner[:, 1] != corner[:, 2]) & (corner[:, 2] != corner[:, 0])]
-    start = corner.argmin(1)
-    rows = np.arange(len(corner))
-    return np.unique(np.stack([corner[rows, (start + k) % 3] for k in range(3)], 1), axis=0)
+    return np.unique(smallest_first(of_three(cluster[faces])), axis=0)
+
+
+def smallest_first(faces: Array) -> Array:
+    """The triangles (F, 3) turned so that their smallest vertex comes first."""
+    return np.take_along_axis(faces, (faces.argmin(1)[:, None] + np.arange(3)) % 3, axis=1)
 
 
 def relax(vertices: Array, faces: Array, project: Callable[[Array], Array], rounds: int = 6) -> tuple[Array, Array]:
-    """Moves vertices towards their neighbours' mean within the tangent plane, then back onto the surface; flips edges."""
+    """Moves vertices towards their neighbours' mean within the tangent plane, back onto the surface; flips edges."""
     for _ in range(rounds):
         faces = flip_edges(vertices, faces)
-        edges = edges_of(faces)
-        degree = np.bincount(edges[:, 0], minlength=len(vertices))
-        mean = (
-            np.stack([np.bincount(edges[:, 0], vertices[edges[:, 1], k], len(vertices)) for k in range(3)], 1)
-            / degree[:, None]
-        )
         normals = vertex_normals(vertices, faces)
-        step = mean - vertices
+        step = to_mean(vertices, edges_of(faces))
         step -= normals * (step * normals).sum(1, keepdims=True)
         vertices = project(vertices + 0.5 * step)
     return vertices, flip_edges(vertices, faces)
@@ -191,18 +206,12 @@ def straighten_seams(
     count = np.bincount(seam.ravel(), minlength=len(vertices))
     on_curve, corner = count == 2, count > 2  # corners: where three parts meet
     directed = np.concatenate([seam, seam[:, ::-1]])
-
-    def to_mean(pairs: Array) -> Array:
-        number = np.bincount(pairs[:, 0], minlength=len(vertices))
-        total = [np.bincount(pairs[:, 0], vertices[pairs[:, 1], k], len(vertices)) for k in range(3)]
-        return np.stack(total, 1) / np.maximum(number, 1)[:, None] - vertices
-
     for _ in range(rounds):
         for share in (0.5, -0.52):
-            vertices = project(vertices + share * np.where(on_curve[:, None], to_mean(directed), 0.0))
+            vertices = project(vertices + share * np.where(on_curve[:, None], to_mean(vertices, directed), 0.0))
         for _ in range(2):
             faces = flip_edges(vertices, faces, labels)
-            step = 0.5 * np.where((on_curve | corner)[:, None], 0.0, to_mean(edges_of(faces)))
+            step = 0.5 * np.where((on_curve | corner)[:, None], 0.0, to_mean(vertices, edges_of(faces)))
             normals = vertex_normals(vertices, faces)
             vertices = project(vertices + step - normals * (step * normals).sum(1, keepdims=True))
     return vertices, flip_edges(vertices, faces, labels)
@@ -216,11 +225,9 @@ def flip_edges(vertices: Array, faces: Array, labels: Array | None = None) -> Ar
     faces = faces.copy()
     edges = edges_of(faces)
     count = len(vertices)
-    owner = {}
-    for i, (a, b) in enumerate(edges.tolist()):
-        owner[a * count + b] = i
+    owner = {a * count + b: i for i, (a, b) in enumerate(edges.tolist())}
     normals = face_normals(vertices, faces)
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
     number = len(faces)
     touched = np.zeros(number, dtype=bool)
     twin = np.array([owner[b * count + a] for a, b in edges.tolist()])
@@ -253,20 +260,15 @@ def flip_edges(vertices: Array, faces: Array, labels: Array | None = None) -> Ar
 def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int = 3) -> Array:
     """Majority label among a face and its three neighbours, and no islands of fewer than `smallest` faces."""
     _, pair = face_pairs(faces)
-    graph = sp.coo_matrix(
-        (np.ones(2 * len(pair)), (np.r_[pair[:, 0], pair[:, 1]], np.r_[pair[:, 1], pair[:, 0]])),
-        (len(faces), len(faces)),
-    ).tocsr()
+    graph = symmetric(pair, np.ones(len(pair)), len(faces))
     labels = labels.copy()
     for _ in range(rounds):
-        votes = graph @ sp.csr_matrix((np.ones(len(faces)), (np.arange(len(faces)), labels)))
-        votes = votes.toarray()
+        votes = graph @ np.eye(labels.max() + 1)[labels]
         votes[np.arange(len(faces)), labels] += 1.5
         labels = votes.argmax(1)
     for _ in range(8):
         same = labels[pair[:, 0]] == labels[pair[:, 1]]
-        inner = sp.coo_matrix((np.ones(same.sum()), pair[same].T), (len(faces), len(faces)))
-        _, component = connected_components(inner, directed=False)
+        component = components(pair[same], len(faces))
         small = np.bincount(component)[component] < smallest
         if not small.any():
             break
@@ -276,9 +278,8 @@ def smooth_labels(labels: Array, faces: Array, smallest: int = 12, rounds: int =
     neighbors = graph.indices.reshape(len(faces), 3)
     for _ in range(100):  # teeth: a face with two sides on a seam would be squashed when the seam is straightened
         changed = False
-        for face in np.flatnonzero(
-            (labels[neighbors] != labels[:, None]).sum(1) >= 2
-        ):  # one by one: pairs would swap forever
+        teeth = np.flatnonzero((labels[neighbors] != labels[:, None]).sum(1) >= 2)
+        for face in teeth:  # one by one: pairs would swap forever
             around = labels[neighbors[face]]
             values, counts = np.unique(around, return_counts=True)
             if counts.max() >= 2 and values[counts.argmax()] != labels[face]:

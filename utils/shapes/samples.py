@@ -1,23 +1,26 @@
 """The sample objects of `meshes/`: making them, and reading them with their part labels.
 
-Each object is three files: `<name>.obj`, `<name>.seg` (the part of each face, one integer a line: the Princeton format) and
+Each object is three files: `<name>.obj`, `<name>.seg` (part of each face, an integer a line: Princeton's format) and
 `<name>.json` (names of parts and groups, group of each part).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from utils.errors import UserError
 from utils.files import atomic_path, load_json, save_json
 from utils.geometry.mesh import load_mesh
+from utils.progress import Progress, silent, track
 from utils.shapes import models
 from utils.shapes.builder import Builder, Field, LabelledMesh, blended_surface, grid_cell, with_compact_labels
-from utils.shapes.remesh import resample, smooth_labels, straighten_seams
+from utils.shapes.remesh import resample, smallest_first, smooth_labels, straighten_seams
+from utils.shapes.tessellation import in_unit_ball
 
 Array = np.ndarray
 
@@ -36,7 +39,7 @@ class Sample:
 
 
 SAMPLES: dict[str, Sample] = {
-    # The published demo clicks 5141 (head), 5141 with 61 (head and handle) and 5141 without 10795 (head without its claw).
+    # The published demo clicks 5141 (head), 5141 with 61 (head and handle) and 5141 without 10795 (without the claw).
     "hammer": Sample(
         models.hammer, 11000, pinned={5141: (0.0, 0.63, 0.066), 61: (0.0, -0.5, 0.055), 10795: (-0.3, 0.64, 0.075)}
     ),
@@ -67,24 +70,36 @@ def make_sample(sample: Sample, family: str, fineness: float = 15.0) -> Labelled
     part = smooth_labels(blend.labels(vertices[faces].mean(1)), faces)
     vertices, faces = straighten_seams(vertices, faces, part, project)
     vertices, faces, part = tidy_order(vertices, faces, part, sample.pinned)
-    vertices = vertices - (vertices.min(0) + vertices.max(0)) / 2
-    vertices = np.round(vertices / np.linalg.norm(vertices, axis=1).max(), 5) + 0.0  # as in the file
-    return with_compact_labels(vertices, faces, part, builder, family)
+    vertices = np.round(in_unit_ball(vertices), 5) + 0.0  # as in the file
+    return with_compact_labels(vertices, faces, part, np.array(builder.group_of_part)[part], builder.names, family)
+
+
+def make_samples(folder: Path, names: Sequence[str], on_progress: Progress = silent) -> None:
+    """Makes the named objects and writes them into `folder`. UserError, before anything is made, for unknown names."""
+    unknown = [name for name in names if name not in SAMPLES]
+    if unknown:
+        raise UserError(f"no sample object named {', '.join(unknown)}; choose from {', '.join(SAMPLES)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in track(names, "sample meshes", on_progress, len(names), "mesh"):
+        shape = make_sample(SAMPLES[name], name)
+        save_sample(folder, name, shape)
+        counts = f"{len(shape.vertices)} vertices, {len(shape.faces)} faces"
+        labels = f"{len(shape.names['part'])} parts in {len(shape.names['group'])} groups"
+        tqdm.write(f"{folder / name}.obj: {counts}, {labels}")
 
 
 def fine_cell(builder: Builder, wanted: float) -> float:
     """Grid side at which the surface has about `wanted` vertices (its number of cells grows with the area)."""
     cell = grid_cell(builder.pieces, 100, 10**9)
-    vertices, _, _ = blended_surface(builder.pieces, cell, project=False)
+    vertices, _, _ = blended_surface(builder.pieces, cell)
     return float(cell * np.sqrt(len(vertices) / wanted))
 
 
 def onto_surface(blend: Field, points: Array, reach: float, rounds: int = 2, step: float = 1e-4) -> Array:
     """Newton steps (at most `reach` long) along the gradient of the blended distance."""
     for _ in range(rounds):
-        gradient = np.stack(
-            [blend.value(points + step * axis) - blend.value(points - step * axis) for axis in np.eye(3)], 1
-        ) / (2 * step)
+        change = [blend.value(points + step * axis) - blend.value(points - step * axis) for axis in np.eye(3)]
+        gradient = np.stack(change, 1) / (2 * step)
         gradient /= np.maximum((gradient**2).sum(1, keepdims=True), 1e-2)
         points = points - np.clip(blend.value(points), -reach, reach)[:, None] * gradient
     return points
@@ -102,8 +117,7 @@ def tidy_order(
         order[[target, position]] = order[[position, target]]
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    faces = rank[faces]
-    faces = np.take_along_axis(faces, (faces.argmin(1)[:, None] + np.arange(3)) % 3, axis=1)
+    faces = smallest_first(rank[faces])
     by_first = np.lexsort((faces[:, 2], faces[:, 1], faces[:, 0]))
     return vertices[order], faces[by_first], part[by_first]
 
@@ -116,14 +130,12 @@ def save_sample(folder: str | Path, name: str, shape: LabelledMesh) -> None:
     _write_text(folder / f"{name}.obj", "\n".join(lines) + "\n")
     _write_text(folder / f"{name}.seg", "\n".join(map(str, shape.part)) + "\n")
     group_of_part = [int(shape.group[shape.part == i][0]) for i in range(len(shape.names["part"]))]
-    save_json(
-        folder / f"{name}.json",
-        {"parts": shape.names["part"], "groups": shape.names["group"], "group_of_part": group_of_part},
-    )
+    names = {"parts": shape.names["part"], "groups": shape.names["group"], "group_of_part": group_of_part}
+    save_json(folder / f"{name}.json", names)
 
 
 def load_sample(path: str | Path) -> LabelledMesh:
-    """Reads an object by the path of its `.obj`, with the labels beside it. UserError if they are missing or do not fit."""
+    """Reads an object by the path of its `.obj`. UserError if the labels beside it are missing or do not fit."""
     path = Path(path)
     mesh = load_mesh(path)
     seg = path.with_suffix(".seg")
@@ -134,9 +146,8 @@ def load_sample(path: str | Path) -> LabelledMesh:
     if len(part) != mesh.num_faces or part.max() >= len(names["parts"]):
         raise UserError(f"{seg} does not fit {path.name}: make the sample meshes again with scripts/make_meshes.py")
     group = np.array(names["group_of_part"], dtype=np.int64)[part]
-    return LabelledMesh(
-        mesh.vertices, mesh.faces, part, group, {"part": names["parts"], "group": names["groups"]}, path.stem
-    )
+    names = {"part": names["parts"], "group": names["groups"]}
+    return LabelledMesh(mesh.vertices, mesh.faces, part, group, names, path.stem)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ approximations near the surface (ellipsoids, superquadrics), which is what blend
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,46 +13,22 @@ import numpy as np
 from utils.shapes.tessellation import (
     bridge_hole,
     counter_clockwise,
+    densify,
     grids_mesh,
     polygon_distance,
     revolve,
     ring_mesh,
+    rotation_about,
+    rotation_to,
+    row_norm,
     signed_area,
     triangulate_polygon,
+    unit,
 )
 
 Array = np.ndarray
-
-
-def unit(vector: Sequence[float] | Array) -> Array:
-    """The vector divided by its length; zero vectors stay zero."""
-    vector = np.asarray(vector, dtype=np.float64)
-    length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return vector / np.where(length > 0, length, 1.0)
-
-
-def row_norm(vectors: Array) -> Array:
-    """Length (N,) of each row; much faster than `numpy.linalg.norm` for many short rows."""
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-
-
-def rotation_to(axis: Sequence[float] | Array, spin: float = 0.0) -> Array:
-    """(3, 3) rotation that maps +y to `axis`, after turning by `spin` radians about +y."""
-    axis = unit(axis)
-    helper = np.array([1.0, 0.0, 0.0]) if abs(axis[0]) < 0.9 else np.array([0.0, 0.0, 1.0])
-    x = unit(helper - axis * (helper @ axis))
-    frame = np.stack([x, axis, np.cross(x, axis)], axis=1)
-    return frame @ rotation_about("y", spin)
-
-
-def rotation_about(axis: str, angle: float) -> Array:
-    """(3, 3) right-handed rotation about a coordinate axis, `angle` in radians."""
-    i = "xyz".index(axis)
-    j, k = (i + 1) % 3, (i + 2) % 3
-    rotation = np.eye(3)
-    rotation[j, j] = rotation[k, k] = np.cos(angle)
-    rotation[k, j], rotation[j, k] = np.sin(angle), -np.sin(angle)
-    return rotation
+__all__ = ["Box", "Ellipsoid", "Lathe", "Prism", "RoundCone", "Solid", "Superquadric", "Torus", "Tube", "rod"]
+__all__ += ["rotation_about", "rotation_to", "unit"]  # which recipes take together with the solids
 
 
 class Solid:
@@ -130,14 +105,12 @@ class Ellipsoid(Solid):
         return vertices * self.radii, faces
 
 
-class Superquadric(Solid):
+class Superquadric(Ellipsoid):
     """Superellipsoid with radii (3,) and exponents: `e1` along y, `e2` around it (1 is an ellipsoid, small is boxy)."""
 
     def __init__(self, center, radii, e1, e2, rotation=None):
-        super().__init__(center, rotation)
-        self.radii = np.asarray(radii, dtype=np.float64)
+        super().__init__(center, radii, rotation)
         self.e1, self.e2 = float(e1), float(e2)
-        self.size = float(self.radii.min())
 
     def _distance(self, p):
         q = np.abs(p / self.radii) + 1e-9
@@ -147,9 +120,6 @@ class Superquadric(Solid):
         length = row_norm(p)
         oblique = self.size / np.maximum(length / np.maximum(f, 1e-6), self.size)
         return length * (1.0 - 1.0 / f) * np.sqrt(oblique)
-
-    def _box(self):
-        return -self.radii, self.radii
 
     def _mesh(self, detail):
         v = np.linspace(-np.pi / 2, np.pi / 2, segments_for(detail, 20, 6) + 1)
@@ -243,11 +213,8 @@ class Lathe(Solid):
         return polygon_distance(np.stack([radius, p[:, 1]], 1), polygon) * min(1.0, self.squash)
 
     def _box(self):
-        r = self.profile[:, 0].max()
-        return (
-            np.array([-r, self.profile[:, 1].min(), -r * self.squash]),
-            np.array([r, self.profile[:, 1].max(), r * self.squash]),
-        )
+        (_, low), (r, high) = self.profile.min(0), self.profile.max(0)
+        return np.array([-r, low, -r * self.squash]), np.array([r, high, r * self.squash])
 
     def _mesh(self, detail):
         profile = self.profile
@@ -256,16 +223,6 @@ class Lathe(Solid):
         vertices, faces = revolve(densify(profile, detail), segments_for(detail, self.segments, 5))
         vertices[:, 2] *= self.squash
         return vertices, faces
-
-
-def densify(profile: Array, detail: float) -> Array:
-    """Adds points to long profile edges, so that warps of the surface bend smoothly."""
-    longest = 0.25 * np.ptp(profile, axis=0).max() / max(detail, 0.3)
-    pieces = []
-    for a, b in itertools.pairwise(profile):
-        count = max(1, int(np.ceil(np.linalg.norm(b - a) / max(longest, 1e-9))))
-        pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
-    return np.concatenate([*pieces, profile[-1:]])
 
 
 def rod(a, b, ra: float, rb: float | None = None, bevel: float = 0.0, segments: int = 24, spin: float = 0.0) -> Lathe:
@@ -311,11 +268,8 @@ class RoundCone(Solid):
         return d * min(1.0, self.flat)
 
     def _box(self):
-        r = max(self.ra, self.rb)
-        return (
-            np.array([-r, min(-self.ra, self.h - self.rb), -r * self.flat]),
-            np.array([r, max(self.h + self.rb, self.ra), r * self.flat]),
-        )
+        r, low, high = max(self.ra, self.rb), min(-self.ra, self.h - self.rb), max(self.h + self.rb, self.ra)
+        return np.array([-r, low, -r * self.flat]), np.array([r, high, r * self.flat])
 
     def _mesh(self, detail):
         slope = np.clip((self.ra - self.rb) / max(self.h, 1e-9), -1, 1)

@@ -1,12 +1,44 @@
-"""Triangles of grids of points and of polygons, of which solids are tessellated."""
+"""Directions and rotations, and the triangles of grids of points and of polygons, of which solids are made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 Array = np.ndarray
+
+
+def unit(vector: Sequence[float] | Array) -> Array:
+    """The vector divided by its length; zero vectors stay zero."""
+    vector = np.asarray(vector, dtype=np.float64)
+    length = np.linalg.norm(vector, axis=-1, keepdims=True)
+    return vector / np.where(length > 0, length, 1.0)
+
+
+def row_norm(vectors: Array) -> Array:
+    """Length (N,) of each row; much faster than `numpy.linalg.norm` for many short rows."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+
+
+def rotation_to(axis: Sequence[float] | Array, spin: float = 0.0) -> Array:
+    """(3, 3) rotation that maps +y to `axis`, after turning by `spin` radians about +y."""
+    axis = unit(axis)
+    helper = np.array([1.0, 0.0, 0.0]) if abs(axis[0]) < 0.9 else np.array([0.0, 0.0, 1.0])
+    x = unit(helper - axis * (helper @ axis))
+    frame = np.stack([x, axis, np.cross(x, axis)], axis=1)
+    return frame @ rotation_about("y", spin)
+
+
+def rotation_about(axis: str, angle: float) -> Array:
+    """(3, 3) right-handed rotation about a coordinate axis, `angle` in radians."""
+    i = "xyz".index(axis)
+    j, k = (i + 1) % 3, (i + 2) % 3
+    rotation = np.eye(3)
+    rotation[j, j] = rotation[k, k] = np.cos(angle)
+    rotation[k, j], rotation[j, k] = np.sin(angle), -np.sin(angle)
+    return rotation
 
 
 def polygon_distance(points: Array, polygon: Array) -> Array:
@@ -36,6 +68,16 @@ def revolve(profile: Array, segments: int) -> tuple[Array, Array]:
     return ring_mesh(grid, np.flatnonzero(radius <= 1e-12))
 
 
+def densify(profile: Array, detail: float) -> Array:
+    """Adds points to long profile edges, so that warps of the surface bend smoothly."""
+    longest = 0.25 * np.ptp(profile, axis=0).max() / max(detail, 0.3)
+    pieces = []
+    for a, b in itertools.pairwise(profile):
+        count = max(1, int(np.ceil(np.linalg.norm(b - a) / max(longest, 1e-9))))
+        pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
+    return np.concatenate([*pieces, profile[-1:]])
+
+
 def ring_mesh(grid: Array, poles: Array | list[int]) -> tuple[Array, Array]:
     """Mesh of rings of points (R, C, 3), one above the other; rings that are `poles` become single points."""
     rows, columns = grid.shape[:2]
@@ -63,10 +105,20 @@ def grids_mesh(grids: Iterable[tuple[Array, bool, bool]]) -> tuple[Array, Array]
     return np.concatenate(vertices), np.concatenate(faces)
 
 
+def in_unit_ball(vertices: Array) -> Array:
+    """The vertices (V, 3) with the middle of their box moved to the origin and the farthest at distance 1."""
+    vertices = vertices - (vertices.min(0) + vertices.max(0)) / 2
+    return vertices / np.linalg.norm(vertices, axis=1).max()
+
+
+def of_three(faces: Array) -> Array:
+    """The triangles (F, 3) without a repeated vertex."""
+    return faces[(faces != np.roll(faces, -1, axis=1)).all(1)]
+
+
 def drop_degenerate(vertices: Array, faces: Array) -> tuple[Array, Array]:
     """Removes triangles with a repeated vertex and vertices that no triangle uses."""
-    keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    faces = faces[keep]
+    faces = of_three(faces)
     used = np.zeros(len(vertices), dtype=bool)
     used[faces] = True
     return vertices[used], (np.cumsum(used) - 1)[faces]
