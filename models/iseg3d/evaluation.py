@@ -235,8 +235,7 @@ def _methods(settings: EvaluationSettings, setting: Setting) -> list[PointMethod
 def _embedding(
     name: str, weights: Path, annotation: AnnotationSettings, setting: Setting, tuned: str | None = None
 ) -> PointMethod:
-    """iSeg3D, with parts of it left out; tuned: None, "always" after a negative click, or "if better", as a person who
-    undoes."""
+    """iSeg3D, with parts left out; tuned after a negative click: never, "always", or undone unless "if better"."""
     network = load_network(weights, "embedding").to(choose_device(setting.device))
 
     def prepare(cloud: Cloud) -> Clicker:

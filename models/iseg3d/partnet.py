@@ -126,11 +126,8 @@ def _names(path: Path, shapes: int) -> list[str]:
     """The annotations' ids, of which there is a list beside the file, or the file's name with numbers."""
     beside = path.with_suffix(".json")
     records = load_json(beside, "list of shapes") if beside.is_file() else [{}] * shapes
-    if (
-        not isinstance(records, list)
-        or not all(isinstance(record, dict) for record in records)
-        or len(records) != shapes
-    ):
+    listed = isinstance(records, list) and all(isinstance(record, dict) for record in records)
+    if not listed or len(records) != shapes:
         raise UserError(f"{beside} is not the list of the {shapes} shapes in {path.name}; download both again")
     return [str(record.get("anno_id", f"{path.stem}-{index}")) for index, record in enumerate(records)]
 
