@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from SAM_repo.evaluation.affinity import affinity, auc_and_margin
+from SAM_repo.evaluation.benchmark import BenchmarkSettings, evaluate_teacher
+from SAM_repo.evaluation.clicks import MIN_PIXELS, ShapeViews, ask, click_rows, clicks_on_every_part, render_labelled
 from SAM_repo.evaluation.image_baselines import (
     BASELINES,
     ViewImage,
@@ -17,27 +20,19 @@ from SAM_repo.evaluation.image_baselines import (
     occlusions,
     watershed_of_distance,
 )
-from SAM_repo.evaluation.meshes import (
-    MIN_PIXELS,
+from SAM_repo.evaluation.overlays import TRUTH_COLOR, overlays_of, save_sheets
+from SAM_repo.evaluation.report import table
+from SAM_repo.evaluation.summary import (
     Rows,
-    ShapeViews,
-    affinity,
-    ask,
-    auc_and_margin,
     best_baselines,
     by_category,
-    click_rows,
-    clicks_on_every_part,
-    iou,
     mask_levels,
     nesting,
     other_people,
-    render_labelled,
     score_errors,
     summarise,
 )
-from SAM_repo.evaluation.overlays import SIDE, TRUTH_COLOR, overlays_of, save_sheets
-from scripts import evaluate_teacher
+from scripts.evaluate_teacher import main
 from tests.fakes import FakeTeacher
 from utils.errors import UserError
 from utils.teacher import TeacherMasks
@@ -294,10 +289,6 @@ def test_levels_errors_and_nesting_read_the_right_columns() -> None:
     )
 
 
-def test_iou_of_nothing_is_zero() -> None:
-    assert iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0
-
-
 # ---- command line --------------------------------------------------------------------------------------------------------------
 
 
@@ -318,62 +309,41 @@ def benchmark(tmp_path: Path, two_boxes, labels) -> Path:
     return tmp_path / "psb"
 
 
+def _evaluate(teacher: FakeTeacher, benchmark: Path, out: Path, **settings) -> dict:
+    """The report of a small evaluation."""
+    chosen = {"views": 1, "held_out": 0, "device": "cpu", **settings}
+    return evaluate_teacher(
+        BenchmarkSettings(psb_dir=benchmark, out=out, **chosen), teachers=lambda _: (teacher, teacher)
+    ).report
+
+
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTeacher:
-    teacher = FakeTeacher(image_size=224, side=28)
-    monkeypatch.setattr(evaluate_teacher, "load_teacher", lambda *_, **__: teacher)
-    return teacher
+def fake() -> FakeTeacher:
+    return FakeTeacher(image_size=224, side=28)
 
 
 def test_the_report_has_every_key_and_a_second_run_only_reads(
-    benchmark: Path, tmp_path: Path, fake: FakeTeacher, capsys
+    benchmark: Path, tmp_path: Path, fake: FakeTeacher
 ) -> None:
-    options = ["--psb_dir", str(benchmark), "--out", str(tmp_path / "teacher.json"), "--views", "1", "--held_out", "1"]
-    assert evaluate_teacher.main(options) == 0
-    report = json.loads((tmp_path / "teacher.json").read_text())
+    out = tmp_path / "teacher.json"
+    _evaluate(fake, benchmark, out, held_out=1)
+    report = json.loads(out.read_text())
     assert set(report["one_click"]) == {"mask0", "mask1", "mask2", "best", "oracle"}
-    assert {
-        "two_clicks",
-        "small_parts",
-        "baselines",
-        "by_category",
-        "by_size",
-        "every_part_alike",
-        "intervals",
-        "embedding",
-        "held_out",
-    } <= set(report)
-    assert (
-        set(report["baselines"]) == {*BASELINES, "another_person"}
-        and report["baselines"]["another_person"]["iou"] > 0.5
-    )
+    keys = "two_clicks small_parts baselines by_category by_size every_part_alike intervals embedding held_out"
+    assert set(keys.split()) <= set(report)
+    assert set(report["baselines"]) == {*BASELINES, "another_person"}
+    assert report["baselines"]["another_person"]["iou"] > 0.5
     assert report["meshes"] == [1] and "no human segmentation" in report["skipped"]["2"]
     assert 0 < report["one_click"]["mask0"] <= report["one_click"]["oracle"] <= 1
     calls = fake.segment_calls
-    assert evaluate_teacher.main(options) == 0 and fake.segment_calls == calls
-    assert json.loads((tmp_path / "teacher.json").read_text()) == report
-    assert "| mask0 |" in capsys.readouterr().out
+    again = _evaluate(fake, benchmark, out, held_out=1)
+    assert fake.segment_calls == calls and json.loads(out.read_text()) == report
+    assert f"| mask0 | {report['one_click']['mask0']:.3f} |" in table(again)
 
 
 def test_sheets_are_drawn_of_labelled_and_other_meshes(benchmark: Path, tmp_path: Path, fake: FakeTeacher) -> None:
-    evaluate_teacher.main(
-        [
-            "--psb_dir",
-            str(benchmark),
-            "--out",
-            str(tmp_path / "t.json"),
-            "--views",
-            "1",
-            "--held_out",
-            "0",
-            "--random_encoder",
-            "0",
-            "--overlays",
-            str(tmp_path / "sheets"),
-            "--overlay_meshes",
-            str(benchmark / "off" / "2.off"),
-        ]
-    )
+    sheets = {"overlays": tmp_path / "sheets", "overlay_meshes": (benchmark / "off" / "2.off",)}
+    _evaluate(fake, benchmark, tmp_path / "t.json", **sheets)
     assert {path.name for path in (tmp_path / "sheets").iterdir()} == {"worst_1.png", "unlabelled_1.png"}
 
 
@@ -390,31 +360,30 @@ def test_an_overlay_outlines_the_wanted_part_and_colours_the_masks(views: ShapeV
         f"mask 2: IoU {head.mean():.2f}, predicted 0.40",
         "two clicks: IoU 1.00",
     ]
-    reddish = [(np.abs(tile.astype(int) - TRUTH_COLOR).sum(2) < 60).sum() for tile in overlay.tiles.values()]
-    assert min(reddish) > 50 and all(tile.shape == (SIDE, SIDE, 3) for tile in overlay.tiles.values())
+    reddish = [(np.abs(tile.picture.astype(int) - TRUTH_COLOR).sum(2) < 60).sum() for tile in overlay.tiles.values()]
+    assert min(reddish) > 50 and all(tile.picture.shape == (224, 224, 3) for tile in overlay.tiles.values())
+    assert [len(tile.clicks) for tile in overlay.tiles.values()] == [1, 1, 1, 1, 2]
     assert len(save_sheets(tmp_path, {"some": [overlay] * 9})) == 2
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("settings", "message"),
     [
-        (["--ids", "7"], "no shape 7"),
-        (["--ids", "2"], "no usable shape"),
-        (["--annotator", "9"], "no annotator 9"),
-        (["--overlay_meshes", "missing.obj"], "missing.obj"),
+        ({"ids": (7,)}, "no shape 7"),
+        ({"ids": (2,)}, "no usable shape"),
+        ({"annotator": 9}, "no annotator 9"),
+        ({"overlay_meshes": (Path("missing.obj"),)}, "missing.obj"),
     ],
     ids=["unknown mesh", "no labels", "annotator", "overlay mesh"],
 )
 def test_mistakes_are_named_and_nothing_is_written(
-    benchmark: Path, tmp_path: Path, fake: FakeTeacher, options: list[str], message: str
+    benchmark: Path, tmp_path: Path, fake: FakeTeacher, settings: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        evaluate_teacher.main(
-            ["--psb_dir", str(benchmark), "--out", str(tmp_path / "t.json"), "--held_out", "0", *options]
-        )
+        _evaluate(fake, benchmark, tmp_path / "t.json", **settings)
     assert not (tmp_path / "t.json").exists()
 
 
 def test_a_folder_that_is_no_benchmark_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder 'off'"):
-        evaluate_teacher.main(["--psb_dir", str(tmp_path), "--out", str(tmp_path / "t.json")])
+        main(["--psb_dir", str(tmp_path), "--out", str(tmp_path / "t.json")])

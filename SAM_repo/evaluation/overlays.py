@@ -7,26 +7,36 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.ndimage import binary_erosion
 
-from SAM_repo.evaluation.meshes import ShapeViews, ask, iou
+from SAM_repo.evaluation.clicks import ShapeViews, ask
 from utils.files import atomic_path
+from utils.selection import iou
 from utils.teacher import Teacher
 
 ROWS = 7  # overlays on a sheet
-SIDE = 256  # of a tile, pixels
-CAPTION = 20  # pixels
-GAP = 8
+SIDE = 2.6  # of a tile, inches
 MASK_COLORS = ((31, 119, 180), (44, 160, 44), (255, 127, 14), (148, 103, 189))  # three masks, then two clicks
 TRUTH_COLOR = (200, 30, 30)
 
 
 @dataclass(frozen=True, eq=False)
+class Tile:
+    """picture (H, W, 3) uint8; clicks: x, y in pixels, and whether positive."""
+
+    picture: np.ndarray
+    clicks: list[tuple[float, float, bool]]
+
+
+@dataclass(frozen=True, eq=False)
 class Overlay:
-    """One click: the image with the wanted part outlined, and the masks. tiles: caption -> (SIDE, SIDE, 3) uint8."""
+    """One click on one view: captioned pictures, and what of them is shown: left, top and side of a square, pixels."""
 
     title: str
-    tiles: dict[str, np.ndarray]
+    box: tuple[float, float, float]
+    tiles: dict[str, Tile]
 
 
 def overlays_of(
@@ -35,62 +45,32 @@ def overlays_of(
     """An overlay for each of the clicks (P, 2) xy in one view; without labels there is no part to outline and no second click."""
     labels = views.labels[0, view]
     truth = np.stack([labels == labels[y, x] for x, y in clicks])
-    answers = ask(
-        teacher,
-        teacher.embed(views.images[view : view + 1])[0],
-        clicks,
-        truth,
-        torch.Generator().manual_seed(0),
-        corrections=int(labelled),
-    )
+    embedding = teacher.embed(views.images[view : view + 1])[0]
+    answers = ask(teacher, embedding, clicks, truth, torch.Generator().manual_seed(0), corrections=int(labelled))
     image, box = views.images[view].numpy(), _box_around(labels >= 0)
     result = []
     for index, (x, y) in enumerate(clicks.tolist()):
-        wanted = truth[index] if labelled else None
-        dots = [(x + 0.5, y + 0.5, True)]
-        tiles = {
-            "click" + (", wanted part" if labelled else ""): _tile(
-                _tinted(image, wanted, TRUTH_COLOR, wanted), box, dots
-            )
-        }
-        for k in range(3):
-            mask = answers.masks[index, k]
-            note = f"IoU {iou(mask, wanted):.2f}, " if labelled else ""
-            tiles[f"mask {k}: {note}predicted {answers.scores[index, k]:.2f}"] = _tile(
-                _tinted(image, mask, MASK_COLORS[k], wanted), box, dots
-            )
-        if labelled:
-            xy, label = answers.corrections[0]
-            second = answers.more[0][index]
-            dots = [*dots, (*(xy[index] + 0.5).tolist(), bool(label[index]))]
-            tiles[f"two clicks: IoU {iou(second, wanted):.2f}"] = _tile(
-                _tinted(image, second, MASK_COLORS[3], wanted), box, dots
-            )
-        result.append(Overlay(title, tiles))
+        wanted, dots = truth[index] if labelled else None, [(x + 0.5, y + 0.5, True)]
+        caption = "click, wanted part" if labelled else "click"
+        tiles = {caption: Tile(_tinted(image, wanted, TRUTH_COLOR, wanted), dots)}
+        for k, mask in enumerate(answers.masks[index]):
+            note = "" if wanted is None else f"IoU {iou(mask, wanted):.2f}, "
+            caption = f"mask {k}: {note}predicted {answers.scores[index, k]:.2f}"
+            tiles[caption] = Tile(_tinted(image, mask, MASK_COLORS[k], wanted), dots)
+        if wanted is not None:
+            (xy, label), second = answers.corrections[0], answers.more[0][index]
+            dots = [*dots, (float(xy[index, 0]) + 0.5, float(xy[index, 1]) + 0.5, bool(label[index]))]
+            caption = f"two clicks: IoU {iou(second, wanted):.2f}"
+            tiles[caption] = Tile(_tinted(image, second, MASK_COLORS[3], wanted), dots)
+        result.append(Overlay(title, box, tiles))
     return result
 
 
-def _box_around(covered: np.ndarray) -> tuple[int, int, int]:
-    """Left, top and side of a square that holds the object with a margin; it may reach beyond the image."""
+def _box_around(covered: np.ndarray) -> tuple[float, float, float]:
+    """A square that holds the object with a margin; it may reach beyond the image."""
     rows, columns = np.nonzero(covered)
-    side = int(1.1 * (max(np.ptp(rows), np.ptp(columns)) + 1)) + 2
-    return (columns.min() + columns.max() + 1 - side) // 2, (rows.min() + rows.max() + 1 - side) // 2, side
-
-
-def _tile(picture: np.ndarray, box: tuple[int, int, int], dots: list[tuple[float, float, bool]]) -> np.ndarray:
-    """The square of a picture at `SIDE` pixels with its clicks: discs, green with a plus or red with a minus."""
-    left, top, side = box
-    image = Image.new("RGB", (side, side), "white")
-    image.paste(Image.fromarray(picture), (-int(left), -int(top)))
-    image = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(image)
-    for x, y, positive in dots:
-        x, y = (x - left) * SIDE / side, (y - top) * SIDE / side
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=(20, 150, 60) if positive else (220, 40, 40), outline="white")
-        draw.line((x - 2, y, x + 2, y), fill="white")
-        if positive:
-            draw.line((x, y - 2, x, y + 2), fill="white")
-    return np.asarray(image)
+    side = 1.1 * (max(np.ptp(rows), np.ptp(columns)) + 1) + 2
+    return (columns.min() + columns.max() + 1 - side) / 2, (rows.min() + rows.max() + 1 - side) / 2, side
 
 
 def _tinted(
@@ -101,12 +81,7 @@ def _tinted(
     if mask is not None:
         picture[mask] = 0.45 * picture[mask] + 0.55 * np.array(color)
     if outline is not None:
-        inner = outline.copy()
-        inner[1:] &= outline[:-1]
-        inner[:-1] &= outline[1:]
-        inner[:, 1:] &= outline[:, :-1]
-        inner[:, :-1] &= outline[:, 1:]
-        picture[outline & ~inner] = TRUTH_COLOR
+        picture[outline & ~binary_erosion(outline, border_value=1)] = TRUTH_COLOR
     return picture.clip(0, 255).astype(np.uint8)
 
 
@@ -117,21 +92,27 @@ def save_sheets(folder: Path, sheets: dict[str, list[Overlay]]) -> list[Path]:
         for page, start in enumerate(range(0, len(overlays), ROWS), 1):
             paths.append(folder / f"{name}_{page}.png")
             with atomic_path(paths[-1]) as temporary:
-                sheet(overlays[start : start + ROWS], start + 1).save(temporary, format="PNG")
+                _sheet(overlays[start : start + ROWS], start + 1).savefig(temporary, format="png")
     return paths
 
 
-def sheet(overlays: list[Overlay], first: int = 1) -> Image.Image:
-    """A row of tiles with captions for each overlay, numbered from `first`."""
+def _sheet(overlays: list[Overlay], first: int) -> Figure:
+    """A row of captioned tiles for each overlay, numbered from `first`; clicks are green plusses and red crosses."""
     most = max(len(overlay.tiles) for overlay in overlays)
-    height = SIDE + 2 * CAPTION + GAP
-    canvas = Image.new("RGB", (most * (SIDE + GAP) + GAP, len(overlays) * height), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for index, overlay in enumerate(overlays):
-        top = index * height
-        draw.text((GAP, top + 2), f"{first + index}. {overlay.title}", fill="black", font=font)
-        for place, (caption, tile) in enumerate(overlay.tiles.items()):
-            left = GAP + place * (SIDE + GAP)
-            canvas.paste(Image.fromarray(tile), (left, top + CAPTION))
-            draw.text((left + 2, top + CAPTION + SIDE + 2), caption, fill="#555555", font=font)
-    return canvas
+    figure = Figure(figsize=(most * SIDE, len(overlays) * (SIDE + 0.4)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(overlays), most, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for number, (overlay, row) in enumerate(zip(overlays, grid), first):
+        left, top, side = overlay.box
+        for place, (axes, (caption, tile)) in enumerate(zip(row, overlay.tiles.items())):
+            height, width = tile.picture.shape[:2]
+            axes.imshow(tile.picture, extent=(0, width, height, 0), interpolation="bicubic")
+            axes.set(xlim=(left, left + side), ylim=(top + side, top))
+            for x, y, positive in tile.clicks:
+                marker, color = ("P", "#14963c") if positive else ("X", "#dc2828")
+                axes.plot(x, y, marker, color=color, markersize=8, markeredgecolor="white", markeredgewidth=0.8)
+            heading = f"{number}. {overlay.title}\n" if place == 0 else ""
+            axes.set_title(heading + caption, fontsize=8, loc="left")
+    return figure
