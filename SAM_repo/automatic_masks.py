@@ -15,6 +15,7 @@ class FixedEmbedding(nn.Module):
     def __init__(self, embedding: Tensor, img_size: int) -> None:
         super().__init__()
         self.img_size = img_size
+        self.embedding: Tensor
         self.register_buffer("embedding", embedding[None])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -38,11 +39,11 @@ def automatic_masks(
         stand_in = FixedEmbedding(embedding.to(sam.device), sam.image_encoder.img_size)
         sam = (
             Sam(
-                stand_in,
+                stand_in,  # pyright: ignore[reportArgumentType]
                 sam.prompt_encoder,
                 sam.mask_decoder,
-                sam.pixel_mean.flatten().tolist(),
-                sam.pixel_std.flatten().tolist(),
+                torch.as_tensor(sam.pixel_mean).flatten().tolist(),
+                torch.as_tensor(sam.pixel_std).flatten().tolist(),
             )
             .to(sam.device)
             .eval()

@@ -1,22 +1,26 @@
 """SAM's prompt encoder and mask decoder for many prompts on many images at once.
 
-The stock weights in an algebraically equal order that needs the fewest operations.
+The stock weights in an algebraically equal order that needs the fewest operations. `Any` are the stock modules: torch
+gives their
+attributes no types.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from torch import Tensor, nn
+from segment_anything.modeling import Sam
+from torch import Tensor
 
 from SAM_repo.vit_t import to_channels_first, to_pixels_last
 
 
-def embed_points(encoder: PromptEncoder, points: Tensor, labels: Tensor) -> Tensor:
-    """Stock point embedding with the padding point SAM adds when there is no box. (..., K, 2), (..., K) -> (..., K + 1, C) float32."""
+def embed_points(encoder: Any, points: Tensor, labels: Tensor) -> Tensor:
+    """Stock point embedding with the padding point SAM adds when there is no box. (..., K, 2), (..., K) -> (..., K +
+    1, C) float32."""
     size = torch.tensor([encoder.input_image_size[1], encoder.input_image_size[0]], device=points.device)
     matrix = encoder.pe_layer.positional_encoding_gaussian_matrix.float()
     coordinates = 2 * ((points.float() + 0.5) / size) - 1
@@ -31,7 +35,7 @@ def embed_points(encoder: PromptEncoder, points: Tensor, labels: Tensor) -> Tens
     return torch.cat([code, padding], dim=-2)
 
 
-def embed_previous(encoder: PromptEncoder, previous: Tensor) -> Tensor:
+def embed_previous(encoder: Any, previous: Tensor) -> Tensor:
     """Stock mask embedding. (N, 1, 4h, 4w) logits -> (N, h * w, C), computed pixels last."""
     conv1, norm1, act1, conv2, norm2, act2, conv3 = encoder.mask_downscaling
     x = _layer_norm(norm1, to_pixels_last(conv1(previous)))
@@ -40,7 +44,7 @@ def embed_previous(encoder: PromptEncoder, previous: Tensor) -> Tensor:
     return F.linear(x.flatten(1, 2), conv3.weight.flatten(1), conv3.bias)
 
 
-def _layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
+def _layer_norm(norm: Any, x: Tensor) -> Tensor:
     """Stock LayerNorm2d (over channels) on a tensor with the channels last."""
     return F.layer_norm(x, (x.shape[-1],), norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
 
@@ -62,14 +66,15 @@ def _image_scores(projected: Tensor, weight: Tensor, image: Tensor, image_pe: Te
 
 
 def _rows_times_image(rows: Tensor, image: Tensor, transpose: bool) -> Tensor:
-    """rows (B, P, R, hw) @ image (B, 1 or P, hw, C), or rows (B, P, R, C) @ its transpose: an image shared by P prompts is not repeated."""
+    """rows (B, P, R, hw) @ image (B, 1 or P, hw, C), or rows (B, P, R, C) @ its transpose: an image shared by P
+    prompts is not repeated."""
     batch, prompts, count, _ = rows.shape
     matrix = image.flatten(0, 1)
     left = rows.reshape(matrix.shape[0], -1, rows.shape[-1])
     return torch.bmm(left, matrix.transpose(1, 2) if transpose else matrix).view(batch, prompts, count, -1)
 
 
-def _tokens_read_image(attention: nn.Module, query: Tensor, image: Tensor, image_pe: Tensor) -> Tensor:
+def _tokens_read_image(attention: Any, query: Tensor, image: Tensor, image_pe: Tensor) -> Tensor:
     """Stock Attention(q=query, k=image + image_pe, v=image) for few queries. query (..., T, C) -> (..., T, C)."""
     heads = attention.num_heads
     projected = attention.q_proj(query)
@@ -82,7 +87,7 @@ def _tokens_read_image(attention: nn.Module, query: Tensor, image: Tensor, image
     return attention.out_proj(value)
 
 
-def _image_reads_tokens(attention: nn.Module, image: Tensor, image_pe: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _image_reads_tokens(attention: Any, image: Tensor, image_pe: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Stock Attention(q=image + image_pe, k=key, v=value) for few keys. key, value (..., T, C) -> (..., hw, C)."""
     heads = attention.num_heads
     projected = attention.k_proj(key)
@@ -93,17 +98,17 @@ def _image_reads_tokens(attention: nn.Module, image: Tensor, image_pe: Tensor, k
     weights = torch.softmax(scores.unflatten(-2, (heads, -1)), dim=-2).flatten(-3, -2)
     values = attention.v_proj(value).unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, T, d)
     values = (values @ _split(attention.out_proj.weight.transpose(0, 1), heads)).flatten(-3, -2)  # (..., heads * T, C)
-    # Each pixel's weights sum to one within a head: the output bias enters through one head's values, not through every pixel.
+    # Each pixel's weights sum to one within a head: the output bias enters through one head's values, not through
+    # every pixel.
     values = values + F.pad(
         attention.out_proj.bias.expand(key.shape[-2], -1), (0, 0, 0, (heads - 1) * key.shape[-2])
     ).to(values.dtype)
     return torch.bmm(weights.flatten(0, 1).transpose(1, 2), values.flatten(0, 1)).unflatten(0, weights.shape[:2])
 
 
-def _transform(
-    transformer: TwoWayTransformer, image: Tensor, image_pe: Tensor, points: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Stock TwoWayTransformer. image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens (B, P, T, C), image (B, P, hw, C)."""
+def _transform(transformer: Any, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Stock TwoWayTransformer. image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens (B, P, T, C), image (B, P, hw,
+    C)."""
     tokens = points
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
@@ -122,10 +127,11 @@ def _transform(
     return transformer.norm_final_attn(tokens + read), image
 
 
-def _upscale(decoder: MaskDecoder, image: Tensor, hyper: Tensor, cells: tuple[int, int]) -> Tensor:
+def _upscale(decoder: Any, image: Tensor, hyper: Tensor, cells: tuple[int, int]) -> Tensor:
     """Stock output_upscaling and product with the hyper-vectors, without moving pixels until the end.
 
-    image (N, hw, C), hyper (N, M, C / 8) -> (N, M, 4h, 4w). A 2 x 2 transposed convolution of stride 2 is a linear map of each pixel.
+    image (N, hw, C), hyper (N, M, C / 8) -> (N, M, 4h, 4w). A 2 x 2 transposed convolution of stride 2 is a linear
+    map of each pixel.
     """
     conv1, norm, act1, conv2, act2 = decoder.output_upscaling
     count, masks = hyper.shape[:2]
@@ -143,14 +149,17 @@ def decode_prompts(
 ) -> tuple[Tensor, Tensor]:
     """SAM's prompt encoder and mask decoder for P prompts on each of B images.
 
-    embeddings: (B, C, h, w) float32. points: (B, P, K, 2) xy in the encoder's input pixels. labels: (B, P, K) 1 include, 0 exclude,
+    embeddings: (B, C, h, w) float32. points: (B, P, K, 2) xy in the encoder's input pixels. labels: (B, P, K) 1
+    include, 0 exclude,
     -1 padding. previous: (B, P, 1, 4h, 4w) low-resolution logits or None.
-    Returns logits (B, P, 4, 4h, 4w) and predicted IoU (B, P, 4); index 0 is the single-mask output, 1 to 3 the three masks.
+    Returns logits (B, P, 4, 4h, 4w) and predicted IoU (B, P, 4); index 0 is the single-mask output, 1 to 3 the three
+    masks.
     Equal to the stock forward up to rounding.
     """
-    prompt_encoder, decoder = sam.prompt_encoder, sam.mask_decoder
+    prompt_encoder: Any = sam.prompt_encoder
+    decoder: Any = sam.mask_decoder
     batch, prompts = points.shape[:2]
-    cells = embeddings.shape[-2:]
+    cells = embeddings.shape[-2], embeddings.shape[-1]
     image = embeddings.flatten(2).transpose(1, 2)[:, None]  # (B, 1, hw, C)
     if previous is None:
         image = image + prompt_encoder.no_mask_embed.weight[0]

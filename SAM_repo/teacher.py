@@ -64,7 +64,8 @@ class SamTeacher:
     ) -> TeacherMasks:
         """Prompt one embedding (D, h, w) with P click sets at once.
 
-        points    (P, K, 2) float, xy in the image of `image_size`, pixel centres at +0.5 as `Cameras.project` gives them
+        points    (P, K, 2) float, xy in the image of `image_size`, pixel centres at +0.5 as `Cameras.project` gives
+        them
         labels    (P, K): 1 include, 0 exclude, -1 padding
         previous  (P, 1, 4h, 4w) low-resolution logits of an earlier answer, or None
         """
@@ -85,7 +86,8 @@ class SamTeacher:
     def segment_each(
         self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]
     ) -> TeacherMasks:
-        """Prompt each of B embeddings (B, D, h, w) with one click set of its own, all at once: points (B, K, 2), labels (B, K)."""
+        """Prompt each of B embeddings (B, D, h, w) with one click set of its own, all at once: points (B, K, 2),
+        labels (B, K)."""
         scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
         indices = points.to(self.device) * scale.to(self.device) - 0.5
         with fast_autocast(self.device, self.fast):
@@ -120,7 +122,8 @@ def load_teacher(
                 f"the embedded teacher's weights are missing at {path}; restore them with: git checkout {path.name}"
             )
         raise UserError(
-            f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, or use the embedded teacher: --SAM vit_t"
+            f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, "
+            "or use the embedded teacher: --SAM vit_t"
         )
     weights = load_torch(path, what=f"SAM checkpoint ({sam})")
     try:

@@ -1,13 +1,16 @@
 """vit_t: a very small SAM made of the stock segment-anything classes.
 
-Only the image encoder is ours; `Sam`, `PromptEncoder`, `MaskDecoder` and `TwoWayTransformer` are the unmodified ones, so that
-`SamPredictor` and `SamAutomaticMaskGenerator` run it like any other SAM. `SAM_repo.fast_decoder` is the same decoder for many prompts at once.
+Only the image encoder is ours; `Sam`, `PromptEncoder`, `MaskDecoder` and `TwoWayTransformer` are the unmodified ones,
+so that
+`SamPredictor` and `SamAutomaticMaskGenerator` run it like any other SAM. `SAM_repo.fast_decoder` is the same decoder
+for many prompts at once.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +22,8 @@ from torch import Tensor, nn
 class VitTConfig:
     """Sizes of the model; plain numbers, so that it travels in a checkpoint.
 
-    image_size: side of the square the encoder sees, in pixels; the embedding has image_size / 8 cells a side, masks image_size / 2.
+    image_size: side of the square the encoder sees, in pixels; the embedding has image_size / 8 cells a side, masks
+    image_size / 2.
     """
 
     image_size: int = 224
@@ -95,7 +99,8 @@ class TransformerBlock(nn.Module):
 class VitTEncoder(nn.Module):
     """Image encoder: convolutions at strides 4 and 8, transformer blocks at stride 16, all fused at stride 8.
 
-    forward: (B, 3, S, S) float, normalised as `Sam.preprocess` does, S a multiple of 16 -> (B, 256, S / 8, S / 8) float32.
+    forward: (B, 3, S, S) float, normalised as `Sam.preprocess` does, S a multiple of 16 -> (B, 256, S / 8, S / 8)
+    float32.
     Nothing depends on S but the number of cells: positions enter as a function of coordinates in [-1, 1].
     """
 
@@ -107,6 +112,7 @@ class VitTEncoder(nn.Module):
         self.to_mid = nn.Conv2d(config.stem_width, config.mid_width, 3, stride=2, padding=1)
         self.mid_blocks = nn.Sequential(*[ConvBlock(config.mid_width) for _ in range(config.mid_blocks)])
         self.to_coarse = nn.Conv2d(config.mid_width, config.dim, 3, stride=2, padding=1)
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.randn(2, 32))
         self.position = nn.Linear(64, config.dim)
         self.blocks = nn.Sequential(
@@ -148,7 +154,7 @@ def build_vit_t(config: VitTConfig = VitTConfig()) -> Sam:
     """A `Sam` with random weights (drawn from torch's global generator) in the given sizes, in eval mode."""
     cells = config.image_size // 8
     sam = Sam(
-        image_encoder=VitTEncoder(config),
+        image_encoder=VitTEncoder(config),  # pyright: ignore[reportArgumentType]  (any module will do)
         prompt_encoder=PromptEncoder(
             embed_dim=config.embed_dim,
             image_embedding_size=(cells, cells),
@@ -187,10 +193,13 @@ def set_image_size(sam: Sam, image_size: int) -> None:
 def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
     """Start the attentions between tokens and image as a kernel of distance: a click then reads what is under it.
 
-    The positional code of two points has the dot product sum_k cos(2 pi b_k . (p - q)), which peaks at p = q. Queries and keys
+    The positional code of two points has the dot product sum_k cos(2 pi b_k . (p - q)), which peaks at p = q. Queries
+    and keys
     therefore begin as the same selection of that code, each head at its own length scale.
     """
-    encoder, transformer = sam.prompt_encoder, sam.mask_decoder.transformer
+    encoder: Any = sam.prompt_encoder
+    decoder: Any = sam.mask_decoder
+    transformer = decoder.transformer
     frequencies = encoder.pe_layer.positional_encoding_gaussian_matrix
     half = frequencies.shape[1]
     heads = transformer.num_heads
@@ -215,12 +224,13 @@ def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
         attention.k_proj.weight.copy_(selection)
         attention.q_proj.bias.zero_()
         attention.k_proj.bias.zero_()
-    # The first self-attention has no residual: begin it as an average of the tokens, so that all know where the clicks are.
+    # The first self-attention has no residual: begin it as an average of the tokens, so that all know where the
+    # clicks are.
     first = transformer.layers[0].self_attn
     for projection in (first.v_proj, first.out_proj):
         projection.weight.copy_(torch.eye(2 * half))
         projection.bias.zero_()
-    for embedding in (sam.mask_decoder.iou_token, sam.mask_decoder.mask_tokens):
+    for embedding in (decoder.iou_token, decoder.mask_tokens):
         embedding.weight.mul_(0.3)
     for embedding in (*encoder.point_embeddings, encoder.not_a_point_embed, encoder.no_mask_embed):
         embedding.weight.mul_(0.3)
@@ -228,4 +238,5 @@ def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
 
 def normalise(sam: Sam, images: Tensor) -> Tensor:
     """uint8 (B, S, S, 3) -> float (B, 3, S, S) as `Sam.preprocess` gives it."""
-    return (images.permute(0, 3, 1, 2).float() - sam.pixel_mean) / sam.pixel_std
+    mean, deviation = torch.as_tensor(sam.pixel_mean), torch.as_tensor(sam.pixel_std)
+    return (images.permute(0, 3, 1, 2).float() - mean) / deviation

@@ -1,4 +1,5 @@
-"""How well a teacher segments parts of human-labelled meshes from one click in one view, beside classical methods and other people.
+"""How well a teacher segments parts of human-labelled meshes from one click in one view, beside classical methods and
+other people.
 
   python scripts/evaluate_teacher.py --psb_dir DIR --SAM vit_t --out teacher.json --overlays DIR
 

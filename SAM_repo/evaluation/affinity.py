@@ -16,8 +16,10 @@ AFFINITY_CELLS = 128  # of a view
 def affinity(teacher: Teacher, views: ShapeViews, rng: np.random.Generator) -> dict[str, list[float]] | None:
     """How well the cosine similarity of two cells of the embedding tells whether they show the same part.
 
-    Returns for pairs within a view and pairs across two views [area under the ROC curve, mean similarity of the same part minus of others],
-    the same with nearness in the image in place of similarity for pairs within a view, or None where a view shows no two parts.
+    Returns for pairs within a view and pairs across two views [area under the ROC curve, mean similarity of the same
+    part minus of others],
+    the same with nearness in the image in place of similarity for pairs within a view, or None where a view shows no
+    two parts.
     """
     features = teacher.embed(views.images).float().cpu()
     _, _, height, width = features.shape
@@ -45,7 +47,8 @@ def affinity(teacher: Teacher, views: ShapeViews, rng: np.random.Generator) -> d
         name: auc_and_margin(np.concatenate(values or [np.zeros(0)]), np.concatenate(same or [np.zeros(0, bool)]))
         for name, (values, same) in (("within", within), ("across", across), ("nearness_within", near))
     }
-    return None if any(value is None for value in results.values()) else results
+    known = {name: value for name, value in results.items() if value is not None}
+    return known if len(known) == len(results) else None
 
 
 def _extend(pairs: tuple[list, list], values: np.ndarray, same: np.ndarray) -> None:
@@ -54,7 +57,8 @@ def _extend(pairs: tuple[list, list], values: np.ndarray, same: np.ndarray) -> N
 
 
 def auc_and_margin(values: np.ndarray, same: np.ndarray) -> list[float] | None:
-    """Area under the ROC curve of `values` (N,) as a sign of `same` (N,) bool, ties counted half, and the difference of the means."""
+    """Area under the ROC curve of `values` (N,) as a sign of `same` (N,) bool, ties counted half, and the difference
+    of the means."""
     positive, negative = int(same.sum()), int((~same).sum())
     if not positive or not negative:
         return None

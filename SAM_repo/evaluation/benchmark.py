@@ -80,7 +80,8 @@ def evaluate_teacher(
     on_progress: Progress = silent,
     teachers: Callable[[BenchmarkSettings], tuple[Teacher, Teacher | None]] = load_teachers,
 ) -> Outcome:
-    """Measure, write `settings.out` and draw; UserError if nothing can be measured. The report names the skipped meshes."""
+    """Measure, write `settings.out` and draw; UserError if nothing can be measured. The report names the skipped
+    meshes."""
     categories = benchmark_ids(settings.psb_dir)
     ids = choose_ids(categories, settings.ids, None)
     unlabelled = [(path.stem, load_mesh(path)) for path in settings.overlay_meshes]

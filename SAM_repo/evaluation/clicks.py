@@ -28,7 +28,8 @@ class ShapeViews:
     """B views of one shape as the pipeline renders them.
 
     images  (B, 224, 224, 3) uint8;  depth (B, 224, 224) float32, inf on background
-    labels  (L, B, 224, 224) int64, -1 on background. Labels 0 name what is clicked and what mask 0 is measured against; the others are
+    labels  (L, B, 224, 224) int64, -1 on background. Labels 0 name what is clicked and what mask 0 is measured
+    against; the others are
             other annotators of the same mesh, or finer and coarser levels of a synthetic shape
     """
 
@@ -89,7 +90,8 @@ def ask(
     generator: torch.Generator,
     corrections: int = 2,
 ) -> Answers:
-    """Prompt one embedding with clicks (P, 2) xy, then correct mask 0 towards truth (P, H, W) bool, showing the teacher mask 0's logits.
+    """Prompt one embedding with clicks (P, 2) xy, then correct mask 0 towards truth (P, H, W) bool, showing the
+    teacher mask 0's logits.
 
     A corrective click lies in the larger of the missed and the wrongly included area, at random but rather inside it.
     """
@@ -115,8 +117,10 @@ def ask(
 def click_rows(teacher: Teacher, views: ShapeViews, clicks: list[np.ndarray], seed: int, baselines: bool) -> list[dict]:
     """A row for each click: plain numbers and lists, for JSON.
 
-    ious: of the three masks with each of the L labellings at the click, (3, L); scores (3,); second, third: IoU of mask 0 after corrections;
-    area: pixels of the part; sizes: of the masks (3,); inside: |1 in 0| / |1|, |0 in 2| / |0|; others: IoU of the other labellings' part at
+    ious: of the three masks with each of the L labellings at the click, (3, L); scores (3,); second, third: IoU of
+    mask 0 after corrections;
+    area: pixels of the part; sizes: of the masks (3,); inside: |1 in 0| / |1|, |0 in 2| / |0|; others: IoU of the
+    other labellings' part at
     the click with the clicked part; baselines: name -> IoU for each of its parameters.
     """
     embeddings = teacher.embed(views.images)

@@ -10,12 +10,14 @@ from skimage.measure import label
 from skimage.morphology import h_maxima
 from skimage.segmentation import felzenszwalb, flood, watershed
 
-# An occlusion's jump in depth, in object radii: neighbouring pixels of a surface seen at 80 degrees differ by a third of that.
+# An occlusion's jump in depth, in object radii: neighbouring pixels of a surface seen at 80 degrees differ by a third
+# of that.
 DEPTH_JUMP = 0.15
 
 
 class ViewImage:
-    """One view: image (H, W, 3) uint8, depth (H, W) with inf on background. Segmentations are made once for all clicks."""
+    """One view: image (H, W, 3) uint8, depth (H, W) with inf on background. Segmentations are made once for all
+    clicks."""
 
     def __init__(self, image: np.ndarray, depth: np.ndarray) -> None:
         self.image, self.depth, self.covered = image, depth, np.isfinite(depth)
@@ -39,7 +41,8 @@ def occlusions(depth: np.ndarray) -> np.ndarray:
 
 
 def watershed_of_distance(view: ViewImage, x: int, y: int, height: float) -> np.ndarray:
-    """The basin of the click: the distance to silhouettes and occlusions, cut at its necks; a bump lower than `height` pixels is no basin."""
+    """The basin of the click: the distance to silhouettes and occlusions, cut at its necks; a bump lower than
+    `height` pixels is no basin."""
 
     def make() -> np.ndarray:
         inside = gaussian_filter(distance_transform_edt(~occlusions(view.depth)), 1.0)

@@ -24,8 +24,10 @@ HELD_OUT_SEED = 2_000_000_000  # shapes from here on are never trained on
 
 @dataclass
 class ClickSet:
-    """images (B, 224, 224, 3) uint8 as the pipeline renders them, points (B, P, 2) xy, masks (B, P, 224, 224) bool of what is visible of the
-    part (human labels) or group of parts (synthetic shapes) clicked, fine likewise of the synthetic part (human labels: the same as masks)."""
+    """images (B, 224, 224, 3) uint8 as the pipeline renders them, points (B, P, 2) xy, masks (B, P, 224, 224) bool of
+    what is visible of the
+    part (human labels) or group of parts (synthetic shapes) clicked, fine likewise of the synthetic part (human
+    labels: the same as masks)."""
 
     images: Tensor
     points: Tensor
@@ -43,7 +45,8 @@ def held_out_set(first_seed: int, clicks: int, prompts: int = 3) -> ClickSet:
 
 
 def labelled_mesh_set(folder: Path, clicks: int, prompts: int = 3) -> ClickSet:
-    """Clicks on meshes with human part labels: `off/<n>.off`, `seg/Benchmark/<n>/<n>_<i>.seg` (Princeton format), first annotator."""
+    """Clicks on meshes with human part labels: `off/<n>.off`, `seg/Benchmark/<n>/<n>_<i>.seg` (Princeton format),
+    first annotator."""
     meshes = sorted((folder / "off").glob("*.off"), key=lambda p: int(p.stem))
     count = clicks // prompts
     views, rng = [], np.random.default_rng(1)
@@ -63,8 +66,10 @@ def _click_set(views: np.ndarray, prompts: int, rng: np.random.Generator) -> Cli
 
 @torch.no_grad()
 def measure(sam: Sam, clicks: ClickSet, device: torch.device, batch: int = 8, seed: int = 0) -> dict[str, float]:
-    """Mean IoU with `masks` at 224 x 224: masks 0 to 2, best of three, best predicted; mask 1 with `fine`; mask 0 on small parts; two and three clicks; the error of
-    the predicted IoU of mask 0; how much of the part is missed and how much is spilled, as a fraction of its area (medians)."""
+    """Mean IoU with `masks` at 224 x 224: masks 0 to 2, best of three, best predicted; mask 1 with `fine`; mask 0 on
+    small parts; two and three clicks; the error of
+    the predicted IoU of mask 0; how much of the part is missed and how much is spilled, as a fraction of its area
+    (medians)."""
     generator = torch.Generator().manual_seed(seed)
     columns: dict[str, list[Tensor]] = {}
     for start in range(0, len(clicks.images), batch):

@@ -42,7 +42,8 @@ class Overlay:
 def overlays_of(
     teacher: Teacher, views: ShapeViews, view: int, clicks: np.ndarray, title: str, labelled: bool = True
 ) -> list[Overlay]:
-    """An overlay for each of the clicks (P, 2) xy in one view; without labels there is no part to outline and no second click."""
+    """An overlay for each of the clicks (P, 2) xy in one view; without labels there is no part to outline and no
+    second click."""
     labels = views.labels[0, view]
     truth = np.stack([labels == labels[y, x] for x, y in clicks])
     embedding = teacher.embed(views.images[view : view + 1])[0]

@@ -78,7 +78,8 @@ def table(report: dict) -> str:
         error, levels = report["held_out"]["predicted_iou_error"], report["held_out"]["levels"]
         rows = [[mask, *map(_number, levels[mask].values())] for mask in levels if mask != "clicks"]
         lines.append(
-            f"held-out synthetic shapes: predicted IoU off by {error['all_masks']:.3f}, IoU of each mask with each level:"
+            f"held-out synthetic shapes: predicted IoU off by {error['all_masks']:.3f}, "
+            "IoU of each mask with each level:"
         )
         lines += ["", *markdown(("", *LEVELS), rows)]
     return "\n".join(lines)

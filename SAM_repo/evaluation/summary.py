@@ -45,7 +45,8 @@ class Rows:
 
     @classmethod
     def as_clicked(cls, groups: list[list[dict]]) -> Rows:
-        """Every view counts the same, and in it a part by its visible area to the power `AREA_POWER`, as the training draws clicks."""
+        """Every view counts the same, and in it a part by its visible area to the power `AREA_POWER`, as the training
+        draws clicks."""
         rows = cls.all_alike(groups)
         weights = np.array([row["area"] ** AREA_POWER for row in rows.rows], dtype=float)
         views = np.array([(mesh, row["view"]) for mesh, row in zip(rows.mesh, rows.rows)]).reshape(-1, 2)
@@ -59,7 +60,8 @@ class Rows:
         return cls(rows, np.repeat(np.arange(len(groups)), [len(group) for group in groups]), np.ones(len(rows)))
 
     def mean(self, value: Value, seed: int | None = None) -> tuple[float | None, list[float] | None]:
-        """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval when meshes are resampled."""
+        """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval when meshes are
+        resampled."""
         values = np.array([np.nan if (v := value(row)) is None else v for row in self.rows], dtype=float)
         used = ~np.isnan(values)
         totals = np.bincount(self.mesh[used], self.weights[used])
@@ -112,7 +114,8 @@ def by_category(rows: Rows, categories: list[str]) -> dict[str, dict]:
 
 
 def nesting(rows: list[dict]) -> dict[str, float]:
-    """How the three masks lie in one another: mean share of mask 1 in mask 0 and of mask 0 in mask 2, how often it is at least 90 %, and
+    """How the three masks lie in one another: mean share of mask 1 in mask 0 and of mask 0 in mask 2, how often it is
+    at least 90 %, and
     medians of the masks' sizes over that of mask 0."""
     inside, sizes = np.array([row["inside"] for row in rows]), np.array([row["sizes"] for row in rows], dtype=float)
     relative = sizes / np.maximum(sizes[:, :1], 1)
@@ -128,11 +131,12 @@ def nesting(rows: list[dict]) -> dict[str, float]:
 
 
 def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
-    """Each baseline with the parameter that suits these very clicks best (which flatters it), its interval, and all its parameters."""
+    """Each baseline with the parameter that suits these very clicks best (which flatters it), its interval, and all
+    its parameters."""
     result = {}
     for name, (_, parameters) in BASELINES.items():
         measured = [rows.mean(lambda row: row["baselines"][name][index], seed) for index in range(len(parameters))]
-        best = int(np.argmax([mean for mean, _ in measured]))
+        best = int(np.argmax([np.nan if mean is None else mean for mean, _ in measured]))
         result[name] = {
             "iou": measured[best][0],
             "interval": measured[best][1],
@@ -149,7 +153,8 @@ def other_people(rows: Rows, seed: int = 0) -> dict | None:
 
 
 def score_errors(rows: list[dict], targets: tuple[int, int, int] = (0, 0, 0)) -> dict[str, float]:
-    """Mean absolute error of the predicted IoU, of mask 0 and of all three, and mask 0's bias. targets: for each mask the labelling it shows."""
+    """Mean absolute error of the predicted IoU, of mask 0 and of all three, and mask 0's bias. targets: for each mask
+    the labelling it shows."""
     difference = np.array(
         [[score - ious[target] for score, ious, target in zip(row["scores"], row["ious"], targets)] for row in rows]
     )
@@ -160,8 +165,9 @@ def score_errors(rows: list[dict], targets: tuple[int, int, int] = (0, 0, 0)) ->
     }
 
 
-def mask_levels(rows: list[dict], levels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Mean IoU of each mask with each level of the hierarchy at the click; over the clicks where the first two levels differ by a fifth."""
+def mask_levels(rows: list[dict], levels: tuple[str, ...]) -> dict[str, int | dict[str, float | None]]:
+    """Mean IoU of each mask with each level of the hierarchy at the click; over the clicks where the first two levels
+    differ by a fifth."""
     differ = [row for row in rows if min(row["areas"][:2]) < 0.8 * max(row["areas"][:2])]
     return dict(
         clicks=len(differ),

@@ -1,4 +1,5 @@
-"""What vit_t is trained for: masks after one click and after corrections, their predicted IoU, and read-outs of the embedding."""
+"""What vit_t is trained for: masks after one click and after corrections, their predicted IoU, and read-outs of the
+embedding."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from SAM_repo.training.config import TrainConfig
 from SAM_repo.training.views import Batch, soft_masks
 from SAM_repo.vit_t import VitTConfig, normalise
 
-# ---- model with training-only heads --------------------------------------------------------------------------------------------
+# ---- model with training-only heads ----------------------------------------------------------------------------------
 
 
 class AuxiliaryHeads(nn.Module):
@@ -61,10 +62,11 @@ def affinity_loss(
 ) -> Tensor:
     """Same part close, other parts far, within a view and across the views of one shape.
 
-    embedding (B, C, h, w), part (B, H, W) with ids shared by `views` consecutive images. Cosine similarities become logits; the two
+    embedding (B, C, h, w), part (B, H, W) with ids shared by `views` consecutive images. Cosine similarities become
+    logits; the two
     classes weigh the same.
     """
-    count, channels, height, width = embedding.shape
+    count, channels, _, width = embedding.shape
     step = part.shape[-1] // width
     labels = part[:, step // 2 :: step, step // 2 :: step].reshape(count, -1).long()
     picks = torch.multinomial((labels > 0).float().cpu() + 1e-6, samples, generator=generator).to(labels.device)
@@ -83,15 +85,17 @@ def affinity_loss(
     return (loss * positive).sum() / positive.sum().clamp_min(1) + (loss * negative).sum() / negative.sum().clamp_min(1)
 
 
-# ---- masks ---------------------------------------------------------------------------------------------------------------------
+# ---- masks -----------------------------------------------------------------------------------------------------------
 
 
 def mask_loss(logits: Tensor, target: Tensor, balance: float, spill: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and IoU of masks: logits and soft targets (N, M, h, w), -> (N, M) each.
 
     Cross-entropy relative to the target's area (a small part counts as much as a large one) plus a Tversky loss.
-    balance: 1 gives both classes the same weight (early: otherwise all masks are empty), 0 leaves every pixel its own weight (later: the
-    former makes masks too large). spill: (M,) in (0, 1), weight of pixels wrongly inside against those wrongly outside; 0.5 is the Dice loss.
+    balance: 1 gives both classes the same weight (early: otherwise all masks are empty), 0 leaves every pixel its own
+    weight (later: the
+    former makes masks too large). spill: (M,) in (0, 1), weight of pixels wrongly inside against those wrongly
+    outside; 0.5 is the Dice loss.
     """
     x, t = logits.flatten(2), target.flatten(2)
     softplus, probability = F.softplus(x), torch.sigmoid(x)
@@ -119,14 +123,16 @@ def hard_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (predicted & true).sum(-1) / (predicted | true).sum(-1).clamp_min(1)
 
 
-# Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first, which is the level of
+# Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first,
+# which is the level of
 # human labels; mask 1: the part of it that was clicked; mask 2: a second, more generous guess at the group.
 MASK_WEIGHT = (0.15, 1.0, 0.5, 0.35)
 SPILL = (0.5, 0.45, 0.5, 0.25)
 
 
 def prompt_loss(logits: Tensor, scores: Tensor, target: Tensor, balance: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of the four masks of N prompts and of their predicted IoU. logits (N, 4, h, w), scores (N, 4), target (N, 4, h, w)."""
+    """Loss of the four masks of N prompts and of their predicted IoU. logits (N, 4, h, w), scores (N, 4), target (N,
+    4, h, w)."""
     loss, iou = mask_loss(logits, target, balance, logits.new_tensor(SPILL))
     score = F.mse_loss(scores, iou)
     weight = logits.new_tensor(MASK_WEIGHT).repeat(len(loss), 1)
@@ -138,7 +144,8 @@ def prompt_loss(logits: Tensor, scores: Tensor, target: Tensor, balance: float) 
 def corrective_clicks(logits: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A click in the larger of the missed and the wrongly included area, rather inside it than at its rim.
 
-    logits, target: (N, h, w). Returns xy (N, 2) in mask cells and labels (N,), 1 for a missed area; a perfect mask gets a click inside.
+    logits, target: (N, h, w). Returns xy (N, 2) in mask cells and labels (N,), 1 for a missed area; a perfect mask
+    gets a click inside.
     """
     predicted, true = logits > 0, target > 0.5
     missed, spilled = true & ~predicted, predicted & ~true
@@ -154,7 +161,8 @@ def corrective_clicks(logits: Tensor, target: Tensor, generator: torch.Generator
 
 
 def add_click(points: Tensor, labels: Tensor, xy: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """One more click for every prompt: (B, P, K, 2), (B, P, K) and new xy (B * P, 2), label (B * P,) -> K + 1 clicks."""
+    """One more click for every prompt: (B, P, K, 2), (B, P, K) and new xy (B * P, 2), label (B * P,) -> K + 1
+    clicks."""
     shape = points.shape[:2]
     return torch.cat([points, xy.view(*shape, 1, 2)], 2), torch.cat([labels, label.view(*shape, 1)], 2)
 
@@ -169,9 +177,11 @@ class Round:
 
 
 def judge(answer: tuple[Tensor, Tensor], group: Tensor, part: Tensor, balance: float) -> Round:
-    """Losses of an answer of `decode_prompts`; group, part: soft masks (B, P, h, w) that masks 0 and 2, and mask 1, should show."""
+    """Losses of an answer of `decode_prompts`; group, part: soft masks (B, P, h, w) that masks 0 and 2, and mask 1,
+    should show."""
     target = torch.stack([group, group, part, group], dim=2)
-    return Round(*prompt_loss(*(value.flatten(0, 1) for value in (*answer, target)), balance))
+    logits, scores = answer
+    return Round(*prompt_loss(logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance))
 
 
 @dataclass(frozen=True)
@@ -219,9 +229,11 @@ def corrected_round(
     balance: float,
     generator: torch.Generator,
 ) -> Round:
-    """The second round: a click, sometimes two, into the error of the masks before; gradients flow through the last alone.
+    """The second round: a click, sometimes two, into the error of the masks before; gradients flow through the last
+    alone.
 
-    clicks: points (B, P, 1, 2), labels (B, P, 1), soft group and part (B, P, h, w), and logits (B, P, h, w) of the first round.
+    clicks: points (B, P, 1, 2), labels (B, P, 1), soft group and part (B, P, h, w), and logits (B, P, h, w) of the
+    first round.
     """
     points, labels, group, part, current = clicks
     aims_at_group = torch.rand(part.shape[:2], generator=generator).to(part.device) < config.wanted_group

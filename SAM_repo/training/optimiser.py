@@ -14,7 +14,8 @@ from utils.training import cosine
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Nearest (semi-)orthogonal matrices, roughly, by the Newton-Schulz iteration of Muon. (N, rows, columns) to the same shape."""
+    """Nearest (semi-)orthogonal matrices, roughly, by the Newton-Schulz iteration of Muon. (N, rows, columns) to the
+    same shape."""
     x = matrices.bfloat16()
     transposed = x.shape[-2] > x.shape[-1]
     if transposed:
@@ -27,7 +28,8 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates for weight matrices (convolutions flattened), scaled to the size of Adam's updates."""
+    """Momentum with orthogonalised updates for weight matrices (convolutions flattened), scaled to the size of Adam's
+    updates."""
 
     def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})

@@ -15,7 +15,8 @@ TITLES = {"held_out": "held-out synthetic shapes", "labelled": "labelled meshes,
 
 
 def plot_curve(log: Path, measured: Path, output: Path) -> None:
-    """Write a PNG: the loss on the left, IoU of mask 0 in training and where it was measured on the right, over thousands of images."""
+    """Write a PNG: the loss on the left, IoU of mask 0 in training and where it was measured on the right, over
+    thousands of images."""
     rows, sets = read_table(log), read_table(measured)
     figure = Figure(figsize=(10, 3.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

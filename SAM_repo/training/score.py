@@ -1,6 +1,8 @@
-"""Calibration of vit_t's predicted IoU: only the IoU head learns, so masks and embeddings stay bit for bit what they were.
+"""Calibration of vit_t's predicted IoU: only the IoU head learns, so masks and embeddings stay bit for bit what they
+were.
 
-The head reads one token of the mask decoder. Those tokens and the IoU of the masks that came with them are collected once on fresh
+The head reads one token of the mask decoder. Those tokens and the IoU of the masks that came with them are collected
+once on fresh
 synthetic shapes; fitting the head to them then takes seconds.
 """
 
@@ -35,7 +37,8 @@ ROUNDS = 3  # a click, then corrective clicks
 
 @dataclass
 class ScoreData:
-    """What the head sees and should say: tokens (N, C) float32, ious (N, 4) of the single mask and the three masks, clicks (N,) 1 to 3,
+    """What the head sees and should say: tokens (N, C) float32, ious (N, 4) of the single mask and the three masks,
+    clicks (N,) 1 to 3,
     shapes (N,) seeds."""
 
     tokens: Tensor
@@ -57,8 +60,10 @@ class ScoreData:
 def score_data(sam: Sam, seed: int, config: ScoreConfig, device: torch.device) -> ScoreData:
     """Prompts on one shape, a function of the seed: `views` x `prompts` x `ROUNDS` rows.
 
-    Each mask is scored against what it is trained to show (`SAM_repo.training.trainer`): the single mask and masks 0 and 2 against the
-    group clicked, or with corrective clicks against what these want; mask 1 against the part clicked. At 224 x 224 pixels.
+    Each mask is scored against what it is trained to show (`SAM_repo.training.trainer`): the single mask and masks 0
+    and 2 against the
+    group clicked, or with corrective clicks against what these want; mask 1 against the part clicked. At 224 x 224
+    pixels.
     """
     rng, generator = np.random.default_rng([11, seed]), torch.Generator().manual_seed(seed)
     shape, published = random_shape(seed), bool(rng.random() < config.published)
@@ -106,7 +111,8 @@ def score_data(sam: Sam, seed: int, config: ScoreConfig, device: torch.device) -
 def fit_head(head: nn.Module, data: ScoreData, config: ScoreConfig) -> tuple[nn.Module, dict[str, float]]:
     """A copy of the head fitted to the data, and its errors on the shapes kept for validation.
 
-    The loss is the mean absolute error: its best answer to an ambiguous click is the median of the IoUs that may come of it.
+    The loss is the mean absolute error: its best answer to an ambiguous click is the median of the IoUs that may come
+    of it.
     """
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
@@ -136,7 +142,8 @@ def fit_head(head: nn.Module, data: ScoreData, config: ScoreConfig) -> tuple[nn.
 
 @torch.no_grad()
 def head_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
-    """Mean absolute error of the three masks' predicted IoU after one click and after more, of mask 0 alone, and its bias."""
+    """Mean absolute error of the three masks' predicted IoU after one click and after more, of mask 0 alone, and its
+    bias."""
     difference = head(data.tokens).float() - data.ious
     one = data.clicks == 1
     return {
@@ -150,9 +157,11 @@ def head_errors(head: nn.Module, data: ScoreData) -> dict[str, float]:
 def calibrate(
     weights: Path, data: Path, config: ScoreConfig, output: Path, on_progress: Progress = silent
 ) -> dict[str, float]:
-    """Fit the IoU head of exported weights and write them with the new head; every other tensor is written as it was read.
+    """Fit the IoU head of exported weights and write them with the new head; every other tensor is written as it was
+    read.
 
-    The folder keeps one file a shape, and says in `score.json` of which weights and settings they are. Returns `head_errors`.
+    The folder keeps one file a shape, and says in `score.json` of which weights and settings they are. Returns
+    `head_errors`.
     """
     stored = _read_weights(weights)
     sam = build_vit_t(VitTConfig(**stored["model_config"]))

@@ -149,7 +149,7 @@ class Trainer:
             tensor /= dist.get_world_size()
 
 
-# ---- a run ---------------------------------------------------------------------------------------------------------------------
+# ---- a run -----------------------------------------------------------------------------------------------------------
 
 
 def train(
@@ -161,8 +161,10 @@ def train(
 ) -> None:
     """Train to the last step, or until `stop_after` minutes; goes on where an earlier run stopped.
 
-    changed: fields of `TrainConfig` that are not as in the run so far, or as by default. on_step hears what every step of the first
-    process gives. log.csv gets means over 25 steps, measure.csv the measurements. Raises UserError for settings that make no sense.
+    changed: fields of `TrainConfig` that are not as in the run so far, or as by default. on_step hears what every
+    step of the first
+    process gives. log.csv gets means over 25 steps, measure.csv the measurements. Raises UserError for settings that
+    make no sense.
     """
     settings.run.mkdir(parents=True, exist_ok=True)
     if settings.processes == 1:
@@ -305,12 +307,13 @@ def train_config(values: dict[str, Any], data: Path | None) -> TrainConfig:
         )
     if config.shapes and data is None:
         raise UserError(
-            "give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step and keep nothing"
+            "give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step "
+            "and keep nothing"
         )
     return config
 
 
-# ---- what a run leaves -----------------------------------------------------------------------------------------------------------
+# ---- what a run leaves -----------------------------------------------------------------------------------------------
 
 
 def read_run(run: Path) -> dict[str, Any]:

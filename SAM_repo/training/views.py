@@ -30,7 +30,7 @@ FRESH_SEEDS = 1_000_000_000  # shapes of training have seeds below
 CHANNELS = 5  # normal x, y, z as int8 / 127 (camera frame x right, y up, z to the viewer), part, group (0 = background)
 
 
-# ---- writing -------------------------------------------------------------------------------------------------------------------
+# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
 def random_cameras(count: int, rng: np.random.Generator, published: bool = False) -> Cameras:
@@ -56,7 +56,8 @@ def shape_views(
 ) -> np.ndarray:
     """Views of one labelled mesh, (count, 224, 224, 5) uint8 as described at CHANNELS.
 
-    part, group: (F,) int labels from 0; at most 255 parts. One shape in five is given smooth normals, unless `published`.
+    part, group: (F,) int labels from 0; at most 255 parts. One shape in five is given smooth normals, unless
+    `published`.
     """
     cameras = random_cameras(count, rng, published)
     raster = Rasterizer(mesh, backend="embree")(cameras)
@@ -83,13 +84,15 @@ def camera_normals(mesh: Mesh, cameras: Cameras, raster: Rasterization, smooth: 
     return normals * raster.covered[..., None]
 
 
-# ---- reading -------------------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Batch:
-    """images (B, S, S, 3) uint8; normals (B, 3, 224, 224) float; part, group (B, 224, 224) uint8, ids shared by the views of a shape;
-    views of one shape are neighbours in the batch. Prompts: points (B, P, 2) float xy of 224 pixels; part_id, group_id (B, P)."""
+    """images (B, S, S, 3) uint8; normals (B, 3, 224, 224) float; part, group (B, 224, 224) uint8, ids shared by the
+    views of a shape;
+    views of one shape are neighbours in the batch. Prompts: points (B, P, 2) float xy of 224 pixels; part_id,
+    group_id (B, P)."""
 
     images: Tensor
     normals: Tensor
@@ -103,8 +106,10 @@ class Batch:
 class TrainingViews(Dataset):
     """The batch of every training step: a function of (seed, step) alone, however the views are stored or loaded.
 
-    Step s draws `config.small_shapes` shapes at `small_size` pixels before the fraction `small_until` of the run, else `large_shapes` at
-    `large_size`. Shapes come from a pool of `config.shapes` seeds whose rasterised views are kept in `directory` and made where they are
+    Step s draws `config.small_shapes` shapes at `small_size` pixels before the fraction `small_until` of the run,
+    else `large_shapes` at
+    `large_size`. Shapes come from a pool of `config.shapes` seeds whose rasterised views are kept in `directory` and
+    made where they are
     missing; with `config.shapes` 0 every step has new ones, and nothing is kept.
     """
 
@@ -128,7 +133,7 @@ class TrainingViews(Dataset):
         else:
             seeds = rng.integers(0, FRESH_SEEDS, count)
         for seed in seeds.tolist():
-            if config.shapes:
+            if config.shapes and self.directory is not None:
                 stored = stored_views(self.directory, seed, config.stored_views, self.families)
                 chosen = rng.choice(len(stored), config.views, replace=len(stored) < config.views)
             else:
@@ -220,7 +225,8 @@ def make_batch(views: np.ndarray, prompts: int, size: int, rng: np.random.Genera
 
 
 def light_view(normals: Tensor, covered: Tensor, rng: np.random.Generator, published: bool = False) -> Tensor:
-    """(H, W, 3) image in [0, 1]: most often exactly as the pipeline renders, else with other lights, colours, background, noise."""
+    """(H, W, 3) image in [0, 1]: most often exactly as the pipeline renders, else with other lights, colours,
+    background, noise."""
     if published or rng.random() < 0.6:
         color, background, lights = np.array(MESH_COLOR), np.ones(3), np.array(PUBLISHED_LIGHTS)
     else:
@@ -265,7 +271,8 @@ def draw_clicks(part: np.ndarray, count: int, rng: np.random.Generator, minimum:
 
 
 def soft_masks(labels: Tensor, ids: Tensor, size: int) -> Tensor:
-    """Masks labels == id, averaged down from 2 x 2 samples: labels (B, 224, 224), ids (B, P) -> (B, P, size, size) float in [0, 1]."""
+    """Masks labels == id, averaged down from 2 x 2 samples: labels (B, 224, 224), ids (B, P) -> (B, P, size, size)
+    float in [0, 1]."""
     step = labels.shape[-1] // (2 * size)
     labels = labels[:, step // 2 :: step, step // 2 :: step] if step > 1 else labels
     masks = (labels[:, None] == ids[:, :, None, None].to(labels.dtype)).float()
