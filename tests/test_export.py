@@ -17,7 +17,6 @@ from utils.output.export import (
     POSITIVE_COLOR,
     SELECTION_COLOR,
     QueryPaths,
-    face_selection,
     probability_colors,
     save_colored_mesh,
     save_face_labels,
@@ -106,7 +105,7 @@ def test_polygons_are_selected_by_most_of_their_corners(tmp_path):
     for _ in range(20):
         selected = generator.random(mesh.num_vertices) < 0.5
         expected = [sum(selected[c - 1] for c in quad) > 2 for quad in quads]
-        np.testing.assert_array_equal(face_selection(mesh, selected), expected)
+        np.testing.assert_array_equal(mesh.selected_polygons(selected), expected)
 
 
 def test_seg_has_one_line_per_polygon_of_the_file(tmp_path):

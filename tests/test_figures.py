@@ -8,20 +8,17 @@ import torch
 from PIL import Image
 
 from utils.clicks import Clicks
+from utils.geometry.creases import split_at_creases
 from utils.geometry.mesh import Mesh
 from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
 from utils.output.figures import (
-    Frame,
-    MeshPainter,
     QueryPicture,
-    grid_angles,
     overlay_masks,
     save_contact_sheet,
     save_mask_comparison,
     save_render_views,
-    split_at_creases,
-    telling_angles,
 )
+from utils.output.painter import Frame, MeshPainter, grid_angles, telling_angles
 from utils.rendering.cameras import orbit_cameras
 from utils.rendering.rasterize import Rasterizer
 

@@ -34,6 +34,9 @@ class Palette:
     negative: Color = NEGATIVE_COLOR
 
 
+PALETTE = Palette()
+
+
 @dataclass(frozen=True)
 class QueryPaths:
     """Where the files of one query go, by the published names."""
@@ -76,7 +79,7 @@ def probability_colors(
 ) -> np.ndarray:
     """Vertex colours (V, 3) float32 between `base` (probability 0) and `selected` (1), linear in probability (V,)."""
     weight = np.clip(np.nan_to_num(np.asarray(probability, dtype=np.float32)), 0, 1)[:, None]
-    return (1 - weight) * np.float32(base) + weight * np.float32(selected)
+    return (1 - weight) * np.array(base, dtype=np.float32) + weight * np.array(selected, dtype=np.float32)
 
 
 def save_probability(path: str | Path, probability: np.ndarray) -> None:
@@ -112,24 +115,9 @@ def save_colored_mesh(
         temporary.write_bytes(_ply(vertices, faces, rgb))
 
 
-def face_selection(mesh: Mesh, selected: np.ndarray) -> np.ndarray:
-    """(N,) bool for the file's N polygons: are more than half of the polygon's corners among `selected` (V,) bool?"""
-    count = int(mesh.face_polygon.max()) + 1
-    inside, corners = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    first = _first_of_fan(mesh)
-    # A fan (0, 1, 2), (0, 2, 3), ... has every corner once in: all of its first triangle, the last one of the others.
-    for ids, polygon in (
-        (mesh.faces[first], mesh.face_polygon[first]),
-        (mesh.faces[~first, 2:], mesh.face_polygon[~first]),
-    ):
-        np.add.at(inside, polygon, selected[ids].sum(axis=1))
-        np.add.at(corners, polygon, ids.shape[1])
-    return 2 * inside > corners
-
-
 def save_face_labels(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
     """Write the selection (V,) bool as a Princeton `.seg`: a line per polygon of the file, 1 selected, 0 not."""
-    lines = "\n".join(map(str, face_selection(mesh, selected).astype(int).tolist()))
+    lines = "\n".join(map(str, mesh.selected_polygons(selected).astype(int).tolist()))
     with atomic_path(path) as temporary:
         temporary.write_text(lines + "\n")
 
@@ -147,8 +135,10 @@ def save_parts_glb(
     around the mesh's centre and moved back by its node's matrix: small shapes far from the origin stay exact.
     """
     import trimesh
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
 
-    inside = face_selection(mesh, selected)[mesh.face_polygon]
+    inside = mesh.selected_polygons(selected)[mesh.face_polygon]
     back = np.eye(4)
     back[:3, 3] = mesh.center
     scene = trimesh.Scene()
@@ -157,14 +147,13 @@ def save_parts_glb(
             continue
         used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
         part = trimesh.Trimesh(mesh.vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
-        material = trimesh.visual.material.PBRMaterial(
+        material = PBRMaterial(
             name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
         )
-        part.visual = trimesh.visual.TextureVisuals(material=material)
+        part.visual = TextureVisuals(material=material)
         scene.add_geometry(part, node_name=name, geom_name=name, transform=back)
-    content = scene.export(file_type="glb")
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+        scene.export(temporary, file_type="glb")
 
 
 def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
@@ -173,14 +162,14 @@ def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
     All vertices are there, in the file's order and with every digit; polygons stay polygons. Texture coordinates are
     not kept.
     """
-    inside = face_selection(mesh, selected)
-    corners = _polygons(mesh)
+    inside = mesh.selected_polygons(selected)
+    polygons = [[corner + 1 for corner in polygon] for polygon in mesh.polygons()]
     with atomic_path(path) as temporary, open(temporary, "w") as file:
         file.write("".join(f"v {x!r} {y!r} {z!r}\n" for x, y, z in mesh.vertices.tolist()))
         for name, wanted in (("selected", True), ("rest", False)):
             lines = [
                 "f " + " ".join(map(str, ids)) + "\n"
-                for ids, chosen in zip(corners, inside.tolist())
+                for ids, chosen in zip(polygons, inside.tolist())
                 if chosen == wanted and ids
             ]
             if lines:
@@ -209,17 +198,3 @@ def _ply(vertices: np.ndarray, faces: np.ndarray, rgb: np.ndarray) -> bytes:
         "end_header",
     ]
     return ("\n".join(header) + "\n").encode() + vertex.tobytes() + face.tobytes()
-
-
-def _first_of_fan(mesh: Mesh) -> np.ndarray:
-    """(F,) bool, the first triangle of each polygon."""
-    return np.diff(mesh.face_polygon, prepend=-1) != 0
-
-
-def _polygons(mesh: Mesh) -> list[list[int]]:
-    """The file's polygons as lists of 1-based corners; empty for a polygon of fewer than three."""
-    polygons: list[list[int]] = [[] for _ in range(int(mesh.face_polygon.max()) + 1)]
-    ids = (mesh.faces + 1).tolist()
-    for corners, polygon, first in zip(ids, mesh.face_polygon.tolist(), _first_of_fan(mesh).tolist()):
-        polygons[polygon].extend(corners if first else corners[2:])
-    return polygons

@@ -1,4 +1,4 @@
-"""Pictures of benchmark results: IoU over clicks, bars by category, and parts as people and methods see them."""
+"""Pictures (PNG) of benchmark results: IoU over clicks, bars by category, and parts as people and methods see them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,18 @@ from matplotlib.figure import Figure
 from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
+from utils.output.canvas import INK, QUIET_INK, Canvas
 from utils.output.export import BASE_COLOR, SELECTION_COLOR, Palette
-from utils.output.figures import INK, QUIET_INK, Canvas, Frame, MeshPainter, telling_angles
+from utils.output.painter import Frame, MeshPainter, telling_angles
 from utils.rendering.rasterize import Rasterizer
 
-HUES = (
-    "#0b6e99",
-    "#d9730d",
-    "#4b8a3f",
-    "#8e4ba8",
-    "#b3342c",
-    "#7a6a52",
-    "#1fa7a0",
-    "#c46a9a",
-    "#b59a00",
-)  # of the methods, in their order
+# Of the methods, in their order.
+HUES = ["#0b6e99", "#d9730d", "#4b8a3f", "#8e4ba8", "#b3342c", "#7a6a52", "#1fa7a0", "#c46a9a", "#b59a00"]
 DOT_COUNT = "5"  # clicks of the dots above the bars
 
 
 def save_click_plot(path: str | Path, results: dict) -> None:
-    """IoU over clicks of every method of a results file (scripts/evaluate.py), with 95 % bands and the human level, as PNG."""
+    """IoU over clicks of every method of a results file (scripts/evaluate.py) with 95 % bands and the human level."""
     figure, axes = _axes(7.2, 4.6)
     ends = []
     for color, (name, entry) in zip(_hues(results), results["methods"].items()):
@@ -53,12 +45,11 @@ def save_click_plot(path: str | Path, results: dict) -> None:
         axes.text(10.25, height, name, color=color, fontsize=9.5, va="center")
     axes.set(xlabel="clicks", ylabel="IoU, mean over parts", xlim=(0.7, 10.1), xticks=range(1, 11))
     axes.set_title(_title(results), fontsize=10, color=INK, loc="left")
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     _save(figure, path)
 
 
 def save_category_plot(path: str | Path, results: dict) -> None:
-    """A bar for every method's IoU after one click, a dot for that after five, and the human level, by category, as PNG."""
+    """A bar for every method's IoU after one click, a dot for that after five, and the human level, by category."""
     categories = list(next(iter(results["methods"].values()))["by_category"])
     figure, axes = _axes(max(7.2, 0.75 * len(categories) + 1.5), 4.4)
     count, place = len(results["methods"]), np.arange(len(categories))
@@ -67,26 +58,14 @@ def save_category_plot(path: str | Path, results: dict) -> None:
         x = place - 0.4 + (index + 0.5) * width
         after = {k: [entry["by_category"][category]["iou_at"][k] for category in categories] for k in ("1", DOT_COUNT)}
         axes.bar(x, after["1"], 0.92 * width, color=color, alpha=0.85, label=name)
-        axes.plot(
-            x,
-            after[DOT_COUNT],
-            linestyle="none",
-            marker="o",
-            markersize=3.2,
-            markerfacecolor="white",
-            markeredgecolor=color,
-        )
+        dots = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markerfacecolor": "white"}
+        axes.plot(x, after[DOT_COUNT], markeredgecolor=color, **dots)
     for x, category in zip(place, categories):
         human = results["human_by_category"][category]
         if human is not None:
-            axes.plot(
-                [x - 0.42, x + 0.42],
-                [human, human],
-                color=QUIET_INK,
-                linestyle=(0, (4, 2)),
-                linewidth=1.1,
-                label="another person's part" if x == 0 else None,
-            )
+            dashed = {"color": QUIET_INK, "linestyle": (0, (4, 2)), "linewidth": 1.1}
+            label = "another person's part" if x == 0 else None
+            axes.plot([x - 0.42, x + 0.42], [human, human], label=label, **dashed)
     axes.set(
         xticks=place,
         ylim=(0, 1),
@@ -95,42 +74,29 @@ def save_category_plot(path: str | Path, results: dict) -> None:
     )
     axes.set_xticklabels(categories, rotation=35, ha="right", fontsize=9)
     axes.set_title(_title(results), fontsize=10, color=INK, loc="left")
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.24), ncols=3, frameon=False, fontsize=9)
     _save(figure, path)
 
 
 def save_greedy_plot(path: str | Path, results: dict) -> None:
-    """mIoU over clicks of every method of a results file of scripts/evaluate_iseg3d.py, and of its first method each category
-    thinly (Fig. 6 of the iSeg3D paper), as PNG."""
+    """mIoU over clicks of every method of a results file of the iSeg3D evaluation, and thinly of its first method each
+    category (Fig. 6 of the iSeg3D paper)."""
     figure, axes = _axes(7.2, 4.6)
     first = next(iter(results["methods"].values()))
-    for category, entry in first["by_category"].items():
+    for entry in first["by_category"].values():
         axes.plot(range(1, len(entry["curve"]) + 1), entry["curve"], color=HUES[0], linewidth=0.7, alpha=0.35)
     for color, (name, entry) in zip(_hues(results), results["methods"].items()):
-        axes.plot(
-            range(1, len(entry["curve"]) + 1),
-            entry["curve"],
-            color=color,
-            linewidth=1.9,
-            marker="o",
-            markersize=3.2,
-            label=name,
-        )
+        clicks = range(1, len(entry["curve"]) + 1)
+        axes.plot(clicks, entry["curve"], color=color, linewidth=1.9, marker="o", markersize=3.2, label=name)
     axes.set(xlabel="greedy clicks", ylabel="IoU, mean over parts", ylim=(0, 1))
-    axes.set_title(
-        f"{first['parts']} parts of {len(results['shapes'])} shapes; thin: each category of the first method",
-        fontsize=10,
-        color=INK,
-        loc="left",
-    )
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    title = f"{first['parts']} parts of {len(results['shapes'])} shapes; thin: each category of the first method"
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     _save(figure, path)
 
 
 def save_training_plot(path: str | Path, log: Sequence[dict], smooth: int = 25) -> None:
-    """Every recorded quantity over the steps of a training (`models.iseg3d.training`), running means of `smooth`, as PNG."""
+    """Every recorded quantity over the steps of a training (`models.iseg3d.training`), as running means of `smooth`."""
     figure, axes = _axes(7.2, 3.6)
     steps = np.array([record["step"] for record in log])
     for color, key in zip(HUES, [key for key in log[0] if key not in ("step", "norm")]):
@@ -139,7 +105,6 @@ def save_training_plot(path: str | Path, log: Sequence[dict], smooth: int = 25) 
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
         axes.plot(steps[window - 1 :], mean, color=color, linewidth=1.4, label=key)
     axes.set(xlabel="step", ylim=(0, None))
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.legend(loc="upper right", frameon=False, fontsize=9)
     _save(figure, path)
 
@@ -159,6 +124,7 @@ def _axes(width: float, height: float):
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_axisbelow(True)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes
@@ -198,18 +164,11 @@ def save_gallery(path: str | Path, rows: Sequence[PartPictures], side: int = 300
     top = gap
     for row, (painter, frame) in zip(rows, views):
         canvas.text(gap, top + 0.5 * head, row.title, size=17, align="left", weight="bold")
-        for index, (name, selected, clicks, note) in enumerate(
-            [("human", row.part, Clicks.from_lists(), ""), *row.columns]
-        ):
+        cells = [("human", row.part, Clicks.from_lists(), ""), *row.columns]
+        for index, (name, selected, clicks, note) in enumerate(cells):
             left = gap + index * (side + gap)
-            canvas.text(
-                left,
-                top + head + 0.5 * label - 3,
-                f"{name}   {note}",
-                size=14,
-                align="left",
-                color=QUIET_INK if index else INK,
-            )
+            color = QUIET_INK if index else INK
+            canvas.text(left, top + head + 0.5 * label - 3, f"{name}   {note}", size=14, align="left", color=color)
             image = frame.crop(painter.images(frame.cameras, face_colors=selection_colors(row.part, selected)))[0]
             dots = frame.shift(painter.click_dots(frame.cameras, clicks))[0] if len(clicks) else []
             canvas.tile(left + (side - frame.width) // 2, top + head + label, image, dots, Palette())
@@ -222,19 +181,15 @@ def _telling_frame(row: PartPictures, side: int) -> tuple[MeshPainter, Frame]:
     rasterizer = Rasterizer(row.mesh, "embree")
     vertices = np.zeros(row.mesh.num_vertices)
     vertices[row.mesh.faces[row.part]] = 1
-    signs = {
-        int(vertex): bool(sign)
-        for _, _, clicks, _ in row.columns
-        for vertex, sign in zip(clicks.vertices, clicks.positive)
-    }
-    angles = telling_angles(rasterizer, Clicks(list(signs), list(signs.values())), vertices, 1)
+    signs = {vertex: sign for _, _, clicks, _ in row.columns for vertex, sign in clicks.pairs}
+    angles = telling_angles(rasterizer, Clicks.of(signs.items()), vertices, 1)
     frame = Frame.around(row.mesh, *angles, area=side * side)
     shrink = side / (1 + max(frame.width, frame.height))
     return MeshPainter(rasterizer), Frame.around(row.mesh, *angles, area=side * side * shrink**2)
 
 
 def selection_colors(part: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """(F, 3) RGB: rightly selected in the selection's colour, missed in a pale tone of it, wrongly selected in dark red."""
+    """(F, 3) RGB: what is rightly selected in blue, what is missed in pale blue, what is wrongly selected in dark red."""
     base, chosen = np.array(BASE_COLOR), np.array(SELECTION_COLOR)
     colors = np.tile(base, (len(part), 1))
     colors[part & selected] = chosen

@@ -183,7 +183,7 @@ def save_picture(path: str | Path, session: Session, cameras: Cameras) -> None:
     """What one camera sees of the shown faces, in the colours of the parts, on white."""
     from PIL import Image
 
-    from utils.output.figures import MeshPainter
+    from utils.output.painter import MeshPainter
     from utils.rendering.rasterize import Rasterizer
 
     mesh, shape, shown = session.mesh, session.shape, session.shown

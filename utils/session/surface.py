@@ -12,7 +12,6 @@ from scipy.spatial import cKDTree
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.geometry.welding import weld
-from utils.output.export import face_selection
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
 BRUSH_TURN = 0.0  # cosine: the brush stays on faces that look the same way as the one under it
@@ -55,7 +54,7 @@ class Surface:
 
     def of_vertices(self, selected: np.ndarray) -> np.ndarray:
         """(F,) bool: the triangles of polygons that have more than half of their corners among `selected` (V,) bool."""
-        return face_selection(self.mesh, selected)[self.mesh.face_polygon]
+        return self.mesh.selected_polygons(selected)[self.mesh.face_polygon]
 
     def whole_polygons(self, faces: np.ndarray) -> np.ndarray:
         """With all the triangles of every polygon that one triangle of `faces` belongs to."""

@@ -121,7 +121,7 @@ class Workspace:
 
 def corner_normals(mesh: Mesh) -> np.ndarray:
     """(F, 3, 3) unit normals of the triangles' corners: smooth over soft edges, sharp over hard ones."""
-    from utils.output.figures import split_at_creases
+    from utils.geometry.creases import split_at_creases
 
     split, _ = split_at_creases(mesh)
     return split.vertex_normals[split.faces]
