@@ -189,7 +189,7 @@ def _telling_frame(row: PartPictures, side: int) -> tuple[MeshPainter, Frame]:
 
 
 def selection_colors(part: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """(F, 3) RGB: what is rightly selected in blue, what is missed in pale blue, what is wrongly selected in dark red."""
+    """(F, 3) RGB: what is rightly selected is blue, what is missed pale blue, what is wrongly selected dark red."""
     base, chosen = np.array(BASE_COLOR), np.array(SELECTION_COLOR)
     colors = np.tile(base, (len(part), 1))
     colors[part & selected] = chosen
