@@ -174,15 +174,3 @@ class TeacherSettings:
         choices=TEACHERS,
         group="teacher",
     )
-
-
-def add_mesh_options(parser: argparse.ArgumentParser) -> None:
-    add_options(parser, MeshSettings, without=("name",))
-
-
-def add_render_options(parser: argparse.ArgumentParser) -> None:
-    add_options(parser, RenderSettings)
-
-
-def add_teacher_options(parser: argparse.ArgumentParser) -> None:
-    add_options(parser, TeacherSettings)
