@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.iseg.decoder_stage import TrainingSettings, train_decoder
 from models.iseg.segmenter import PRECISIONS
 from models.open import open_segmenter
-from models.prior.refine_stage import refine
+from models.prior.refinement import refine
 from utils.errors import UserError, run_cli
 from utils.geometry.mesh import load_mesh
 from utils.options import option, parse_settings

@@ -11,7 +11,8 @@ import torch
 
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d import segmenter as iseg3d
-from models.prior import segmenter as prior
+from models.prior.checkpoint import WEIGHTS, is_refined_prior
+from models.prior.segmenter import PriorSegmenter
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
@@ -40,7 +41,7 @@ class TrainedFiles:
 
     @property
     def there(self) -> bool:
-        return self.checkpoint.is_file() and (self.features.is_file() or prior.is_refined_prior(self.checkpoint))
+        return self.checkpoint.is_file() and (self.features.is_file() or is_refined_prior(self.checkpoint))
 
 
 def default_places(name: str) -> list[TrainedFiles]:
@@ -81,14 +82,13 @@ def open_segmenter(
     if kind == "instant":
         return iseg3d.Iseg3dSegmenter(mesh, checkpoint or iseg3d.WEIGHTS, device, seed=seed)
 
-    def open_prior(weights: str | Path = prior.WEIGHTS) -> Segmenter:
+    def open_prior(weights: str | Path = WEIGHTS) -> Segmenter:
         # The prior belongs to the embedded teacher, whatever larger one there may be.
-        return prior.PriorSegmenter(
-            mesh, _teacher("vit_t" if teacher == "auto" else teacher, device), cache_dir, weights
-        )
+        found = _teacher("vit_t" if teacher == "auto" else teacher, device)
+        return PriorSegmenter.prepare(mesh, found, cache_dir, weights)
 
     def open_trained(files: TrainedFiles) -> Segmenter:
-        if prior.is_refined_prior(files.checkpoint):
+        if is_refined_prior(files.checkpoint):
             return open_prior(files.checkpoint)
         return DecoderSegmenter.load(files.checkpoint, files.features, mesh, device, precision)
 

@@ -14,7 +14,7 @@ from models.iseg.click_stage import SupervisionSettings, make_supervision
 from models.iseg.decoder_stage import TrainingSettings, train_decoder
 from models.iseg.encoder_stage import EncoderSettings, distill
 from models.open import TrainedFiles, open_segmenter
-from models.prior.refine_stage import refine
+from models.prior.refinement import refine
 from utils.clicks import Clicks
 from utils.device import choose_device
 from utils.files import digest

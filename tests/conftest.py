@@ -31,14 +31,6 @@ def _box(extents: tuple[float, float, float], center: tuple[float, float, float]
     return box.apply_translation(center)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_voters():
-    """Asking all the clicks that vote takes seconds a mesh, which most tests need not spend."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.prior.segmenter.VOTERS", 24)
-        yield
-
-
 @pytest.fixture(scope="session")
 def tetrahedron() -> Mesh:
     """4 vertices, 4 faces, outward winding, not centred at the origin."""

@@ -62,7 +62,7 @@ def teacher():
 
 def prior(name: str) -> PriorSegmenter:
     """The prior as the page makes it ready."""
-    return PriorSegmenter(mesh_of(name), teacher(), voters=VOTERS)
+    return PriorSegmenter.prepare(mesh_of(name), teacher(), voters=VOTERS)
 
 
 def instant(name: str) -> Iseg3dSegmenter:

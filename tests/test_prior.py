@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import expm
 
 import decoder
-from models.prior import data as prior_data
+from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
+from models.prior.answers import NodeAnswer, correct_locally, join_parts
 from models.prior.borders import Borders
-from models.prior.data import choose_clicks, depth_inside, kinds_of, without_details
-from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
+from models.prior.checkpoint import WEIGHTS, load_prior
+from models.prior.data import without_details
+from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, USED, NodeTensors
+from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
-from models.prior.nodes import Patches, diffusion_modes, spread_out, subdivided
-from models.prior.segmenter import WEIGHTS, PriorSegmenter, load_prior
-from models.prior.training import (
-    ClickSet,
-    PriorTraining,
-    TrainingShape,
-    batch_of,
-    correct,
-    draw_set,
-    far_members,
-    far_set,
-    first_click,
-    hard_iou,
-    nest,
-    segmentation_loss,
-    set_losses,
-    train_rounds,
-)
-from models.prior.unions import apart, click_both
-from models.prior.views import NodeViews, fill_unseen
-from models.prior.votes import VOTERS, Votes, pairwise_iou
+from models.prior.nodes import Patches, cut, diffusion_modes, spread_out, subdivided
+from models.prior.segmenter import PriorSegmenter
+from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
+from models.prior.views import NodeViews, fill_unseen, render_views
+from models.prior.votes import Votes, pairwise_iou
 from SAM_repo.teacher import load_teacher
 from scripts import train_prior
 from tests.fakes import FakeTeacher
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_json, load_torch, save_torch
-from utils.geometry.face_graph import FaceGraph
+from utils.files import load_json, load_npz, load_torch, save_npz, save_torch
 from utils.geometry.mesh import Mesh
 from utils.output.export import save_colored_mesh
 
 
 @pytest.fixture(scope="module")
 def patches(two_boxes) -> Patches:
-    return Patches(two_boxes, nodes=200)
+    return cut(two_boxes, nodes=200)
 
 
 @pytest.fixture(scope="module")
 def views(patches) -> NodeViews:
-    return NodeViews.render(patches, FakeTeacher(), views=8)
+    return render_views(patches, FakeTeacher(), views=8)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +53,10 @@ def weights(tmp_path_factory):
     save_torch(
         path,
         {
-            "config": network.config.to_dict(),
+            "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
+            "left_out": ["masks"],
             "field_mean": torch.zeros(256),
             "field_components": torch.eye(256)[:, :64],
         },
@@ -77,7 +66,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(two_boxes, weights) -> PriorSegmenter:
-    return PriorSegmenter(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24)
+    return PriorSegmenter.prepare(two_boxes, FakeTeacher(), weights=weights, views=8, voters=24)
 
 
 # --- nodes --------------------------------------------------------------------------------------
@@ -105,7 +94,7 @@ def test_fine_meshes_are_left_as_they_are(icosphere):
 def test_nodes_hold_the_whole_surface_and_do_not_straddle_the_crease(patches, two_boxes, two_boxes_head):
     assert np.isclose(patches.graph.area.sum(), 1, atol=1e-5)
     assert np.array_equal(np.unique(patches.node), np.arange(len(patches.graph)))
-    on_head = two_boxes_head[two_boxes.faces[:, 0]][patches.parent]
+    on_head = two_boxes_head[two_boxes.faces[:, 0]][patches.fine.parent]
     share = np.bincount(patches.node, on_head) / np.bincount(patches.node)
     assert np.isin(share, (0, 1)).mean() > 0.95
 
@@ -153,20 +142,6 @@ def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
         assert torch.allclose(gradient, dense.T @ weight, atol=1e-5)
 
 
-def test_masks_of_many_clicks_are_those_of_each(views):
-    faces = views.patches.center[np.flatnonzero(views.seen > 0.4)[[3, 20, 40]]]
-    together = views.click_masks(faces)
-    assert together.shape == (3, views.num_nodes, 4) and together[..., 3].max() > 0
-    for row, face in enumerate(faces):
-        assert np.allclose(views.click_masks(np.array([face]))[0], together[row], atol=1e-6)
-        assert together[row, views.patches.node[face], 0] > 0.5  # the clicked node is in the click's own mask
-
-
-def test_views_reload_as_they_were(views):
-    again = NodeViews.from_arrays(views.patches, views.teacher, views.to_arrays())
-    assert np.array_equal(again.features(), views.features()) and np.array_equal(again.seen, views.seen)
-
-
 def test_unseen_nodes_take_their_neighbours_value():
     pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4)])
     values = np.array([[1.0], [0], [0], [0], [3.0]])
@@ -178,8 +153,8 @@ def test_unseen_nodes_take_their_neighbours_value():
 
 
 def test_tidy_drops_stray_pieces_closes_holes_and_obeys_clicks(icosphere):
-    borders = Borders(Patches(icosphere, nodes=60))
-    points = borders.patches.centroids
+    borders = Borders(cut(icosphere, nodes=60))
+    points = borders.patches.fine.centroid
     cap = points[:, 1] > 0.2
     hole, stray = int(np.argmax(points[:, 1])), int(np.argmin(points[:, 1]))
     probability = np.where(cap, 0.9, 0.1)
@@ -196,7 +171,7 @@ def test_faces_take_the_values_of_their_nodes_and_keep_candidates_in_order(patch
     logits = np.where(patches.graph.position[:, 1] > 0.3, 4.0, -4.0)
     probability = borders.on_faces(np.stack([logits - 1, logits, logits + 1]))
     assert (np.diff(probability, axis=0) >= -1e-9).all()
-    assert ((probability[1] > 0.5) == (patches.centroids[:, 1] > 0.3)).mean() > 0.93
+    assert ((probability[1] > 0.5) == (patches.fine.centroid[:, 1] > 0.3)).mean() > 0.93
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -227,105 +202,103 @@ def test_copies_of_clicks_do_not_matter(segmenter):
     assert np.array_equal(segmenter.probability(Clicks.from_lists([120, 30, 120], [10, 10])), first)
 
 
-def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(segmenter, monkeypatch):
-    position, node = segmenter.patches.graph.position, segmenter.patches.node
-    low = position[:, 1] < np.median(position[:, 1])
-    agreement = {}
+def answer_of(selected: np.ndarray, quality: float) -> NodeAnswer:
+    """Three equal candidates."""
+    return NodeAnswer(np.stack([np.where(selected, 1.0, -1.0)] * 3), np.full(3, quality))
 
-    def answer(faces, positive):
-        """One click: the lower half. More: nothing but the clicked nodes, as a network that collapses."""
-        selected = low.copy()
-        if len(faces) > 1:
-            selected[:] = False
-            selected[node[faces[positive]]] = True
-        return np.stack([np.where(selected, 1.0, -1.0)] * 3), np.full(3, agreement["value"])
 
-    monkeypatch.setattr(segmenter, "answer_together", answer)
-    away = segmenter.patches.graph.distances_from(np.array([np.flatnonzero(low)[0]]))[0, :, 0]
-    missed = int(np.where(~low, away, np.inf).argmin())  # just beyond the border
-    clicks = segmenter.patches.center[[np.flatnonzero(low)[0], missed]], np.ones(2, dtype=bool)
-    agreement["value"] = 0.9
-    depth = segmenter.patches.graph.distances_from(np.array([missed]))[0, :, 0]
+def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(patches):
+    graph = patches.graph
+    low = graph.position[:, 1] < np.median(graph.position[:, 1])
+
+    def distances(nodes):
+        return torch.from_numpy(graph.distances_from(np.array(nodes)))
+
+    def asker(agreement):
+        def ask(nodes, positive):
+            """One click: the lower half. More: nothing but the clicked nodes, as a network that collapses."""
+            selected = low if len(nodes) == 1 else np.isin(np.arange(len(graph)), nodes[positive])
+            return answer_of(selected, agreement)
+
+        return ask
+
+    inside = int(np.flatnonzero(low)[0])
+    missed = int(np.where(~low, distances([inside])[0, :, 0], np.inf).argmin())  # just beyond the border
+    clicks = np.array([inside, missed]), np.ones(2, dtype=bool)
+    collapsed = np.isin(np.arange(len(graph)), clicks[0])
+    depth = distances([missed])[0, :, 0].numpy()
     near = depth <= 3.0 * depth[low].min() + 0.02
-    logits, _ = segmenter._answer_in_order(*clicks)
-    assert (
-        np.array_equal(logits[1] > 0, np.where(near, answer(*clicks)[0][1] > 0, low))
-        and 0 < (near & low).sum() < low.sum()
-    )
-    agreement["value"] = 0.7
-    assert np.array_equal(segmenter._answer_in_order(*clicks)[0], answer(*clicks)[0])
+    assert 0 < (near & low).sum() < low.sum()
+    trusted = correct_locally(asker(0.9), distances, *clicks)
+    assert np.array_equal(trusted.logits[1] > 0, np.where(near, collapsed, low))
+    other = correct_locally(asker(0.7), distances, *clicks)
+    assert np.array_equal(other.logits[1] > 0, collapsed)
 
 
-def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(segmenter, monkeypatch):
-    position = segmenter.patches.graph.position
-    asked = []
+def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(patches):
+    position, asked = patches.graph.position, []
 
-    def balls(faces, positive):
+    def balls(nodes, positive):
         """The nodes near the positive clicks: nearer if there are several."""
-        asked.append((sorted(faces[positive].tolist()), sorted(faces[~positive].tolist())))
-        away = np.linalg.norm(position[:, None] - position[segmenter.patches.node[faces[positive]]], axis=2).min(axis=1)
+        asked.append((sorted(nodes[positive].tolist()), sorted(nodes[~positive].tolist())))
+        away = np.linalg.norm(position[:, None] - position[nodes[positive]], axis=2).min(axis=1)
         logit = (0.15 if positive.sum() > 1 else 0.3) - away
-        return np.stack([logit - 0.01, logit, logit + 0.01]), np.full(3, positive.sum() / 10)
+        return NodeAnswer(np.stack([logit - 0.01, logit, logit + 0.01]), np.full(3, positive.sum() / 10))
 
-    monkeypatch.setattr(segmenter, "answer_together", balls)
-    centers = segmenter.patches.center
-    low, high = centers[position[:, 1].argmin()], centers[position[:, 1].argmax()]
-    near = centers[np.argsort(np.linalg.norm(position - position[segmenter.patches.node[low]], axis=1))[3]]
-    logits, quality = segmenter._node_answer(np.array([low, high, near]), np.array([True, True, False]))
-    assert (
-        asked[2::2] == [([low], []), ([high], [])]
-        and asked[3::2] == [([low], [near]), ([high], [near])]
-        and quality == pytest.approx(0.1)
-    )
-    assert np.array_equal(
-        logits, np.maximum(balls(np.array([low]), np.ones(1, bool))[0], balls(np.array([high]), np.ones(1, bool))[0])
-    )
-    joint = segmenter._node_answer(np.array([low, near]), np.array([True, True]))[0]
-    assert np.array_equal(joint, balls(np.array([low, near]), np.ones(2, bool))[0])  # one part, clicked twice
-
-
-def test_leaving_an_input_out_later_is_leaving_it_out_from_the_beginning(segmenter, two_boxes, weights):
-    clicks = Clicks.from_lists([120], [10])
-    before = segmenter.probability(clicks)
-    later = segmenter.leaving_out("concave").probability(clicks)
-    begun = PriorSegmenter(
-        two_boxes, FakeTeacher(), weights=weights, views=8, voters=24, without=("concave",)
-    ).probability(clicks)
-    assert np.array_equal(later, begun) and not np.array_equal(later, before)
-    assert np.array_equal(segmenter.probability(clicks), before)
+    low, high = int(position[:, 1].argmin()), int(position[:, 1].argmax())
+    near = int(np.argsort(np.linalg.norm(position - position[low], axis=1))[3])
+    answer = join_parts(balls, patches.graph.pairs, np.array([low, high, near]), np.array([True, True, False]))
+    assert asked == [(sorted([low, high]), [near]), ([low], [near]), ([high], [near])]
+    each = [balls(np.array([node]), np.ones(1, dtype=bool)).logits for node in (low, high)]
+    assert np.array_equal(answer.logits, np.maximum(*each)) and answer.quality == pytest.approx(0.1)
+    joint = np.array([low, near]), np.ones(2, dtype=bool)  # one part, clicked twice
+    assert np.array_equal(join_parts(balls, patches.graph.pairs, *joint).logits, balls(*joint).logits)
 
 
 def test_coarse_faces_are_answered_whole(tetrahedron, weights):
-    segmenter = PriorSegmenter(tetrahedron, FakeTeacher(), weights=weights, views=6)
+    segmenter = PriorSegmenter.prepare(tetrahedron, FakeTeacher(), weights=weights, views=6)
     probability = segmenter.face_probability(np.array([2]), np.array([True]))
     assert probability.shape == (4,) and segmenter.probability(Clicks.from_lists([1])).shape == (4,)
 
 
-def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path, monkeypatch):
-    asked = []
-    forward = PriorNetwork.forward
-    monkeypatch.setattr(PriorNetwork, "forward", lambda *args: asked.append(len(args[3])) or forward(*args))
-
-    def answer(teacher, **changed):
-        asked.clear()
-        return PriorSegmenter(
-            two_boxes, teacher, tmp_path, **{"weights": weights, "views": 6, "voters": 20} | changed
-        ).probability(Clicks.from_lists([120]))
-
-    first = answer(FakeTeacher())
-    assert sum(asked) == 21  # the voters, and the click
+def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, weights, tmp_path):
     teacher = FakeTeacher()
-    assert np.array_equal(answer(teacher), first)
-    assert teacher.embed_calls == 0 and sum(asked) == 1
-    for name, remade in (("prior_views", lambda: teacher.embed_calls > 0), ("prior_votes", lambda: sum(asked) == 21)):
-        (path,) = tmp_path.glob(f"{name}_*.npz")
-        path.write_bytes(path.read_bytes()[:5000])
-        assert np.array_equal(answer(teacher), first) and remade()
+
+    def answer(weights=weights):
+        ready = PriorSegmenter.prepare(two_boxes, teacher, tmp_path, weights, views=6, voters=20)
+        return ready.probability(Clicks.from_lists([120]))
+
+    def file(name):
+        (path,) = tmp_path.glob(f"prior_{name}_*.npz")
+        return path
+
+    first, embedded = answer(), teacher.embed_calls
+    written = {name: file(name).stat().st_mtime_ns for name in ("views", "votes")}
+    assert np.array_equal(answer(), first) and teacher.embed_calls == embedded
+    assert written == {name: file(name).stat().st_mtime_ns for name in written}
+    assert load_npz(file("votes"))["nodes"].shape == (20,)
+    for name in written:
+        file(name).write_bytes(file(name).read_bytes()[:5000])
+        assert np.array_equal(answer(), first) and file(name).stat().st_size > 5000
+    assert teacher.embed_calls == 2 * embedded
+    arrays = load_npz(file("views"))  # as written before, with what masks of clicks were prompted with
+    save_npz(file("views"), compressed=False, **arrays, depth=np.zeros(1), cameras=np.zeros(1), fov_y=np.zeros(1))
+    assert np.array_equal(answer(), first) and teacher.embed_calls == 2 * embedded
     other = load_torch(weights)
     other["weights"]["head.bias"] = other["weights"]["head.bias"] + 1
     save_torch(tmp_path / "other.pt", other)
-    answer(teacher, weights=tmp_path / "other.pt")
-    assert sum(asked) == 21  # votes belong to the weights
+    answer(tmp_path / "other.pt")
+    assert len(list(tmp_path.glob("prior_votes_*.npz"))) == 2  # votes belong to the weights, views do not
+    assert teacher.embed_calls == 2 * embedded
+
+
+def test_weights_that_read_the_given_up_masks_are_refused(weights, tmp_path):
+    held = load_torch(weights)
+    save_torch(tmp_path / "old.pt", {**held, "config": {**held["config"], "neighborhood": True}})
+    assert torch.equal(load_prior(tmp_path / "old.pt")[0].clicked.weight, held["weights"]["clicked.weight"])
+    save_torch(tmp_path / "masks.pt", {**held, "left_out": []})
+    with pytest.raises(UserError, match="does not hold a prior decoder of this version"):
+        load_prior(tmp_path / "masks.pt")
 
 
 def test_a_click_beside_the_border_gets_the_answer_that_most_clicks_in_the_part_agree_on():
@@ -402,21 +375,20 @@ def test_pairwise_iou_is_that_of_each_pair():
 
 def test_another_teacher_missing_weights_and_lone_vertices_are_refused(two_boxes, weights, tmp_path):
     with pytest.raises(UserError, match="--SAM vit_t"):
-        PriorSegmenter(two_boxes, FakeTeacher())
+        PriorSegmenter.prepare(two_boxes, FakeTeacher())
     with pytest.raises(UserError, match="no prior decoder at"):
         load_prior(tmp_path / "none.pt")
     save_torch(tmp_path / "other.pt", {"config": {"width": 8}})
     with pytest.raises(UserError, match="does not hold a prior decoder"):
         load_prior(tmp_path / "other.pt")
     with_stray = Mesh(np.concatenate([two_boxes.vertices, [[0.0, 0, 0]]]), two_boxes.faces)
+    ready = PriorSegmenter.prepare(with_stray, FakeTeacher(), weights=weights, views=4, voters=0)
     with pytest.raises(UserError, match="belongs to no face"):
-        PriorSegmenter(with_stray, FakeTeacher(), weights=weights, views=4).probability(
-            Clicks.from_lists([two_boxes.num_vertices])
-        )
+        ready.probability(Clicks.from_lists([two_boxes.num_vertices]))
 
 
 def test_shipped_prior_selects_a_part_of_a_mesh_it_has_never_seen(two_boxes, two_boxes_head):
-    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), views=10, voters=VOTERS)
+    segmenter = PriorSegmenter.prepare(two_boxes, load_teacher("vit_t"), views=10)
     click = int(np.argmax(two_boxes.normalized @ [1, 0.2, 0.1]))
     selected = segmenter.probability(Clicks.from_lists([click])) > 0.5
     assert (selected & two_boxes_head).sum() / (selected | two_boxes_head).sum() > 0.7
@@ -448,46 +420,25 @@ def test_a_mesh_without_a_decoder_is_answered_at_once(two_boxes, tmp_path, capsy
 
 
 @pytest.fixture(scope="module")
-def shape(patches, views, two_boxes, two_boxes_head) -> TrainingShape:
-    head = two_boxes_head[two_boxes.faces[:, 0]][patches.parent]
+def example(patches, views, two_boxes, two_boxes_head) -> dict[str, np.ndarray]:
+    """The mallet with the parts head and handle, as a shard of the training data has it."""
+    head = two_boxes_head[two_boxes.faces[:, 0]][patches.fine.parent]
     part = (np.bincount(patches.node, head) > 0).astype(np.int64)
-    clicks = choose_clicks(part, views.seen > 0, patches, np.random.default_rng(0))
-    graph = patches.graph
-    arrays = {
-        name: getattr(graph, name)
-        for name in (
-            "position",
-            "normal",
-            "area",
-            "curvature",
-            "thickness",
-            "pairs",
-            "length",
-            "conductance",
-            "modes",
-            "rates",
-        )
-    }
-    return TrainingShape(
-        {
-            **arrays,
-            "family": np.array("mallet"),
-            "features": views.features()[:, :64],
-            "seen": views.seen,
-            "part": part,
-            "group": np.zeros_like(part),
-            "part_kind": np.array([0, 1]),
-            "group_kind": np.array([0]),
-            "clicks": clicks,
-            "masks": np.round(views.click_masks(patches.center[clicks]) * 255),
-        }
-    )
+    arrays = {field.name: getattr(patches.graph, field.name) for field in fields(patches.graph)}
+    labels = {"family": np.array("mallet"), "part": part, "group": np.zeros_like(part)}
+    return {**arrays, **labels, "features": views.features()[:, :64], "seen": views.seen}
+
+
+@pytest.fixture(scope="module")
+def shape(example) -> TrainingShape:
+    return TrainingShape(example)
 
 
 def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        click_set = draw_set(shape, PriorTraining(border_noise=0.0), rng)
+        click_set = draw_set(shape, Habits(border_noise=0.0), rng)
+        assert click_set is not None
         assert click_set.target[click_set.nodes[0]]
         selected = np.zeros(len(shape.graph), dtype=bool)
         before = len(click_set.nodes)
@@ -499,7 +450,7 @@ def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
 def test_depth_is_the_distance_to_the_nearest_node_outside(shape):
     region = shape.graph.position[:, 1] > 0.2
     slow = shape.graph.distances_from(np.flatnonzero(~region))[..., 0].min(axis=0)
-    border = depth_inside(region, shape.graph)
+    border = shape.graph.depth_inside(region)
     assert np.allclose(border[region], slow[region], atol=1e-4) and (border[~region] == 0).all()
 
 
@@ -508,15 +459,7 @@ def test_details_join_the_neighbour_they_share_most_border_with():
     area = np.array([0.2, 0.2, 0.1, 0.005, 0.2, 0.2, 0.095])
     pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
     merged, groups = without_details(part, group, area, pairs, np.array([1, 1, 0.1, 5.0, 1, 1]))
-    assert merged.tolist() == [0, 0, 0, 0, 1, 1, 1] and groups.tolist() == [
-        0,
-        0,
-        0,
-        0,
-        1,
-        1,
-        1,
-    ]  # the same group comes first
+    assert merged.tolist() == groups.tolist() == [0, 0, 0, 0, 1, 1, 1]  # the same group comes first
 
 
 def test_loss_is_least_for_the_target_and_iou_is_by_area():
@@ -531,49 +474,31 @@ def test_loss_is_least_for_the_target_and_iou_is_by_area():
     assert hard_iou(torch.tensor([1.0, -1, 1, -1]), target, weight).item() == pytest.approx(0.4 / 0.8)
 
 
-def test_undoing_what_was_right_costs_more_than_leaving_what_was_wrong():
-    target, weight = np.array([True, True, False, False]), torch.full((4,), 0.25)
-    logits = torch.tensor([4.0, 4.0, 4.0, -4.0]).expand(1, 3, 4)  # the third node is wrong
-
-    def loss(right: list[bool], hold: float) -> float:
-        click_set = ClickSet(target, target, target, [0], [True], right=np.array(right))
-        return float(set_losses(logits, torch.zeros(1, 3), [click_set], weight, PriorTraining(hold=hold))[0])
-
-    undone, left = [False, False, True, False], [True, True, False, True]
-    assert loss(undone, 1.0) > loss(undone, 0.0) == loss(left, 0.0) > loss(left, 1.0)
-
-
 def test_training_learns_a_shape_by_heart(shape):
     torch.manual_seed(0)
     network = PriorNetwork(PriorConfig(width=16, click_layers=2))
     optimizer, rng = torch.optim.AdamW(network.parameters(), lr=5e-3), np.random.default_rng(0)
     settings = PriorTraining(sets=4, rounds=2, border_noise=0.0, anywhere=0.0, dropout=0.0)
     records = [r for _ in range(30) for r in train_rounds(network, [shape], optimizer, settings, rng)]
-    assert np.mean([r["loss"] for r in records[-8:]]) < 0.5 * np.mean([r["loss"] for r in records[:4]])
-    assert np.mean([r["iou"] for r in records[-8:]]) > 0.8
+    assert np.mean([r.loss for r in records[-8:]]) < 0.5 * np.mean([r.loss for r in records[:4]])
+    assert np.mean([r.iou for r in records[-8:]]) > 0.8
 
 
-PLAIN = PriorTraining(border_noise=0.0, anywhere=0.0)
-
-
-def test_leaving_an_input_out_hides_it(shape):
-    click_set = draw_set(shape, PLAIN, np.random.default_rng(1))
-    whole = batch_of(shape, [click_set])[3]
+def test_hiding_an_input_hides_it(shape):
+    click_set = draw_set(shape, Habits(border_noise=0.0, anywhere=0.0), np.random.default_rng(1))
+    assert click_set is not None
+    whole = shape.batch([click_set], shape.nodes).channels
+    torch.manual_seed(0)
     network = PriorNetwork(PriorConfig(width=16, click_layers=2))
     encoded = network.encode(shape.nodes)
     for name in INPUTS:
-        channels, static = COLUMNS[name][1], COLUMNS[name][0]
-        hidden = batch_of(shape, [click_set], (name,))[3]
-        assert (hidden[..., list(channels)] == 0).all() and (
-            hidden[..., [KIND_CHANNELS + k for k in channels]] == 0
-        ).all()
-        assert torch.equal(hidden, whole) == (not channels)
-        assert torch.equal(network.encode(shape.nodes, (name,)), encoded) == (not static and name != "field")
-    masks = shape.example["masks"]
-    shape.example["masks"] = np.zeros_like(masks)
-    blind = batch_of(shape, [click_set], ("masks",))[3]
-    shape.example["masks"] = masks
-    assert torch.equal(batch_of(shape, [click_set], ("masks",))[3], blind)
+        (static, used), nodes = COLUMNS[name], shape.nodes.hiding(name)
+        channels = [USED[k] for k in used]
+        hidden = shape.batch([click_set], nodes).channels
+        both = [*channels, *(KIND_CHANNELS + k for k in channels)]
+        others = [k for k in range(whole.shape[-1]) if k not in both]
+        assert (hidden[..., both] == 0).all() and torch.equal(hidden[..., others], whole[..., others])
+        assert torch.equal(network.encode(nodes), encoded) == (not static and name != "field")
 
 
 def test_decays_hold_no_subnormal_numbers(shape):
@@ -582,144 +507,89 @@ def test_decays_hold_no_subnormal_numbers(shape):
     assert not ((shape.nodes.heat != 0) & (shape.nodes.heat.abs() < tiny)).any()
 
 
-@pytest.fixture(scope="module")
-def table(shape) -> TrainingShape:
-    """The shape of the tests with other labels: two alike ends (part kind 1) and a middle between them."""
-    height = shape.graph.position[:, 1]
+def test_a_finer_answer_to_clicks_that_no_wish_holds_together_is_the_part_at_each(example):
+    height = example["position"][:, 1]
     low, high = np.quantile(height, [0.3, 0.7])
-    part = np.where(height < low, 0, np.where(height > high, 2, 1)).astype(np.int16)
-    return TrainingShape(
-        {
-            **shape.example,
-            "part": part,
-            "group": part,
-            "part_kind": np.array([1, 0, 1]),
-            "group_kind": np.array([0, 1, 2]),
-        }
-    )
-
-
-def test_wishes_for_several_parts_begin_with_a_click_in_each_and_grow(table):
-    rng, settings = np.random.default_rng(0), PriorTraining(border_noise=0.0, far_share=1.0)
-    part, grown = table.example["part"], 0
-    for _ in range(40):
-        if not (members := far_members(table, rng)):  # it began with the middle, which touches both ends
-            continue
-        click_set = far_set(table, members, settings, rng)
-        assert all(click_set.positive) and click_set.target[click_set.nodes].all()
-        assert len(set(part[click_set.nodes])) == len(click_set.nodes)
-        if click_set.later:
-            correct(table, click_set, click_set.target.copy(), rng)  # all that is wanted so far is selected
-            grown += 1
-        assert sorted(set(part[click_set.target])) == sorted(set(part[click_set.nodes])) == [0, 2]
-    assert 3 < grown < 35
-
-
-def test_a_finer_answer_to_clicks_on_several_parts_is_the_part_at_each(table):
-    ends = table.example["part"] != 1
-    nodes = [int(np.flatnonzero(table.example["part"] == label)[0]) for label in (0, 2)]
+    part = np.where(height < low, 0, np.where(height > high, 2, 1))
+    ends, nodes = part != 1, [int(np.flatnonzero(part == label)[0]) for label in (0, 2)]
     click_set = ClickSet(ends, ends, ends, nodes, [True, True])
-    nest(table, click_set)
+    nest(TrainingShape({**example, "part": part, "group": part}), click_set)
     assert np.array_equal(click_set.smaller, ends) and np.array_equal(click_set.larger, ends)
 
 
 def test_clicks_fall_anywhere_in_the_region_when_asked(shape):
-    region = shape.targets[0][0]
+    region = shape.targets.masks[0]
     rng = np.random.default_rng(0)
     assert len({first_click(shape, region, rng, 0.0) for _ in range(10)}) == 1
     clicks = {first_click(shape, region, rng, 1.0) for _ in range(10)}
     assert len(clicks) > 4 and region[list(clicks)].all()
 
 
-def test_alike_parts_share_a_kind():
-    names = ["seat", "front left leg", "hind right leg 2", "left"]
-    named = np.array([0, 0, 1, 1, 2, 2, 3])
-    assert kinds_of(np.array([0, 0, 1, 1, 2, 2, 2]), named, names, np.ones(7)).tolist() == [1, 0, 0]
-    assert kinds_of(named, named, names, np.ones(7)).tolist() == [
-        2,
-        1,
-        1,
-        0,
-    ]  # a name of nothing but places stays what it is
+class Killed(BaseException):
+    """As kill -9, of a training."""
 
 
-def test_pairs_of_parts_share_no_edge_and_both_are_clicked(icosphere):
-    height = icosphere.vertices[icosphere.faces].mean(axis=1)[:, 1]
-    parts = [height < -0.4, (height >= -0.4) & (height <= 0.4), height > 0.4]
-    graph, areas = FaceGraph(icosphere), icosphere.face_areas
-    assert apart(parts, graph, areas, 5, np.random.default_rng(0)) == [(0, 2)]
+def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(example, tmp_path):
+    for number, count in ((2, 1), (3, 4)):  # 2 is held out
+        shard = {f"{k}/{name}": value for k in range(count) for name, value in example.items()}
+        save_npz(tmp_path / "data" / f"shapes_{number:05d}.npz", compressed=False, **shard)
+    projection = {"mean": torch.zeros(256), "components": torch.eye(256)[:, :64], "teacher": FakeTeacher.name}
+    save_torch(tmp_path / "data" / "projection.pt", projection)
 
-    class Obedient:
-        """Selects the part of each positive click."""
+    def run(folder, on_progress=lambda step: None, **changed):
+        told = {"steps": 8, "width": 8, "device": "cpu", "save_seconds": 0.0, "bfloat16": False} | changed
+        train(TrainSettings(folder=tmp_path / folder, data=tmp_path / "data", **told), on_progress)
+        return load_torch(tmp_path / folder / "checkpoint.pt")
 
-        def probabilities(self, faces, positive):
-            assert positive.all()
-            return np.any([part for part in parts if part[faces].any()], axis=0).astype(float)
+    def kill(step):
+        raise Killed
 
-    assert click_both(Obedient(), graph, areas, parts[0], parts[2], clicks=4) == {"iou": [1.0, 1.0, 1.0], "each": 1.0}
+    whole = run("whole")
+    with pytest.raises(Killed):
+        run("parts", kill)
+    assert 0 < load_torch(tmp_path / "parts" / "checkpoint.pt")["done"]["steps"] < 8
+    parts = run("parts")
+    for kind in ("network", "average"):
+        assert all(torch.equal(value, whole[kind][key]) for key, value in parts[kind].items())
+    assert parts["done"]["steps"] == whole["done"]["steps"] >= 8
+    with pytest.raises(UserError, match="other settings"):
+        run("parts", anywhere=0.5)
+    with pytest.raises(UserError, match="not between 0 and 1"):
+        run("parts", anywhere=1.5)
+    with pytest.raises(UserError, match="no family of shapes is called hamer"):
+        run("parts", hold_out=("hamer",))
 
 
 def test_measuring_says_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match="give --psb_dir"):
-        train_prior.main(["unions", "--folder", str(tmp_path)])
     with pytest.raises(UserError, match="no checkpoint of the prior"):
         train_prior.main(["measure", "--folder", str(tmp_path)])
 
 
 @pytest.mark.slow
-def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, monkeypatch, two_boxes):
+def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, two_boxes):
     """The four commands of scripts/train_prior.py one after the other, with few shapes and little time."""
-    monkeypatch.setattr(prior_data, "SHARD_SHAPES", 3)
-    monkeypatch.setattr(train_prior, "PROJECTION_SEEDS", range(900_000, 900_002))
 
     def run(action: str, *options: str, folder: str = "run") -> None:
-        assert (
-            train_prior.main(
-                [
-                    action,
-                    "--folder",
-                    str(tmp_path / folder),
-                    "--data",
-                    str(tmp_path / "data"),
-                    "--device",
-                    "cpu",
-                    *options,
-                ]
-            )
-            == 0
-        )
+        places = ["--folder", str(tmp_path / folder), "--data", str(tmp_path / "data"), "--device", "cpu"]
+        assert train_prior.main([action, *places, *options]) == 0
 
-    run("data", "--SAM", "vit_t", "--shards", "2", "5")  # 2 is held out
-    run("train", "--minutes", "0.03", "--width", "16", "--left_out", "masks", "curvature")
-    run("train", "--minutes", "0.06", "--width", "16", "--left_out", "masks", "curvature")
+    run("data", "--SAM", "vit_t", "--shards", "2", "4", "--init", str(WEIGHTS))  # 2 is held out
+    run("train", "--minutes", "0.03", "--width", "16")
+    run("train", "--minutes", "0.06", "--width", "16")
     assert len(load_json(tmp_path / "run" / "log.json")) == 2  # the second went on where the first had stopped
-    with pytest.raises(UserError, match="other settings"):
-        run("train", "--minutes", "1", "--width", "16")
     run("measure")
-    rows = load_json(tmp_path / "run" / "measured.json")["rows"]
-    assert {"innermost clicks", "clicks anywhere", "without field"} <= set(rows) and "without curvature" not in rows
+    assert set(load_json(tmp_path / "run" / "measured.json")["rows"]) == {"innermost clicks", "clicks anywhere"}
     out = tmp_path / "prior.pt"
     run("export", "--out", str(out))
-    assert load_prior(out)[1]["left_out"] == ["curvature", "masks"]
-    segmenter = PriorSegmenter(two_boxes, load_teacher("vit_t"), weights=out, views=6)
-    assert segmenter.without == ("curvature", "masks") and segmenter.probability(Clicks.from_lists([120]))[120] > 0.5
+    segmenter = PriorSegmenter.prepare(two_boxes, load_teacher("vit_t"), weights=out, views=6, voters=24)
+    assert segmenter.probability(Clicks.from_lists([120]))[120] > 0.5
 
-    run(
-        "train",
-        "--minutes",
-        "0.02",
-        "--width",
-        "16",
-        "--init",
-        str(out),
-        "--far_share",
-        "0.5",
-        "--hold",
-        "1",
-        folder="second",
-    )
+    run("train", "--minutes", "0.02", "--width", "16", "--init", str(out), folder="second")
     assert load_torch(tmp_path / "second" / "checkpoint.pt")["done"]["before"]["steps"] > 0
+    run("train", "--minutes", "0.02", "--init", str(WEIGHTS), folder="shipped")
+    with pytest.raises(UserError, match="of this architecture"):
+        run("train", "--minutes", "0.02", "--width", "24", "--init", str(out), folder="third")
+    projection = load_torch(tmp_path / "data" / "projection.pt")
+    save_torch(tmp_path / "data" / "projection.pt", projection | {"mean": projection["mean"] + 1})
     with pytest.raises(UserError, match="another projection"):
         run("train", "--minutes", "0.02", "--init", str(WEIGHTS), folder="third")
-    with pytest.raises(UserError, match="no family of shapes is called hamer"):
-        run("train", "--hold_out", "hamer", folder="third")

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
 
-import decoder
-from utils.supervision.training_samples import choose_samples
+from decoder import DecoderSettings
+from models.iseg.decoder_stage import train_decoder
+from models.prior.answers import NodeAnswer
+from models.prior.checkpoint import is_refined_prior
 from models.prior.network import PriorConfig, PriorNetwork
-from models.prior.refinement import PriorRefinement, RefinementSettings, masks_on_nodes
-from models.prior.segmenter import PriorSegmenter, is_refined_prior
+from models.prior.refinement import ChosenSets, PriorRefinement, RefinementSettings, choose_sets, masks_on_nodes, refine
+from models.prior.segmenter import Prepared, PriorSegmenter, prepare
 from tests.fakes import FakeTeacher
 from tests.halves import write_halves
-from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
 from utils.geometry.mesh import load_mesh
 from utils.output.export import save_colored_mesh
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import lift_masks
+from utils.supervision.training_samples import choose_samples
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def work(icosphere, tmp_path_factory):
     save_torch(
         directory / "prior.pt",
         {
-            "config": network.config.to_dict(),
+            "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
             "left_out": ["masks"],
@@ -50,8 +55,8 @@ def mesh(work):
 
 
 @pytest.fixture(scope="module")
-def segmenter(work, mesh) -> PriorSegmenter:
-    return PriorSegmenter(mesh, FakeTeacher(), weights=work / "prior.pt", views=6, voters=0)
+def prepared(work, mesh) -> Prepared:
+    return prepare(mesh, FakeTeacher(), weights=work / "prior.pt", views=6, voters=0)
 
 
 @pytest.fixture(scope="module")
@@ -63,135 +68,102 @@ def targets(work, mesh):
     return lift_masks(samples, chosen, Rasterizer(mesh, "embree"), torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def shipped(work, monkeypatch):
-    """The command line with the untrained prior and a fake teacher in place of the shipped ones."""
-    monkeypatch.setattr(decoder, "WEIGHTS", work / "prior.pt")
-    monkeypatch.setattr("SAM_repo.teacher.load_teacher", lambda *_, **__: FakeTeacher())
+def _settings(work, save_dir, **changed) -> DecoderSettings:
+    told = {"obj_path": work / "mesh.ply", "device": "cpu", "decoder_data_dir": work / "data", "steps": 5}
+    return DecoderSettings(**told | {"save_dir": save_dir} | changed)
 
 
-def _train(work, save_dir, *more):
-    return decoder.main(
-        [
-            "--obj_path",
-            str(work / "mesh.ply"),
-            "--device",
-            "cpu",
-            "--decoder_data_dir",
-            str(work / "data"),
-            "--save_dir",
-            str(save_dir),
-            "--mode",
-            "train",
-            "--steps",
-            "5",
-            *more,
-        ]
-    )
+def _refine(work, save_dir, **changed) -> None:
+    refine(_settings(work, save_dir, **changed), teacher=FakeTeacher(), weights=work / "prior.pt")
 
 
-def test_masks_on_nodes_are_the_weighted_means_over_the_corners_of_their_faces(segmenter, targets):
-    shares, shown = masks_on_nodes(segmenter, targets)
-    patches, faces = segmenter.patches, segmenter.mesh.faces
+def _chosen(prepared, targets, settings, ask=None) -> ChosenSets:
+    return choose_sets(prepared, targets, settings, torch.Generator().manual_seed(0), ask)
+
+
+def test_masks_on_nodes_are_the_weighted_means_over_the_corners_of_their_faces(prepared, targets):
+    shares, shown = masks_on_nodes(prepared, targets)
+    patches, faces = prepared.patches, prepared.patches.mesh.faces
     for k in (0, len(shares) - 1):
         weight, target = targets.weight[k].numpy(), targets.target[k].numpy()
-        for n in range(0, len(segmenter.nodes), 97):
+        for n in range(0, len(patches.graph), 97):
             total = inside = 0.0
             for fine in np.flatnonzero(patches.node == n):
-                for vertex in faces[patches.parent[fine]]:
-                    total += patches.areas[fine] * weight[vertex]
-                    inside += patches.areas[fine] * weight[vertex] * target[vertex]
+                for vertex in faces[patches.fine.parent[fine]]:
+                    total += patches.fine.area[fine] * weight[vertex]
+                    inside += patches.fine.area[fine] * weight[vertex] * target[vertex]
             assert shown[k, n] == (total > 0)
             if total > 0:
                 assert shares[k, n] == pytest.approx(inside / total, abs=1e-5)
 
 
-def test_a_mask_chooses_the_candidate_it_confirms_and_else_the_default_stays(segmenter, targets, monkeypatch):
-    half, whole = segmenter.nodes.position[:, 0].numpy() > 0, np.ones(len(segmenter.nodes), dtype=bool)
+def test_a_mask_chooses_the_candidate_it_confirms_and_else_the_default_stays(prepared, targets):
+    half = prepared.patches.graph.position[:, 0] > 0
 
-    def answer(faces, positive):
+    def ask(nodes, positive):
         """Finer: a half of the sphere; default and coarser: all of it."""
-        side = half if half[segmenter.patches.node[faces[0]]] else ~half
-        return np.stack([np.where(selected, 1.0, -1.0) for selected in (side, whole, whole)]), np.full(3, 0.5)
+        side = half if half[nodes[0]] else ~half
+        every = np.ones(len(half), dtype=bool)
+        return NodeAnswer(np.stack([np.where(selected, 1.0, -1.0) for selected in (side, every, every)]), np.ones(3))
 
-    monkeypatch.setattr(segmenter, "answer_together", answer)
     settings = RefinementSettings(sets=12, shares=(1.0, 0.0, 0.0))
-    refinement = PriorRefinement(segmenter, targets, settings)
-    assert refinement.confirmed == 12
-    halves = [
-        click_set
-        for click_set in refinement.sets
-        if np.array_equal(click_set.target, half if half[click_set.nodes[0]] else ~half)
-    ]
+    chosen = _chosen(prepared, targets, settings, ask)
+    assert chosen.confirmed == 12
+    halves = [each for each in chosen.sets if np.array_equal(each.target, half if half[each.nodes[0]] else ~half)]
     assert len(halves) >= 9  # from few views the visible half can be all that is visible
     for click_set in halves:
         assert np.array_equal(click_set.smaller, click_set.target) and click_set.larger.all()
-    strict = PriorRefinement(segmenter, targets, RefinementSettings(sets=12, shares=(1.0, 0.0, 0.0), confirmed=1.01))
+    strict = _chosen(prepared, targets, replace(settings, confirmed=1.01), ask)
     assert strict.confirmed == 0 and all(click_set.target.all() for click_set in strict.sets)
 
 
-def test_refining_brings_the_default_to_the_targets_and_leaves_the_prior_as_it_was(segmenter, targets):
-    before = {key: value.clone() for key, value in segmenter.network.state_dict().items()}
-    refinement = PriorRefinement(segmenter, targets, RefinementSettings(steps=50, learning_rate=5e-3, sets=20))
-    position = segmenter.nodes.position.numpy()
-    for click_set in refinement.sets:  # a wish that the untrained network does not have
+def test_refining_brings_the_default_to_the_targets_and_leaves_the_prior_as_it_was(prepared, targets):
+    before = {key: value.clone() for key, value in prepared.answers.network.state_dict().items()}
+    settings = RefinementSettings(steps=50, learning_rate=5e-3, sets=20)
+    sets, position = _chosen(prepared, targets, settings).sets, prepared.patches.graph.position
+    for click_set in sets:  # a wish that the untrained network does not have
         click_set.target = np.linalg.norm(position - position[click_set.nodes[0]], axis=1) < 0.6
         click_set.smaller = click_set.larger = click_set.target
+    refinement = PriorRefinement(prepared, sets, settings, torch.Generator().manual_seed(0))
     refinement.run()
     assert np.mean(refinement.losses[-5:]) < 0.7 * np.mean(refinement.losses[:3])
-    assert all(torch.equal(value, before[key]) for key, value in segmenter.network.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in prepared.answers.network.state_dict().items())
 
 
-def test_an_interrupted_refinement_goes_on_as_if_it_had_not_been(segmenter, targets):
+def test_an_interrupted_refinement_goes_on_as_if_it_had_not_been(prepared, targets):
     settings = RefinementSettings(steps=6, sets=10, sets_per_step=3)
-    whole = PriorRefinement(segmenter, targets, settings)
+    sets = _chosen(prepared, targets, settings).sets
+
+    def begin() -> PriorRefinement:
+        return PriorRefinement(prepared, sets, settings, torch.Generator().manual_seed(0))
+
+    whole, first, kept = begin(), begin(), {}
     whole.run()
-
-    class Killed(BaseException):
-        pass
-
-    first, kept = PriorRefinement(segmenter, targets, settings), {}
 
     def after_step():
         if len(first.losses) == 3:
-            kept.update(weights=first.weights(), state=first.state())
-            raise Killed
+            kept.update(deepcopy({"weights": first.weights(), "state": first.state()}))
 
-    with pytest.raises(Killed):
-        first.run(after_step)
-    second = PriorRefinement(segmenter, targets, settings)
+    first.run(after_step=after_step)
+    second = begin()
     second.restore(kept["weights"], kept["state"])
     second.run()
     assert second.losses == pytest.approx(whole.losses, rel=1e-4)
 
 
-def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, mesh, tmp_path, shipped, capsys):
-    assert _train(work, tmp_path) == 0
+def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, mesh, tmp_path, capsys):
+    assert not _settings(work, tmp_path).from_scratch
+    _refine(work, tmp_path)
     path = tmp_path / "decoder_checkpoint.pth"
     assert is_refined_prior(path) and "prior refined" in capsys.readouterr().out
-    ask = [
-        "--obj_path",
-        str(work / "mesh.ply"),
-        "--device",
-        "cpu",
-        "--save_dir",
-        str(tmp_path),
-        "--mode",
-        "test",
-        "--select_vertices",
-        "3",
-        "-9",
-    ]
-    assert decoder.main(ask) == 0
-    assert "refined prior decoder" in capsys.readouterr().out
-    answer = np.load(tmp_path / "vertex_probability_v3_v-9.npy")
-    refined = PriorSegmenter(mesh, FakeTeacher(), weights=path)
-    assert np.allclose(answer, refined.probability(Clicks.from_lists([3], [9])), atol=1e-5)
-    assert not np.array_equal(refined.network.head.weight, load_torch(work / "prior.pt")["weights"]["head.weight"])
-    assert decoder.main([*ask, "--segmenter", "prior"]) == 0
-    assert "refined" not in capsys.readouterr().out
+    refined = PriorSegmenter.prepare(mesh, FakeTeacher(), weights=path, views=6, voters=24)
+    assert refined.kind == "trained" and refined.segment([3], [9]).selected[3]
+    assert refined.sources == {"checkpoint": str(path)}
+    head = refined.prepared.answers.network.head.weight
+    assert not np.array_equal(head, load_torch(work / "prior.pt")["weights"]["head.weight"])
     before = path.read_bytes()
-    assert _train(work, tmp_path) == 0 and "already trained" in capsys.readouterr().out and path.read_bytes() == before
+    _refine(work, tmp_path)
+    assert "already trained" in capsys.readouterr().out and path.read_bytes() == before
 
 
 def test_a_missing_or_damaged_checkpoint_is_no_refined_prior(tmp_path, work):
@@ -200,15 +172,17 @@ def test_a_missing_or_damaged_checkpoint_is_no_refined_prior(tmp_path, work):
     assert not is_refined_prior(tmp_path / "damaged.pth")
 
 
-def test_refinements_of_other_settings_meshes_and_kinds_are_refused(work, icosphere, tmp_path, shipped):
-    assert _train(work, tmp_path) == 0
+def test_refinements_of_other_settings_meshes_and_kinds_are_refused(work, icosphere, tmp_path):
+    _refine(work, tmp_path)
     with pytest.raises(UserError, match="--overwrite 1"):
-        _train(work, tmp_path, "--seed", "1")
+        _refine(work, tmp_path, seed=1)
     with pytest.raises(UserError, match="--init scratch"):
-        _train(work, tmp_path, "--init", "prior", "--loss", "lifted")
+        _settings(work, tmp_path, init="prior", loss="lifted")
     with pytest.raises(UserError, match="refined on another mesh"):
         moved = type(icosphere)(icosphere.vertices * [1, 2, 1], icosphere.faces)
-        PriorSegmenter(moved, FakeTeacher(), weights=tmp_path / "decoder_checkpoint.pth")
+        prepare(moved, FakeTeacher(), weights=tmp_path / "decoder_checkpoint.pth")
     save_torch(tmp_path / "pred_f.pth", torch.zeros(icosphere.num_vertices, 256))
-    with pytest.raises(UserError, match="not a decoder checkpoint"):  # the features describe the paper's training
-        _train(work, tmp_path, "--encoder_f_path", str(tmp_path / "pred_f.pth"))
+    features = _settings(work, tmp_path, encoder_f_path=tmp_path / "pred_f.pth")
+    assert features.from_scratch  # the features describe the paper's training
+    with pytest.raises(UserError, match="not a decoder checkpoint"):
+        train_decoder(features)

@@ -1,4 +1,4 @@
-"""From nodes to clean selections on faces: borders drawn to concave creases, no stray pieces, no small holes, clicks obeyed."""
+"""From nodes to clean selections on faces: borders at creases, no stray pieces or small holes, clicks obeyed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from models.prior.nodes import CREASE_DECAY, Patches, symmetric
+from models.prior.nodes import CREASE_DECAY, Patches
+from utils.geometry.graphs import symmetric
+from utils.selection import obey
 
 SMOOTHING = 0.6  # length over which values are evened out where there is no crease, in node spacings
 CLIP = 4.0  # logits beyond this say nothing more about where the border is
@@ -17,50 +19,45 @@ HOLE = 0.03  # a hole of at most this share of the selection's area, without a n
 class Borders:
     """Values on the nodes of `patches`, brought to its fine faces.
 
-    x minimises sum_f a_f (x_f - p_f)^2 + s^2 sum_fg c_fg (x_f - x_g)^2, with areas a, conductances c that vanish at concave creases,
-    and p the interpolated probability (a random walker with priors): the level 1/2 moves to a crease where one is near. The matrix does not
-    depend on the clicks and is factorised once.
+    x minimises sum_f a_f (x_f - p_f)^2 + s^2 sum_fg c_fg (x_f - x_g)^2, with areas a, conductances c that vanish at
+    concave creases, and p the interpolated probability (a random walker with priors): the level 1/2 moves to a crease
+    where one is near. The matrix does not depend on the clicks and is factorised once.
     """
 
     def __init__(self, patches: Patches, smoothing: float = SMOOTHING) -> None:
-        self.patches = patches
-        size = len(patches.node)
-        self.areas = patches.areas
-        spacing = np.sqrt(self.areas.sum() / len(patches.graph))
-        concave = np.maximum(patches.face_turn, 0.0)
-        conductance = patches.face_border / np.maximum(patches.face_length, 1e-6)
-        weight = np.minimum(conductance, 20.0) * (np.exp(-concave / CREASE_DECAY) + 0.005)
-        self.adjacency = symmetric(patches.face_pairs, np.maximum(weight, 1e-9), size)
-        laplacian = sp.diags(np.asarray(self.adjacency.sum(axis=1)).ravel()) - self.adjacency
-        matrix = sp.csc_matrix(sp.diags(self.areas) + (smoothing * spacing) ** 2 * laplacian)
+        fine, self.patches = patches.fine, patches
+        conductance = np.minimum(fine.border / np.maximum(fine.length, 1e-6), 20.0)
+        weight = conductance * (np.exp(-np.maximum(fine.turn, 0.0) / CREASE_DECAY) + 0.005)
+        adjacency = symmetric(fine.pairs, np.maximum(weight, 1e-9), len(fine))
+        laplacian = sp.diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
+        matrix = sp.csc_matrix(sp.diags(fine.area) + (smoothing * fine.spacing(len(patches.graph))) ** 2 * laplacian)
         self._solve = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
 
     def on_faces(self, logits: np.ndarray) -> np.ndarray:
         """Node logits (K, N) -> probabilities (K, E) on the fine faces; order between rows is kept."""
         values = self.patches.interpolation @ np.clip(logits, -CLIP, CLIP).T
         probability = 1 / (1 + np.exp(-values))
-        return np.clip(self._solve(self.areas[:, None] * probability).T, 0.0, 1.0)
+        return np.clip(self._solve(self.patches.fine.area[:, None] * probability).T, 0.0, 1.0)
 
     def tidy(self, probability: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-        """(E,) with clicked faces on their side of 1/2, pieces without an included face taken out and small holes closed."""
-        result = probability.copy()
-        result[included] = np.maximum(result[included], 0.51)
-        result[excluded] = np.minimum(result[excluded], 0.49)
+        """(E,) with clicked faces obeyed, pieces without an included face taken out and small holes closed."""
+        result = obey(probability.copy(), included, excluded)
+        pairs, area = self.patches.fine.pairs, self.patches.fine.area
         selected = result > 0.5
-        piece = self._pieces(selected)
+        piece = pieces(selected, pairs)
         stray = selected & ~np.isin(piece, piece[included])
         result[stray] = np.minimum(result[stray], 0.49)
         selected &= ~stray
-        piece = self._pieces(selected)
-        areas = np.bincount(piece, self.areas)
-        hole = ~selected & (areas[piece] < HOLE * self.areas[selected].sum()) & ~np.isin(piece, piece[excluded])
+        piece = pieces(selected, pairs)
+        small = np.bincount(piece, area)[piece] < HOLE * area[selected].sum()
+        hole = ~selected & small & ~np.isin(piece, piece[excluded])
         result[hole] = np.maximum(result[hole], 0.51)
         return result
 
-    def _pieces(self, selected: np.ndarray) -> np.ndarray:
-        """(E,) connected pieces of the selection and of the rest."""
-        pairs = self.patches.face_pairs
-        joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
-        size = len(selected)
-        graph = sp.csr_matrix((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), shape=(size, size))
-        return connected_components(graph, directed=False)[1]
+
+def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(N,) connected piece of a selection (N,) bool, or of the rest, that each element is in; pairs (P, 2) adjacent."""
+    joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
+    ones, size = np.ones(len(joined), dtype=bool), len(selected)
+    graph = sp.csr_matrix((ones, (joined[:, 0], joined[:, 1])), shape=(size, size))
+    return connected_components(graph, directed=False)[1]

@@ -1,18 +1,24 @@
-"""Training data of the prior: synthetic shapes with known parts, reduced to what the network reads, in resumable shards."""
+"""Training data of the prior: synthetic shapes with known parts, reduced to what the network reads, in shards."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse.csgraph import dijkstra
+from torch import Tensor
 
-from models.prior.nodes import Patches
-from models.prior.views import NodeViews
-from utils.files import load_npz, save_npz
+from models.prior.checkpoint import check_teacher, load_prior
+from models.prior.nodes import Patches, cut
+from models.prior.views import render_views
+from SAM_repo.teacher import load_teacher
+from utils.device import choose_device
+from utils.errors import UserError
+from utils.files import load_npz, load_torch, save_npz, save_torch
 from utils.geometry.mesh import Mesh
+from utils.options import TeacherSettings, option
+from utils.progress import Progress, silent, track
 from utils.shapes import Builder, LabelledMesh, compose, random_shape
 from utils.shapes.builder import attach_loose_pieces
 from utils.shapes.generate import RECIPES, warp
@@ -20,16 +26,93 @@ from utils.teacher import Teacher
 
 FIELD = 64  # components of the embedding that are kept
 TRAIN_VIEWS = 18
-TRAIN_PROMPTED = 5
-TRAIN_CLICKS = 16
 SHARD_SHAPES = 8
-PLACED_SHARE = (
-    0.35  # shapes taken as the generator places them; the others become one surface, as scanned and modelled meshes are
-)
+FIRST_SEED = 1_000_000
+PROJECTION_SEEDS = range(900_000, 900_016)
+# Shards that are never trained on: the first ones, and as many of the last as somebody makes.
+HELD_OUT_BELOW, HELD_OUT_FROM = 3, 10_000
+PLACED_SHARE = 0.35  # of shapes as the generator places them; others become one surface, as scans and models are
 SMALLEST = 0.012  # share of the area below which a part counts as a detail of its neighbour
-PLACES = re.compile(
-    r"\b(left|right|front|hind|rear|back|middle|mid|[a-z]|-?[0-9.]+)\b"
-)  # words of a name that say which of several alike parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings:
+    """Where the files of a prior lie."""
+
+    folder: Path = option(help="of the checkpoint and the log, and of the shards", group="folders and run")
+    data: Path | None = option(None, "folder of the shards and the projection; default: --folder")
+    device: str = option("auto", "auto, cpu or cuda")
+    seed: int = option(0, "of all randomness of the training")
+
+    @property
+    def data_folder(self) -> Path:
+        return self.data or self.folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(FolderSettings, TeacherSettings):
+    """Shapes to make."""
+
+    shards: tuple[int, int] = option(
+        (0, 100),
+        f"of {SHARD_SHAPES} shapes each; those below {HELD_OUT_BELOW} and from {HELD_OUT_FROM} are for measuring, not "
+        "for training",
+        metavar=("FIRST", "END"),
+        group="data",
+    )
+    families: tuple[str, ...] | None = option(None, "shapes of these families alone", metavar="FAMILY")
+    init: Path | None = option(None, "use the projection of these exported weights", metavar="FILE")
+
+    def __post_init__(self) -> None:
+        check_families(self.families or ())
+
+
+def check_families(names: tuple[str, ...]) -> None:
+    """UserError for the first that is no family of shapes."""
+    for name in names:
+        if name not in RECIPES:
+            raise UserError(f"no family of shapes is called {name}; there are {', '.join(sorted(RECIPES))}")
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """From the teacher's embedding to the field: mean (D,), components (D, FIELD), and the teacher's name."""
+
+    mean: Tensor
+    components: Tensor
+    teacher: str
+
+    @classmethod
+    def load(cls, folder: Path) -> Projection:
+        """The one that the shapes in `folder` were made with."""
+        return cls(**load_torch(folder / "projection.pt", what="projection of the embedding"))
+
+
+def make_data(settings: DataSettings, on_progress: Progress = silent, teacher: Teacher | None = None) -> None:
+    """Make the shards that are missing; several runs with different shards may share a folder.
+
+    teacher: in place of the one that `settings.SAM` names. Raises UserError if the folder holds shapes of another.
+    """
+    teacher = teacher or load_teacher(settings.SAM, device=choose_device(settings.device))
+    folder = settings.data_folder
+    if not (folder / "projection.pt").is_file():
+        save_torch(folder / "projection.pt", vars(_first_projection(settings.init, teacher)))
+    projection = Projection.load(folder)
+    if projection.teacher != teacher.name:
+        raise UserError(
+            f"{folder} holds shapes of another teacher, {projection.teacher}; choose another folder or --SAM"
+        )
+    shards = range(*settings.shards)
+    for shard in track(shards, "shapes", on_progress, len(shards), unit="shard"):
+        write_shard(folder, shard, teacher, projection, settings.families)
+
+
+def _first_projection(init: Path | None, teacher: Teacher) -> Projection:
+    if init is None:
+        return fit_projection(teacher, PROJECTION_SEEDS)
+    _, held = load_prior(init)  # weights that training is to begin with read the embedding through their own
+    check_teacher(held, teacher)
+    return Projection(held["field_mean"].float(), held["field_components"].float(), teacher.name)
 
 
 def labelled_shape(seed: int, families: tuple[str, ...] | None = None) -> LabelledMesh:
@@ -66,83 +149,47 @@ def _fused(rng: np.random.Generator, families: tuple[str, ...]) -> LabelledMesh:
 
 
 def make_example(
-    seed: int,
-    teacher: Teacher,
-    projection: tuple[torch.Tensor, torch.Tensor] | None,
-    families: tuple[str, ...] | None = None,
-    prompted: int = 0,
+    seed: int, teacher: Teacher, projection: Projection, families: tuple[str, ...] | None = None
 ) -> dict[str, np.ndarray]:
-    """Arrays of one shape (N nodes, E pairs, C clicks); `projection` is (mean (D,), components (D, FIELD)).
-
-    prompted: views that the teacher is asked for masks in, for TRAIN_CLICKS clicks (half the time a shape takes); 0: no clicks are
-    prompted, C = 0. part_kind, group_kind: for each label a number that alike parts share, as the legs of a chair do.
-    """
+    """Arrays of one shape (N nodes, E pairs), as `models.prior.annotator.TrainingShape` reads them."""
     shape = labelled_shape(seed, families)
-    patches = Patches(Mesh(shape.vertices, shape.faces))
+    patches = cut(Mesh(shape.vertices, shape.faces))
     graph = patches.graph
-    views = NodeViews.render(patches, teacher, TRAIN_VIEWS, seed)
-    features = views.features() if projection is None else views.features(projection[1], projection[0])
-    part, group = first = tuple(majority(labels[patches.parent], patches) for labels in (shape.part, shape.group))
-    part, group = without_details(
-        part, group, graph.area * (views.seen > 0), graph.pairs, graph.conductance[:, 0] * graph.length[:, 0]
-    )
-    kinds = [
-        kinds_of(new, old, names, graph.area)
-        for new, old, names in zip((part, group), first, (shape.names["part"], shape.names["group"]))
-    ]
-    clicks = (
-        choose_clicks(part, views.seen > 0, patches, np.random.default_rng([seed, 6]))
-        if prompted
-        else np.zeros(0, dtype=np.int64)
-    )
-    masks = views.click_masks(patches.center[clicks], prompted) if prompted else np.zeros((0, len(graph), 4))
+    views = render_views(patches, teacher, TRAIN_VIEWS, seed)
+    features = views.features(projection.components, projection.mean)
+    part, group = (majority(labels[patches.fine.parent], patches) for labels in (shape.part, shape.group))
+    border = graph.conductance[:, 0] * graph.length[:, 0]
+    part, group = without_details(part, group, graph.area * (views.seen > 0), graph.pairs, border)
+    halves = ("normal", "curvature", "thickness", "length", "conductance", "modes")
     return {
         "seed": np.array(seed),
         "family": np.array(shape.family),
         "position": graph.position,
-        "normal": graph.normal.astype(np.float16),
         "area": graph.area,
-        "curvature": graph.curvature.astype(np.float16),
-        "thickness": graph.thickness.astype(np.float16),
-        "pairs": graph.pairs.astype(np.int16),
-        "length": graph.length.astype(np.float16),
-        "conductance": graph.conductance.astype(np.float16),
-        "modes": graph.modes.astype(np.float16),
         "rates": graph.rates,
+        **{name: getattr(graph, name).astype(np.float16) for name in halves},
         "features": features.astype(np.float16),
         "seen": views.seen.astype(np.float16),
+        "pairs": graph.pairs.astype(np.int16),
         "part": part.astype(np.int16),
         "group": group.astype(np.int16),
-        "part_kind": kinds[0].astype(np.int16),
-        "group_kind": kinds[1].astype(np.int16),
-        "clicks": clicks.astype(np.int16),
-        "masks": np.round(masks * 255).astype(np.uint8),
     }
-
-
-def kinds_of(labels: np.ndarray, named: np.ndarray, names: list[str], area: np.ndarray) -> np.ndarray:
-    """(L,) for each of `labels` (N,) a number of what it is, the same for parts whose names differ only in which of several they are.
-
-    named (N,): labels that index `names`; a label is called by the name that has most of its area.
-    """
-    votes = np.zeros((int(labels.max()) + 1, len(names)))
-    np.add.at(votes, (labels, named), area)
-    plain = [" ".join(PLACES.sub(" ", name).split()) or name for name in names]
-    return np.unique(np.array(plain)[votes.argmax(axis=1)], return_inverse=True)[1]
 
 
 def majority(labels: np.ndarray, patches: Patches) -> np.ndarray:
     """(N,) the label (E,) of fine faces that has most of each node's area."""
     size, count = len(patches.graph), int(labels.max()) + 1
-    votes = np.bincount(patches.node * count + labels, patches.areas, size * count)
+    votes = np.bincount(patches.node * count + labels, patches.fine.area, size * count)
     return votes.reshape(size, count).argmax(axis=1)
 
 
 def without_details(
     part: np.ndarray, group: np.ndarray, area: np.ndarray, pairs: np.ndarray, border: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Parts (N,) with those below `SMALLEST` of the area given to the neighbour with the longest border, first of the same
-    group, and the groups (N,) that follow them; numbered from 0."""
+    """Parts (N,) without those below `SMALLEST` of the area, and the groups (N,) that follow them; numbered from 0.
+
+    A small part goes to the neighbour with the longest border, first of the same group.
+    """
     part, total = part.copy(), area.sum()
     for _ in range(200):
         sizes = np.bincount(part, area)
@@ -172,78 +219,42 @@ def without_details(
     return part, np.unique(group, return_inverse=True)[1]
 
 
-def depth_inside(region: np.ndarray, graph) -> np.ndarray:
-    """(N,) distance of the nodes of `region` (N,) bool to its border, 0 outside; all 1 if there is no outside."""
-    ends = region[graph.pairs]
-    crossing = ends[:, 0] != ends[:, 1]
-    border = np.unique(graph.pairs[crossing][~ends[crossing]])
-    if len(border) == 0:
-        return region.astype(np.float64)
-    depth = np.minimum(dijkstra(graph.distance_graphs[0], indices=border, min_only=True), 8.0)
-    return np.where(region, depth, 0.0)
-
-
-def choose_clicks(part: np.ndarray, seen: np.ndarray, patches: Patches, rng: np.random.Generator) -> np.ndarray:
-    """(C,) distinct nodes: the middles of up to nine parts, drawn by the root of their area, then any visible ones by area."""
-    area = patches.graph.area * seen
-    labels = np.unique(part[seen])
-    weight = np.sqrt([area[part == label].sum() for label in labels]) + 1e-9
-    chosen: list[int] = []
-    for label in rng.choice(labels, size=min(9, len(labels)), replace=False, p=weight / weight.sum()):
-        chosen.append(int(depth_inside((part == label), patches.graph).__mul__(seen).argmax()))
-    rest = area.astype(np.float64).copy()
-    rest[chosen] = 0
-    count = min(TRAIN_CLICKS - len(chosen), int((rest > 0).sum()))
-    chosen += rng.choice(len(rest), size=count, replace=False, p=rest / rest.sum()).tolist()
-    return np.array(list(dict.fromkeys(chosen)), dtype=np.int64)
-
-
-def shard_path(folder: Path, shard: int) -> Path:
-    return folder / f"shapes_{shard:05d}.npz"
-
-
 def write_shard(
-    folder: Path, shard: int, teacher: Teacher, projection, first_seed: int, families=None, prompted: int = 0
-) -> int:
-    """Make the shapes of one shard unless it is there; returns how many it holds. A shape that fails is left out."""
-    path = shard_path(folder, shard)
+    folder: Path, shard: int, teacher: Teacher, projection: Projection, families: tuple[str, ...] | None = None
+) -> None:
+    """Make the shapes of one shard unless it is there. A shape that fails is left out."""
+    path = folder / f"shapes_{shard:05d}.npz"
     if path.is_file():
-        return 0
-    arrays, held = {}, 0
-    for seed in range(first_seed + shard * SHARD_SHAPES, first_seed + (shard + 1) * SHARD_SHAPES):
+        return
+    examples = []
+    for seed in range(FIRST_SEED + shard * SHARD_SHAPES, FIRST_SEED + (shard + 1) * SHARD_SHAPES):
         try:
-            example = make_example(seed, teacher, projection, families, prompted)
+            examples.append(make_example(seed, teacher, projection, families))
         except (ValueError, RuntimeError, ArithmeticError) as error:
             print(f"shape {seed} left out: {error}")
-            continue
-        arrays |= {f"{held}/{key}": value for key, value in example.items()}
-        held += 1
+    arrays = {f"{place}/{key}": value for place, example in enumerate(examples) for key, value in example.items()}
     save_npz(path, compressed=False, **arrays)
-    return held
 
 
 def read_shard(path: Path) -> list[dict[str, np.ndarray]]:
     """The shapes of a shard."""
-    arrays = load_npz(path, "shard of shapes")
-    count = 1 + max((int(name.split("/")[0]) for name in arrays), default=-1)
-    return [
-        {name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{k}/")}
-        for k in range(count)
-    ]
+    examples: dict[int, dict[str, np.ndarray]] = {}
+    for name, value in load_npz(path, "shard of shapes").items():
+        place, key = name.split("/", 1)
+        examples.setdefault(int(place), {})[key] = value
+    return [examples[place] for place in sorted(examples)]
 
 
-def fit_projection(teacher: Teacher, seeds: range) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean (D,) and components (D, FIELD) of the embeddings lifted to some shapes' nodes, each component scaled to deviation 1."""
+def fit_projection(teacher: Teacher, seeds: range) -> Projection:
+    """From the embeddings lifted to some shapes' nodes: principal components, each scaled to deviation 1."""
     samples = []
     for seed in seeds:
         shape = labelled_shape(seed)
-        patches = Patches(Mesh(shape.vertices, shape.faces))
-        samples.append(NodeViews.render(patches, teacher, 10, seed).features())
+        samples.append(render_views(cut(Mesh(shape.vertices, shape.faces)), teacher, 10, seed).features())
     values = torch.from_numpy(np.concatenate(samples))
     mean = values.mean(dim=0)
     _, scale, basis = torch.linalg.svd(values - mean, full_matrices=False)
     scale = scale[:FIELD] / len(values) ** 0.5
-    print(
-        f"field: {FIELD} components hold {float((scale**2).sum() / (values - mean).pow(2).sum(1).mean()):.3f} of the variance"
-    )
-    return mean, basis[:FIELD].T / scale.clamp(min=1e-3)
+    held = float((scale**2).sum() / (values - mean).pow(2).sum(1).mean())
+    print(f"field: {FIELD} components hold {held:.3f} of the variance")
+    return Projection(mean, basis[:FIELD].T / scale.clamp(min=1e-3), teacher.name)

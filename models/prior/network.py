@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, softplus
 
 from models.attention import InteractiveAttention
-from models.prior.inputs import CLICK_CHANNELS, STATIC_CHANNELS, VANISHED, NodeTensors
+from models.prior.inputs import CLICK_CHANNELS, STATIC_CHANNELS, VANISHED, ClickBatch, NodeTensors
 
 
 @dataclass(frozen=True)
@@ -21,30 +21,24 @@ class PriorConfig:
     static_layers: int = 2
     click_layers: int = 4
     hops: int = 4
-    neighborhood: bool = True
-
-    def to_dict(self) -> dict:
-        """Plain values for a checkpoint."""
-        return asdict(self)
 
 
 class GraphLayer(nn.Module):
-    """A residual layer that mixes each node with its neighbours, with those `hops` away on the same side of creases, and with
-    the whole surface by diffusion for a learned time per channel (as DiffusionNet does, on modes that stop at creases)."""
+    """A residual layer that mixes each node with its neighbours, those `hops` away on its side of creases, and the
+    whole surface, by diffusion for a learned time per channel (as DiffusionNet does, on modes that stop at creases).
+    """
 
-    def __init__(self, width: int, hops: int, neighborhood: bool = True) -> None:
+    def __init__(self, width: int, hops: int) -> None:
         super().__init__()
-        self.hops, self.neighborhood = hops, neighborhood
+        self.hops = hops
         self.norm = nn.LayerNorm(width)
         self.log_time = nn.Parameter(torch.linspace(-7.0, 0.0, width))
-        self.mix = nn.Linear(4 * width if neighborhood else width, width)
+        self.mix = nn.Linear(4 * width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, nodes: NodeTensors) -> Tensor:
         """(N, B, W) -> (N, B, W): nodes come first, so that sparse products need no copy."""
         values = self.norm(hidden)
-        if not self.neighborhood:
-            return hidden + self.out(gelu(self.mix(values)))
         with torch.autocast(values.device.type, enabled=False):  # sparse products are not offered in bfloat16
             flat = values.float().flatten(1)
             near = far = nodes.concave(flat)
@@ -62,6 +56,10 @@ class GraphLayer(nn.Module):
         return hidden + self.out(gelu(mixed))
 
 
+def _layers(config: PriorConfig, count: int) -> nn.ModuleList:
+    return nn.ModuleList(GraphLayer(config.width, config.hops) for _ in range(count))
+
+
 class PriorNetwork(nn.Module):
     """Nodes and clicks -> three nested answers and how good each is expected to be.
 
@@ -73,49 +71,40 @@ class PriorNetwork(nn.Module):
         self.config = config
         width = config.width
         self.static = nn.Linear(config.field + STATIC_CHANNELS, width)
-        self.static_layers = nn.ModuleList(
-            GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.static_layers)
-        )
+        self.static_layers = _layers(config, config.static_layers)
         self.static_norm = nn.LayerNorm(width)
         self.attention = InteractiveAttention(width)
         self.clicked = nn.Linear(2 * width + CLICK_CHANNELS, width)
-        self.click_layers = nn.ModuleList(
-            GraphLayer(width, config.hops, config.neighborhood) for _ in range(config.click_layers)
-        )
+        self.click_layers = _layers(config, config.click_layers)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 3)
         self.quality = nn.Sequential(nn.Linear(3 * width + 4, width), nn.GELU(), nn.Linear(width, 1))
-        for layer in (*self.static_layers, *self.click_layers):
-            nn.init.zeros_(layer.out.bias)
-            layer.out.weight.data.mul_(0.3)
         with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith(".out.bias"):
+                    parameter.zero_()
+                elif name.endswith(".out.weight"):
+                    parameter.mul_(0.3)
             self.head.bias.copy_(torch.tensor([0.0, 0.5, 0.5]))
 
-    def encode(self, nodes: NodeTensors, without: tuple[str, ...] = ()) -> Tensor:
+    def encode(self, nodes: NodeTensors) -> Tensor:
         """(N, W): what a node is, before any click."""
-        features = torch.zeros_like(nodes.features) if "field" in without else nodes.features
-        hidden = self.static(torch.cat([features, nodes.static_without(without)], dim=1))[:, None]
+        hidden = self.static(torch.cat([nodes.features, nodes.static], dim=1))[:, None]
         for layer in self.static_layers:
             hidden = layer(hidden, nodes)
         return self.static_norm(hidden[:, 0])
 
-    def forward(
-        self, nodes: NodeTensors, encoded: Tensor, clicks: Tensor, positive: Tensor, present: Tensor, channels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """B sets of up to C clicks: nodes clicked (B, C) int64, positive and present (B, C) bool, channels (B, N, CLICK_CHANNELS).
-
-        Returns logits (B, 3, N), ascending along axis 1 (finer, default, coarser), and quality logits (B, 3).
-        """
-        batch = len(clicks)
-        every = encoded.expand(batch, -1, -1)
-        attended = self.attention(every, encoded[clicks], positive, present)
-        hidden = self.clicked(torch.cat([every, attended, channels], dim=-1)).transpose(0, 1).contiguous()
+    def forward(self, nodes: NodeTensors, encoded: Tensor, clicks: ClickBatch) -> tuple[Tensor, Tensor]:
+        """Logits (B, 3, N), ascending along axis 1 (finer, default, coarser), and quality logits (B, 3)."""
+        every = encoded.expand(len(clicks.nodes), -1, -1)
+        attended = self.attention(every, encoded[clicks.nodes], clicks.positive, clicks.present)
+        hidden = self.clicked(torch.cat([every, attended, clicks.channels], dim=-1)).transpose(0, 1).contiguous()
         for layer in self.click_layers:
             hidden = layer(hidden, nodes)
         hidden = self.norm(hidden).transpose(0, 1)
         middle, down, up = self.head(hidden).unbind(dim=-1)
         logits = torch.stack([middle - softplus(down), middle, middle + softplus(up)], dim=1)
-        return logits, self._quality(hidden.detach(), logits.detach(), nodes.area, present.sum(dim=1))
+        return logits, self._quality(hidden.detach(), logits.detach(), nodes.area, clicks.present.sum(dim=1))
 
     def _quality(self, hidden: Tensor, logits: Tensor, area: Tensor, clicks: Tensor) -> Tensor:
         """(B, 3) from means over the selection, over its surroundings and over what is uncertain."""

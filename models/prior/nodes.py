@@ -1,7 +1,7 @@
-"""A mesh as a graph of about 1,500 surface patches ("nodes"), so that what the prior costs does not grow with the mesh.
+"""A mesh as a graph of about 1,500 patches of its surface ("nodes"), so that costs do not grow with the mesh.
 
-Nodes grow from evenly spread seeds over the faces and stop at concave creases, along which people cut objects into parts.
-Faces that are long compared with a node are subdivided first; what is computed on nodes is carried back to the faces.
+Nodes grow from evenly spread seeds over the faces and stop at concave creases, along which people cut objects into
+parts. Faces that are long compared with a node are subdivided first; what is computed on nodes goes back to the faces.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import eigsh
+from scipy.spatial import KDTree
 
 from utils.geometry.face_graph import FaceGraph
-from utils.geometry.geodesics import BRIDGE_TURN, CONVEX_SHARE, CREASE_LENGTH, bridge_components
-from utils.geometry.mesh import Mesh
+from utils.geometry.geodesics import BRIDGE_TURN, CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE, bridge_components
+from utils.geometry.graphs import symmetric
+from utils.geometry.mesh import SIDES, Mesh
+from utils.geometry.welding import weld
+from utils.rendering.rasterize import ray_scene
 
 NODES = 1536
 EIGENVECTORS = 48
@@ -37,9 +41,9 @@ class NodeGraph:
     curvature        (N,) float32 mean signed turn per length, convex positive
     thickness        (N, 2) float32, depth of the solid below the node and of the free space above it
     pairs            (E, 2) int64 adjacent nodes
-    length           (E, 2) float32 plain and concavity-weighted length of each pair (`utils.geometry.geodesics.SurfaceDistances`)
+    length           (E, 2) float32 plain and concavity-weighted length of each pair (`utils.geometry.geodesics`)
     conductance      (E, 2) float32, shared border / distance, plain and falling with the concave turn
-    modes, rates     (N, K), (K,) float32: smoothest modes of diffusion under the second conductance, and how fast each decays
+    modes, rates     (N, K), (K,) float32: smoothest modes of diffusion under the second conductance, and their decay
     """
 
     position: np.ndarray
@@ -59,189 +63,218 @@ class NodeGraph:
     @cached_property
     def distance_graphs(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Symmetric (N, N) lengths of each kind."""
-        return tuple(symmetric(self.pairs, np.maximum(self.length[:, kind], 1e-6), len(self)) for kind in range(2))
+        plain, concave = np.maximum(self.length, 1e-6).T
+        return symmetric(self.pairs, plain, len(self)), symmetric(self.pairs, concave, len(self))
 
     def distances_from(self, nodes: np.ndarray) -> np.ndarray:
         """(C, N, 2) float32 plain and concave shortest paths from each of C nodes; 8 where there is none."""
         found = [dijkstra(graph, indices=np.asarray(nodes, dtype=np.int64)) for graph in self.distance_graphs]
-        return np.minimum(np.stack(found, axis=-1), 8.0).astype(np.float32)
+        return np.minimum(np.stack(found, axis=-1), UNREACHABLE).astype(np.float32)
+
+    def depth_inside(self, region: np.ndarray) -> np.ndarray:
+        """(N,) distance of the nodes of `region` (N,) bool to its border, 0 outside; all 1 if there is no outside."""
+        ends = region[self.pairs]
+        crossing = ends[:, 0] != ends[:, 1]
+        border = np.unique(self.pairs[crossing][~ends[crossing]])
+        if len(border) == 0:
+            return region.astype(np.float64)
+        depth = np.minimum(dijkstra(self.distance_graphs[0], indices=border, min_only=True), UNREACHABLE)
+        return np.where(region, depth, 0.0)
 
 
-class Patches:
-    """A mesh cut into nodes, and the way back.
+@dataclass(frozen=True, eq=False)
+class FineFaces:
+    """The E faces of a mesh whose long ones were subdivided, in its normalised frame, and how they join.
 
-    mesh      the given one; fine: the subdivided one (or the same); parent (E,) the face of `mesh` each fine face is part of
-    node      (E,) int64 node of each fine face; faces: `FaceGraph` of the fine mesh; center (N,) fine face at the node's middle
-    graph     `NodeGraph`
+    mesh              the subdivided mesh, or the given one; parent (E,) int64, the face of the given one
+    centroid, normal  (E, 3) float64, normals outward; area (E,) float64
+    pairs             (P, 2) int64 adjacent faces, also across the gaps between components
+    length            (P,) float64 distance of their centroids; border: length of the edge they share, or of the gap
+    turn              (P,) float64 radians between their normals, concave positive
     """
 
-    def __init__(self, mesh: Mesh, nodes: int = NODES) -> None:
-        self.mesh = mesh
-        spacing = np.sqrt(mesh.face_areas.sum() / nodes)
-        self.fine, self.parent = subdivided(mesh, SUBDIVIDE_ABOVE * spacing)
-        self.faces = FaceGraph(self.fine)
-        self.points = self.fine.normalized.astype(np.float64)
-        self.centroids = self.points[self.fine.faces].mean(axis=1)
-        self.areas = np.maximum(self.fine.face_areas, 1e-12)
-        self.normals = self.fine.face_normals.astype(np.float64) * self.fine.winding
-        self._join_faces()
-        self._grow(nodes)
-        self.graph = self._node_graph()
+    mesh: Mesh
+    parent: np.ndarray
+    centroid: np.ndarray
+    normal: np.ndarray
+    area: np.ndarray
+    pairs: np.ndarray
+    length: np.ndarray
+    border: np.ndarray
+    turn: np.ndarray
 
-    def _join_faces(self) -> None:
-        """Adjacency of the fine faces with bridges between components: pairs, length, signed turn, shared border."""
-        first, second = self.faces.pairs.T
-        diagonal = np.linalg.norm(np.ptp(self.points[self.fine.referenced], axis=0))
-        length = self.faces.length * diagonal
-        turn = np.where(self.faces.concave, self.faces.dihedral, -self.faces.dihedral)
-        bridges = bridge_components(self.fine)
-        owner = np.zeros(self.fine.num_vertices, dtype=np.int64)
-        owner[self.fine.faces.ravel()] = np.repeat(np.arange(self.fine.num_faces), 3)
-        across = owner[bridges]
-        gap = np.linalg.norm(self.centroids[across[:, 0]] - self.centroids[across[:, 1]], axis=1)
-        self.face_pairs = np.concatenate([self.faces.pairs, across])
-        self.face_length = np.concatenate([length, gap])
-        self.face_turn = np.concatenate([turn, np.full(len(across), BRIDGE_TURN)])
-        self.face_border = np.concatenate([self._shared_sides(first, second), gap])
+    def __len__(self) -> int:
+        return len(self.area)
 
-    def _shared_sides(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Length of the edge that each pair of faces shares."""
-        _, welded = np.unique(self.fine.vertices, axis=0, return_inverse=True)
-        corners = welded.ravel()[self.fine.faces]
-        same = (corners[first][:, :, None] == corners[second][:, None, :]).any(axis=2)
-        opposite = np.argmin(same, axis=1)
-        ends = self.fine.faces[first[:, None], np.stack([(opposite + 1) % 3, (opposite + 2) % 3], axis=1)]
-        return np.linalg.norm(self.points[ends[:, 0]] - self.points[ends[:, 1]], axis=1)
+    def spacing(self, nodes: int) -> float:
+        """The typical distance of so many nodes."""
+        return float(np.sqrt(self.area.sum() / nodes))
 
-    def _grow(self, count: int) -> None:
-        """Seeds spread over positions and normals, then every face to its nearest seed along the concave distance."""
-        size = len(self.centroids)
-        seeds = self._seeds(min(count, size))
-        cost = self.face_length + CREASE_LENGTH * np.where(
-            self.face_turn > 0, self.face_turn, CONVEX_SHARE * -self.face_turn
-        )
-        graph = symmetric(self.face_pairs, np.maximum(cost, 1e-9), size)
-        self.face_cost = graph
-        _, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)
-        place = np.full(size, -1, dtype=np.int64)
-        place[seeds] = np.arange(len(seeds))
-        lost = source < 0
-        source = np.where(lost, seeds[0], source)
-        node = place[source]
-        if lost.any():  # components that could not be joined: to the nearest seed in space
-            from scipy.spatial import cKDTree
 
-            node[lost] = cKDTree(self.centroids[seeds]).query(self.centroids[lost])[1]
-        self.node = np.unique(node, return_inverse=True)[1].astype(np.int64)
+def fine_faces(mesh: Mesh, nodes: int = NODES) -> FineFaces:
+    """The faces of `mesh` made small enough for so many nodes, joined by the edges they share and by bridges."""
+    fine, parent = subdivided(mesh, SUBDIVIDE_ABOVE * float(np.sqrt(mesh.face_areas.sum() / nodes)))
+    graph, points = FaceGraph(fine), fine.normalized.astype(np.float64)
+    centroid = points[fine.faces].mean(axis=1)
+    diagonal = np.linalg.norm(np.ptp(points[fine.referenced], axis=0))
+    owner = np.zeros(fine.num_vertices, dtype=np.int64)
+    owner[fine.faces.ravel()] = np.repeat(np.arange(fine.num_faces), 3)
+    across = owner[bridge_components(fine)]
+    gap = np.linalg.norm(centroid[across[:, 0]] - centroid[across[:, 1]], axis=1)
+    return FineFaces(
+        fine,
+        parent,
+        centroid,
+        fine.face_normals.astype(np.float64) * fine.winding,
+        np.maximum(fine.face_areas, 1e-12),
+        np.concatenate([graph.pairs, across]),
+        np.concatenate([graph.length * diagonal, gap]),
+        np.concatenate([_shared_sides(fine, points, graph.pairs), gap]),
+        np.concatenate([np.where(graph.concave, 1, -1) * graph.dihedral, np.full(len(across), BRIDGE_TURN)]),
+    )
 
-    def _seeds(self, count: int) -> np.ndarray:
-        size = len(self.centroids)
-        chosen = np.arange(size)
-        if size > SEED_POINTS:
-            generator = np.random.default_rng(0)
-            chosen = np.sort(generator.choice(size, SEED_POINTS, replace=False, p=self.areas / self.areas.sum()))
-        spacing = np.sqrt(self.areas.sum() / count)
-        points = np.concatenate([self.centroids[chosen], 0.6 * spacing * self.normals[chosen]], axis=1).astype(
-            np.float32
-        )
-        return chosen[spread_out(points, count)]
 
-    def _node_graph(self) -> NodeGraph:
-        size = int(self.node.max()) + 1
-        area = np.bincount(self.node, self.areas, size)
+def _shared_sides(mesh: Mesh, points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(P,) length of the edge that each pair of faces shares."""
+    first, second = pairs.T
+    corners = weld(mesh.vertices)[mesh.faces]
+    same = (corners[first][:, :, None] == corners[second][:, None, :]).any(axis=2)
+    opposite = np.argmin(same, axis=1)
+    ends = mesh.faces[first[:, None], np.stack([(opposite + 1) % 3, (opposite + 2) % 3], axis=1)]
+    return np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
 
-        def mean(values: np.ndarray) -> np.ndarray:
-            return (
-                np.stack([np.bincount(self.node, self.areas * values[:, k], size) for k in range(3)], axis=1)
-                / area[:, None]
-            )
 
-        position, normal = mean(self.centroids), mean(self.normals)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        away = np.linalg.norm(self.centroids - position[self.node], axis=1)
-        order = np.lexsort((away, self.node))
-        self.center = order[np.searchsorted(self.node[order], np.arange(size))]
-        ends = self.node[self.face_pairs]
-        bend = np.bincount(ends[:, 0], -self.face_turn * self.face_border, size) + np.bincount(
-            ends[:, 1], -self.face_turn * self.face_border, size
-        )
-        cross = ends[:, 0] != ends[:, 1]
-        code = ends[cross].min(axis=1) * np.int64(size) + ends[cross].max(axis=1)
-        code, inverse = np.unique(code, return_inverse=True)
-        pairs = np.stack([code // size, code % size], axis=1)
-        border = np.bincount(inverse, self.face_border[cross], len(pairs))
-        rim_turn = np.bincount(inverse, (self.face_border * self.face_turn)[cross], len(pairs)) / np.maximum(
-            border, 1e-12
-        )
-        distance = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)
-        concave, weighted = turn_between(position, normal, pairs, rim_turn)
-        length = np.stack([distance, distance + CREASE_LENGTH * weighted], axis=1)
-        plain = np.minimum(border / np.maximum(distance, 1e-6), 4.0) + 1e-3
-        conductance = np.stack([plain, plain * (np.exp(-concave / CREASE_DECAY) + 0.01)], axis=1)
-        share = area / area.sum()
-        modes, rates = diffusion_modes(pairs, conductance[:, 1], share, EIGENVECTORS)
-        thickness = self._thickness(normal)
-        return NodeGraph(
-            *(
-                array.astype(np.float32)
-                for array in (position, normal, share, np.arcsinh(bend / (2 * area) / 5), thickness)
-            ),
-            pairs,
-            length.astype(np.float32),
-            conductance.astype(np.float32),
-            modes,
-            rates,
-        )
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """A mesh cut into N nodes, and the way back.
 
-    def _thickness(self, normal: np.ndarray) -> np.ndarray:
-        """(N, 2) median length of rays into the solid and out of it (shape diameter function)."""
-        from embreex import rtcore_scene
-        from embreex.mesh_construction import TriangleMesh
+    mesh    the given one; fine: its E `FineFaces`
+    node    (E,) int64 node of each fine face; center (N,) int64 fine face at the node's middle
+    graph   the nodes
+    """
 
-        scene = rtcore_scene.EmbreeScene()
-        TriangleMesh(scene, self.fine.normalized, self.fine.faces.astype(np.int32))
-        helper = np.where(np.abs(normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
-        side = np.cross(normal, helper)
-        side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
-        other = np.cross(normal, side)
-        turn = np.arange(THICKNESS_RAYS - 1) * 2 * np.pi / (THICKNESS_RAYS - 1)
-        around = np.cos(turn)[None, :, None] * side[:, None] + np.sin(turn)[None, :, None] * other[:, None]
-        result = []
-        for sign in (-1.0, 1.0):
-            axis = sign * self.normals[self.center]
-            rays = np.concatenate(
-                [axis[:, None], np.cos(THICKNESS_CONE) * axis[:, None] + np.sin(THICKNESS_CONE) * around], axis=1
-            )
-            starts = np.repeat(self.centroids[self.center] + 1e-4 * axis, THICKNESS_RAYS, axis=0)
-            length = scene.run(starts.astype(np.float32), rays.reshape(-1, 3).astype(np.float32), query="DISTANCE")
-            length = np.asarray(length, dtype=np.float64).reshape(len(normal), THICKNESS_RAYS)
-            result.append(np.median(np.minimum(np.where(np.isfinite(length), length, FREE), FREE), axis=1))
-        return np.stack(result, axis=1)
+    mesh: Mesh
+    fine: FineFaces
+    node: np.ndarray
+    center: np.ndarray
+    graph: NodeGraph
 
     @cached_property
     def interpolation(self) -> sp.csr_matrix:
-        """(E, N) weights, rows summing to 1: a value on nodes at the fine faces, from the nodes around on the same side of creases."""
+        """(E, N) weights, rows summing to 1: node values at the fine faces, from nodes on the same side of creases."""
         graph, size = self.graph, len(self.graph)
-        spacing = np.sqrt(self.areas.sum() / size)
         weight = np.exp(-(graph.length[:, 1] - graph.length[:, 0]) / 0.25)
-        near = symmetric(graph.pairs, weight, size) + sp.identity(size, format="csr")
+        near = sp.csr_matrix(symmetric(graph.pairs, weight, size) + sp.identity(size, format="csr"))
         counts = np.diff(near.indptr)[self.node]
         row = np.repeat(np.arange(len(self.node)), counts)
         start = near.indptr[self.node]
         entry = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
         column = near.indices[entry]
-        squared = ((self.centroids[row] - graph.position[column]) ** 2).sum(axis=1)
-        value = near.data[entry] * np.exp(-squared / (2 * (0.6 * spacing) ** 2)) + 1e-9
+        squared = ((self.fine.centroid[row] - graph.position[column]) ** 2).sum(axis=1)
+        value = near.data[entry] * np.exp(-squared / (2 * (0.6 * self.fine.spacing(size)) ** 2)) + 1e-9
         matrix = sp.csr_matrix((value, (row, column)), shape=(len(self.node), size))
-        return sp.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix
+        return sp.csr_matrix(sp.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)
+
+
+def cut(mesh: Mesh, nodes: int = NODES) -> Patches:
+    """Cut a mesh into about so many nodes."""
+    fine = fine_faces(mesh, nodes)
+    node = _grow(fine, _seeds(fine, min(nodes, len(fine))))
+    size = int(node.max()) + 1
+    area = np.bincount(node, fine.area, size)
+    position, normal = (_means(node, fine.area, values, area) for values in (fine.centroid, fine.normal))
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    order = np.lexsort((np.linalg.norm(fine.centroid - position[node], axis=1), node))
+    center = order[np.searchsorted(node[order], np.arange(size))]
+    return Patches(mesh, fine, node, center, _node_graph(fine, node, center, area, position, normal))
+
+
+def _means(node: np.ndarray, weight: np.ndarray, values: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """(N, 3) weighted means of values (E, 3) over the faces of each node."""
+    sums = [np.bincount(node, weight * column, len(total)) for column in values.T]
+    return np.stack(sums, axis=1) / total[:, None]
+
+
+def _seeds(fine: FineFaces, count: int) -> np.ndarray:
+    """(count,) faces spread over positions and normals."""
+    chosen = np.arange(len(fine))
+    if len(fine) > SEED_POINTS:
+        share = fine.area / fine.area.sum()
+        chosen = np.sort(np.random.default_rng(0).choice(len(fine), SEED_POINTS, replace=False, p=share))
+    points = np.concatenate([fine.centroid[chosen], 0.6 * fine.spacing(count) * fine.normal[chosen]], axis=1)
+    return chosen[spread_out(points.astype(np.float32), count)]
+
+
+def _grow(fine: FineFaces, seeds: np.ndarray) -> np.ndarray:
+    """(E,) node of each face: that of the nearest seed along the concave distance."""
+    cost = fine.length + CREASE_LENGTH * np.where(fine.turn > 0, fine.turn, CONVEX_SHARE * -fine.turn)
+    graph = symmetric(fine.pairs, np.maximum(cost, 1e-9), len(fine))
+    _, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)
+    place = np.full(len(fine), -1, dtype=np.int64)
+    place[seeds] = np.arange(len(seeds))
+    lost = source < 0
+    node = place[np.where(lost, seeds[0], source)]
+    if lost.any():  # components that could not be joined: to the nearest seed in space
+        node[lost] = KDTree(fine.centroid[seeds]).query(fine.centroid[lost])[1]
+    return np.unique(node, return_inverse=True)[1].astype(np.int64)
+
+
+def _node_graph(
+    fine: FineFaces, node: np.ndarray, center: np.ndarray, area: np.ndarray, position: np.ndarray, normal: np.ndarray
+) -> NodeGraph:
+    size, ends = len(area), node[fine.pairs]
+    bend = sum(np.bincount(end, -fine.turn * fine.border, size) for end in ends.T)
+    cross = ends[:, 0] != ends[:, 1]
+    code, inverse = np.unique(ends[cross].min(axis=1) * np.int64(size) + ends[cross].max(axis=1), return_inverse=True)
+    pairs = np.stack([code // size, code % size], axis=1)
+    border = np.bincount(inverse, fine.border[cross], len(pairs))
+    turns = np.bincount(inverse, (fine.border * fine.turn)[cross], len(pairs))
+    distance = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)
+    concave, weighted = turn_between(position, normal, pairs, turns / np.maximum(border, 1e-12))
+    plain = np.minimum(border / np.maximum(distance, 1e-6), 4.0) + 1e-3
+    conductance = np.stack([plain, plain * (np.exp(-concave / CREASE_DECAY) + 0.01)], axis=1)
+    share = area / area.sum()
+    modes, rates = diffusion_modes(pairs, conductance[:, 1], share, EIGENVECTORS)
+    return NodeGraph(
+        position.astype(np.float32),
+        normal.astype(np.float32),
+        share.astype(np.float32),
+        np.arcsinh(bend / (2 * area) / 5).astype(np.float32),
+        _thickness(fine, center, normal).astype(np.float32),
+        pairs,
+        np.stack([distance, distance + CREASE_LENGTH * weighted], axis=1).astype(np.float32),
+        conductance.astype(np.float32),
+        modes,
+        rates,
+    )
+
+
+def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """(N, 2) median length of rays into the solid and out of it (shape diameter function)."""
+    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
+    helper = np.where(np.abs(normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
+    side = np.cross(normal, helper)
+    side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
+    other = np.cross(normal, side)
+    turn = np.arange(THICKNESS_RAYS - 1) * 2 * np.pi / (THICKNESS_RAYS - 1)
+    around = np.cos(turn)[None, :, None] * side[:, None] + np.sin(turn)[None, :, None] * other[:, None]
+    result = []
+    for sign in (-1.0, 1.0):
+        axis = sign * fine.normal[center]
+        cone = np.cos(THICKNESS_CONE) * axis[:, None] + np.sin(THICKNESS_CONE) * around
+        rays = np.concatenate([axis[:, None], cone], axis=1).reshape(-1, 3).astype(np.float32)
+        starts = np.repeat(fine.centroid[center] + 1e-4 * axis, THICKNESS_RAYS, axis=0).astype(np.float32)
+        length = np.asarray(scene.run(starts, rays, query="DISTANCE"), dtype=np.float64).reshape(-1, THICKNESS_RAYS)
+        result.append(np.median(np.minimum(np.where(np.isfinite(length), length, FREE), FREE), axis=1))
+    return np.stack(result, axis=1)
 
 
 def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
-    """The mesh with edges above `longest` (normalised units) halved, conformingly, and for each new face the old one."""
+    """Edges above `longest` (normalised units) halved conformingly, and the old face of each new."""
     vertices, faces, parent = mesh.normalized.astype(np.float64), mesh.faces, np.arange(mesh.num_faces)
     changed = False
     for _ in range(7):
-        sides = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+        sides = np.sort(faces[:, SIDES].reshape(-1, 2), axis=1)
         code, inverse = np.unique(sides[:, 0] * np.int64(len(vertices)) + sides[:, 1], return_inverse=True)
         edge = np.stack([code // len(vertices), code % len(vertices)], axis=1)
         # decided by place, not by index, so that both sides of a seam are halved alike
@@ -258,39 +291,33 @@ def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
     return Mesh(vertices, faces), parent
 
 
+# Of a triangle with so many cut sides, turned so that those come first: corners 0 to 2, midpoints 3 to 5 of its sides.
+PIECES = {
+    0: [(0, 1, 2)],
+    1: [(0, 3, 2), (3, 1, 2)],
+    2: [(3, 1, 4), (0, 3, 4), (0, 4, 2)],
+    3: [(0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)],
+}
+
+
 def _split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Triangles cut at the given midpoints (F, 3) of their sides 01, 12, 20; -1 is an uncut side."""
     cut = middle >= 0
     count = cut.sum(axis=1)
-    new_faces, new_parent = [faces[count == 0]], [parent[count == 0]]
-
-    def add(rows: np.ndarray, turn: np.ndarray, build) -> None:
-        if len(rows):
-            index = (np.arange(3)[None] + turn[:, None]) % 3
-            corner, mid = np.take_along_axis(faces[rows], index, 1), np.take_along_axis(middle[rows], index, 1)
-            for triangle in build(corner.T, mid.T):
-                new_faces.append(np.stack(triangle, axis=1))
-                new_parent.append(parent[rows])
-
-    one = np.flatnonzero(count == 1)
-    add(one, np.argmax(cut[one], axis=1), lambda c, m: [(c[0], m[0], c[2]), (m[0], c[1], c[2])])
-    two = np.flatnonzero(count == 2)  # turned so that the uncut side is 20
-    add(
-        two,
-        (np.argmin(cut[two], axis=1) + 1) % 3,
-        lambda c, m: [(m[0], c[1], m[1]), (c[0], m[0], m[1]), (c[0], m[1], c[2])],
-    )
-    three = np.flatnonzero(count == 3)
-    add(
-        three,
-        np.zeros(len(three), dtype=np.int64),
-        lambda c, m: [(c[0], m[0], m[2]), (m[0], c[1], m[1]), (m[2], m[1], c[2]), (m[0], m[1], m[2])],
-    )
-    return np.concatenate(new_faces), np.concatenate(new_parent)
+    first = np.select([count == 1, count == 2], [cut.argmax(axis=1), (cut.argmin(axis=1) + 1) % 3], 0)
+    turned = (np.arange(3) + first[:, None]) % 3
+    points = np.hstack([np.take_along_axis(faces, turned, 1), np.take_along_axis(middle, turned, 1)])
+    pieces = [(count == number, piece) for number, together in PIECES.items() for piece in together]
+    new_faces = [points[rows][:, piece] for rows, piece in pieces]
+    return np.concatenate(new_faces), np.concatenate([parent[rows] for rows, _ in pieces])
 
 
 def spread_out(points: np.ndarray, count: int) -> np.ndarray:
-    """(count,) rows of float32 `points` (P, D), each the farthest from those before (farthest-point sampling from row 0)."""
+    """(count,) ascending rows of float32 `points` (P, D): farthest-point sampling from row 0.
+
+    In single precision, whose rounding decides ties; in double some meshes would get other nodes (and other answers)
+    than the weights were measured with.
+    """
     chosen = np.zeros(count, dtype=np.int64)
     squared = (points**2).sum(axis=1)
     nearest = np.full(len(points), np.inf, dtype=np.float32)
@@ -309,7 +336,7 @@ def turn_between(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Concave turn of each pair in radians (0 where convex), and the turn with convex ones at a tenth.
 
-    The larger of the turn between the nodes' mean normals and of that along their shared border (`rim_turn`, concave positive).
+    The larger of the turn between the nodes' mean normals and that along their shared border (`rim_turn`).
     """
     first, second = pairs.T
     angle = np.arccos(np.clip((normal[first] * normal[second]).sum(axis=1), -1.0, 1.0))
@@ -321,7 +348,7 @@ def turn_between(
 def diffusion_modes(
     pairs: np.ndarray, conductance: np.ndarray, share: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, K) float32 modes and (K,) float32 decay rates of M dx/dt = -L x, orthonormal under the areas M (summing to 1).
+    """(N, K) float32 modes and (K,) float32 decay rates of M dx/dt = -L x, orthonormal under the areas M (sum 1).
 
     The columns beyond the number of nodes are 0, with rates that decay at once.
     """
@@ -343,10 +370,3 @@ def diffusion_modes(
     modes[:, : len(values)] = vectors * root[:, None]
     rates[: len(values)] = np.maximum(values, 0)
     return modes, rates
-
-
-def symmetric(pairs: np.ndarray, values: np.ndarray, size: int) -> sp.csr_matrix:
-    """(size, size) with each value at both places of its pair; of values for the same place the first counts."""
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    code, first = np.unique(both[:, 0] * np.int64(size) + both[:, 1], return_index=True)
-    return sp.csr_matrix((np.concatenate([values, values])[first], (code // size, code % size)), shape=(size, size))

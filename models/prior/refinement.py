@@ -1,27 +1,40 @@
-"""Refining the prior decoder on one mesh with the teacher's masks of its click supervision (paper Sec. 3.3, from a start that knows shapes).
+"""Refining the prior decoder on one mesh with the teacher's masks of its click supervision (paper Sec. 3.3).
 
-The masks of a small teacher are worse than what the prior answers, so they do not teach borders: they choose. For each set of clicks
-the answer among the prior's candidates that a mask confirms becomes the target; where no candidate fits, the default stays.
+The masks of a small teacher are worse than what the prior answers, so they do not teach borders: they choose. For each
+set of clicks the answer among the prior's candidates that a mask confirms becomes the target; where no candidate fits,
+the default stays.
 """
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from models.prior.segmenter import PriorSegmenter
-from models.prior.training import ClickSet, PriorTraining, batch_of, set_losses
+from models.prior.annotator import ClickSet
+from models.prior.answers import Ask
+from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
+from models.prior.inputs import click_batch
+from models.prior.losses import LossWeights, set_losses
+from models.prior.segmenter import Prepared, prepare
 from models.prior.votes import pairwise_iou
-from utils.supervision.lifted_targets import LiftedTargets
-from utils.supervision.training_samples import kind_chances
+from SAM_repo.teacher import load_teacher
+from utils.device import choose_device
+from utils.files import digest, save_torch
+from utils.geometry.mesh import load_mesh
+from utils.progress import Progress, Step, silent, track
+from utils.rendering.rasterize import Rasterizer
+from utils.supervision.lifted_targets import LiftedTargets, lift_masks
+from utils.supervision.training_samples import kind_chances, open_samples
+from utils.teacher import Teacher
+from utils.training import cosine, resumable, set_rate
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class RefinementSettings:
     steps, learning_rate   of Adam; the rate falls to zero along a cosine
     sets, sets_per_step    click sets that are looked at, and in a step
     confirmed              least IoU of a candidate with the teacher's mask that makes it the target
-    shares                 how often single clicks, several positive clicks, and sets with a negative click are looked at
+    shares                 how often single clicks, several positive clicks, and sets with negative ones are looked at
     """
 
     steps: int = 60
@@ -41,132 +54,105 @@ class RefinementSettings:
     confirmed: float = 0.6
     shares: tuple[float, float, float] = (0.6, 0.15, 0.25)
 
-    def to_dict(self) -> dict:
-        """Plain values for a checkpoint."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
+def masks_on_nodes(prepared: Prepared, targets: LiftedTargets) -> tuple[np.ndarray, np.ndarray]:
+    """The lifted masks of K click sets on the N nodes.
 
-def masks_on_nodes(segmenter: PriorSegmenter, targets: LiftedTargets) -> tuple[np.ndarray, np.ndarray]:
-    """The lifted masks of K click sets on the N nodes: shares selected (K, N) float32, and (K, N) bool where a view shows a node.
-
-    A node takes the values at the corners of its faces, by area and by how well the views show them.
+    Shares selected (K, N) float32, and (K, N) bool where a view shows a node. A node takes the values at the corners of
+    its faces, by area and by how well the views show them.
     """
-    patches, rows = segmenter.patches, targets.rows.numpy()
-    row_of = np.full(segmenter.num_vertices, -1, dtype=np.int64)
+    patches, rows = prepared.patches, targets.rows.numpy()
+    row_of = np.full(patches.mesh.num_vertices, -1, dtype=np.int64)
     row_of[rows] = np.arange(len(rows))
-    corner = row_of[segmenter.mesh.faces[patches.parent]].ravel()
-    node, area = np.repeat(patches.node, 3), np.repeat(patches.areas, 3)
+    corner = row_of[patches.mesh.faces[patches.fine.parent]].ravel()
+    node, area = np.repeat(patches.node, 3), np.repeat(patches.fine.area, 3)
     kept = corner >= 0  # of a large mesh, only some vertices have rows
-    gather = sp.csr_matrix(
-        (area[kept].astype(np.float32), (node[kept], corner[kept])), shape=(len(segmenter.nodes), len(rows))
-    )
+    shape = (len(patches.graph), len(rows))
+    gather = sp.csr_matrix((area[kept].astype(np.float32), (node[kept], corner[kept])), shape=shape)
     weight = gather @ targets.weight.numpy().T
     inside = gather @ (targets.weight * targets.target).numpy().T
     return (inside / np.maximum(weight, 1e-20)).T, (weight > 0).T
 
 
-class _Clicked:
-    """A mesh as `models.prior.training.batch_of` reads it: what clicks on its nodes need, kept."""
+@dataclass(frozen=True, eq=False)
+class ChosenSets:
+    """Click sets with what is wanted for each; confirmed: how many targets a mask chose."""
 
-    def __init__(self, segmenter: PriorSegmenter) -> None:
-        self.segmenter, self.nodes, self.device = segmenter, segmenter.nodes, segmenter.nodes.area.device
-        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+    sets: list[ClickSet]
+    confirmed: int
 
-    def _of(self, nodes: list[int], which: int) -> Tensor:
-        new = [node for node in dict.fromkeys(nodes) if node not in self._held]
-        if new:
-            distances, masks = self.segmenter.clicks_on(np.array(new))
-            self._held |= {node: (distances[k], masks[k]) for k, node in enumerate(new)}
-        return torch.stack([self._held[node][which] for node in nodes]).float()
 
-    def distances(self, nodes: list[int]) -> Tensor:
-        """(C, N, 2)."""
-        return self._of(nodes, 0)
+def choose_sets(
+    prepared: Prepared,
+    targets: LiftedTargets,
+    settings: RefinementSettings,
+    generator: torch.Generator,
+    ask: Ask | None = None,
+    on_progress: Progress = silent,
+) -> ChosenSets:
+    """Click sets, each with the candidate that the mask confirms, else the default; `ask` gives the candidates."""
+    ask, table, node = ask or prepared.answers.together, targets.clicks, prepared.patches.node
+    faces = prepared.face_of_vertex[table.vertices.numpy()]
+    usable = torch.from_numpy(((faces >= 0) | ~table.present.numpy()).all(axis=1))
+    chance = torch.where(usable, kind_chances(table.kind, settings.shares), 0.0)
+    chosen = torch.multinomial(chance, min(settings.sets, int((chance > 0).sum())), generator=generator)
+    kept = LiftedTargets(table[chosen], targets.rows, targets.weight[chosen], targets.target[chosen])
+    masks, shown = masks_on_nodes(prepared, kept)
+    share = visible_area(prepared).numpy()
+    sets, confirmed = [], 0
+    for row in track(range(len(chosen)), "look at clicks", on_progress, len(chosen), unit="set"):
+        present = kept.clicks.present[row].numpy()
+        nodes, positive = node[faces[chosen[row]][present]], kept.clicks.positive[row].numpy()[present]
+        answers = ask(nodes, positive).logits > 0
+        fit = pairwise_iou(answers & shown[row], (masks[row] > 0.5)[None] & shown[row], share)[:, 0]
+        fits = bool(fit.max() >= settings.confirmed)
+        confirmed += fits
+        wanted = answers[int(fit.argmax()) if fits else 1]
+        if share[wanted].sum() > 0:
+            smaller, larger = answers[0] & wanted, answers[2] | wanted
+            sets.append(ClickSet(wanted, smaller, larger, nodes.tolist(), positive.tolist()))
+    return ChosenSets(sets, confirmed)
 
-    def masks(self, nodes: list[int]) -> Tensor:
-        """(C, N, 4)."""
-        return self._of(nodes, 1)
+
+def visible_area(prepared: Prepared) -> Tensor:
+    """(N,) area of the nodes that some view shows, summing to 1."""
+    area = prepared.answers.tensors.area * torch.from_numpy((prepared.seen > 0).astype(np.float32))
+    return area / area.sum().clamp(min=1e-9)
 
 
 class PriorRefinement:
     """One refinement: the network, its optimiser, the generator of all that is drawn, and how far it is.
 
-    segmenter  `PriorSegmenter` of the mesh with the weights to begin with; it is not changed
-    targets    the teacher's masks, as `utils.supervision.lifted_targets.lift_masks` gives them
+    prepared  of the mesh, with the weights to begin with; it is not changed
     """
 
     def __init__(
-        self, segmenter: PriorSegmenter, targets: LiftedTargets, settings: RefinementSettings, seed: int = 0
+        self, prepared: Prepared, sets: list[ClickSet], settings: RefinementSettings, generator: torch.Generator
     ) -> None:
-        self.segmenter, self.settings = segmenter, settings
-        self.network = deepcopy(segmenter.network).requires_grad_(True)
+        self.prepared, self.sets, self.settings, self.generator = prepared, sets, settings, generator
+        self.network = deepcopy(prepared.answers.network).requires_grad_(True)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
-        self.generator = torch.Generator().manual_seed(seed)
         self.losses: list[float] = []
-        self.clicked = _Clicked(segmenter)
-        seen = segmenter.views.seen > 0
-        area = segmenter.nodes.area * torch.from_numpy(seen.astype(np.float32))
-        self.weight = area / area.sum().clamp(min=1e-9)
-        self.confirmed = 0  # sets whose target a mask chose
-        self.sets = self._choose(targets)
 
-    def _choose(self, targets: LiftedTargets) -> list[ClickSet]:
-        """Click sets with what is wanted for each: the candidate that the mask confirms, else the default."""
-        chance = kind_chances(targets.clicks.kind, self.settings.shares)
-        table = targets.clicks
-        faces = self.segmenter.face_of_vertex[table.vertices.numpy()]
-        chance = torch.where(torch.from_numpy(((faces >= 0) | ~table.present.numpy()).all(axis=1)), chance, 0.0)
-        chosen = torch.multinomial(chance, min(self.settings.sets, int((chance > 0).sum())), generator=self.generator)
-        kept = LiftedTargets(table[chosen], targets.rows, targets.weight[chosen], targets.target[chosen])
-        masks, shown = masks_on_nodes(self.segmenter, kept)
-        share = self.weight.numpy()
-        result = []
-        for row in tqdm(range(len(chosen)), desc="look at clicks", unit="set", disable=None, leave=False):
-            present = table.present[chosen[row]].numpy()
-            face, positive = faces[chosen[row]][present], table.positive[chosen[row]].numpy()[present]
-            logits, _ = self.segmenter.answer_together(face, positive)
-            answers = logits > 0
-            fit = pairwise_iou(answers & shown[row], (masks[row] > 0.5)[None] & shown[row], share)[:, 0]
-            best = int(fit.argmax()) if fit.max() >= self.settings.confirmed else 1
-            self.confirmed += int(fit.max() >= self.settings.confirmed)
-            wanted = answers[best]
-            if share[wanted].sum() > 0:
-                result.append(
-                    ClickSet(
-                        wanted,
-                        answers[0] & wanted,
-                        answers[2] | wanted,
-                        self.segmenter.patches.node[face].tolist(),
-                        positive.tolist(),
-                    )
-                )
-        return result
-
-    def run(self, after_step: Callable[[], None] = lambda: None) -> None:
+    def run(self, on_progress: Progress = silent, after_step: Callable[[], None] = lambda: None) -> None:
         """Train to the last step from where this stands; `after_step` may save."""
-        loss_settings = PriorTraining()
-        bar = tqdm(
-            total=self.settings.steps, initial=len(self.losses), desc="refine decoder", unit="step", disable=None
-        )
-        while len(self.losses) < self.settings.steps and self.sets:
-            done = len(self.losses) / self.settings.steps
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * math.cos(math.pi / 2 * done) ** 2
-            drawn = torch.randint(len(self.sets), (self.settings.sets_per_step,), generator=self.generator).tolist()
+        tensors, distances = self.prepared.answers.tensors, self.prepared.answers.distances
+        weight, settings = visible_area(self.prepared), self.settings
+        while len(self.losses) < settings.steps and self.sets:
+            set_rate(self.optimizer, settings.learning_rate * cosine(len(self.losses) / settings.steps))
+            drawn = torch.randint(len(self.sets), (settings.sets_per_step,), generator=self.generator).tolist()
             sets = [self.sets[place] for place in drawn]
-            without = self.segmenter.without
-            encoded = self.network.encode(self.segmenter.nodes, without)
-            logits, quality = self.network(self.segmenter.nodes, encoded, *batch_of(self.clicked, sets, without))
-            loss, _ = set_losses(logits, quality, sets, self.weight, loss_settings)
+            clicks = click_batch(tensors, distances, [(each.nodes, each.positive) for each in sets])
+            logits, quality = self.network(tensors, self.network.encode(tensors), clicks)
+            loss, _ = set_losses(logits, quality, sets, weight, LossWeights())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             self.optimizer.step()
             self.losses.append(float(loss.detach()))
-            bar.set_postfix(loss=f"{np.mean(self.losses[-20:]):.4f}", refresh=False)
-            bar.update()
+            note = f"loss {np.mean(self.losses[-20:]):.4f}"
+            on_progress(Step("refine decoder", len(self.losses), settings.steps, note=note))
             after_step()
-        bar.close()
 
     def state(self) -> dict[str, object]:
         """What `restore` needs to go on."""
@@ -180,9 +166,64 @@ class PriorRefinement:
         """The network's parameters, detached."""
         return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
 
-    def restore(self, weights: dict[str, Tensor], state: dict) -> None:
+    def restore(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on from what `weights` and `state` gave."""
         self.network.load_state_dict(weights)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         self.losses = list(state["losses"])
+
+
+def refine(settings, on_progress: Progress = silent, teacher: Teacher | None = None, weights=WEIGHTS) -> None:
+    """Refine the prior on one mesh, or finish an interrupted refinement. Needs click supervision, but no feature field.
+
+    settings: those of the decoder's training (`decoder.py`), of which `steps`, `learning_rate` and `batch_size` may be
+    None; teacher, weights: in place of the embedded and the shipped ones. Raises UserError if the checkpoint is of
+    another training.
+    """
+    started = time.perf_counter()
+    mesh, path = load_mesh(settings.obj_path), settings.checkpoint
+    data = open_samples(settings, settings.data_dir, mesh, settings.seed)
+    told = {"steps": settings.steps, "learning_rate": settings.learning_rate, "sets_per_step": settings.batch_size}
+    loop = RefinementSettings(**{key: value for key, value in told.items() if value is not None})
+    network, prior = load_prior(weights)
+    record = {
+        "kind": REFINED,
+        "mesh_digest": mesh.digest,
+        "supervised_by": data.samples.teacher_name,
+        "run": {**asdict(loop), "shares": list(loop.shares), **data.record, "prior": digest(weights.read_bytes())},
+        "config": asdict(network.config),
+        **{key: prior[key] for key in ("teacher", "field_mean", "field_components", "left_out") if key in prior},
+    }
+    named = {"kind": "--init", "mesh_digest": "mesh", "run": "training settings, click supervision or prior"}
+    remedy = "add --overwrite 1 to train it again, or choose another --save_dir or --model_name"
+    held = resumable(path, record, named, "decoder checkpoint", remedy, settings.start_over)
+    if held is not None and held["complete"]:
+        print(f"decoder: {path} is already trained ({loop.steps} steps); --overwrite 1 trains it again")
+        return
+    teacher = teacher or load_teacher("vit_t", device=choose_device(settings.device))
+    prepared = prepare(mesh, teacher, settings.directory / "prior", weights)
+    seed, generator = settings.seed, torch.Generator()
+    rasterizer = Rasterizer(mesh, settings.renderer)
+    targets = lift_masks(data.samples, data.chosen, rasterizer, generator.manual_seed(seed), on_progress=on_progress)
+    chosen = choose_sets(prepared, targets, loop, generator.manual_seed(seed), on_progress=on_progress)
+    refinement = PriorRefinement(prepared, chosen.sets, loop, generator)
+    if held is not None:
+        refinement.restore(held["weights"], held["state"])
+        print(f"decoder: {path} goes on after step {len(refinement.losses)}")
+    resumed_at = len(refinement.losses)
+
+    def save(complete: bool) -> None:
+        save_torch(path, {**record, "weights": refinement.weights(), "state": refinement.state(), "complete": complete})
+
+    def after_step() -> None:
+        if len(refinement.losses) % min(settings.save_interval, 20) == 0:
+            save(complete=False)
+
+    refinement.run(on_progress, after_step)
+    save(complete=True)
+    print(
+        f"decoder: {path} (prior refined: {chosen.confirmed} of {len(chosen.sets)} click sets confirmed by a mask, "
+        f"loss {np.mean(refinement.losses[-20:]):.4f}, {len(refinement.losses) - resumed_at} steps, "
+        f"{time.perf_counter() - started:.1f} s)"
+    )

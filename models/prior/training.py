@@ -1,35 +1,54 @@
-"""Training of the prior: a simulated person clicks on parts of synthetic shapes and corrects what the network answers."""
+"""Training of the prior: it answers a simulated person, learns from what was wanted, and answers the corrections."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from models.prior.data import depth_inside
+from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set
+from models.prior.checkpoint import MASKS, WEIGHTS, hidden_inputs, load_network
+from models.prior.data import (
+    FIELD,
+    FIRST_SEED,
+    HELD_OUT_BELOW,
+    HELD_OUT_FROM,
+    TRAIN_VIEWS,
+    FolderSettings,
+    Projection,
+    check_families,
+    read_shard,
+)
 from models.prior.inputs import INPUTS, NodeTensors
-from models.prior.nodes import NodeGraph
+from models.prior.losses import LossWeights, Measured, set_losses
+from models.prior.network import PriorConfig, PriorNetwork
+from utils.device import choose_device
+from utils.errors import UserError
+from utils.files import load_torch, save_json, save_torch
+from utils.options import option, positive_int
+from utils.progress import Progress, Step, silent
+from utils.training import Saver, cosine, set_rate
 
-LARGEST, SMALLEST = 0.8, 0.006  # share of the area of what is asked for
+MEASURED_CLICKS = 10
+VALIDATED = 24  # held-out shapes that each checkpoint is measured on
+WARM_UP = 60  # steps over which the learning rate rises
+MOST_KEPT = 0.998  # of the mean of the network's weights, in a step
 
 
-@dataclass(frozen=True)
-class PriorTraining:
-    """Settings. The defaults are those of the shipped weights, but for where first clicks fall; docs/prior.md says what others did.
+@dataclass(frozen=True, kw_only=True)
+class PriorTraining(Habits, LossWeights):
+    """How it is trained. The defaults are the shipped weights', but for where first clicks fall (docs/prior.md).
 
-    sets             click sets of each shape in a step; shapes: how many in a step
-    rounds           most corrections in a row; each round is a step
-    dropout          share of the shapes for which one kind of input is left out; left_out: kinds that always are
-    group_share      of the targets that are groups; union_share: that are two adjacent parts; far_share: that are several parts which need not
-                     touch, with a click in each; the others are parts
-    anywhere         share of the clicks that fall anywhere in their region by area; the others are innermost, as an ideal annotator's are
-    border_noise     share of the targets with a border elsewhere than at the crease: people cut where they like, and a click beside
-                     a border then means a small correction
-    hold             weight of nodes that the answer before a correction had right, less 1: a correction should not undo them
+    sets           click sets of each shape in a step; shapes: how many in a step
+    rounds         most corrections in a row; each round is a step
+    learning_rate  of AdamW at its highest
+    dropout        share of the shapes for which one kind of input is hidden
     """
 
     sets: int = 6
@@ -38,485 +57,399 @@ class PriorTraining:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     dropout: float = 0.12
-    group_share: float = 0.5
-    union_share: float = 0.12
-    far_share: float = 0.0
-    anywhere: float = 0.25
-    border_noise: float = 0.4
-    hold: float = 0.0
-    nested_weight: float = 0.25
-    best_weight: float = 0.5
-    quality_weight: float = 0.2
-    left_out: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
 
-class TrainingShape:
-    """One shape of the training data, with what clicks on it have needed so far; tensors that the network reads are on `device`."""
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(FolderSettings):
+    """One run of the training."""
 
-    def __init__(self, example: dict[str, np.ndarray], device: torch.device | str = "cpu") -> None:
-        self.family, self.device = str(example["family"]), torch.device(device)
-        float32 = {
-            key: np.asarray(example[key], dtype=np.float32)
-            for key in (
-                "position",
-                "normal",
-                "area",
-                "curvature",
-                "thickness",
-                "length",
-                "conductance",
-                "modes",
-                "rates",
-            )
-        }
-        self.graph = NodeGraph(**float32, pairs=example["pairs"].astype(np.int64))
-        self.example = example
-        self.seen = np.asarray(example["seen"], dtype=np.float32)
-        weight = self.graph.area * (self.seen > 0)
-        self.share = weight / max(weight.sum(), 1e-9)
-        self.weight = torch.from_numpy(self.share).to(self.device)
-        self.candidates = example["clicks"].astype(np.int64)
-        self.place = {int(node): k for k, node in enumerate(self.candidates)}
-        self._distances: dict[int, np.ndarray] = {}
+    minutes: float = option(60.0, "the learning rate falls to 0 over them", group="training")
+    steps: int | None = option(
+        None,
+        "end after so many steps, and let the learning rate fall over them, in place of --minutes: the same on a busy "
+        "machine",
+        type=positive_int,
+    )
+    init: Path | None = option(
+        None, "begin with exported weights, or with the checkpoint of an earlier training", metavar="FILE"
+    )
+    learning_rate: float = option(PriorTraining.learning_rate, "of AdamW at its highest")
+    width: int = option(PriorConfig.width, "of the network's layers", type=positive_int)
+    hold_out: tuple[str, ...] = option((), "families not to train on", metavar="FAMILY")
+    anywhere: float = option(PriorTraining.anywhere, "share of the clicks that are not innermost")
+    border_noise: float = option(PriorTraining.border_noise, "share of the wishes with a border beside the crease")
+    bfloat16: bool = option(True, "matrix products of the training in bfloat16")
+    save_seconds: float = 360.0
 
-    @cached_property
-    def nodes(self) -> NodeTensors:
-        return NodeTensors.of(self.graph, self.example["features"], self.seen).to(self.device)
+    def __post_init__(self) -> None:
+        check_families(self.hold_out)
+        for name in ("anywhere", "border_noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} {getattr(self, name):g} is not between 0 and 1")
 
-    @cached_property
-    def targets(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(T, N) bool, what may be asked for; (T,) shares of the visible area; (T,) 0 part, 1 group, 2 union."""
-        part, group = self.example["part"].astype(np.int64), self.example["group"].astype(np.int64)
-        masks, kinds = [], []
-        for kind, labels in enumerate((part, group)):
-            for label in np.unique(labels):
-                masks.append(labels == label)
-                kinds.append(kind)
-        ends = part[self.graph.pairs]
-        touching = np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0)
-        for first, second in touching:
-            masks.append((part == first) | (part == second))
-            kinds.append(2)
-        masks, kinds = np.stack(masks), np.array(kinds)
-        share = masks @ self.share
-        _, first = np.unique(masks, axis=0, return_index=True)  # a group of one part is that part
-        duplicate = np.ones(len(masks), dtype=bool)
-        duplicate[first] = False
-        kept = (share > SMALLEST) & (share < LARGEST) & ~(duplicate & (kinds == 2))
-        return masks[kept], share[kept], kinds[kept]
-
-    @cached_property
-    def labelled(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For parts and for groups: (L, N) bool, those that may be asked for, and (L,) what each is (alike ones share a number)."""
-        result = []
-        for level in ("part", "group"):
-            labels = self.example[level].astype(np.int64)
-            masks = labels[None] == np.arange(labels.max() + 1)[:, None]
-            share = masks @ self.share
-            kept = (share > SMALLEST) & (share < LARGEST)
-            result.append((masks[kept], self.example[f"{level}_kind"][kept]))
-        return result
-
-    def release(self) -> None:
-        """Forget what was computed from the example."""
-        for name in ("nodes", "targets", "labelled"):
-            self.__dict__.pop(name, None)
-        self._distances.clear()
-
-    def distances(self, nodes: list[int]) -> Tensor:
-        """(C, N, 2)."""
-        missing = [node for node in dict.fromkeys(nodes) if node not in self._distances]
-        if missing:
-            self._distances |= dict(zip(missing, self.graph.distances_from(np.array(missing)).astype(np.float16)))
-        return torch.from_numpy(np.stack([self._distances[node] for node in nodes])).to(self.device).float()
-
-    def masks(self, nodes: list[int]) -> Tensor:
-        """(C, N, 4); zeros for nodes that were not prompted."""
-        result = torch.zeros(len(nodes), len(self.graph), 4)
-        for row, node in enumerate(nodes):
-            if node in self.place:
-                result[row] = torch.from_numpy(self.example["masks"][self.place[node]]).float() / 255
-        return result.to(self.device)
+    @property
+    def loop(self) -> PriorTraining:
+        return PriorTraining(learning_rate=self.learning_rate, anywhere=self.anywhere, border_noise=self.border_noise)
 
 
 @dataclass
-class ClickSet:
-    """A person's wish on a shape, and the clicks so far.
+class LiveShape:
+    """A shape in a step: the wishes that are not fulfilled, and its nodes, maybe with an input hidden."""
 
-    target, smaller, larger  (N,) bool: what is wanted, and what a finer and a coarser answer should be
-    later                    (N,) bool each: parts that are added to the wish, with a click, once the present ones are selected
-    right                    (N,) bool: where the last answer was as wanted; None before the first
-    """
-
-    target: np.ndarray
-    smaller: np.ndarray
-    larger: np.ndarray
-    nodes: list[int]
-    positive: list[bool]
-    later: list[np.ndarray] = field(default_factory=list)
-    right: np.ndarray | None = None
-    done: bool = False
+    shape: TrainingShape
+    sets: list[ClickSet]
+    nodes: NodeTensors
 
 
-def draw_set(shape: TrainingShape, settings: PriorTraining, rng: np.random.Generator) -> ClickSet | None:
-    """A wish with its first click; None if the shape has nothing to ask for."""
-    masks, share, kinds = shape.targets
-    if len(masks) == 0:
-        return None
-    draw = rng.random()
-    if draw < settings.far_share and (members := far_members(shape, rng)):
-        return far_set(shape, members, settings, rng)
-    draw = rng.random() * (1 - settings.far_share)
-    kind = 1 if draw < settings.group_share else 2 if draw < settings.group_share + settings.union_share else 0
-    pool = np.flatnonzero(kinds == kind)
-    if len(pool) == 0:
-        pool = np.arange(len(masks))
-    weight = np.sqrt(share[pool])
-    chosen = int(rng.choice(pool, p=weight / weight.sum()))
-    target = masks[chosen]
-    if rng.random() < settings.border_noise:
-        target = with_moved_border(shape, target, rng)
-    start, several = [first_click(shape, target, rng, settings.anywhere)], [True]
-    if rng.random() < 0.2:  # some clicks at once, anywhere
-        for _ in range(int(rng.integers(1, 5))):
-            positive = bool(rng.random() < 0.5)
-            region = np.flatnonzero((target if positive else ~target) & (shape.seen > 0))
-            if len(region):
-                start.append(int(rng.choice(region)))
-                several.append(positive)
-    click_set = ClickSet(target, target, target, start, several)
-    nest(shape, click_set)
-    return click_set
+@dataclass(frozen=True)
+class Round:
+    """Means over the sets of one round, which is one step."""
 
-
-def far_members(shape: TrainingShape, rng: np.random.Generator) -> list[np.ndarray]:
-    """(N,) bool of two to five parts or groups that do not touch, most often alike ones. Empty if the shape has none such."""
-    masks, kinds = shape.labelled[int(rng.random() < 0.5)]
-    if len(masks) < 2:
-        return []
-    several = [kind for kind in np.unique(kinds) if (kinds == kind).sum() > 1]
-    alike = bool(several) and rng.random() < 0.6
-    pool = np.flatnonzero(kinds == rng.choice(several)) if alike else np.arange(len(masks))
-    most = int(rng.integers(2, 6)) if alike else 2 + int(rng.random() < 0.3)
-    chosen: list[int] = []
-    for label in rng.permutation(pool)[:12]:
-        if len(chosen) < most and not any(_touch(shape, masks[label], masks[other]) for other in chosen):
-            chosen.append(int(label))
-    together = float(shape.share[masks[chosen].any(axis=0)].sum())
-    return [masks[label] for label in chosen] if len(chosen) > 1 and together < LARGEST else []
-
-
-def _touch(shape: TrainingShape, first: np.ndarray, second: np.ndarray) -> bool:
-    one, other = shape.graph.pairs.T
-    return bool(((first[one] & second[other]) | (second[one] & first[other])).any())
-
-
-def far_set(
-    shape: TrainingShape, members: list[np.ndarray], settings: PriorTraining, rng: np.random.Generator
-) -> ClickSet:
-    """A wish for several parts: most often a click in each at once, else one after the other."""
-    members = [
-        with_moved_border(shape, member, rng) if rng.random() < settings.border_noise else member for member in members
-    ]
-    begun = len(members) if rng.random() < 0.6 else 1
-    target = np.any(members[:begun], axis=0)
-    start = [first_click(shape, member, rng, settings.anywhere) for member in members[:begun]]
-    click_set = ClickSet(target, target, target, start, [True] * begun, members[begun:])
-    nest(shape, click_set)
-    return click_set
-
-
-def with_moved_border(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) the target grown or shrunk by up to its inner radius, most often by less, all around or near one place of its border."""
-    inner, outer = depth_inside(target, shape.graph), depth_inside(~target, shape.graph)
-    width = (0.05 + 1.05 * rng.random() ** 2) * inner.max()
-    if rng.random() < 0.5:
-        changed = (outer > 0) & (outer <= width)
-    else:
-        changed = (inner > 0) & (inner <= width)
-    if changed.any() and rng.random() < 0.6:
-        position = shape.graph.position
-        place = position[rng.choice(np.flatnonzero(changed))]
-        changed &= np.linalg.norm(position - place, axis=1) < rng.uniform(1.0, 3.0) * inner.max()
-    moved = target ^ changed
-    share = float(shape.share[moved].sum())
-    return moved if SMALLEST < share < LARGEST else target
-
-
-def first_click(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator, anywhere: float = 0.0) -> int:
-    """Innermost, on a node with the teacher's masks where one serves, or `anywhere` (a share) in the visible target by area."""
-    visible = target & (shape.seen > 0)
-    if visible.any() and rng.random() < anywhere:
-        return by_area(shape, visible, rng)
-    inside = shape.candidates[target[shape.candidates]]
-    depth = depth_inside(visible, shape.graph)
-    if len(inside) and rng.random() < 0.9:
-        return int(inside[depth[inside].argmax()])
-    return int(depth.argmax())
-
-
-def by_area(shape: TrainingShape, region: np.ndarray, rng: np.random.Generator) -> int:
-    """A random node of `region` (N,) bool, not empty."""
-    nodes = np.flatnonzero(region)
-    weight = shape.graph.area[nodes].astype(np.float64)
-    return int(rng.choice(nodes, p=weight / weight.sum()))
-
-
-def nest(shape: TrainingShape, click_set: ClickSet) -> None:
-    """What a finer and a coarser answer should be: the smallest and the largest wish that these clicks allow; of several parts the
-    finer is the smallest wish at each click."""
-    masks, share, _ = shape.targets
-    positive = np.array(click_set.positive)
-    at = masks[:, click_set.nodes]
-    free = ~at[:, ~positive].any(axis=1)
-    allowed = free & at[:, positive].all(axis=1)
-    target = click_set.target
-    inside = free & ~(masks & ~target).any(axis=1)
-    below, above = np.flatnonzero(allowed & inside), np.flatnonzero(allowed & ~(target & ~masks).any(axis=1))
-    if len(below):
-        click_set.smaller = masks[below[share[below].argmin()]]
-    else:
-        each = [np.flatnonzero(inside & masks[:, node]) for node, sign in zip(click_set.nodes, positive) if sign]
-        several = len(each) > 1 and all(len(found) for found in each)
-        click_set.smaller = (
-            np.any([masks[found[share[found].argmin()]] for found in each], axis=0) if several else target
-        )
-    click_set.larger = masks[above[share[above].argmax()]] if len(above) else target
-
-
-def correct(
-    shape: TrainingShape, click_set: ClickSet, selected: np.ndarray, rng: np.random.Generator, anywhere: float = 0.25
-) -> None:
-    """Click in the larger of the missed and the wrong region: innermost, or on a prompted node nearly as deep, or `anywhere` in it.
-
-    If most of what is wanted so far is selected and more is wanted `later`, the click is the first on that.
-    """
-    visible, area = shape.seen > 0, shape.graph.area
-    if click_set.later:
-        either = (click_set.target | selected) & visible
-        reached = area[click_set.target & selected & visible].sum() > 0.8 * area[either].sum()
-        if reached or rng.random() < 0.4:
-            member = click_set.later.pop(0)
-            click_set.target = click_set.target | member
-            _add(shape, click_set, first_click(shape, member, rng, anywhere), True)
-            return
-    missed, wrong = click_set.target & ~selected & visible, selected & ~click_set.target & visible
-    positive = bool(area[missed].sum() >= area[wrong].sum())
-    region = missed if positive else wrong
-    if not region.any():
-        click_set.done = True
-        return
-    if rng.random() < anywhere:
-        node = by_area(shape, region, rng)
-    else:
-        depth = depth_inside(region, shape.graph)
-        node = int(depth.argmax())
-        prompted = shape.candidates[region[shape.candidates]]
-        if len(prompted) and depth[prompted].max() >= 0.4 * depth[node]:
-            node = int(prompted[depth[prompted].argmax()])
-    if node in click_set.nodes:
-        click_set.done = True
-        return
-    _add(shape, click_set, node, positive)
-
-
-def _add(shape: TrainingShape, click_set: ClickSet, node: int, positive: bool) -> None:
-    """One more click, and what its answers should be."""
-    click_set.nodes.append(node)
-    click_set.positive.append(positive)
-    nest(shape, click_set)
-
-
-def batch_of(shape: TrainingShape, sets: list[ClickSet], without: tuple[str, ...] = ()) -> tuple[Tensor, ...]:
-    """clicks (B, C), positive, present (B, C), channels (B, N, CLICK_CHANNELS)."""
-    width = max(len(s.nodes) for s in sets)
-    clicks = torch.zeros(len(sets), width, dtype=torch.int64)
-    positive, present = torch.zeros(len(sets), width, dtype=torch.bool), torch.zeros(len(sets), width, dtype=torch.bool)
-    channels = []
-    for row, click_set in enumerate(sets):
-        count = len(click_set.nodes)
-        clicks[row, :count], positive[row, :count] = torch.tensor(click_set.nodes), torch.tensor(click_set.positive)
-        present[row, :count] = True
-        channels.append(
-            shape.nodes.click_channels(
-                clicks[row, :count].to(shape.device),
-                positive[row, :count].to(shape.device),
-                shape.distances(click_set.nodes),
-                shape.masks(click_set.nodes),
-                without,
-            )
-        )
-    return *(x.to(shape.device) for x in (clicks, positive, present)), torch.stack(channels)
-
-
-def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """(...) over nodes: half cross-entropy with both sides weighing nearly alike, and 1 - soft IoU; targets (..., N) in {0, 1}."""
-    inside = (weight * target).sum(dim=-1, keepdim=True).clamp(1e-4, 1 - 1e-4)
-    # the square root between plain and fully balanced: a few wrong nodes beside a small part matter, not equally
-    balance = torch.where(target > 0.5, inside.rsqrt(), (1 - inside).rsqrt())
-    balance = weight * balance
-    cross = (bce(logits, target, reduction="none") * balance).sum(dim=-1) / balance.sum(dim=-1)
-    probability = logits.sigmoid()
-    both = (weight * probability * target).sum(dim=-1)
-    either = (weight * (probability + target - probability * target)).sum(dim=-1)
-    return cross + (1 - both / either.clamp(min=1e-5))
-
-
-def set_losses(
-    logits: Tensor, quality: Tensor, sets: list[ClickSet], weight: Tensor, settings: PriorTraining
-) -> tuple[Tensor, dict]:
-    """Loss of B sets, and what is worth logging; logits (B, 3, N), quality (B, 3)."""
-    wanted, smaller, larger = (
-        torch.from_numpy(np.stack([getattr(s, name) for s in sets])).to(logits.device).float()
-        for name in ("target", "smaller", "larger")
-    )
-    right = (
-        torch.from_numpy(np.stack([np.zeros_like(s.target) if s.right is None else s.right for s in sets]))
-        .to(logits.device)
-        .float()
-    )
-    held = weight * (1 + settings.hold * right)
-    held = held / held.sum(dim=-1, keepdim=True)
-    for_each = segmentation_loss(logits, wanted[:, None].expand_as(logits), held[:, None])
-    nested = segmentation_loss(logits[:, 0], smaller, weight) + segmentation_loss(logits[:, 2], larger, weight)
-    with torch.no_grad():
-        iou = hard_iou(logits, wanted[:, None], weight)
-    rated = (quality.sigmoid() - iou).square().mean(dim=1)
-    loss = (
-        for_each[:, 1]
-        + settings.best_weight * for_each.amin(dim=1)
-        + settings.nested_weight * nested
-        + settings.quality_weight * rated
-    )
-    return loss.mean(), {
-        "iou": iou[:, 1],
-        "oracle": iou.amax(dim=1),
-        "quality_error": (quality.sigmoid() - iou).abs().mean(dim=1),
-    }
-
-
-def hard_iou(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """(...) area-weighted IoU of what is above 0 with targets (..., N)."""
-    selected = (logits > 0).float()
-    both = (weight * selected * target).sum(dim=-1)
-    return both / (weight * (selected + target - selected * target)).sum(dim=-1).clamp(min=1e-9)
+    round: int
+    sets: int
+    loss: float
+    iou: float
+    oracle: float
+    quality_error: float
 
 
 def train_rounds(
-    network,
-    shapes: list[TrainingShape],
-    optimizer,
+    network: PriorNetwork,
+    shapes: Sequence[TrainingShape],
+    optimizer: torch.optim.Optimizer,
     settings: PriorTraining,
     rng: np.random.Generator,
-    amp: bool = False,
-) -> list[dict]:
-    """Ask, answer, learn, correct, and again: one step a round. Returns what was measured in each round."""
-    live, records = [], []
-    for shape in shapes:
-        sets = [s for s in (draw_set(shape, settings, rng) for _ in range(settings.sets)) if s is not None]
-        without = settings.left_out + ((str(rng.choice(INPUTS)),) if rng.random() < settings.dropout else ())
-        if sets:
-            live.append((shape, sets, without))
-    rounds = int(rng.integers(1, settings.rounds + 1))
-    for round_index in range(rounds):
+    bfloat16: bool = False,
+) -> list[Round]:
+    """Ask, answer, learn, correct, and again: one step a round."""
+    live = [draw_live(shape, settings, rng) for shape in shapes]
+    rounds, records = int(rng.integers(1, settings.rounds + 1)), []
+    while len(records) < rounds and (live := [each for each in live if each.sets]):
         optimizer.zero_grad(set_to_none=True)
-        values, loss_sum = [], 0.0
-        total = sum(len(sets) for _, sets, _ in live)
-        if total == 0:
-            break
-        following = []
-        for shape, sets, without in live:
-            batch = batch_of(shape, sets, without)
-            with torch.autocast(shape.device.type, dtype=torch.bfloat16, enabled=amp):
-                logits, quality = network(shape.nodes, network.encode(shape.nodes, without), *batch)
+        total, loss_sum, measured = sum(len(each.sets) for each in live), 0.0, []
+        for each in live:
+            clicks = each.shape.batch(each.sets, each.nodes)
+            with torch.autocast(each.shape.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                logits, quality = network(each.nodes, network.encode(each.nodes), clicks)
             logits, quality = logits.float(), quality.float()
-            loss, measured = set_losses(logits, quality, sets, shape.weight, settings)
-            (loss * len(sets) / total).backward()
-            loss_sum += float(loss.detach()) * len(sets) / total
-            values.append(measured)
-            if round_index + 1 < rounds:
+            loss, values = set_losses(logits, quality, each.sets, each.shape.weight, settings)
+            (loss * len(each.sets) / total).backward()
+            loss_sum += float(loss.detach()) * len(each.sets) / total
+            measured.append(values)
+            if len(records) + 1 < rounds:
                 selected = (logits[:, 1].detach() > 0).cpu().numpy()
-                for row, click_set in enumerate(sets):
-                    correct(shape, click_set, selected[row], rng, settings.anywhere)
-                    click_set.right = selected[row] == click_set.target
-                following.append((shape, [s for s in sets if not s.done], without))
+                for row, click_set in enumerate(each.sets):
+                    correct(each.shape, click_set, selected[row], rng, settings.anywhere)
+                each.sets = [click_set for click_set in each.sets if not click_set.done]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        live = [entry for entry in following if entry[1]]
-        records.append(
-            {
-                "round": round_index,
-                "loss": loss_sum,
-                "sets": total,
-                **{key: float(torch.cat([v[key] for v in values]).detach().mean()) for key in values[0]},
-            }
-        )
+        records.append(Round(len(records), total, loss_sum, **_means(measured)))
     return records
+
+
+def draw_live(shape: TrainingShape, settings: PriorTraining, rng: np.random.Generator) -> LiveShape:
+    """First clicks on a shape, sometimes with an input hidden."""
+    drawn = [draw_set(shape, settings, rng) for _ in range(settings.sets)]
+    hidden = (str(rng.choice(INPUTS)),) if rng.random() < settings.dropout else ()
+    return LiveShape(shape, [each for each in drawn if each is not None], shape.nodes.hiding(*hidden))
+
+
+def _means(measured: list[Measured]) -> dict[str, float]:
+    names = ("iou", "oracle", "quality_error")
+    if not measured:
+        return dict.fromkeys(names, float("nan"))
+    return {name: float(torch.cat([getattr(each, name) for each in measured]).mean()) for name in names}
 
 
 @torch.no_grad()
 def validate(
-    network,
-    shapes: list[TrainingShape],
-    settings: PriorTraining,
+    network: PriorNetwork,
+    shapes: Sequence[TrainingShape],
+    habits: Habits,
     clicks: int = 5,
     sets: int = 4,
     seed: int = 0,
-    anywhere: float = 0.0,
-) -> dict:
-    """Means over wishes on shapes that were not trained on: IoU after each click, the best of three at the first, quality error.
+    hidden: tuple[str, ...] = (),
+) -> dict[str, float]:
+    """Means over wishes on held-out shapes: IoU after each click; best of three and quality error at the first.
 
-    The wishes are parts, groups and adjacent parts, with borders at the creases; `anywhere`: share of the clicks that are not innermost.
-    `far@1`: wishes for several parts that need not touch, after one click in each.
+    The wishes have borders at the creases and begin with one click; hidden: inputs that the network never gets.
     """
-    left_out = settings.left_out
-    plain, far = (
-        replace(settings, border_noise=0.0, far_share=0.0, anywhere=anywhere),
-        replace(settings, border_noise=0.0, anywhere=anywhere),
-    )
-    rng = np.random.default_rng(seed)
-    ious, oracle, error, apart = [[] for _ in range(clicks)], [], [], []
+    habits, rng = replace(habits, border_noise=0.0), np.random.default_rng(seed)
+    ious: list[list[float]] = [[] for _ in range(clicks)]
+    firsts = []
     for shape in shapes:
-        encoded = network.encode(shape.nodes, left_out)
-
-        def answer(asked: list[ClickSet]) -> tuple[Tensor, Tensor, Tensor]:
-            logits, quality = network(shape.nodes, encoded, *batch_of(shape, asked, left_out))
-            wanted = torch.from_numpy(np.stack([s.target for s in asked])).to(logits.device).float()
-            return logits, quality, hard_iou(logits, wanted[:, None], shape.weight)
-
-        live = [s for s in (draw_set(shape, plain, rng) for _ in range(sets)) if s is not None]
+        nodes = shape.nodes.hiding(*hidden)
+        encoded = network.encode(nodes)
+        live = [each for each in (draw_set(shape, habits, rng) for _ in range(sets)) if each is not None]
         for click_set in live:
             click_set.nodes, click_set.positive = click_set.nodes[:1], click_set.positive[:1]
         last = np.zeros(len(live))
-        for round_index in range(clicks):
-            going = [k for k, s in enumerate(live) if not s.done]
+        for count in range(clicks):
+            going = [k for k, click_set in enumerate(live) if not click_set.done]
             if going:
-                logits, quality, iou = answer([live[k] for k in going])
-                last[going] = iou[:, 1].cpu().numpy()
-                if round_index == 0:
-                    oracle += iou.amax(dim=1).tolist()
-                    error += (quality.sigmoid() - iou).abs().mean(dim=1).tolist()
-                for row, k in enumerate(going):
-                    correct(shape, live[k], (logits[row, 1] > 0).cpu().numpy(), rng, anywhere)
-            ious[round_index] += last.tolist()
-        asked = [
-            far_set(shape, members, far, rng) for members in (far_members(shape, rng) for _ in range(sets)) if members
-        ]
-        for click_set in asked:
-            while click_set.later:  # all clicks at once
-                member = click_set.later.pop(0)
-                click_set.target = click_set.target | member
-                _add(shape, click_set, first_click(shape, member, rng, anywhere), True)
-        if asked:
-            apart += answer(asked)[2][:, 1].tolist()
+                asked = [live[k] for k in going]
+                logits, quality = network(nodes, encoded, shape.batch(asked, nodes))
+                _, measured = set_losses(logits, quality, asked, shape.weight, LossWeights())
+                last[going] = measured.iou.cpu().numpy()
+                firsts += [measured] * (count == 0)
+                for click_set, selected in zip(asked, (logits[:, 1] > 0).cpu().numpy()):
+                    correct(shape, click_set, selected, rng, habits.anywhere)
+            ious[count] += last.tolist()
         shape.release()
+    first = _means(firsts)
     return {
         **{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)},
-        "oracle@1": float(np.mean(oracle)),
-        "far@1": float(np.mean(apart)) if apart else float("nan"),
-        "quality_error": float(np.mean(error)),
-        "held_out_sets": len(oracle),
+        "oracle@1": first["oracle"],
+        "quality_error": first["quality_error"],
+        "held_out_sets": len(ious[0]),
     }
+
+
+# --- one run ---------------------------------------------------------------------------------------
+
+
+class Shapes:
+    """The shapes that are on disk, for training and held out; `refresh` takes up shards that have come since.
+
+    known: the numbers of the shards, in the order in which they were taken up
+    """
+
+    def __init__(self, folder: Path, hold_out: Sequence[str], device: torch.device, known: Sequence[int] = ()) -> None:
+        self.folder, self.hold_out, self.device = folder, hold_out, device
+        self.known: list[int] = []
+        self.training: list[TrainingShape] = []
+        self.held_out: list[TrainingShape] = []
+        for shard in known:
+            self._take(shard)
+        self.refresh()
+
+    def refresh(self) -> None:
+        for shard in sorted(int(path.stem.split("_")[1]) for path in self.folder.glob("shapes_*.npz")):
+            if shard not in self.known:
+                self._take(shard)
+
+    def _take(self, shard: int) -> None:
+        self.known.append(shard)
+        for example in read_shard(self.folder / f"shapes_{shard:05d}.npz"):
+            shape = TrainingShape(example, self.device)
+            if shard < HELD_OUT_BELOW or shard >= HELD_OUT_FROM:
+                self.held_out.append(shape)
+            elif shape.family not in self.hold_out:
+                self.training.append(shape)
+
+
+@dataclass
+class Done:
+    """How far a run is; before: what is known of the training that its first weights come from."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    sets: int = 0
+    log: list[dict[str, Any]] | None = None
+    before: dict[str, Any] | None = None
+
+
+class PriorRun:
+    """A training and everything it goes on from, saved and restored as a whole in `checkpoint.pt`."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.loop, device = settings, settings.loop, choose_device(settings.device)
+        self.path, self.config = settings.folder / "checkpoint.pt", PriorConfig(width=settings.width)
+        projection = Projection.load(settings.data_folder)
+        held = load_torch(self.path, device, "checkpoint of the prior") if self.path.is_file() else {}
+        self.shapes = Shapes(settings.data_folder, settings.hold_out, device, held.get("shards", ()))
+        if len(self.shapes.training) < self.loop.shapes:
+            raise UserError(
+                f"{settings.data_folder} holds too few shapes; make some first: "
+                f"python scripts/train_prior.py data --folder {settings.data_folder}"
+            )
+        self.network, self.average = (PriorNetwork(self.config).to(device) for _ in range(2))
+        self.done, self.queue = Done(), list[int]()
+        if settings.init is not None:
+            self.done.before = first_weights(settings.init, self.network, projection)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.loop.learning_rate, (0.9, 0.98), weight_decay=self.loop.weight_decay
+        )
+        self.rng = np.random.default_rng([settings.seed, 0])
+        if held:
+            self._restore(held)
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done; 1 and more: all."""
+        if self.settings.steps:
+            return self.done.steps / self.settings.steps
+        return self.done.seconds / (60 * self.settings.minutes)
+
+    def go_on(self) -> list[Round]:
+        """Draw some shapes and train on them."""
+        begun = time.monotonic()
+        rate = min(1.0, (self.done.steps + 1) / WARM_UP) * cosine(self.share, 0.02)
+        set_rate(self.optimizer, self.loop.learning_rate * rate)
+        if len(self.queue) < self.loop.shapes:
+            self.queue = self.rng.permutation(len(self.shapes.training)).tolist()
+        chosen = [self.shapes.training[self.queue.pop()] for _ in range(self.loop.shapes)]
+        records = train_rounds(self.network, chosen, self.optimizer, self.loop, self.rng, self.settings.bfloat16)
+        for shape in chosen:
+            shape.release()
+        self.done.steps += len(records)
+        self.done.sets += sum(record.sets for record in records)
+        keep = min(MOST_KEPT, 1 - 1 / (1 + self.done.steps / 10)) ** len(records)
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.network.parameters()):
+                mean.lerp_(value, 1 - keep)
+        self.done.seconds += time.monotonic() - begun
+        return records
+
+    def save(self) -> None:
+        """Validate, and write the checkpoint, the log and a plot of it."""
+        log = self.done.log = self.done.log or []
+        about = {key: getattr(self.done, key) for key in ("seconds", "steps", "sets")}
+        measured = validate(self.average, self.shapes.held_out[:VALIDATED], replace(self.loop, anywhere=0.0))
+        log.append({**about, "shapes": len(self.shapes.training), **measured})
+        print("held out: " + ", ".join(f"{key} {value:.3f}" for key, value in log[-1].items()), flush=True)
+        held = {
+            **self._identity(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": json.dumps(self.rng.bit_generator.state),
+            "queue": self.queue,
+            "shards": self.shapes.known,
+            "done": {key: value for key, value in asdict(self.done).items() if value is not None},
+        }
+        save_torch(self.path, held)
+        save_json(self.path.parent / "log.json", log)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"config": asdict(self.config), "settings": asdict(self.loop), "hold_out": list(self.settings.hold_out)}
+
+    def _restore(self, held: dict[str, Any]) -> None:
+        if any(held[key] != value for key, value in self._identity().items()):
+            raise UserError(f"{self.path} was trained with other settings; choose another --folder or remove it")
+        self.network.load_state_dict(held["network"])
+        self.average.load_state_dict(held["average"])
+        self.optimizer.load_state_dict(held["optimizer"])
+        self.rng.bit_generator.state = json.loads(held["generator"])
+        self.queue, self.done = held["queue"], Done(**held["done"])
+
+
+def train(settings: TrainSettings, on_progress: Progress = silent) -> None:
+    """Train on the shapes that are there, or go on where an earlier run with these settings stopped.
+
+    With `steps` and the same shapes, an interrupted run ends with the same weights as one that was not. Not reproduced:
+    with `minutes` the learning rate follows the clock, and shards that come during a run are taken up when they are
+    noticed. Raises UserError if there are too few shapes, or the folder holds the training of other settings.
+    """
+    run = PriorRun(settings)
+    save, look = Saver(run.save, settings.save_seconds), Saver(run.shapes.refresh, 60)
+    total = settings.steps or round(60 * settings.minutes)
+    while run.share < 1:
+        records = run.go_on()
+        done = run.done.steps if settings.steps else int(run.done.seconds)
+        note = f"loss {np.mean([each.loss for each in records]):.3f}, {len(run.shapes.training)} shapes"
+        look()
+        save()
+        on_progress(Step("train prior", min(done, total), total, "step" if settings.steps else "s", note))
+    run.save()
+
+
+def first_weights(path: Path, network: PriorNetwork, projection: Projection) -> dict[str, Any]:
+    """Load into `network` an exported file or a checkpoint; returns what is known of the training it comes from."""
+    held = load_torch(path, what="prior decoder or checkpoint of one")
+    if "weights" in held and not (
+        torch.equal(held["field_components"].float(), projection.components.float())
+        and torch.equal(held["field_mean"].half(), projection.mean.half())
+    ):
+        raise UserError(
+            f"{path} reads the embedding through another projection than these shapes have: "
+            f"make the data with --init {path}"
+        )
+    try:
+        weights, settings = ("weights", "training") if "weights" in held else ("average", "settings")
+        left_out = held.get("left_out", held[settings].get("left_out", (MASKS,)))
+        network.load_state_dict(load_network(held["config"], held[weights], left_out).state_dict())
+        earlier, settings = held["done"], held[settings]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} holds no prior decoder of this architecture ({network.config})") from error
+    known = {key: earlier[key] for key in ("seconds", "steps", "sets", "before") if key in earlier}
+    return {**known, "settings": settings}
+
+
+# --- what becomes of it ----------------------------------------------------------------------------
+
+
+def load_average(folder: Path) -> tuple[PriorNetwork, dict[str, Any]]:
+    """The mean of the network's weights of the run in `folder`, and its checkpoint."""
+    held = load_torch(folder / "checkpoint.pt", what="checkpoint of the prior")
+    network = load_network(held["config"], held["average"], held["settings"].get("left_out", (MASKS,)))
+    return network.eval(), held
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings(FolderSettings):
+    """What to measure on."""
+
+    families: tuple[str, ...] | None = option(None, "shapes of these families alone", metavar="FAMILY", group="measure")
+
+    def __post_init__(self) -> None:
+        check_families(self.families or ())
+
+
+def measure(settings: MeasureSettings) -> dict[str, dict[str, float]]:
+    """IoU after each click on the held-out shapes, clicks innermost and anywhere; also written to `measured.json`."""
+    network, held = load_average(settings.folder)
+    device, folder = choose_device(settings.device), settings.data_folder
+    shapes = Shapes(folder, held["hold_out"], device).held_out
+    if settings.families is not None:
+        shapes = [shape for shape in shapes if shape.family in settings.families]
+    if not shapes:
+        raise UserError(
+            f"{folder} holds no shapes to measure on; make some: "
+            f"python scripts/train_prior.py data --folder {folder} --shards {HELD_OUT_FROM} {HELD_OUT_FROM + 8}"
+        )
+    rows = {}
+    for name, anywhere in (("innermost clicks", 0.0), ("clicks anywhere", 1.0)):
+        habits = Habits(
+            group_share=held["settings"]["group_share"], union_share=held["settings"]["union_share"], anywhere=anywhere
+        )
+        hidden = hidden_inputs(held["settings"])
+        rows[name] = validate(network.to(device), shapes, habits, MEASURED_CLICKS, hidden=hidden)
+        print(f"{name:18}" + ", ".join(f"{key} {value:.3f}" for key, value in rows[name].items()), flush=True)
+    save_json(settings.folder / "measured.json", {"shapes": len(shapes), "families": settings.families, "rows": rows})
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(FolderSettings):
+    """Where the weights go."""
+
+    out: Path = option(WEIGHTS, "file of the exported weights", group="export")
+
+
+def export(settings: ExportSettings) -> Path:
+    """Write the weights of the run in half precision, with what they were trained on."""
+    network, held = load_average(settings.folder)
+    projection, done, out = Projection.load(settings.data_folder), held["done"], settings.out
+    save_torch(
+        out,
+        {
+            "format": 1,
+            "config": asdict(network.config),
+            "weights": {key: value.half() for key, value in network.state_dict().items()},
+            "field_mean": projection.mean.half(),
+            "field_components": projection.components.float(),
+            "teacher": projection.teacher,
+            "left_out": sorted({MASKS, *hidden_inputs(held["settings"])}),
+            "training": held["settings"],
+            "hold_out": held["hold_out"],
+            "data": {"field": FIELD, "views": TRAIN_VIEWS, "first_seed": FIRST_SEED},
+            "done": {key: done[key] for key in ("seconds", "steps", "sets", "before") if key in done},
+            "log": done["log"],
+        },
+    )
+    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    return out

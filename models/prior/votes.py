@@ -1,10 +1,14 @@
-"""Single clicks answered by consent: the prior's answers to many other clicks on the same mesh vote on what one click means.
+"""Single clicks answered by consent: the answers to many other clicks on the mesh vote on what one click means.
 
-A person who wants a part may click anywhere in it. The answers to all those clicks should be the same, but are not; the one that
-agrees best with the others is a better guess than the answer to the one click alone, most of all beside a border.
+A person who wants a part may click anywhere in it. The answers to all those clicks should be the same, but are not; the
+one that agrees best with the others is a better guess than the answer to the one click alone, most of all beside a
+border.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +17,7 @@ LEVELS = 3  # finer, default, coarser
 APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
 
 
+@dataclass(frozen=True, eq=False)
 class Votes:
     """The answers to K clicks spread over a mesh of N nodes.
 
@@ -21,31 +26,38 @@ class Votes:
     area     (N,) float32, summing to 1
     """
 
-    def __init__(self, nodes: np.ndarray, logits: np.ndarray, quality: np.ndarray, area: np.ndarray) -> None:
-        self.nodes, self.logits, self.quality, self.area = nodes, logits, quality, area
-        self._selected = (logits > 0).reshape(-1, len(area))
-        self._clicked = np.repeat(nodes, LEVELS)
-        self._weight = quality.reshape(-1).astype(np.float64) ** 2
-        self._agreement = pairwise_iou(self._selected, self._selected, area)
+    nodes: np.ndarray
+    logits: np.ndarray
+    quality: np.ndarray
+    area: np.ndarray
+
+    @cached_property
+    def _selected(self) -> np.ndarray:
+        return (self.logits > 0).reshape(-1, len(self.area))
+
+    @cached_property
+    def _agreement(self) -> np.ndarray:
+        return pairwise_iou(self._selected, self._selected, self.area)
 
     def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What one click on `node` means, from the network's own answer: logits (3, N), quality (3,).
+        """What one click on `node` means, from the network's own answer to it: logits (3, N), quality (3,).
 
-        Of the answers that hold the click, those have a vote whose click lies in the own one (the candidate expected to be best). They count by the
-        square of their expected quality, the own one fully. The answer of the highest mean IoU with the voters becomes the default. Finer and
-        coarser are what else may be meant: the smaller and the larger answer that, beside the default, cover best (mean of the larger IoU)
-        all answers that hold the click, cut to nest. Returns logits (3, N) float32 ascending along the first axis, and the mean IoU of each with the voters.
+        Of the answers that hold the click, those have a vote whose click lies in the own one (the candidate expected to
+        be best). They count by the square of their expected quality, the own one fully. The answer of the highest mean
+        IoU with the voters becomes the default. Finer and coarser are what else may be meant: the smaller and the
+        larger answer that, beside the default, cover best (mean of the larger IoU) all answers that hold the click, cut
+        to nest. Returns logits (3, N) float32, ascending along the first axis, and the mean IoU of each with voters.
         """
         own = int(quality.argmax())
         proposal = logits[own] > 0
         holders = np.flatnonzero(self._selected[:, node])
         answers = np.vstack([self._selected[holders], logits > 0])  # the own three last
         with_own = pairwise_iou(logits > 0, answers, self.area)
-        agreement = np.vstack(
-            [np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T]), with_own]
-        )
-        voters = np.r_[np.flatnonzero(proposal[self._clicked[holders]]), len(holders) + own]
-        weight = np.r_[self._weight[holders], quality.astype(np.float64) ** 2]
+        among = np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
+        agreement = np.vstack([among, with_own])
+        clicked = np.repeat(self.nodes, LEVELS)[holders]
+        voters = np.r_[np.flatnonzero(proposal[clicked]), len(holders) + own]
+        weight = np.r_[self.quality.ravel()[holders], quality].astype(np.float64) ** 2
         votes = np.r_[weight[voters[:-1]], 1.0]
 
         def logits_of(row: int) -> np.ndarray:
@@ -58,7 +70,7 @@ class Votes:
         size = answers @ self.area
         others = [np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)]
         finer, coarser = (
-            logits_of(rows[covered[rows].argmax()]) if len(rows) else logits[level]
+            logits_of(int(rows[covered[rows].argmax()])) if len(rows) else logits[level]
             for level, rows in zip((0, 2), others)
         )
         middle = logits_of(default)

@@ -1,0 +1,72 @@
+"""The files that hold a prior decoder: the shipped weights, exported ones, and those refined on one mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from models.prior.network import PriorConfig, PriorNetwork
+from utils.errors import UserError
+from utils.files import load_torch
+from utils.teacher import Teacher
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "prior_vit_t.pt"
+REFINED = "refined prior"  # kind of a checkpoint
+MASKS = "masks"  # in `left_out`: an input that was given up
+
+
+def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]]:
+    """The network at `path` in float32, and everything recorded with it; UserError if it cannot be used."""
+    held = load_torch(path, what="prior decoder")
+    try:
+        network = load_network(held["config"], held["weights"], held.get("left_out", ()))
+        held["field_components"], held["field_mean"], held["teacher"]
+    except (KeyError, TypeError, RuntimeError) as error:
+        remedy = (
+            "restore it with: git checkout -- models/weights"
+            if Path(path) == WEIGHTS
+            else "export it again: scripts/train_prior.py export"
+        )
+        raise UserError(f"{path} does not hold a prior decoder of this version; {remedy}") from error
+    return network.eval().requires_grad_(False), held
+
+
+def load_network(config: dict, weights: dict[str, Tensor], left_out: Sequence[str]) -> PriorNetwork:
+    """A network from its state. Raises KeyError, TypeError or RuntimeError if that does not fit together."""
+    if MASKS not in left_out:
+        raise RuntimeError("it was trained to read the teacher's masks of clicks, which are no input any more")
+    if not config.get("neighborhood", True):
+        raise RuntimeError("its layers see each node by itself, which no network does any more")
+    network = PriorNetwork(PriorConfig(**{key: value for key, value in config.items() if key != "neighborhood"}))
+    network.load_state_dict({key: value.float() for key, value in weights.items()})
+    return network
+
+
+def hidden_inputs(held: dict[str, Any]) -> tuple[str, ...]:
+    """The inputs that a file says to answer without, of `models.prior.inputs.INPUTS`."""
+    return tuple(name for name in held.get("left_out", ()) if name != MASKS)
+
+
+def is_refined_prior(path: str | Path) -> bool:
+    """Whether `path` is a prior refined on one mesh (`decoder.py --init prior`); False if it is missing or damaged."""
+    try:
+        held = load_torch(path, what="decoder checkpoint")
+    except UserError:
+        return False  # who loads it as a decoder says what is wrong with it
+    return isinstance(held, dict) and held.get("kind") == REFINED
+
+
+def check_teacher(held: dict[str, Any], teacher: Teacher) -> None:
+    """UserError if the prior `held` reads another kind of embedding than `teacher` gives.
+
+    The kind decides, not the digest behind it: weights of `vit_t` that differ in the mask decoder alone embed alike.
+    """
+    kind = held["teacher"].split("-")[0]
+    if kind != teacher.name.split("-")[0]:
+        raise UserError(
+            f"the prior decoder was trained with the teacher {kind}, not {teacher.name}: use --SAM {kind}, "
+            "or train a prior for this teacher with scripts/train_prior.py"
+        )
