@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.elements import beam, circle, random_solid, star_outline
-from utils.shapes.solids import Box, Ellipsoid, Prism, RoundCone, Superquadric, Torus, rod, rotation_about, unit
+from utils.shapes.combinators import ball, bar, box, polar, prism, put, rod, torus
+from utils.shapes.elements import circle, random_solid, star_outline
+from utils.shapes.solids import Box, Ellipsoid, Prism, RoundCone, Superquadric, rotation_about, unit
 
 LETTERS = {  # strokes of letters on a 2 x 4 grid
     "A": [((0, 0), (1, 4)), ((1, 4), (2, 0)), ((0.4, 1.5), (1.6, 1.5))],
@@ -48,27 +50,24 @@ def letters(b: Builder) -> None:
                         ),
                     )
         if b.chance(0.35):
-            b.add(b.part("plate", "plate"), Box((0, 0, -depth), (0.45 * count + 0.1, 0.65, 0.04)))
+            box(b, "plate", (0, 0, -depth), (0.45 * count + 0.1, 0.65, 0.04))
         if b.chance(0.3):
-            b.add(b.part("stand", "plate"), Box((0, -0.62, 0), (0.42 * count + 0.1, 0.08, depth * 2)))
+            box(b, "plate/stand", (0, -0.62, 0), (0.42 * count + 0.1, 0.08, depth * 2))
         return
     z = 0.0
     for i in range(b.n(1, 4)):
         outline = star_outline(b) * b.u(0.8, 1.3) * (1 - 0.18 * i)
         half = b.u(0.04, 0.14)
         holes = [circle(b.u(0.05, 0.12), 14)] if b.chance(0.3) and i == 0 else []
-        b.add(
-            b.part(f"layer {i}", "layers"),
-            Prism((0, 0, z), outline, half, rotation_about("z", b.u(0, 6)), holes=holes, bevel=0.02),
-        )
+        prism(b, f"layers/layer {i}", (0, 0, z), outline, half, rotation_about("z", b.u(0, 6)), holes=holes, bevel=0.02)
         z += half * 1.6
     if b.chance(0.5):
-        b.add(b.part("post", "post"), beam((0, -1.1, 0), (0, -0.2, 0), 0.05, b.chance(0.5)))
+        bar(b, "post", (0, -1.1, 0), (0, -0.2, 0), 0.05, b.chance(0.5))
         if b.chance(0.6):
-            b.add(b.part("foot", "post"), rod((0, -1.15, 0), (0, -1.08, 0), 0.25, 0.2))
+            rod(b, "post/foot", (0, -1.15, 0), (0, -1.08, 0), 0.25, 0.2)
     for i in range(b.n(0, 4)):
         a = b.u(0, 6.28)
-        b.add(b.part(f"stud {i}", "studs"), Ellipsoid((np.cos(a) * 0.25, np.sin(a) * 0.25, z), b.u(0.03, 0.07)))
+        ball(b, f"studs/stud {i}", (np.cos(a) * 0.25, np.sin(a) * 0.25, z), b.u(0.03, 0.07))
 
 
 def building(b: Builder) -> None:
@@ -76,64 +75,46 @@ def building(b: Builder) -> None:
     kind = b.pick(["house", "tower", "castle", "temple", "block"])
     if kind in ("house", "block"):
         w, d, h = b.u(0.3, 0.5), b.u(0.3, 0.7), b.u(0.25, 0.4) if kind == "house" else b.u(0.5, 0.9)
-        b.add(b.part("walls", "house"), Box((0, 0, 0), (w, h, d)))
+        box(b, "house/walls", (0, 0, 0), (w, h, d))
         if kind == "house":
             rise = b.u(0.2, 0.5)
             gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
-            b.add(
-                b.part("roof", "roof"),
+            solid = (
                 Prism((0, h * 0.98, 0), gable, d * 1.1)
                 if b.chance(0.7)
-                else rod((0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4),
+                else solids.rod((0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
             )
+            put(b, "roof", solid)
             if b.chance(0.7):
                 x = b.u(-0.6, 0.6) * w
-                b.add(b.part("chimney", "roof"), Box((x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06)))
+                box(b, "roof/chimney", (x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06))
                 if b.chance(0.5):
-                    b.add(
-                        b.part("chimney pot", "roof"),
-                        rod((x, h + rise * 0.7 + 0.2, d * 0.4), (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045),
-                    )
+                    start = (x, h + rise * 0.7 + 0.2, d * 0.4)
+                    rod(b, "roof/chimney pot", start, (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045)
             if b.chance(0.4):
-                b.add(b.part("dormer", "dormer"), Box((w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12)))
-                b.add(
-                    b.part("dormer roof", "dormer"),
-                    Prism(
-                        (w * 0.6, h + rise * 0.35 + 0.09, 0),
-                        np.array([(-0.15, 0), (0.15, 0), (0, 0.12)]),
-                        w * 0.4,
-                        rotation_about("y", np.pi / 2),
-                    ),
-                )
+                box(b, "dormer", (w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12))
+                at = (w * 0.6, h + rise * 0.35 + 0.09, 0)
+                outline = np.array([(-0.15, 0), (0.15, 0), (0, 0.12)])
+                prism(b, "dormer/dormer roof", at, outline, w * 0.4, rotation_about("y", np.pi / 2))
         else:
-            b.add(b.part("roof slab", "roof"), Box((0, h, 0), (w * 1.06, 0.03, d * 1.06)))
+            box(b, "roof/roof slab", (0, h, 0), (w * 1.06, 0.03, d * 1.06))
             for i in range(b.n(0, 3)):
-                b.add(
-                    b.part(f"roof unit {i}", "roof"),
-                    Box((b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d), b.rng.uniform(0.05, 0.12, 3)),
-                )
+                at = (b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d)
+                box(b, f"roof/roof unit {i}", at, b.rng.uniform(0.05, 0.12, 3))
         rows, cols = (b.n(1, 2), b.n(2, 3)) if kind == "house" else (b.n(3, 5), b.n(2, 4))
         for face, name in ((1, "front"), (-1, "rear")):
             for i in range(rows):
                 for j in range(cols):
                     y, z = -h + 2 * h * (i + 0.6) / rows, -d + 2 * d * (j + 0.5) / cols
-                    b.add(
-                        b.part(f"{name} window {i}.{j}", f"{name} windows"),
-                        Box((face * w, y, z), (0.025, h / rows * 0.35, d / cols * 0.4)),
-                    )
-        b.add(b.part("door", "entrance"), Box((0, -h * 0.6, d), (0.1, h * 0.4, 0.025)))
+                    at = (face * w, y, z)
+                    box(b, f"{name} windows/{name} window {i}.{j}", at, (0.025, h / rows * 0.35, d / cols * 0.4))
+        box(b, "entrance/door", (0, -h * 0.6, d), (0.1, h * 0.4, 0.025))
         if b.chance(0.5):
-            b.add(b.part("porch", "entrance"), Box((0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13)))
+            box(b, "entrance/porch", (0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13))
             for s in (-1, 1):
-                b.add(
-                    b.part(f"porch post {s}", "entrance"),
-                    rod((s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02),
-                )
+                rod(b, f"entrance/porch post {s}", (s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02)
         for i in range(b.n(0, 3)):
-            b.add(
-                b.part(f"step {i}", "entrance"),
-                Box((0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03)),
-            )
+            box(b, f"entrance/step {i}", (0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03))
         return
     if kind == "temple":
         return _temple(b)
@@ -145,77 +126,50 @@ def building(b: Builder) -> None:
         g = f"tower {i}"
         sides = 24 if round_tower else 4
         foot = np.array([x, -0.5, z])
-        b.add(b.part(f"{g} shaft", g), rod(foot, foot + [0, h, 0], r * 1.1, r, segments=sides))
+        rod(b, f"{g}/{g} shaft", foot, foot + [0, h, 0], r * 1.1, r, segments=sides)
         if b.chance(0.5):
-            b.add(
-                b.part(f"{g} gallery", g),
-                rod(foot + [0, h * 0.95, 0], foot + [0, h * 1.05, 0], r * 1.3, segments=sides),
-            )
+            rod(b, f"{g}/{g} gallery", foot + [0, h * 0.95, 0], foot + [0, h * 1.05, 0], r * 1.3, segments=sides)
         if b.chance(0.6):
-            b.add(
-                b.part(f"{g} roof", g),
-                rod(foot + [0, h, 0], foot + [0, h + b.u(0.2, 0.5), 0], r * 1.35, 0.01, segments=sides),
-            )
+            rod(b, f"{g}/{g} roof", foot + [0, h, 0], foot + [0, h + b.u(0.2, 0.5), 0], r * 1.35, 0.01, segments=sides)
             if b.chance(0.4):
-                b.add(b.part(f"{g} flag pole", g), rod(foot + [0, h + 0.15, 0], foot + [0, h + 0.65, 0], 0.015))
-                b.add(b.part(f"{g} flag", g), Box(foot + [0.09, h + 0.58, 0], (0.08, 0.05, 0.008)))
+                rod(b, f"{g}/{g} flag pole", foot + [0, h + 0.15, 0], foot + [0, h + 0.65, 0], 0.015)
+                box(b, f"{g}/{g} flag", foot + [0.09, h + 0.58, 0], (0.08, 0.05, 0.008))
         else:
             for k in range(6):
                 a = k * np.pi / 3
-                b.add(
-                    b.part(f"{g} merlon {k}", g),
-                    Box(
-                        foot + [np.cos(a) * r * 0.9, h + 0.04, np.sin(a) * r * 0.9],
-                        (0.04, 0.06, 0.04),
-                        rotation_about("y", -a),
-                    ),
-                )
+                at = foot + polar(a, r * 0.9, h + 0.04)
+                box(b, f"{g}/{g} merlon {k}", at, (0.04, 0.06, 0.04), rotation_about("y", -a))
         for k in range(b.n(1, 4)):
             a = b.u(0, 6.28)
-            b.add(
-                b.part(f"{g} window {k}", g),
-                Box(
-                    foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r],
-                    (0.03, 0.06, 0.035),
-                    rotation_about("y", -a),
-                ),
-            )
+            at = foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r]
+            box(b, f"{g}/{g} window {k}", at, (0.03, 0.06, 0.035), rotation_about("y", -a))
     for i in range(towers if towers > 2 else towers - 1):
         p, q = np.array(spots[i]), np.array(spots[(i + 1) % towers])
         middle, along = (p + q) / 2, q - p
-        b.add(
-            b.part(f"wall {i}", f"wall {i}"),
-            Box(
-                (middle[0], -0.25, middle[1]),
-                (np.linalg.norm(along) / 2, 0.25, 0.05),
-                rotation_about("y", -float(np.arctan2(along[1], along[0]))),
-            ),
-        )
+        turn = rotation_about("y", -float(np.arctan2(along[1], along[0])))
+        box(b, f"wall {i}", (middle[0], -0.25, middle[1]), (np.linalg.norm(along) / 2, 0.25, 0.05), turn)
     if b.chance(0.5):
-        b.add(b.part("mound", "mound"), rod((0, -0.62, 0), (0, -0.48, 0), 0.95, 0.85))
+        rod(b, "mound", (0, -0.62, 0), (0, -0.48, 0), 0.95, 0.85)
 
 
 def _temple(b: Builder) -> None:
     """Steps, columns with capitals, architrave, pediment."""
     w, d = b.u(0.35, 0.5), b.u(0.5, 0.8)
     for i in range(b.n(1, 3)):
-        b.add(b.part(f"step {i}", "base"), Box((0, -0.4 - 0.06 * i, 0), (w + 0.06 * i, 0.03, d + 0.06 * i)))
+        box(b, f"base/step {i}", (0, -0.4 - 0.06 * i, 0), (w + 0.06 * i, 0.03, d + 0.06 * i))
     n = b.n(3, 6)
     for j in range(n):
         z = -d * 0.88 + 2 * d * 0.88 * j / (n - 1)
         for s in (-1, 1):
             g = f"column {j} {s}"
-            b.add(b.part(f"{g} shaft", g), rod((s * w * 0.85, -0.38, z), (s * w * 0.85, 0.2, z), 0.05, 0.042))
-            b.add(b.part(f"{g} capital", g), Box((s * w * 0.85, 0.2, z), (0.065, 0.03, 0.065)))
+            rod(b, f"{g}/{g} shaft", (s * w * 0.85, -0.38, z), (s * w * 0.85, 0.2, z), 0.05, 0.042)
+            box(b, f"{g}/{g} capital", (s * w * 0.85, 0.2, z), (0.065, 0.03, 0.065))
             if b.chance(0.5):
-                b.add(b.part(f"{g} base", g), Torus((s * w * 0.85, -0.36, z), 0.05, 0.02))
-    b.add(b.part("architrave", "roof"), Box((0, 0.26, 0), (w, 0.04, d)))
-    b.add(
-        b.part("pediment", "roof"),
-        Prism((0, 0.29, 0), np.array([(-w * 1.08, 0), (w * 1.08, 0), (0, b.u(0.15, 0.35))]), d * 1.05),
-    )
+                torus(b, f"{g}/{g} base", (s * w * 0.85, -0.36, z), 0.05, 0.02)
+    box(b, "roof/architrave", (0, 0.26, 0), (w, 0.04, d))
+    prism(b, "roof/pediment", (0, 0.29, 0), np.array([(-w * 1.08, 0), (w * 1.08, 0), (0, b.u(0.15, 0.35))]), d * 1.05)
     if b.chance(0.5):
-        b.add(b.part("cella", "cella"), Box((0, -0.1, 0), (w * 0.5, 0.32, d * 0.6)))
+        box(b, "cella", (0, -0.1, 0), (w * 0.5, 0.32, d * 0.6))
 
 
 def soup(b: Builder) -> None:
@@ -234,12 +188,8 @@ def soup(b: Builder) -> None:
         center = at + way * (size * 0.75 + small * 0.3)
         name = f"branch {i}" if group == "core" else group
         solid = random_solid(b, center, small)
-        b.add(b.part(f"piece {i}", name), solid)
+        put(b, f"{name}/piece {i}", solid)
         nodes.append((center, small, name))
         if symmetric and abs(center[2]) > 0.1 and isinstance(solid, (Ellipsoid, Superquadric)):
-            b.add(
-                b.part(f"piece {i} mirrored", name + " mirrored"),
-                Ellipsoid(
-                    center * [1, 1, -1], solid.radii, np.diag([1, 1, -1.0]) @ solid.rotation @ np.diag([1, 1, -1.0])
-                ),
-            )
+            turn = np.diag([1, 1, -1.0]) @ solid.rotation @ np.diag([1, 1, -1.0])
+            ball(b, (name + " mirrored") + f"/piece {i} mirrored", center * [1, 1, -1], solid.radii, turn)

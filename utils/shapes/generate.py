@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from utils.shapes import abstract, animals, furniture, machines, people, plants, tools, vessels
+from utils.shapes import (
+    abstract,
+    animals,
+    creatures,
+    devices,
+    fixtures,
+    furniture,
+    mechanical,
+    people,
+    plants,
+    tools,
+    vehicles,
+    vessels,
+)
 from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose, with_compact_labels
 from utils.shapes.solids import rotation_about, rotation_to
 from utils.shapes.tessellation import drop_degenerate, in_unit_ball
@@ -29,22 +42,22 @@ RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
     "hammer": (tools.hammer_like, 0.35, 0.7),
     "pivot_tool": (tools.pivot_tool, 0.3, 0.8),
     "hand_tool": (tools.hand_tool, 0.25, 0.8),
-    "lamp": (furniture.lamp, 0.12, 1.0),
+    "lamp": (fixtures.lamp, 0.12, 1.0),
     "vessel": (vessels.vessel, 0.4, 1.3),
-    "mechanical": (machines.mechanical, 0.25, 1.3),
-    "vehicle": (machines.vehicle, 0.15, 1.0),
-    "aircraft": (machines.aircraft, 0.3, 1.0),
+    "mechanical": (mechanical.mechanical, 0.25, 1.3),
+    "vehicle": (vehicles.vehicle, 0.15, 1.0),
+    "aircraft": (vehicles.aircraft, 0.3, 1.0),
     "letters": (abstract.letters, 0.2, 0.6),
     "glasses": (tools.glasses, 0.2, 0.6),
     "instrument": (tools.instrument, 0.15, 0.8),
     "soup": (abstract.soup, 0.45, 1.5),
-    "creature": (animals.creature, 0.85, 1.6),
-    "robot": (machines.robot, 0.1, 0.8),
+    "creature": (creatures.creature, 0.85, 1.6),
+    "robot": (devices.robot, 0.1, 0.8),
     "building": (abstract.building, 0.05, 0.7),
-    "device": (machines.device, 0.12, 1.0),
-    "cycle": (machines.cycle, 0.1, 0.7),
+    "device": (devices.device, 0.12, 1.0),
+    "cycle": (vehicles.cycle, 0.1, 0.7),
     "turned": (vessels.turned, 0.35, 0.9),
-    "rack": (furniture.rack, 0.1, 0.7),
+    "rack": (fixtures.rack, 0.1, 0.7),
 }
 FAMILIES: tuple[str, ...] = tuple(RECIPES)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
+from utils.shapes.combinators import ball, cushion, limb, rod, torus
 from utils.shapes.elements import SIDES, eyes, horn_pair
-from utils.shapes.solids import Ellipsoid, RoundCone, Superquadric, Torus, rod, rotation_about, rotation_to, unit
+from utils.shapes.solids import Ellipsoid, RoundCone, rotation_about, rotation_to, unit
 
 
 def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
@@ -14,55 +15,32 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
     c = np.asarray(center, float)
     r = radius
     if b.chance(0.7):
-        b.add(
-            b.part("nose", group),
-            RoundCone(
-                c + [r * 0.85, r * 0.15, 0], c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22)
-            ),
-        )
+        start = c + [r * 0.85, r * 0.15, 0]
+        limb(b, f"{group}/nose", start, c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22))
     if b.chance(0.7):
         for side, name in SIDES:
-            b.add(
-                b.part(f"{name} ear", group),
-                Ellipsoid(
-                    c + [-0.05 * r, 0, side * r * 0.85], (r * 0.16, r * 0.26, r * 0.1), rotation_about("y", -side * 0.4)
-                ),
-                softness=0.3,
-            )
+            at = c + [-0.05 * r, 0, side * r * 0.85]
+            size = (r * 0.16, r * 0.26, r * 0.1)
+            ball(b, f"{group}/{name} ear", at, size, rotation_about("y", -side * 0.4), softness=0.3)
     if b.chance(0.6):
         eyes(b, c + [r * 0.8, r * 0.22, 0], r * 0.33, r * b.u(0.1, 0.2), ahead, group)
     if b.chance(0.35):
-        b.add(
-            b.part("mouth", group), Ellipsoid(c + [r * 0.82, -r * 0.42, 0], (r * 0.16, r * 0.07, r * 0.3)), softness=0.2
-        )
+        ball(b, f"{group}/mouth", c + [r * 0.82, -r * 0.42, 0], (r * 0.16, r * 0.07, r * 0.3), softness=0.2)
     if b.chance(0.3):
-        b.add(b.part("chin", group), Ellipsoid(c + [r * 0.65, -r * 0.75, 0], r * 0.25))
+        ball(b, f"{group}/chin", c + [r * 0.65, -r * 0.75, 0], r * 0.25)
     top = b.pick(["none", "hair", "hat", "cap", "helmet", "bun"])
     if top == "hair":
-        b.add(
-            b.part("hair", group), Ellipsoid(c + [-r * 0.22, r * 0.22, 0], (r * 0.98, r * 0.98, r * 0.98)), softness=0.1
-        )
+        ball(b, f"{group}/hair", c + [-r * 0.22, r * 0.22, 0], (r * 0.98, r * 0.98, r * 0.98), softness=0.1)
     elif top == "bun":
-        b.add(b.part("bun", group), Ellipsoid(c + [-r * 0.7, r * 0.8, 0], r * 0.4), softness=0.2)
+        ball(b, f"{group}/bun", c + [-r * 0.7, r * 0.8, 0], r * 0.4, softness=0.2)
     elif top in ("hat", "cap"):
-        b.add(
-            b.part("hat brim", "hat"),
-            rod(
-                c + [0.3 * r * (top == "cap"), r * 0.55, 0],
-                c + [0.3 * r * (top == "cap"), r * 0.65, 0],
-                r * (1.5 if top == "hat" else 1.05),
-            ),
-            smooth=False,
-        )
-        b.add(
-            b.part("hat crown", "hat"),
-            rod(c + [0, r * 0.6, 0], c + [0, r * b.u(1.1, 1.9), 0], r * 0.88, r * b.u(0.5, 0.9), 0.2),
-            smooth=False,
-        )
+        start = c + [0.3 * r * (top == "cap"), r * 0.55, 0]
+        end = c + [0.3 * r * (top == "cap"), r * 0.65, 0]
+        rod(b, "hat/hat brim", start, end, r * (1.5 if top == "hat" else 1.05), smooth=False)
+        start = c + [0, r * 0.6, 0]
+        rod(b, "hat/hat crown", start, c + [0, r * b.u(1.1, 1.9), 0], r * 0.88, r * b.u(0.5, 0.9), 0.2, smooth=False)
     elif top == "helmet":
-        b.add(
-            b.part("helmet", "hat"), Ellipsoid(c + [-r * 0.1, r * 0.35, 0], (r * 1.08, r * 0.9, r * 1.08)), smooth=False
-        )
+        ball(b, "hat/helmet", c + [-r * 0.1, r * 0.35, 0], (r * 1.08, r * 0.9, r * 1.08), smooth=False)
 
 
 def hand(b: Builder, wrist, way, size: float, group: str, name: str, fingers: bool) -> None:
@@ -76,17 +54,11 @@ def hand(b: Builder, wrist, way, size: float, group: str, name: str, fingers: bo
     for i in range(4):
         across = frame[:, 0] * size * (i - 1.5) * 0.42
         root = wrist + way * size * 1.7 + across
-        b.add(
-            b.part(f"{name} fingers", group),
-            RoundCone(root, root + way * size * b.u(0.9, 1.2) + across * 0.3, size * 0.19, size * 0.15),
-            softness=0.2,
-        )
+        end = root + way * size * b.u(0.9, 1.2) + across * 0.3
+        limb(b, f"{group}/{name} fingers", root, end, size * 0.19, size * 0.15, softness=0.2)
     root = wrist + way * size * 0.7 + frame[:, 0] * size * 0.6
-    b.add(
-        b.part(f"{name} thumb", group),
-        RoundCone(root, root + unit(way + frame[:, 0]) * size * 1.1, size * 0.22, size * 0.17),
-        softness=0.3,
-    )
+    end = root + unit(way + frame[:, 0]) * size * 1.1
+    limb(b, f"{group}/{name} thumb", root, end, size * 0.22, size * 0.17, softness=0.3)
 
 
 def humanoid(b: Builder) -> None:
@@ -95,28 +67,19 @@ def humanoid(b: Builder) -> None:
     deep = broad * b.u(0.5, 0.85)
     chest, hips = np.array([0, 0.3, 0]), np.array([0, 0.0, 0])
     whole = b.chance(0.4)
-    b.add(
-        b.part("torso" if whole else "chest", "torso"), Ellipsoid(chest - [0, 0.05, 0], (deep, b.u(0.17, 0.24), broad))
-    )
-    b.add(
-        b.part("torso" if whole else "hips", "torso"),
-        Ellipsoid(hips, (deep * b.u(0.85, 1.1), 0.14, broad * b.u(0.75, 1.05))),
-    )
+    ball(b, "torso/" + ("torso" if whole else "chest"), chest - [0, 0.05, 0], (deep, b.u(0.17, 0.24), broad))
+    ball(b, "torso/" + ("torso" if whole else "hips"), hips, (deep * b.u(0.85, 1.1), 0.14, broad * b.u(0.75, 1.05)))
     if not whole or b.chance(0.5):
-        b.add(
-            b.part("torso" if whole else "belly", "torso"),
-            Ellipsoid(
-                (hips + chest) / 2 + [deep * 0.15, -0.02, 0], (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1))
-            ),
-        )
+        at = (hips + chest) / 2 + [deep * 0.15, -0.02, 0]
+        ball(b, "torso/" + ("torso" if whole else "belly"), at, (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1)))
     head = b.u(0.09, 0.17)
     neck_top = chest + [0, 0.24 + b.u(0, 0.06), 0]
-    b.add(b.part("neck", "head"), RoundCone(chest + [0, 0.12, 0], neck_top, head * 0.5, head * 0.42))
+    limb(b, "head/neck", chest + [0, 0.12, 0], neck_top, head * 0.5, head * 0.42)
     c = neck_top + [head * 0.15, head * 0.8, 0]
-    b.add(b.part("skull", "head"), Ellipsoid(c, (head, head * b.u(1.0, 1.25), head * b.u(0.8, 1))))
+    ball(b, "head/skull", c, (head, head * b.u(1.0, 1.25), head * b.u(0.8, 1)))
     if b.chance(0.65):
         face(b, c, head, (1, 0, 0))
-    arm, limb = b.u(0.42, 0.62), b.u(0.03, 0.065)
+    arm, slim = b.u(0.42, 0.62), b.u(0.03, 0.065)
     pose_mirror = b.chance(0.5)
     pose = None
     fingers = b.chance(0.35)
@@ -133,16 +96,12 @@ def humanoid(b: Builder) -> None:
         lower = unit(way + [bend * 0.9 + ahead * 0.3, bend * 0.4, 0])
         wrist = elbow + lower * arm * 0.45
         if sleeves:
-            b.add(
-                b.part(f"{name} sleeve", group),
-                RoundCone(start, start + way * arm * 0.22, limb * 1.55, limb * 1.45),
-                softness=0.2,
-            )
-        b.add(b.part(f"{name} upper arm", group), RoundCone(start, elbow, limb * 1.2, limb))
+            limb(b, f"{group}/{name} sleeve", start, start + way * arm * 0.22, slim * 1.55, slim * 1.45, softness=0.2)
+        limb(b, f"{group}/{name} upper arm", start, elbow, slim * 1.2, slim)
         if elbows:
-            b.add(b.part(f"{name} elbow", group), Ellipsoid(elbow, limb * 1.25))
-        b.add(b.part(f"{name} forearm", group), RoundCone(elbow, wrist, limb, limb * 0.72))
-        hand(b, wrist, lower, limb * b.u(1.1, 1.5), group, name, fingers)
+            ball(b, f"{group}/{name} elbow", elbow, slim * 1.25)
+        limb(b, f"{group}/{name} forearm", elbow, wrist, slim, slim * 0.72)
+        hand(b, wrist, lower, slim * b.u(1.1, 1.5), group, name, fingers)
     leg, thick = b.u(0.42, 0.62), b.u(0.05, 0.095)
     pose = None
     for side, name in SIDES:
@@ -155,8 +114,8 @@ def humanoid(b: Builder) -> None:
         knee = start + way * leg * 0.5
         shin = unit(way + [-bend, 0, 0])
         ankle = knee + shin * leg * 0.5
-        b.add(b.part(f"{name} thigh", group), RoundCone(start, knee, thick * 1.2, thick * 0.85))
-        b.add(b.part(f"{name} shin", group), RoundCone(knee, ankle, thick * 0.85, thick * 0.55))
+        limb(b, f"{group}/{name} thigh", start, knee, thick * 1.2, thick * 0.85)
+        limb(b, f"{group}/{name} shin", knee, ankle, thick * 0.85, thick * 0.55)
         foot = b.part(f"{name} foot", group)
         b.add(
             foot,
@@ -164,25 +123,14 @@ def humanoid(b: Builder) -> None:
             softness=0.4,
         )
         if shoes:
-            b.add(
-                b.part(f"{name} sole", group),
-                Superquadric(ankle + [0.05, -0.05, side * 0.01], (0.115, 0.022, thick * 0.75), 0.3, 0.6),
-                smooth=False,
-            )
+            at = ankle + [0.05, -0.05, side * 0.01]
+            cushion(b, f"{group}/{name} sole", at, (0.115, 0.022, thick * 0.75), 0.3, 0.6, smooth=False)
     if b.chance(0.25):
-        b.add(b.part("belt", "torso"), Torus(hips + [0, 0.1, 0], broad * 0.82, 0.018, section=1.4), smooth=False)
+        torus(b, "torso/belt", hips + [0, 0.1, 0], broad * 0.82, 0.018, section=1.4, smooth=False)
     if b.chance(0.2):
-        b.add(
-            b.part("backpack", "backpack"),
-            Superquadric(chest + [-deep * 1.3, -0.02, 0], (deep * 0.8, 0.17, broad * 0.7), 0.4, 0.4),
-            smooth=False,
-        )
+        cushion(b, "backpack", chest + [-deep * 1.3, -0.02, 0], (deep * 0.8, 0.17, broad * 0.7), 0.4, 0.4, smooth=False)
     if b.chance(0.2):
-        b.add(
-            b.part("skirt", "torso"),
-            rod(hips + [0, -0.22, 0], hips + [0, 0.08, 0], broad * 1.25, broad * 0.8),
-            smooth=False,
-        )
+        rod(b, "torso/skirt", hips + [0, -0.22, 0], hips + [0, 0.08, 0], broad * 1.25, broad * 0.8, smooth=False)
 
 
 def open_hand(b: Builder) -> None:
@@ -190,18 +138,11 @@ def open_hand(b: Builder) -> None:
     palm, wide = b.u(0.38, 0.5), b.u(0.3, 0.42)
     thick = b.u(0.09, 0.14)
     b.softness *= 0.5
-    b.add(b.part("palm", "palm"), Superquadric((0, 0, 0), (wide, palm, thick * 1.2), 0.6, 0.7))
+    cushion(b, "palm", (0, 0, 0), (wide, palm, thick * 1.2), 0.6, 0.7)
     if b.chance(0.8):
-        b.add(
-            b.part("wrist", "forearm"),
-            RoundCone((0, -palm * 0.8, 0), (0, -palm * 1.5, 0), wide * 0.62, wide * 0.58, flat=0.75),
-        )
+        limb(b, "forearm/wrist", (0, -palm * 0.8, 0), (0, -palm * 1.5, 0), wide * 0.62, wide * 0.58, flat=0.75)
         if b.chance(0.35):
-            b.add(
-                b.part("cuff", "forearm"),
-                rod((0, -palm * 1.35, 0), (0, -palm * 1.9, 0), wide * 0.8, wide * 0.85),
-                smooth=False,
-            )
+            rod(b, "forearm/cuff", (0, -palm * 1.35, 0), (0, -palm * 1.9, 0), wide * 0.8, wide * 0.85, smooth=False)
     count = b.pick([3, 4, 4, 4, 4])
     bones = b.pick([1, 2, 3, 3])
     curl_all, spread = b.u(-0.1, 0.9), b.u(0.04, 0.3)
@@ -222,9 +163,13 @@ def open_hand(b: Builder) -> None:
         for k in range(bones):
             step = total * share[k] / sum(share)
             end = at + way * step
-            b.add(
-                b.part(f"{name} segment {k}", name),
-                RoundCone(at, end, radius * (1 - 0.1 * k), radius * (0.9 - 0.1 * k)),
+            limb(
+                b,
+                f"{name}/{name} segment {k}",
+                at,
+                end,
+                radius * (1 - 0.1 * k),
+                radius * (0.9 - 0.1 * k),
                 softness=0.25,
             )
             at = end
@@ -232,61 +177,42 @@ def open_hand(b: Builder) -> None:
             c, s_ = np.cos(curl * 0.8), np.sin(curl * 0.8)
             way = way * c + np.cross(axis, way) * s_ * -1 + axis * (axis @ way) * (1 - c)
         if nails:
-            b.add(
-                b.part(f"{name} nail", name),
-                Ellipsoid(at - [0, 0, radius * 0.55], (radius * 0.5, radius * 0.6, radius * 0.2)),
-                smooth=False,
-            )
+            center = at - [0, 0, radius * 0.55]
+            ball(b, f"{name}/{name} nail", center, (radius * 0.5, radius * 0.6, radius * 0.2), smooth=False)
         if i == ring:
-            b.add(
-                b.part("ring", name),
-                Torus(
-                    root + unit([s * spread, 1, 0]) * total * 0.22,
-                    radius * 1.02,
-                    radius * 0.22,
-                    rotation_to([s * spread, 1, 0]),
-                ),
-                smooth=False,
-            )
+            center = root + unit([s * spread, 1, 0]) * total * 0.22
+            turn = rotation_to([s * spread, 1, 0])
+            torus(b, f"{name}/ring", center, radius * 1.02, radius * 0.22, turn, smooth=False)
 
 
 def bust(b: Builder) -> None:
     """A head on shoulders, on a plinth or alone, with large features."""
     r = b.u(0.36, 0.44)
     c = np.array([0, 0.5, 0])
-    b.add(b.part("skull", "head"), Ellipsoid(c, (r, r * b.u(1.05, 1.3), r * b.u(0.75, 0.95))))
+    ball(b, "head/skull", c, (r, r * b.u(1.05, 1.3), r * b.u(0.75, 0.95)))
     if b.chance(0.5):
-        b.add(b.part("jaw", "head"), Ellipsoid(c + [r * 0.25, -r * 0.6, 0], (r * 0.65, r * 0.5, r * 0.6)))
+        ball(b, "head/jaw", c + [r * 0.25, -r * 0.6, 0], (r * 0.65, r * 0.5, r * 0.6))
     face(b, c, r, (1, 0, 0))
     for side, name in SIDES:
         if b.chance(0.6):
-            b.add(
-                b.part(f"{name} brow", "face"),
-                Ellipsoid(c + [r * 0.82, r * 0.45, side * r * 0.33], (r * 0.12, r * 0.06, r * 0.2)),
-                softness=0.3,
-            )
+            at = c + [r * 0.82, r * 0.45, side * r * 0.33]
+            ball(b, f"face/{name} brow", at, (r * 0.12, r * 0.06, r * 0.2), softness=0.3)
         if b.chance(0.4):
-            b.add(b.part(f"{name} cheek", "face"), Ellipsoid(c + [r * 0.68, -r * 0.15, side * r * 0.42], r * 0.24))
+            ball(b, f"face/{name} cheek", c + [r * 0.68, -r * 0.15, side * r * 0.42], r * 0.24)
     if b.chance(0.85):
-        b.add(b.part("neck", "bust"), RoundCone(c - [0, r * 0.8, 0], (-0.02, -0.15, 0), r * 0.5, r * 0.55))
+        limb(b, "bust/neck", c - [0, r * 0.8, 0], (-0.02, -0.15, 0), r * 0.5, r * 0.55)
         if b.chance(0.7):
-            b.add(b.part("shoulders", "bust"), Ellipsoid((-0.05, -0.28, 0), (r * 0.6, 0.22, b.u(0.45, 0.65))))
+            ball(b, "bust/shoulders", (-0.05, -0.28, 0), (r * 0.6, 0.22, b.u(0.45, 0.65)))
     if b.chance(0.35):
-        b.add(b.part("plinth", "base"), rod((0, -0.75, 0), (0, -0.42, 0), 0.3, 0.22, 0.1), smooth=False)
-        b.add(b.part("foot plate", "base"), rod((0, -0.82, 0), (0, -0.74, 0), 0.36, 0.36, 0.02), smooth=False)
+        rod(b, "base/plinth", (0, -0.75, 0), (0, -0.42, 0), 0.3, 0.22, 0.1, smooth=False)
+        rod(b, "base/foot plate", (0, -0.82, 0), (0, -0.74, 0), 0.36, 0.36, 0.02, smooth=False)
     if b.chance(0.2):
         for side, name in SIDES:
-            b.add(
-                b.part(f"{name} glass", "spectacles"),
-                Torus(c + [r * 0.95, r * 0.2, side * r * 0.36], r * 0.26, r * 0.04, rotation_to([1, 0, 0])),
-                smooth=False,
-            )
-            b.add(
-                b.part(f"{name} temple", "spectacles"),
-                rod(c + [r * 0.95, r * 0.25, side * r * 0.62], c + [-r * 0.2, r * 0.25, side * r * 0.95], r * 0.035),
-                smooth=False,
-            )
+            at = c + [r * 0.95, r * 0.2, side * r * 0.36]
+            torus(b, f"spectacles/{name} glass", at, r * 0.26, r * 0.04, rotation_to([1, 0, 0]), smooth=False)
+            end = c + [-r * 0.2, r * 0.25, side * r * 0.95]
+            rod(b, f"spectacles/{name} temple", c + [r * 0.95, r * 0.25, side * r * 0.62], end, r * 0.035, smooth=False)
     if b.chance(0.2):
         horn_pair(b, c + [0, r * 0.9, r * 0.45], r * 0.16, r * b.u(0.5, 1.2), "horns")
     if b.chance(0.25):
-        b.add(b.part("beard", "head"), Ellipsoid(c + [r * 0.55, -r * 0.95, 0], (r * 0.35, r * b.u(0.4, 0.8), r * 0.45)))
+        ball(b, "head/beard", c + [r * 0.55, -r * 0.95, 0], (r * 0.35, r * b.u(0.4, 0.8), r * 0.45))

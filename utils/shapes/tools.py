@@ -5,20 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.elements import SIDES, arc, beam, circle, random_profile, rounded_rectangle
-from utils.shapes.solids import (
-    Box,
-    Ellipsoid,
-    Lathe,
-    Prism,
-    RoundCone,
-    Superquadric,
-    Torus,
-    Tube,
-    rod,
-    rotation_about,
-    rotation_to,
-)
+from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, limb, polar, prism, rod, torus, tube
+from utils.shapes.elements import SIDES, arc, circle, random_profile, rounded_rectangle
+from utils.shapes.solids import Lathe, rotation_about, rotation_to
 
 
 def hammer_like(b: Builder) -> None:
@@ -32,38 +21,27 @@ def hammer_like(b: Builder) -> None:
         Lathe((0, -0.6, 0), [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)], squash=flat, segments=20),
     )
     if b.chance(0.75):
-        b.add(
-            b.part("grip", "handle"),
-            Lathe(
-                (0, -0.66, 0),
-                [(0, 0), (r * 1.3, 0.02), (r * 1.5, 0.1), (r * 1.25, grip * 0.5), (r * 1.4, grip), (0, grip)],
-                squash=flat,
-                segments=20,
-            ),
-        )
+        profile = [(0, 0), (r * 1.3, 0.02), (r * 1.5, 0.1), (r * 1.25, grip * 0.5), (r * 1.4, grip), (0, grip)]
+        lathe(b, "handle/grip", (0, -0.66, 0), profile, squash=flat, segments=20)
     if b.chance(0.4):
-        b.add(b.part("pommel", "handle"), Ellipsoid((0, -0.66, 0), (r * 1.7, r * 1.1, r * 1.7 * flat)))
+        ball(b, "handle/pommel", (0, -0.66, 0), (r * 1.7, r * 1.1, r * 1.7 * flat))
     if b.chance(0.4):
-        b.add(b.part("ferrule", "handle"), rod((0, 0.42, 0), (0, 0.5, 0), r * 1.15))
+        rod(b, "handle/ferrule", (0, 0.42, 0), (0, 0.5, 0), r * 1.15)
     y = 0.58
     hr = b.u(0.07, 0.13)
-    b.add(b.part("cheek", "head"), Box((0, y, 0), (0.11, hr, hr * 0.8), rounding=hr * 0.25))
+    box(b, "head/cheek", (0, y, 0), (0.11, hr, hr * 0.8), rounding=hr * 0.25)
     for s, end in (
         (1, b.pick(["face", "face", "blade", "pick"])),
         (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"])),
     ):
         if end == "face":
-            b.add(b.part(f"neck {s}", "head"), rod((s * 0.08, y, 0), (s * 0.22, y, 0), hr * 0.75, hr * 0.65))
-            b.add(
-                b.part(f"face {s}", "head"), rod((s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12)
-            )
+            rod(b, f"head/neck {s}", (s * 0.08, y, 0), (s * 0.22, y, 0), hr * 0.75, hr * 0.65)
+            rod(b, f"head/face {s}", (s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12)
         elif end == "ball":
-            b.add(b.part("ball", "head"), Ellipsoid((s * 0.2, y, 0), hr * 1.1))
+            ball(b, "head/ball", (s * 0.2, y, 0), hr * 1.1)
         elif end == "pick":
-            b.add(
-                b.part(f"pick {s}", "head"),
-                Tube(arc((s * 0.08, y, 0), (s * 0.6, y - 0.12, 0), (0, 0.07, 0)), np.linspace(hr * 0.8, 0.012, 7)),
-            )
+            curve = arc((s * 0.08, y, 0), (s * 0.6, y - 0.12, 0), (0, 0.07, 0))
+            tube(b, f"head/pick {s}", curve, np.linspace(hr * 0.8, 0.012, 7))
         elif end == "blade":
             outline = np.array(
                 [
@@ -76,16 +54,13 @@ def hammer_like(b: Builder) -> None:
                     (0.05, hr * 0.6),
                 ]
             ) * [s, 1]
-            b.add(b.part(f"blade {s}", "head"), Prism((0, y, 0), outline, hr * 0.3))
+            prism(b, f"head/blade {s}", (0, y, 0), outline, hr * 0.3)
         elif end == "claw":
             for side, name in SIDES:
                 points = arc(
                     (s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75), (0, 0.06, 0), 9
                 )
-                b.add(
-                    b.part(f"{name} prong", "claw"),
-                    Tube(points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1)),
-                )
+                tube(b, f"claw/{name} prong", points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1))
 
 
 def pivot_tool(b: Builder) -> None:
@@ -103,49 +78,28 @@ def pivot_tool(b: Builder) -> None:
 
         if kind == "scissors":
             blade = np.array([(-0.06, 0), (0.05, -0.02), (0.075, 0.3), (0.01, b.u(0.7, 1.0)), (-0.02, 0.6)]) * [side, 1]
-            b.add(b.part(f"{name} blade", group), Prism((0, 0, z), blade @ spin[:2, :2].T, thick * 0.7))
-            b.add(
-                b.part(f"{name} shank", group),
-                Tube(
-                    np.stack([at(0, 0.05), at(-side * 0.05, -0.2), at(-side * 0.14, -0.42)]),
-                    [0.05, 0.04, 0.035],
-                    flat=0.7,
-                    normal=(0, 0, 1),
-                ),
-            )
+            prism(b, f"{group}/{name} blade", (0, 0, z), blade @ spin[:2, :2].T, thick * 0.7)
+            points = np.stack([at(0, 0.05), at(-side * 0.05, -0.2), at(-side * 0.14, -0.42)])
+            tube(b, f"{group}/{name} shank", points, [0.05, 0.04, 0.035], flat=0.7, normal=(0, 0, 1))
             r = b.u(0.11, 0.17)
-            b.add(
-                b.part(f"{name} finger ring", group),
-                Torus(at(-side * 0.16, -0.42 - r), r, b.u(0.025, 0.045), spin @ rotation_about("x", np.pi / 2)),
-            )
+            center = at(-side * 0.16, -0.42 - r)
+            torus(b, f"{group}/{name} finger ring", center, r, b.u(0.025, 0.045), spin @ rotation_about("x", np.pi / 2))
         elif kind == "pliers":
-            b.add(
-                b.part(f"{name} jaw", "jaws"),
-                Tube(
-                    np.stack(
-                        [
-                            at(side * 0.01, 0.0),
-                            at(side * 0.1, 0.14),
-                            at(side * 0.05, 0.32),
-                            at(side * 0.015, b.u(0.45, 0.6)),
-                        ]
-                    ),
-                    [0.07, 0.07, 0.05, 0.03],
-                    flat=0.7,
-                    normal=(0, 0, 1),
-                ),
+            points = np.stack(
+                [at(side * 0.01, 0.0), at(side * 0.1, 0.14), at(side * 0.05, 0.32), at(side * 0.015, b.u(0.45, 0.6))]
             )
+            tube(b, f"jaws/{name} jaw", points, [0.07, 0.07, 0.05, 0.03], flat=0.7, normal=(0, 0, 1))
             curve = arc(at(0, -0.05), at(-side * 0.12, -0.95), spin @ np.array([-side * b.u(0.03, 0.12), 0, 0]), 9)
-            b.add(b.part(f"{name} shank", f"{name} handle"), Tube(curve[:4], 0.04))
-            b.add(b.part(f"{name} grip", f"{name} handle"), Tube(curve[3:], b.u(0.05, 0.065)))
+            tube(b, f"{name} handle/{name} shank", curve[:4], 0.04)
+            tube(b, f"{name} handle/{name} grip", curve[3:], b.u(0.05, 0.065))
         else:
-            b.add(b.part(f"{name} leg", group), beam(at(0, 0), at(0, -0.8), 0.04, b.chance(0.5), 0.04))
-            b.add(b.part(f"{name} point", group), rod(at(0, -0.75), at(0, -1.0), 0.03, 0.004))
-    b.add(b.part("pivot", "pivot"), rod((0, 0, -thick * 2.4), (0, 0, thick * 2.4), b.u(0.04, 0.075), bevel=0.2))
+            bar(b, f"{group}/{name} leg", at(0, 0), at(0, -0.8), 0.04, b.chance(0.5), 0.04)
+            rod(b, f"{group}/{name} point", at(0, -0.75), at(0, -1.0), 0.03, 0.004)
+    rod(b, "pivot", (0, 0, -thick * 2.4), (0, 0, thick * 2.4), b.u(0.04, 0.075), bevel=0.2)
     if kind == "compass":
-        b.add(b.part("grip", "pivot"), rod((0, 0, 0), (0, 0.25, 0), 0.035, 0.045))
+        rod(b, "pivot/grip", (0, 0, 0), (0, 0.25, 0), 0.035, 0.045)
     if b.chance(0.3):
-        b.add(b.part("screw", "pivot"), Ellipsoid((0, 0, thick * 2.4), (0.035, 0.035, 0.02)))
+        ball(b, "pivot/screw", (0, 0, thick * 2.4), (0.035, 0.035, 0.02))
 
 
 def hand_tool(b: Builder) -> None:
@@ -160,80 +114,69 @@ def hand_tool(b: Builder) -> None:
     waves = b.u(0, 0.2)
     t = np.linspace(0, 1, 9)
     radius = r * (1 + waves * np.sin(t * b.u(4, 12) + b.u(0, 6)))
-    b.add(
-        b.part("handle", "handle"),
-        Lathe((0, -0.6, 0), [(0, 0), *zip(radius, 0.55 * t), (0, 0.55)], squash=squash, segments=20),
-    )
+    lathe(b, "handle", (0, -0.6, 0), [(0, 0), *zip(radius, 0.55 * t), (0, 0.55)], squash=squash, segments=20)
     if b.chance(0.5):
-        b.add(b.part("end cap", "handle"), Ellipsoid((0, -0.6, 0), (r * 1.1, r * 0.7, r * 1.1 * squash)))
+        ball(b, "handle/end cap", (0, -0.6, 0), (r * 1.1, r * 0.7, r * 1.1 * squash))
     if b.chance(0.6):
-        b.add(b.part("collar", "handle"), rod((0, -0.07, 0), (0, 0.03, 0), r * 1.0, r * 0.6))
+        rod(b, "handle/collar", (0, -0.07, 0), (0, 0.03, 0), r * 1.0, r * 0.6)
     if kind == "screwdriver":
-        b.add(b.part("shaft", "blade"), rod((0, -0.05, 0), (0, 0.6, 0), 0.022, 0.022))
-        b.add(b.part("tip", "blade"), Box((0, 0.63, 0), (0.035, 0.06, 0.012)))
+        rod(b, "blade/shaft", (0, -0.05, 0), (0, 0.6, 0), 0.022, 0.022)
+        box(b, "blade/tip", (0, 0.63, 0), (0.035, 0.06, 0.012))
     elif kind == "saw":
         teeth = b.n(8, 16)
         x = np.linspace(0.0, 0.95, 2 * teeth + 1)
         low = np.stack([np.where(np.arange(2 * teeth + 1) % 2, -0.0, -0.04) - 0.08, x], 1)
-        b.add(b.part("blade", "blade"), Prism((0, 0, 0), np.concatenate([low, [(0.05, 0.95), (0.13, 0)]]), 0.012))
-        b.add(b.part("spine", "blade"), Tube(np.array([(0.13, 0, 0), (0.05, 0.95, 0)]), 0.022))
+        prism(b, "blade", (0, 0, 0), np.concatenate([low, [(0.05, 0.95), (0.13, 0)]]), 0.012)
+        tube(b, "blade/spine", np.array([(0.13, 0, 0), (0.05, 0.95, 0)]), 0.022)
     elif kind == "shovel":
-        b.add(b.part("shaft", "handle"), rod((0, -0.1, 0), (0, 0.5, 0), r * 0.6))
+        rod(b, "handle/shaft", (0, -0.1, 0), (0, 0.5, 0), r * 0.6)
         scale = b.u(0.16, 0.26)
-        b.add(b.part("blade", "blade"), Superquadric((0, 0.72, 0), (scale, 0.28, 0.03), 0.8, 0.6))
-        b.add(b.part("socket", "blade"), rod((0, 0.4, 0), (0, 0.55, 0), r * 0.8, r * 0.5))
+        cushion(b, "blade", (0, 0.72, 0), (scale, 0.28, 0.03), 0.8, 0.6)
+        rod(b, "blade/socket", (0, 0.4, 0), (0, 0.55, 0), r * 0.8, r * 0.5)
     elif kind == "brush":
         w = b.u(0.1, 0.2)
-        b.add(b.part("ferrule", "head"), Box((0, 0.1, 0), (w, 0.1, 0.05)))
-        b.add(b.part("bristles", "head"), Box((0, 0.35, 0), (w * 0.95, 0.17, 0.045), taper=b.u(0.7, 1.1)))
+        box(b, "head/ferrule", (0, 0.1, 0), (w, 0.1, 0.05))
+        box(b, "head/bristles", (0, 0.35, 0), (w * 0.95, 0.17, 0.045), taper=b.u(0.7, 1.1))
     elif kind == "knife":
         blade = np.array([(-0.06, 0), (0.05, 0), (0.06, 0.5), (0.02, 0.8), (-0.05, 0.95)])
-        b.add(b.part("blade", "blade"), Prism((0, 0, 0), blade, 0.012))
-        b.add(b.part("guard", "handle"), Box((0, 0, 0), (b.u(0.08, 0.2), 0.02, 0.05), rounding=0.01))
+        prism(b, "blade", (0, 0, 0), blade, 0.012)
+        box(b, "handle/guard", (0, 0, 0), (b.u(0.08, 0.2), 0.02, 0.05), rounding=0.01)
         for i in range(b.n(0, 3)):
-            b.add(
-                b.part(f"rivet {i}", "handle"),
-                rod((0, -0.5 + 0.15 * i, -r * squash * 1.2), (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016),
-            )
+            start = (0, -0.5 + 0.15 * i, -r * squash * 1.2)
+            rod(b, f"handle/rivet {i}", start, (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016)
     else:
-        b.add(b.part("stem", "bowl"), RoundCone((0, -0.1, 0), (0, 0.4, 0), 0.025, 0.02))
+        limb(b, "bowl/stem", (0, -0.1, 0), (0, 0.4, 0), 0.025, 0.02)
         if b.chance(0.6):
-            b.add(b.part("bowl", "bowl"), Ellipsoid((0, 0.55, 0), (b.u(0.1, 0.16), 0.2, 0.035)))
+            ball(b, "bowl", (0, 0.55, 0), (b.u(0.1, 0.16), 0.2, 0.035))
         else:
-            b.add(b.part("root", "bowl"), Superquadric((0, 0.46, 0), (0.09, 0.1, 0.02), 0.6, 0.6))
+            cushion(b, "bowl/root", (0, 0.46, 0), (0.09, 0.1, 0.02), 0.6, 0.6)
             for i in range(4):
-                b.add(
-                    b.part(f"tine {i}", "tines"),
-                    RoundCone(((i - 1.5) * 0.045, 0.5, 0), ((i - 1.5) * 0.045, 0.82, 0.02), 0.014, 0.008),
-                )
+                limb(b, f"tines/tine {i}", ((i - 1.5) * 0.045, 0.5, 0), ((i - 1.5) * 0.045, 0.82, 0.02), 0.014, 0.008)
 
 
 def _wrench(b: Builder) -> None:
     """Shank with an open jaw and a ring."""
     w, t = b.u(0.05, 0.08), b.u(0.03, 0.05)
-    b.add(b.part("shank", "shank"), Box((0, 0, 0), (w, 0.6, t * 0.7), rounding=t * 0.3))
+    box(b, "shank", (0, 0, 0), (w, 0.6, t * 0.7), rounding=t * 0.3)
     jaw = circle(b.u(0.15, 0.2), 22, start=np.pi / 2 + 0.45)[:-3]
     mouth = np.array([(jaw[-1] * 0.25), jaw[0] * 0.25])
-    b.add(b.part("open jaw", "open end"), Prism((0, 0.7, 0), np.concatenate([jaw, mouth]), t))
+    prism(b, "open end/open jaw", (0, 0.7, 0), np.concatenate([jaw, mouth]), t)
     if b.chance(0.7):
-        b.add(b.part("ring jaw", "ring end"), Prism((0, -0.68, 0), circle(0.15), t, holes=[circle(0.085, 6)]))
+        prism(b, "ring end/ring jaw", (0, -0.68, 0), circle(0.15), t, holes=[circle(0.085, 6)])
     if b.chance(0.3):
-        b.add(b.part("worm", "open end"), rod((w * 1.2, 0.5, 0), (w * 1.2, 0.62, 0), 0.05))
+        rod(b, "open end/worm", (w * 1.2, 0.5, 0), (w * 1.2, 0.62, 0), 0.05)
 
 
 def _drill(b: Builder) -> None:
     """Motor, gear case, chuck, bit, grip, trigger, battery."""
-    b.add(b.part("motor", "body"), rod((-0.35, 0.2, 0), (0.2, 0.2, 0), 0.16, 0.15, 0.15))
-    b.add(b.part("gear case", "body"), rod((0.18, 0.2, 0), (0.36, 0.2, 0), 0.13, 0.08, 0.1))
-    b.add(b.part("chuck", "bit"), rod((0.34, 0.2, 0), (0.48, 0.2, 0), 0.065, 0.045))
-    b.add(b.part("bit", "bit"), rod((0.46, 0.2, 0), (0.85, 0.2, 0), 0.018, 0.015))
-    b.add(
-        b.part("grip", "handle"),
-        Superquadric((-0.15, -0.15, 0), (0.1, 0.3, 0.075), 0.5, 0.6, rotation_about("z", -0.15)),
-    )
-    b.add(b.part("trigger", "handle"), Box((-0.02, 0.0, 0), (0.04, 0.07, 0.03), rounding=0.02))
+    rod(b, "body/motor", (-0.35, 0.2, 0), (0.2, 0.2, 0), 0.16, 0.15, 0.15)
+    rod(b, "body/gear case", (0.18, 0.2, 0), (0.36, 0.2, 0), 0.13, 0.08, 0.1)
+    rod(b, "bit/chuck", (0.34, 0.2, 0), (0.48, 0.2, 0), 0.065, 0.045)
+    rod(b, "bit", (0.46, 0.2, 0), (0.85, 0.2, 0), 0.018, 0.015)
+    cushion(b, "handle/grip", (-0.15, -0.15, 0), (0.1, 0.3, 0.075), 0.5, 0.6, rotation_about("z", -0.15))
+    box(b, "handle/trigger", (-0.02, 0.0, 0), (0.04, 0.07, 0.03), rounding=0.02)
     if b.chance(0.7):
-        b.add(b.part("battery", "battery"), Box((-0.17, -0.47, 0), (0.17, 0.07, 0.1), rounding=0.02))
+        box(b, "battery", (-0.17, -0.47, 0), (0.17, 0.07, 0.1), rounding=0.02)
 
 
 def glasses(b: Builder) -> None:
@@ -252,29 +195,21 @@ def glasses(b: Builder) -> None:
             )
             + c
         )
-        b.add(b.part(f"{name} rim", "front"), Tube(loop, wire, sides=8))
+        tube(b, f"front/{name} rim", loop, wire, sides=8)
         if lens:
-            b.add(b.part(f"{name} lens", "front"), Prism(c, outline, wire * 0.3, rotation_about("y", -np.pi / 2)))
+            prism(b, f"front/{name} lens", c, outline, wire * 0.3, rotation_about("y", -np.pi / 2))
         hinge = c + [0, r * bow * 0.3, side * r]
         group = f"{name} temple"
         back = hinge + [-b.u(0.7, 0.95), -0.02, b.u(-0.08, 0.05) * side]
-        b.add(b.part(f"{name} hinge", group), Box(hinge, (wire * 1.8, wire * 1.6, wire * 1.6)))
-        b.add(
-            b.part(f"{name} arm", group),
-            Tube(np.stack([hinge, (hinge + back) / 2, back]), wire * 0.9, flat=0.6, normal=(0, 0, 1)),
-        )
-        b.add(
-            b.part(f"{name} tip", group),
-            Tube(arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4)),
-        )
+        box(b, f"{group}/{name} hinge", hinge, (wire * 1.8, wire * 1.6, wire * 1.6))
+        points = np.stack([hinge, (hinge + back) / 2, back])
+        tube(b, f"{group}/{name} arm", points, wire * 0.9, flat=0.6, normal=(0, 0, 1))
+        tube(b, f"{group}/{name} tip", arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4))
         if b.chance(0.4):
-            b.add(b.part(f"{name} nose pad", "front"), Ellipsoid((-0.05, -0.05, side * gap * 0.7), (0.02, 0.05, 0.015)))
-    b.add(
-        b.part("bridge", "front"),
-        Tube(arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire),
-    )
+            ball(b, f"front/{name} nose pad", (-0.05, -0.05, side * gap * 0.7), (0.02, 0.05, 0.015))
+    tube(b, "front/bridge", arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire)
     if b.chance(0.2):
-        b.add(b.part("brow bar", "front"), rod((0, r * 0.6, -gap - r * 0.4), (0, r * 0.6, gap + r * 0.4), wire * 0.8))
+        rod(b, "front/brow bar", (0, r * 0.6, -gap - r * 0.4), (0, r * 0.6, gap + r * 0.4), wire * 0.8)
 
 
 def instrument(b: Builder) -> None:
@@ -288,46 +223,45 @@ def _guitar(b: Builder) -> None:
     a = np.linspace(0, 2 * np.pi, 41)[:-1]
     waist = 1 - b.u(0.15, 0.35) * np.exp(-(((np.sin(a)) / 0.4) ** 2)) * 1.0
     outline = np.stack([np.cos(a) * w * waist, np.sin(a) * 0.42 - 0.1], 1)
-    b.add(b.part("body", "body"), Prism((0, -0.35, 0), outline, t, bevel=0.02))
-    b.add(b.part("neck", "neck"), Box((0, 0.4, t * 0.5), (0.04, 0.5, 0.025)))
-    b.add(b.part("head", "neck"), Box((0, 0.98, t * 0.4), (0.07, 0.12, 0.02), rounding=0.01))
-    b.add(b.part("bridge", "body"), Box((0, -0.6, t), (0.12, 0.025, 0.02)))
-    b.add(b.part("sound ring", "body"), Torus((0, -0.3, t), 0.09, 0.015, rotation_to((0, 0, 1))))
+    prism(b, "body", (0, -0.35, 0), outline, t, bevel=0.02)
+    box(b, "neck", (0, 0.4, t * 0.5), (0.04, 0.5, 0.025))
+    box(b, "neck/head", (0, 0.98, t * 0.4), (0.07, 0.12, 0.02), rounding=0.01)
+    box(b, "body/bridge", (0, -0.6, t), (0.12, 0.025, 0.02))
+    torus(b, "body/sound ring", (0, -0.3, t), 0.09, 0.015, rotation_to((0, 0, 1)))
     for i in range(6):
         s = -1 if i < 3 else 1
         y = 0.91 + 0.07 * (i % 3)
-        b.add(b.part(f"peg {i}", "pegs"), rod((s * 0.05, y, t * 0.4), (s * 0.13, y, t * 0.4), 0.012))
-        b.add(b.part(f"peg {i} knob", "pegs"), Ellipsoid((s * 0.14, y, t * 0.4), (0.022, 0.026, 0.012)))
+        rod(b, f"pegs/peg {i}", (s * 0.05, y, t * 0.4), (s * 0.13, y, t * 0.4), 0.012)
+        ball(b, f"pegs/peg {i} knob", (s * 0.14, y, t * 0.4), (0.022, 0.026, 0.012))
 
 
 def _candelabrum(b: Builder) -> None:
     """Foot, column, arms with candles."""
-    b.add(b.part("foot", "stand"), Lathe((0, -0.7, 0), [(0, 0), (0.3, 0), (0.28, 0.05), (0.06, 0.12), (0, 0.14)]))
+    lathe(b, "stand/foot", (0, -0.7, 0), [(0, 0), (0.3, 0), (0.28, 0.05), (0.06, 0.12), (0, 0.14)])
     profile = random_profile(b, 0.9, 0.03, 0.1, 15)
-    b.add(b.part("column", "stand"), Lathe((0, -0.62, 0), np.concatenate([[(0, 0)], profile, [(0, 0.9)]]), segments=20))
+    lathe(b, "stand/column", (0, -0.62, 0), np.concatenate([[(0, 0)], profile, [(0, 0.9)]]), segments=20)
     arms = b.n(2, 6)
     tops = [np.array([0, 0.28, 0])]
-    for i in range(arms):
-        a = i * 2 * np.pi / arms
-        end = np.array([np.cos(a) * 0.45, 0.25, np.sin(a) * 0.45])
-        b.add(b.part(f"arm {i}", f"branch {i}"), Tube(arc((0, 0.05, 0), end, (0, -0.2, 0), 9), 0.028))
+    for i, a in around(arms):
+        end = polar(a, 0.45, 0.25)
+        tube(b, f"branch {i}/arm {i}", arc((0, 0.05, 0), end, (0, -0.2, 0), 9), 0.028)
         tops.append(end)
     for i, p in enumerate(tops):
         g = f"branch {i - 1}" if i else "centre"
-        b.add(b.part(f"cup {i}", g), Lathe(p, [(0, 0), (0.04, 0), (0.08, 0.06), (0.07, 0.08), (0, 0.08)], segments=16))
-        b.add(b.part(f"candle {i}", g), rod(p + [0, 0.05, 0], p + [0, b.u(0.25, 0.4), 0], 0.032))
-        b.add(b.part(f"flame {i}", g), Ellipsoid(p + [0, 0.42, 0], (0.02, 0.05, 0.02)))
+        lathe(b, f"{g}/cup {i}", p, [(0, 0), (0.04, 0), (0.08, 0.06), (0.07, 0.08), (0, 0.08)], segments=16)
+        rod(b, f"{g}/candle {i}", p + [0, 0.05, 0], p + [0, b.u(0.25, 0.4), 0], 0.032)
+        ball(b, f"{g}/flame {i}", p + [0, 0.42, 0], (0.02, 0.05, 0.02))
 
 
 def _key(b: Builder) -> None:
     """Shaft with bits and a ring."""
-    b.add(b.part("shaft", "shaft"), rod((0, -0.6, 0), (0, 0.4, 0), b.u(0.035, 0.06)))
+    rod(b, "shaft", (0, -0.6, 0), (0, 0.4, 0), b.u(0.035, 0.06))
     r = b.u(0.16, 0.26)
-    b.add(b.part("bow", "bow"), Torus((0, 0.4 + r, 0), r, b.u(0.03, 0.06), rotation_to((0, 0, 1))))
+    torus(b, "bow", (0, 0.4 + r, 0), r, b.u(0.03, 0.06), rotation_to((0, 0, 1)))
     if b.chance(0.5):
-        b.add(b.part("collar", "shaft"), Torus((0, 0.33, 0), 0.06, 0.03))
+        torus(b, "shaft/collar", (0, 0.33, 0), 0.06, 0.03)
     for i in range(b.n(1, 4)):
-        b.add(b.part(f"bit {i}", "bit"), Box((0.1, -0.55 + 0.11 * i, 0), (b.u(0.06, 0.13), 0.035, 0.02)))
+        box(b, f"bit/bit {i}", (0.1, -0.55 + 0.11 * i, 0), (b.u(0.06, 0.13), 0.035, 0.02))
 
 
 def _umbrella(b: Builder) -> None:
@@ -336,20 +270,12 @@ def _umbrella(b: Builder) -> None:
     n = b.n(6, 10)
     a = np.linspace(0, np.pi / 2, 8)
     outer = np.stack([r * np.sin(a), 0.5 + h * np.cos(a) - h], 1)[::-1]
-    b.add(
-        b.part("canopy", "canopy"),
-        Lathe((0, 0.2, 0), np.concatenate([outer, (outer - [0.02, 0.025])[:-1][::-1].clip(0)]), segments=n),
-    )
-    b.add(b.part("ferrule", "canopy"), rod((0, 0.68, 0), (0, 0.82, 0), 0.02, 0.012))
-    b.add(b.part("pole", "stick"), rod((0, -0.75, 0), (0, 0.7, 0), 0.018))
-    b.add(
-        b.part("handle", "stick"),
-        Tube(
-            np.stack([[0.1 - 0.1 * np.cos(t), -0.75 - 0.12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)]),
-            0.032,
-        ),
-    )
-    b.add(b.part("runner", "stick"), rod((0, 0.15, 0), (0, 0.22, 0), 0.035))
+    lathe(b, "canopy", (0, 0.2, 0), np.concatenate([outer, (outer - [0.02, 0.025])[:-1][::-1].clip(0)]), segments=n)
+    rod(b, "canopy/ferrule", (0, 0.68, 0), (0, 0.82, 0), 0.02, 0.012)
+    rod(b, "stick/pole", (0, -0.75, 0), (0, 0.7, 0), 0.018)
+    points = np.stack([[0.1 - 0.1 * np.cos(t), -0.75 - 0.12 * np.sin(t), 0] for t in np.linspace(0, np.pi * 1.1, 9)])
+    tube(b, "stick/handle", points, 0.032)
+    rod(b, "stick/runner", (0, 0.15, 0), (0, 0.22, 0), 0.035)
 
 
 def _telescope(b: Builder) -> None:
@@ -357,57 +283,45 @@ def _telescope(b: Builder) -> None:
     at, r = -0.7, b.u(0.09, 0.12)
     for i in range(b.n(2, 4)):
         reach = b.u(0.3, 0.5)
-        b.add(b.part(f"tube {i}", "tube"), rod((at, 0.2, 0), (at + reach, 0.2, 0), r))
-        b.add(b.part(f"ring {i}", "tube"), rod((at + reach - 0.04, 0.2, 0), (at + reach + 0.02, 0.2, 0), r * 1.25))
+        rod(b, f"tube/tube {i}", (at, 0.2, 0), (at + reach, 0.2, 0), r)
+        rod(b, f"tube/ring {i}", (at + reach - 0.04, 0.2, 0), (at + reach + 0.02, 0.2, 0), r * 1.25)
         at, r = at + reach, r * 1.2
-    b.add(b.part("eyepiece", "tube"), rod((-0.8, 0.2, 0), (-0.68, 0.2, 0), 0.06, 0.05))
-    b.add(b.part("mount", "tripod"), Ellipsoid((0, 0.05, 0), 0.09))
+    rod(b, "tube/eyepiece", (-0.8, 0.2, 0), (-0.68, 0.2, 0), 0.06, 0.05)
+    ball(b, "tripod/mount", (0, 0.05, 0), 0.09)
     for i in range(3):
         a = i * 2 * np.pi / 3 + 0.4
-        foot = np.array([np.cos(a) * 0.4, -0.8, np.sin(a) * 0.4])
-        b.add(b.part(f"leg {i}", "tripod"), rod((0, 0.03, 0), foot, 0.03, 0.022))
+        foot = polar(a, 0.4, -0.8)
+        rod(b, f"tripod/leg {i}", (0, 0.03, 0), foot, 0.03, 0.022)
         if b.chance(0.6):
-            b.add(b.part(f"foot {i}", "tripod"), Ellipsoid(foot, 0.04))
+            ball(b, f"tripod/foot {i}", foot, 0.04)
 
 
 def _robot_arm(b: Builder) -> None:
     """Links and joints with a gripper."""
-    b.add(b.part("base", "base"), rod((0, -0.7, 0), (0, -0.55, 0), 0.28, 0.22))
-    b.add(b.part("turret", "base"), rod((0, -0.56, 0), (0, -0.4, 0), 0.16))
+    rod(b, "base", (0, -0.7, 0), (0, -0.55, 0), 0.28, 0.22)
+    rod(b, "base/turret", (0, -0.56, 0), (0, -0.4, 0), 0.16)
     at, angle = np.array([0, -0.35, 0.0]), b.u(1.2, 2.0)
     for i in range(b.n(2, 4)):
-        b.add(
-            b.part(f"joint {i}", f"link {i}"), rod(at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15)
-        )
+        rod(b, f"link {i}/joint {i}", at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15)
         end = at + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(0.3, 0.5)
-        b.add(b.part(f"link {i}", f"link {i}"), beam(at, end, 0.07 - 0.01 * i, b.chance(0.5)))
+        bar(b, f"link {i}", at, end, 0.07 - 0.01 * i, b.chance(0.5))
         at, angle = end, angle - b.u(0.4, 1.2)
-    b.add(b.part("wrist", "gripper"), Ellipsoid(at, 0.07))
+    ball(b, "gripper/wrist", at, 0.07)
     way = np.array([np.cos(angle), np.sin(angle), 0])
     for side, name in SIDES:
-        b.add(
-            b.part(f"{name} finger", "gripper"),
-            Tube(
-                np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]]),
-                [0.03, 0.028, 0.015],
-            ),
-        )
+        points = np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]])
+        tube(b, f"gripper/{name} finger", points, [0.03, 0.028, 0.015])
 
 
 def _dumbbell(b: Builder) -> None:
     """Bar with weights and collars."""
     reach = b.u(0.3, 0.6)
-    b.add(b.part("bar", "bar"), rod((-reach - 0.1, 0, 0), (reach + 0.1, 0, 0), b.u(0.03, 0.06)))
+    rod(b, "bar", (-reach - 0.1, 0, 0), (reach + 0.1, 0, 0), b.u(0.03, 0.06))
     if b.chance(0.6):
-        b.add(b.part("grip", "bar"), rod((-reach * 0.5, 0, 0), (reach * 0.5, 0, 0), b.u(0.065, 0.08)))
+        rod(b, "bar/grip", (-reach * 0.5, 0, 0), (reach * 0.5, 0, 0), b.u(0.065, 0.08))
     for s, name in SIDES:
         for i in range(b.n(1, 3)):
             x, r = s * (reach + 0.08 * i), b.u(0.18, 0.35)
-            b.add(
-                b.part(f"{name} weight {i}", f"{name} weights"),
-                rod((x, 0, 0), (x + s * 0.075, 0, 0), r, bevel=0.08, segments=b.pick([6, 28])),
-            )
-        b.add(
-            b.part(f"{name} collar", f"{name} weights"),
-            rod((s * (reach + 0.25), 0, 0), (s * (reach + 0.32), 0, 0), 0.07),
-        )
+            end = (x + s * 0.075, 0, 0)
+            rod(b, f"{name} weights/{name} weight {i}", (x, 0, 0), end, r, bevel=0.08, segments=b.pick([6, 28]))
+        rod(b, f"{name} weights/{name} collar", (s * (reach + 0.25), 0, 0), (s * (reach + 0.32), 0, 0), 0.07)
