@@ -12,7 +12,7 @@ from utils.shapes.solids import Box, Ellipsoid, rotation_about, rotation_to, uni
 
 
 def robot(b: Builder) -> None:
-    """Jointed figure of boxes, cylinders and balls: head with antennas, chest with buttons, limbs with joints, or wheels."""
+    """Jointed figure of simple solids: head with antennas, chest with buttons, limbs with joints, or wheels."""
     square, r = b.chance(0.6), b.u(0.035, 0.07)
     w, d, h = b.u(0.15, 0.26), b.u(0.1, 0.2), b.u(0.18, 0.3)
 
