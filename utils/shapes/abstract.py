@@ -73,51 +73,58 @@ def letters(b: Builder) -> None:
 def building(b: Builder) -> None:
     """House, tower, castle, temple: bodies, roofs, windows, doors, chimneys, columns, battlements, steps."""
     kind = b.pick(["house", "tower", "castle", "temple", "block"])
-    if kind in ("house", "block"):
-        w, d, h = b.u(0.3, 0.5), b.u(0.3, 0.7), b.u(0.25, 0.4) if kind == "house" else b.u(0.5, 0.9)
-        box(b, "house/walls", (0, 0, 0), (w, h, d))
-        if kind == "house":
-            rise = b.u(0.2, 0.5)
-            gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
-            solid = (
-                Prism((0, h * 0.98, 0), gable, d * 1.1)
-                if b.chance(0.7)
-                else solids.rod((0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
-            )
-            put(b, "roof", solid)
-            if b.chance(0.7):
-                x = b.u(-0.6, 0.6) * w
-                box(b, "roof/chimney", (x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06))
-                if b.chance(0.5):
-                    start = (x, h + rise * 0.7 + 0.2, d * 0.4)
-                    rod(b, "roof/chimney pot", start, (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045)
-            if b.chance(0.4):
-                box(b, "dormer", (w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12))
-                at = (w * 0.6, h + rise * 0.35 + 0.09, 0)
-                outline = np.array([(-0.15, 0), (0.15, 0), (0, 0.12)])
-                prism(b, "dormer/dormer roof", at, outline, w * 0.4, rotation_about("y", np.pi / 2))
-        else:
-            box(b, "roof/roof slab", (0, h, 0), (w * 1.06, 0.03, d * 1.06))
-            for i in range(b.n(0, 3)):
-                at = (b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d)
-                box(b, f"roof/roof unit {i}", at, b.rng.uniform(0.05, 0.12, 3))
-        rows, cols = (b.n(1, 2), b.n(2, 3)) if kind == "house" else (b.n(3, 5), b.n(2, 4))
-        for face, name in ((1, "front"), (-1, "rear")):
-            for i in range(rows):
-                for j in range(cols):
-                    y, z = -h + 2 * h * (i + 0.6) / rows, -d + 2 * d * (j + 0.5) / cols
-                    at = (face * w, y, z)
-                    box(b, f"{name} windows/{name} window {i}.{j}", at, (0.025, h / rows * 0.35, d / cols * 0.4))
-        box(b, "entrance/door", (0, -h * 0.6, d), (0.1, h * 0.4, 0.025))
-        if b.chance(0.5):
-            box(b, "entrance/porch", (0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13))
-            for s in (-1, 1):
-                rod(b, f"entrance/porch post {s}", (s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02)
-        for i in range(b.n(0, 3)):
-            box(b, f"entrance/step {i}", (0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03))
-        return
     if kind == "temple":
         return _temple(b)
+    return _house(b, kind) if kind in ("house", "block") else _castle(b, kind)
+
+
+def _house(b: Builder, kind: str) -> None:
+    """House with a gable, chimney and dormer, or block with a flat roof; windows, door, porch, steps."""
+    w, d, h = b.u(0.3, 0.5), b.u(0.3, 0.7), b.u(0.25, 0.4) if kind == "house" else b.u(0.5, 0.9)
+    box(b, "house/walls", (0, 0, 0), (w, h, d))
+    if kind == "house":
+        rise = b.u(0.2, 0.5)
+        gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
+        solid = (
+            Prism((0, h * 0.98, 0), gable, d * 1.1)
+            if b.chance(0.7)
+            else solids.rod((0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
+        )
+        put(b, "roof", solid)
+        if b.chance(0.7):
+            x = b.u(-0.6, 0.6) * w
+            box(b, "roof/chimney", (x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06))
+            if b.chance(0.5):
+                start = (x, h + rise * 0.7 + 0.2, d * 0.4)
+                rod(b, "roof/chimney pot", start, (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045)
+        if b.chance(0.4):
+            box(b, "dormer", (w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12))
+            at = (w * 0.6, h + rise * 0.35 + 0.09, 0)
+            outline = np.array([(-0.15, 0), (0.15, 0), (0, 0.12)])
+            prism(b, "dormer/dormer roof", at, outline, w * 0.4, rotation_about("y", np.pi / 2))
+    else:
+        box(b, "roof/roof slab", (0, h, 0), (w * 1.06, 0.03, d * 1.06))
+        for i in range(b.n(0, 3)):
+            at = (b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d)
+            box(b, f"roof/roof unit {i}", at, b.rng.uniform(0.05, 0.12, 3))
+    rows, cols = (b.n(1, 2), b.n(2, 3)) if kind == "house" else (b.n(3, 5), b.n(2, 4))
+    for face, name in ((1, "front"), (-1, "rear")):
+        for i in range(rows):
+            for j in range(cols):
+                y, z = -h + 2 * h * (i + 0.6) / rows, -d + 2 * d * (j + 0.5) / cols
+                at = (face * w, y, z)
+                box(b, f"{name} windows/{name} window {i}.{j}", at, (0.025, h / rows * 0.35, d / cols * 0.4))
+    box(b, "entrance/door", (0, -h * 0.6, d), (0.1, h * 0.4, 0.025))
+    if b.chance(0.5):
+        box(b, "entrance/porch", (0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13))
+        for s in (-1, 1):
+            rod(b, f"entrance/porch post {s}", (s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02)
+    for i in range(b.n(0, 3)):
+        box(b, f"entrance/step {i}", (0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03))
+
+
+def _castle(b: Builder, kind: str) -> None:
+    """One tower, or several with walls between them; roofs with flags or battlements."""
     towers = 1 if kind == "tower" else b.n(2, 4)
     spots = [(0, 0)] if towers == 1 else [(0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5), (0.5, -0.5)][:towers]
     round_tower = b.chance(0.6)

@@ -34,44 +34,16 @@ def quadruped(b: Builder) -> None:
     top = base + neck * np.array([np.cos(rise), np.sin(rise), 0])
     rn = girth * b.u(0.35, 0.6)
     limb(b, "neck", base, top, rn * b.u(1.1, 1.5), rn)
-    head_group = "head"
     hr = girth * b.u(0.55, 0.9)
     tilt = b.u(-0.7, 0.25)
     ahead = np.array([np.cos(tilt), np.sin(tilt), 0])
     skull = top + ahead * hr * 0.4
-    ball(b, f"{head_group}/skull", skull, (hr * b.u(1, 1.3), hr, hr * b.u(0.7, 1)))
+    ball(b, "head/skull", skull, (hr * b.u(1, 1.3), hr, hr * b.u(0.7, 1)))
     muzzle = hr * b.u(0.8, 2.2)
     tip = skull + ahead * (hr * 0.6 + muzzle)
     mr = hr * b.u(0.35, 0.65)
-    limb(b, f"{head_group}/muzzle", skull + ahead * hr * 0.5, tip, mr * 1.25, mr)
-    if b.chance(0.35):
-        low = skull + ahead * hr * 0.4 - [0, hr * 0.4, 0]
-        limb(b, f"{head_group}/jaw", low, tip - [0.05, mr * 1.1, 0], mr * 0.7, mr * 0.55)
-    if b.chance(0.3):
-        ball(b, f"{head_group}/nose", tip + ahead * mr * 0.9, mr * 0.4, softness=0.2)
-    if b.chance(0.12):
-        points = arc(tip, tip + [hr * 0.8, -leg * 0.9, 0], [hr * b.u(0.2, 0.8), 0, 0], 9)
-        tube(b, f"{head_group}/trunk", points, np.linspace(mr, mr * 0.35, 9))
-        for side, name in SIDES:
-            curve = arc(
-                skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5],
-                tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7],
-                [0, -hr * 0.3, 0],
-            )
-            tube(b, f"{head_group}/{name} tusk", curve, np.linspace(mr * 0.3, mr * 0.1, 7))
-    if b.chance(0.85):
-        ear, kind = hr * b.u(0.5, 1.7), b.pick(["leaf", "round", "hanging"])
-        up = b.u(-0.2, 0.4)
-        for side, name in SIDES:
-            at = skull + [-0.3 * hr, hr * 0.65, side * hr * 0.6]
-            way = unit([-0.3, {"leaf": 1.0, "round": 0.6, "hanging": -0.9}[kind], side * (0.4 + up)])
-            wide = ear * (0.42 if kind == "leaf" else 0.6 if kind == "round" else 0.4)
-            center = at + way * ear * 0.45
-            ball(b, f"{head_group}/{name} ear", center, (wide, ear * 0.6, wide * 0.3), rotation_to(way), softness=0.4)
-    if b.chance(0.4):
-        horn_pair(b, skull + [0, hr * 0.75, hr * 0.3], hr * b.u(0.14, 0.26), hr * b.u(0.8, 3.0), head_group)
-    if b.chance(0.5):
-        eyes(b, skull + ahead * hr * 0.5 + [0, hr * 0.4, 0], hr * 0.55, hr * b.u(0.12, 0.24), ahead, head_group)
+    limb(b, "head/muzzle", skull + ahead * hr * 0.5, tip, mr * 1.25, mr)
+    _head_features(b, skull, tip, ahead, hr, mr, leg)
     if b.chance(0.2):
         points = np.stack(
             [skull + [-hr * 0.8, hr * 0.6, 0], (base + top) / 2 + [-rn, rn * 0.8, 0], base + [-rn * 1.6, rn * 0.6, 0]]
@@ -85,6 +57,43 @@ def quadruped(b: Builder) -> None:
         tube(b, "tail", points, np.linspace(tr, tr * b.u(0.3, 1.0), 7))
         if b.chance(0.3):
             ball(b, "tail/tail tuft", points[-1], (tr * 2, tr * 2.6, tr * 2))
+    _legs(b, hip, shoulder, depth, girth, leg, thick)
+
+
+def _head_features(b: Builder, skull, tip, ahead, hr: float, mr: float, leg: float) -> None:
+    """Jaw, nose, trunk with tusks, ears, horns, eyes of a head of radius `hr`; muzzle of radius `mr` to `tip`."""
+    if b.chance(0.35):
+        low = skull + ahead * hr * 0.4 - [0, hr * 0.4, 0]
+        limb(b, "head/jaw", low, tip - [0.05, mr * 1.1, 0], mr * 0.7, mr * 0.55)
+    if b.chance(0.3):
+        ball(b, "head/nose", tip + ahead * mr * 0.9, mr * 0.4, softness=0.2)
+    if b.chance(0.12):
+        points = arc(tip, tip + [hr * 0.8, -leg * 0.9, 0], [hr * b.u(0.2, 0.8), 0, 0], 9)
+        tube(b, "head/trunk", points, np.linspace(mr, mr * 0.35, 9))
+        for side, name in SIDES:
+            curve = arc(
+                skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5],
+                tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7],
+                [0, -hr * 0.3, 0],
+            )
+            tube(b, f"head/{name} tusk", curve, np.linspace(mr * 0.3, mr * 0.1, 7))
+    if b.chance(0.85):
+        ear, kind = hr * b.u(0.5, 1.7), b.pick(["leaf", "round", "hanging"])
+        up = b.u(-0.2, 0.4)
+        for side, name in SIDES:
+            at = skull + [-0.3 * hr, hr * 0.65, side * hr * 0.6]
+            way = unit([-0.3, {"leaf": 1.0, "round": 0.6, "hanging": -0.9}[kind], side * (0.4 + up)])
+            wide = ear * (0.42 if kind == "leaf" else 0.6 if kind == "round" else 0.4)
+            center = at + way * ear * 0.45
+            ball(b, f"head/{name} ear", center, (wide, ear * 0.6, wide * 0.3), rotation_to(way), softness=0.4)
+    if b.chance(0.4):
+        horn_pair(b, skull + [0, hr * 0.75, hr * 0.3], hr * b.u(0.14, 0.26), hr * b.u(0.8, 3.0), "head")
+    if b.chance(0.5):
+        eyes(b, skull + ahead * hr * 0.5 + [0, hr * 0.4, 0], hr * 0.55, hr * b.u(0.12, 0.24), ahead, "head")
+
+
+def _legs(b: Builder, hip, shoulder, depth: float, girth: float, leg: float, thick: float) -> None:
+    """Four jointed legs of length `leg`, perhaps with hooves or paws."""
     bend, spread = b.u(0.0, 0.22), b.u(0.5, 0.85)
     split, hoof = b.chance(0.8), b.chance(0.75)
     hoof_r = thick * b.u(0.75, 1.4)
