@@ -135,7 +135,10 @@ def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
     its parameters."""
     result = {}
     for name, (_, parameters) in BASELINES.items():
-        measured = [rows.mean(lambda row: row["baselines"][name][index], seed) for index in range(len(parameters))]
+        measured = [
+            rows.mean(lambda row, name=name, index=index: row["baselines"][name][index], seed)
+            for index in range(len(parameters))
+        ]
         best = int(np.argmax([np.nan if mean is None else mean for mean, _ in measured]))
         result[name] = {
             "iou": measured[best][0],

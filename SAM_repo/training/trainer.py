@@ -32,6 +32,7 @@ from utils.training import Saver, set_rate
 
 KIND = "vit_t training"
 LOG_EVERY = 25  # steps
+SIZES = VitTConfig()  # of a new run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ class Trainer:
 def train(
     settings: RunSettings,
     changed: dict[str, Any],
-    sizes: VitTConfig = VitTConfig(),
+    sizes: VitTConfig = SIZES,
     on_progress: Progress = silent,
     on_step: Callable[[dict[str, float]], None] | None = None,
 ) -> None:
