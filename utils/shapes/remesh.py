@@ -139,12 +139,12 @@ def lloyd(points: Array, offsets: Array, weight: Array, count: int, rounds: int,
     chance = np.sqrt(weight * weight.mean())
     centers = features[rng.choice(len(points), count, replace=False, p=chance / chance.sum())]
     for _ in range(rounds):
-        cluster = np.asarray(KDTree(centers).query(features)[1])
+        cluster = np.asarray(KDTree(centers, leafsize=16).query(features)[1])
         filled = np.bincount(cluster, weight, count) > 0
         centers[filled] = cluster_means(cluster, features, weight, count)[filled]
         if not filled.all():
             centers[~filled] = features[rng.choice(len(points), int((~filled).sum()), replace=False)]
-    return np.asarray(KDTree(centers).query(features)[1])
+    return np.asarray(KDTree(centers, leafsize=16).query(features)[1])
 
 
 def make_connected(cluster: Array, faces: Array) -> Array:

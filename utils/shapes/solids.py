@@ -367,11 +367,12 @@ class Prism(Solid):
 
     def __init__(self, center, outline, half, rotation=None, holes=(), bevel=0.0):
         super().__init__(center, rotation)
-        self.outline = counter_clockwise(np.asarray(outline, dtype=np.float64))
+        outline = np.asarray(outline, dtype=np.float64)
+        self.outline = counter_clockwise(outline)
         self.holes = [np.asarray(hole, dtype=np.float64) for hole in holes]
         self.half, self.bevel = float(half), float(bevel)
-        round_it = row_norm(np.diff(self.outline, axis=0, append=self.outline[:1])).sum()
-        self.size = float(min(self.half, 2 * abs(signed_area(self.outline)) / round_it))
+        around = np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1).sum()
+        self.size = float(min(self.half, 2 * abs(signed_area(self.outline)) / around))
 
     def _distance(self, p):
         flat = polygon_distance(p[:, :2], self.outline)
