@@ -1,1 +1,1 @@
-"""Networks: the feature field, the interactive attention, the click decoders and the trained pair that answers clicks."""
+"""The systems that answer clicks: `iseg`, `prior` and `iseg3d`, and the one place that opens them."""

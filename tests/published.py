@@ -1,4 +1,4 @@
-"""The published decoder written out in NumPy, float64, vertex by vertex: an independent reference (paper Eqs. 4-6, appendix D)."""
+"""The published decoder in NumPy, float64, vertex by vertex: an independent reference (paper Eqs. 4-6, appendix D)."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, 
         run(teacher, command(ball_file, tmp_path, *options), die_in_step_18)
     assert len(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"]) == 17
     run(teacher, command(ball_file, tmp_path, *options))
-    # Sums in another order, which differ between runs on some processors, let trainings drift apart: the steps after the
-    # interruption must be the same, the last ones nearly.
+    # Sums in another order, which differ between runs on some processors, let trainings drift apart: the steps after
+    # the interruption must be the same, the last ones nearly.
     resumed = torch.tensor(load_torch(tmp_path / "field" / "encoder_checkpoint.pth")["losses"])
     assert len(resumed) == len(whole)
     torch.testing.assert_close(resumed[:22], whole[:22], rtol=3e-3, atol=0)

@@ -136,7 +136,7 @@ def test_geometry_names_the_nearest_click_of_each_kind(two_boxes):
     points, distances = geometry.positions.double(), geometry.distances.from_each([3, 150, 60])
     for group, members in ((seen[:, :GROUP_CHANNELS], [0, 1]), (seen[:, GROUP_CHANNELS : 2 * GROUP_CHANNELS], [2])):
         offsets = torch.stack([points - points[[3, 150, 60][member]] for member in members])
-        length, nearest = offsets.norm(dim=-1).min(dim=0)
+        length, _ = offsets.norm(dim=-1).min(dim=0)
         torch.testing.assert_close(group[:, 3].double(), length, rtol=0, atol=1e-6)
         torch.testing.assert_close(group[:, :3].norm(dim=-1).double(), length, rtol=0, atol=1e-6)
         surface = torch.from_numpy(distances[members].min(axis=0))

@@ -54,7 +54,7 @@ def test_every_format_gives_the_same_surface(tmp_path, suffix):
     source.export(path)
     mesh = load_mesh(path)
     assert (mesh.num_vertices, mesh.num_faces) == (162, 320)
-    corners = mesh.vertices[mesh.faces] if suffix != ".stl" else mesh.vertices[mesh.faces]
+    corners = mesh.vertices[mesh.faces]
     np.testing.assert_allclose(corners, source.vertices[source.faces], atol=1e-6)
     if suffix != ".stl":  # the one format without vertex ids of its own
         np.testing.assert_allclose(mesh.vertices, source.vertices, atol=1e-6)

@@ -124,7 +124,7 @@ def write_decoder(name: str) -> None:
     clicked = torch.from_numpy(np.stack([np.random.default_rng(0).choice(ids, 8, replace=False) for ids in inner]))
     table = ClickGeometryTable(ClickGeometry(mesh), clicked.unique(), torch.arange(mesh.num_vertices))
     optimizer, losses = torch.optim.Adam(network.parameters(), 1e-3), []
-    for step in range(STEPS):
+    for _ in range(STEPS):
         part = torch.randint(len(parts), (SETS,), generator=generator)
         other = (part + 1 + torch.randint(len(parts) - 1, (SETS,), generator=generator)) % len(parts)
         pick = torch.randint(8, (2, SETS), generator=generator)
