@@ -19,11 +19,9 @@ from utils.output.export import (
     QueryPaths,
     probability_colors,
     save_colored_mesh,
-    save_face_labels,
-    save_parts_glb,
-    save_parts_obj,
     save_probability,
 )
+from utils.output.parts import Labelling, save_glb, save_obj, save_seg
 from utils.output.query import Look, save_answer
 
 FAR_AWAY = np.array([5e5, -4e6, 120.0])  # a surveyed scan: float32 would round its coordinates to half a metre
@@ -114,7 +112,7 @@ def test_seg_has_one_line_per_polygon_of_the_file(tmp_path):
     assert mesh.num_faces == 2 * len(quads)
     selected = np.zeros(mesh.num_vertices, dtype=bool)
     selected[[c - 1 for c in quads[3]]] = True
-    save_face_labels(tmp_path / "cube.seg", mesh, selected)
+    save_seg(tmp_path / "cube.seg", mesh, Labelling.of_selection(mesh, selected))
     assert (tmp_path / "cube.seg").read_text().split() == ["0", "0", "0", "1", "0", "0"]
 
 
@@ -124,7 +122,7 @@ def test_obj_parts_keep_every_vertex_digit_and_polygon(tmp_path):
     mesh = Mesh(mesh.vertices / 3 + FAR_AWAY, mesh.faces, None, mesh.face_polygon)
     selected = np.zeros(mesh.num_vertices, dtype=bool)
     selected[[c - 1 for c in quads[3]]] = True
-    save_parts_obj(tmp_path / "parts.obj", mesh, selected)
+    save_obj(tmp_path / "parts.obj", mesh, Labelling.of_selection(mesh, selected))
 
     read = load_mesh(tmp_path / "parts.obj")
     np.testing.assert_array_equal(read.vertices, mesh.vertices)
@@ -139,7 +137,7 @@ def test_obj_parts_keep_every_vertex_digit_and_polygon(tmp_path):
 
 def test_glb_parts_have_names_and_the_original_coordinates(tmp_path, two_boxes, two_boxes_head):
     mesh = Mesh(two_boxes.vertices + FAR_AWAY, two_boxes.faces)
-    save_parts_glb(tmp_path / "parts.glb", mesh, two_boxes_head)
+    save_glb(tmp_path / "parts.glb", mesh, Labelling.of_selection(mesh, two_boxes_head))
     scene = trimesh.load(tmp_path / "parts.glb", process=False)
     assert set(scene.graph.nodes_geometry) == {"selected", "rest"}
     for name, ids in (("selected", np.flatnonzero(two_boxes_head)), ("rest", np.flatnonzero(~two_boxes_head))):
@@ -151,7 +149,7 @@ def test_glb_parts_have_names_and_the_original_coordinates(tmp_path, two_boxes, 
 
 
 def test_glb_is_what_the_standard_asks_for(tmp_path, two_boxes, two_boxes_head):
-    save_parts_glb(tmp_path / "parts.glb", two_boxes, two_boxes_head)
+    save_glb(tmp_path / "parts.glb", two_boxes, Labelling.of_selection(two_boxes, two_boxes_head))
     data = (tmp_path / "parts.glb").read_bytes()
     magic, version, length, json_length, kind = struct.unpack("<4sII I4s", data[:20])
     assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON")

@@ -475,5 +475,5 @@ def test_exported_part_names_are_unique_even_when_called_rest(icosphere, tmp_pat
         session.click(_top(icosphere, axis))
         session.keep_part(name)
     session.click(_top(icosphere, 2))
-    names = output.Labelling.of(session).names
+    names = output.labelling(session).names
     assert len(set(names)) == 4 and names[0] == "rest"

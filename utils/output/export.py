@@ -1,4 +1,4 @@
-"""The files a query leaves behind: probabilities, coloured meshes, and the hard selection as parts and as labels.
+"""The files a query leaves behind: their names, probabilities and coloured meshes (its parts: `utils.output.parts`).
 
 Everything is in the file's own coordinates and vertex order, and is either written whole or not at all.
 """
@@ -113,68 +113,6 @@ def save_colored_mesh(
             rgb = np.concatenate([rgb, np.repeat(color, len(ball.vertices), axis=0)])
     with atomic_path(path) as temporary:
         temporary.write_bytes(_ply(vertices, faces, rgb))
-
-
-def save_face_labels(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
-    """Write the selection (V,) bool as a Princeton `.seg`: a line per polygon of the file, 1 selected, 0 not."""
-    lines = "\n".join(map(str, mesh.selected_polygons(selected).astype(int).tolist()))
-    with atomic_path(path) as temporary:
-        temporary.write_text(lines + "\n")
-
-
-def save_parts_glb(
-    path: str | Path,
-    mesh: Mesh,
-    selected: np.ndarray,
-    base_color: Color = BASE_COLOR,
-    selection_color: Color = SELECTION_COLOR,
-) -> None:
-    """Write the selection (V,) bool as a GLB with the nodes "selected" and "rest"; a part without faces is left out.
-
-    A polygon belongs to the part of most of its corners. glTF keeps coordinates as float32, so each part is stored
-    around the mesh's centre and moved back by its node's matrix: small shapes far from the origin stay exact.
-    """
-    import trimesh
-    from trimesh.visual import TextureVisuals
-    from trimesh.visual.material import PBRMaterial
-
-    inside = mesh.selected_polygons(selected)[mesh.face_polygon]
-    back = np.eye(4)
-    back[:3, 3] = mesh.center
-    scene = trimesh.Scene()
-    for name, chosen, color in (("selected", inside, selection_color), ("rest", ~inside, base_color)):
-        if not chosen.any():
-            continue
-        used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
-        part = trimesh.Trimesh(mesh.vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
-        material = PBRMaterial(
-            name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
-        )
-        part.visual = TextureVisuals(material=material)
-        scene.add_geometry(part, node_name=name, geom_name=name, transform=back)
-    with atomic_path(path) as temporary:
-        scene.export(temporary, file_type="glb")
-
-
-def save_parts_obj(path: str | Path, mesh: Mesh, selected: np.ndarray) -> None:
-    """Write the selection (V,) bool as an OBJ with the groups "selected" and "rest".
-
-    All vertices are there, in the file's order and with every digit; polygons stay polygons. Texture coordinates are
-    not kept.
-    """
-    inside = mesh.selected_polygons(selected)
-    polygons = [[corner + 1 for corner in polygon] for polygon in mesh.polygons()]
-    with atomic_path(path) as temporary, open(temporary, "w") as file:
-        file.write("".join(f"v {x!r} {y!r} {z!r}\n" for x, y, z in mesh.vertices.tolist()))
-        for name, wanted in (("selected", True), ("rest", False)):
-            lines = [
-                "f " + " ".join(map(str, ids)) + "\n"
-                for ids, chosen in zip(polygons, inside.tolist())
-                if chosen == wanted and ids
-            ]
-            if lines:
-                file.write(f"g {name}\n")
-                file.write("".join(lines))
 
 
 def _to_bytes(colors: np.ndarray) -> np.ndarray:

@@ -19,11 +19,9 @@ from utils.output.export import (
     QueryPaths,
     probability_colors,
     save_colored_mesh,
-    save_face_labels,
-    save_parts_glb,
-    save_parts_obj,
     save_probability,
 )
+from utils.output.parts import Labelling, save_glb, save_obj, save_seg
 from utils.rendering.rasterize import Rasterizer
 
 FORMATS = ("npy", "ply", "png", "glb", "obj", "seg")
@@ -126,8 +124,9 @@ def save_answer(
 
         figures.save_render_views(paths.views, Rasterizer(mesh, look.renderer), shown, clicks, palette)
         written.append(paths.views)
-    for name, save in (("glb", save_parts_glb), ("obj", save_parts_obj), ("seg", save_face_labels)):
+    labelling = Labelling.of_selection(mesh, selected)
+    for name, save in (("glb", save_glb), ("obj", save_obj), ("seg", save_seg)):
         if name in formats:
             written.append(paths.selection(name))
-            save(paths.selection(name), mesh, selected)
+            save(paths.selection(name), mesh, labelling)
     return written

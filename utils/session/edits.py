@@ -36,6 +36,12 @@ class EditedShape:
         """As a mesh with all of the original's faces; `alive` says which to use."""
         return Mesh(self.vertices, original.faces, original.path, original.face_polygon)
 
+    def places(self, original: Mesh) -> np.ndarray:
+        """(V, 3) float32, the vertices in the original's normalised frame."""
+        if np.array_equal(self.vertices, original.vertices):
+            return original.normalized
+        return ((self.vertices - original.center) / original.scale).astype(np.float32)
+
 
 def check_edit(edit: ShapeEdit) -> ShapeEdit:
     """The edit, if it can be done; UserError if not."""

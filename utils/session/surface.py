@@ -46,7 +46,7 @@ class Surface:
 
     @cached_property
     def _has_polygons(self) -> bool:
-        return int(self.mesh.face_polygon.max()) + 1 != self.mesh.num_faces
+        return self.mesh.num_polygons != self.mesh.num_faces
 
     def prepare(self) -> None:
         """Compute what the first use would wait for."""
@@ -60,7 +60,7 @@ class Surface:
         """With all the triangles of every polygon that one triangle of `faces` belongs to."""
         if not self._has_polygons:
             return faces
-        touched = np.zeros(int(self.mesh.face_polygon.max()) + 1, dtype=bool)
+        touched = np.zeros(self.mesh.num_polygons, dtype=bool)
         touched[self.mesh.face_polygon[faces]] = True
         return touched[self.mesh.face_polygon]
 

@@ -215,13 +215,6 @@ class Page:
         self.refresh()
         self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
-    def places(self) -> np.ndarray:
-        """(V, 3) float32, the edited shape in the frame of the scene: the original's normalised one."""
-        mesh = self.loaded.mesh
-        if np.array_equal(self.session.shape.vertices, mesh.vertices):
-            return mesh.normalized
-        return ((self.session.shape.vertices - mesh.center) / mesh.scale).astype(np.float32)
-
     def refresh(self) -> None:
         """Show the session as it is now: colours always, the shape only when it changed."""
         session, state, selection = self.session, self.session.state, self.session.selection
@@ -237,7 +230,7 @@ class Page:
 
     def _show_shape(self) -> None:
         session, mesh = self.session, self.loaded.mesh
-        self._places = self.places()
+        self._places = session.shape.places(mesh)
         normals = self.loaded.normals
         if self._places is not mesh.normalized:
             normals = corner_normals(session.shape.mesh(mesh))
