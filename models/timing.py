@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.iseg.checkpoint import load_features
 from models.iseg.decoders import build_network
 from models.iseg.encoder_stage import distill
-from models.iseg.segmenter import DecoderSegmenter
+from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from models.pipeline import PRESETS, Pipeline, PipelineSettings
 from SAM_repo.teacher import load_teacher
 from utils.clicks import Clicks
@@ -57,6 +57,12 @@ class TimingSettings:
     repeats: int = option(21, "of each query", type=positive_int)
     out: Path | None = option(None, "also write the numbers here", metavar="JSON")
     seed: int = option(0)
+    page: bool = option(False, "time interactive.py instead, from a click to its colours, on tori", group="the page")
+    vertices: tuple[int, ...] = option(
+        (1500, 5500, 11000, 25000, 100000), "of the tori; they have twice as many faces", type=positive_int
+    )
+    clicks: int = option(15, "on each", type=positive_int)
+    precision: str = option("exact", "of the decoder", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         if self.random_weights and self.SAM == "auto":
@@ -94,6 +100,14 @@ def time_meshes(settings: TimingSettings) -> dict:
     # The machine may be busier or cooler after the work: the mean of both is what it offered.
     results["matrix_rates_tflops"] = {name: [rates[name], after] for name, after in matrix_rates(device).items()}
     return results
+
+
+def random_decoder(mesh: Mesh, precision: str = "exact", seed: int = 0) -> DecoderSegmenter:
+    """The default decoder with random weights and features, which take the same time as trained ones."""
+    generator = torch.Generator().manual_seed(seed)
+    network = build_network("geometric", generator=generator)
+    features = torch.tanh(torch.randn(mesh.num_vertices, 256, generator=generator))
+    return DecoderSegmenter(mesh, network, features, precision)
 
 
 # --- the machine --------------------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 Every stage runs in a process of its own, as for a person; start-up and imports are left out of the seconds and are in
 the memory. "x limit" is the time of a query over the time its matrix products need at the measured rate.
+
+With --page 1: milliseconds of interactive.py from a click to its colours, by a client that speaks the page's messages
+without a browser (tests/viser_client.py), with random weights.
 """
 
 from __future__ import annotations
 
-from models.timing import TimingSettings, report, time_meshes
+from functools import partial
+
+from models.timing import TimingSettings, random_decoder, report, time_meshes
 from utils.errors import run_cli
 from utils.files import save_json
 from utils.options import parse_settings
@@ -14,8 +19,16 @@ from utils.options import parse_settings
 
 def main(argv: list[str] | None = None) -> int:
     settings = parse_settings(TimingSettings, __doc__, argv)
-    results = time_meshes(settings)
-    print(report(results))
+    if settings.page:
+        from tests.viser_client import Tab
+        from utils.viewer.timing import page_report, time_page
+
+        make = partial(random_decoder, precision=settings.precision, seed=settings.seed)
+        results = time_page(make, Tab, settings.vertices, settings.clicks)
+        print(page_report(results))
+    else:
+        results = time_meshes(settings)
+        print(report(results))
     if settings.out:
         save_json(settings.out, results)
         print(f"written: {settings.out}")

@@ -36,7 +36,6 @@ class Answers:
 
     One that learns (`models.iseg3d.segmenter`): who asks says which lessons it should have
     learnt, and it is brought there first. So sessions that share it keep their own lessons; undo is to ask with fewer.
-
     """
 
     def __init__(self, segmenter: Segmenter) -> None:

@@ -5,6 +5,7 @@ Everything is in the file's own coordinates and is written whole or not at all.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,14 @@ def save_picture(path: str | Path, session: Session, cameras: Cameras) -> None:
 class _FixedFrame(Mesh):
     """A mesh that is in its normalised frame already."""
 
-    center, scale = np.zeros(3), 1.0
+    @cached_property
+    def center(self) -> np.ndarray:
+        return np.zeros(3)
 
-    @property
+    @cached_property
+    def scale(self) -> float:
+        return 1.0
+
+    @cached_property
     def normalized(self) -> np.ndarray:
         return self.vertices.astype(np.float32)
