@@ -102,7 +102,8 @@ def shifted_threshold(base: float, granularity: float) -> float:
 
 
 def _clicks(clicks: tuple[Click, ...]) -> Clicks:
-    return Clicks.of(sorted(clicks, key=lambda click: not click.positive))
+    ordered = sorted(clicks, key=lambda click: not click.positive)
+    return Clicks.of(ordered)
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from utils.errors import UserError
-from utils.geometry.mesh import Mesh
+from utils.geometry.graphs import symmetric
+from utils.geometry.mesh import SIDES, Mesh
 from utils.geometry.welding import weld
 from utils.session.state import EDITS, ShapeEdit
 
@@ -93,11 +93,8 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
     own[welded[mesh.faces[chosen]].ravel()] = True
     other[welded[mesh.faces[shape.alive & ~chosen]].ravel()] = True
     border = own & other
-    sides = welded[mesh.faces[chosen]][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    ones = np.ones(2 * len(sides), dtype=bool)
-    graph = sp.csr_matrix(
-        (ones, (np.r_[sides[:, 0], sides[:, 1]], np.r_[sides[:, 1], sides[:, 0]])), shape=(count, count)
-    )
+    sides = welded[mesh.faces[chosen]][:, SIDES].reshape(-1, 2)
+    graph = symmetric(sides, np.ones(len(sides), dtype=bool), count)
     ring, reached = np.where(border, 0, HELD_RINGS), border
     for number in range(1, HELD_RINGS):
         nearer, reached = reached, reached | (graph @ reached)

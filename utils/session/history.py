@@ -21,14 +21,6 @@ class History(Generic[S]):
     def current(self) -> S:
         return self._current
 
-    @property
-    def can_undo(self) -> bool:
-        return bool(self._past)
-
-    @property
-    def can_redo(self) -> bool:
-        return bool(self._future)
-
     def push(self, state: S, merge: Hashable | None = None) -> None:
         """Make `state` the current one; what was undone before is forgotten.
 

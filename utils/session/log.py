@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def operation(
     """
 
     def decorate(method: Callable[Concatenate[Any, P], State | None]) -> Callable[Concatenate[Any, P], bool]:
-        signature = inspect.signature(method)
+        signature, plain = inspect.signature(method), cast("Callable[..., State | None]", method)
 
         @functools.wraps(method)
         def perform(self: Any, *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -35,7 +35,7 @@ def operation(
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in list(signature.bind(self, *args, **kwargs).arguments.items())[1:]
             }
-            state = method(self, **values)
+            state = plain(self, **values)
             if state is None:
                 return False
             self._history.push(state, merge)
@@ -67,16 +67,6 @@ class Logged:
     @property
     def state(self) -> State:
         return self._history.current
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
-
-    # --- undo ------------------------------------------------------------------------------------
 
     def undo(self) -> bool:
         """Take back the last step; nothing happens if there is none."""

@@ -62,7 +62,7 @@ class Session(Logged):
         self._entries |= {"paint": self._paint_entry, "use": self._use_entry}
         self._selection: tuple[State, Selection] | None = None
         self._shape: tuple[tuple[ShapeEdit, ...], EditedShape] | None = None
-        self._next_part = 1
+        self.next_part = 1  # id of the next part that is made
         self._others = others or {}  # that a log may change to, by their identities
 
     # --- what is there ---------------------------------------------------------------------------
@@ -111,10 +111,8 @@ class Session(Logged):
         return Selection(faces, answer.probability if answer else None, threshold, answer.quality if answer else None)
 
     def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
-        if touch.kind == "paint":
-            return faces | touch.faces.mask
-        if touch.kind == "erase":
-            return faces & ~touch.faces.mask
+        if touch.faces is not None:
+            return faces | touch.faces.mask if touch.kind == "paint" else faces & ~touch.faces.mask
         return getattr(self.surface, touch.kind)(faces)
 
     def _free(self, state: State) -> np.ndarray:
@@ -195,12 +193,11 @@ class Session(Logged):
         mask, selected = faces.mask, self.selection.faces
         if not (mask & (~selected & self._free(self.state) if kind == "paint" else selected)).any():
             return False
-        touches, merge = self.state.touches, None
-        if stroke is not None:
-            merge = ("stroke", stroke)
-            if touches and touches[-1].kind == kind and self._history.merges_with(merge):
-                faces = FaceSet(mask | touches[-1].faces.mask)
-                touches = touches[:-1]
+        touches = self.state.touches
+        last = touches[-1] if touches else None
+        merge = None if stroke is None else ("stroke", stroke)
+        if last is not None and last.faces is not None and last.kind == kind and self._history.merges_with(merge):
+            faces, touches = FaceSet(mask | last.faces.mask), touches[:-1]
         self._history.push(replace(self.state, touches=(*touches, Touch(kind, faces))), merge)
         self.log.append({"op": "paint", "kind": kind, "faces": text, "stroke": stroke})
         return True
@@ -240,9 +237,9 @@ class Session(Logged):
             raise UserError("nothing is selected: click on the mesh first")
         if len(state.parts) >= MAX_PARTS:
             raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
-        part_id = self._next_part
+        part_id = self.next_part
         label = unique_name(clean_name(name, f"part {part_id}"), {part.name for part in state.parts})
-        self._next_part += 1
+        self.next_part += 1
         labels = state.labels.copy()
         labels[faces] = part_id
         part = Part(part_id, label, part_color(part_id - 1), state.clicks)
@@ -363,7 +360,7 @@ class Session(Logged):
         session = cls(mesh, answers, surface)
         session._history.restart(state)
         session.log = [*log, {"op": "reopened"}]
-        session._next_part = next_part
+        session.next_part = next_part
         if identity and answers.identity not in ("", identity):
             session.log.append({"op": "use", "before": identity, "after": answers.identity})
         return session
@@ -372,11 +369,6 @@ class Session(Logged):
         """Ask another segmenter from now on: what is selected by clicks changes, parts stay."""
         self.log.append({"op": "use", "before": self.answers.identity, "after": answers.identity})
         self.answers, self._selection = answers, None
-
-    @property
-    def next_part(self) -> int:
-        """Id of the next part that is made."""
-        return self._next_part
 
     # --- checks ----------------------------------------------------------------------------------
 

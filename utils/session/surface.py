@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
@@ -41,8 +41,8 @@ class Surface:
         return self.mesh.normalized.astype(np.float64)[self.mesh.faces].mean(axis=1)
 
     @cached_property
-    def _centroid_tree(self) -> cKDTree:
-        return cKDTree(self._centroids)
+    def _centroid_tree(self) -> KDTree:
+        return KDTree(self._centroids)
 
     @cached_property
     def _has_polygons(self) -> bool:
@@ -68,7 +68,7 @@ class Surface:
         """With the ring of triangles that touch `faces`."""
         used = np.zeros(int(self._corners.max()) + 1, dtype=bool)
         used[self._corners[faces].ravel()] = True
-        return self.whole_polygons(used[self._corners].any(axis=1))
+        return self.whole_polygons(np.any(used[self._corners], axis=1))
 
     def shrink(self, faces: np.ndarray) -> np.ndarray:
         """Without the triangles that touch others."""
@@ -89,7 +89,7 @@ class Surface:
         if not faces.any():
             return faces
         area = np.bincount(label[faces], weights=self.mesh.face_areas[faces])
-        return self.whole_polygons(label == int(area.argmax()))
+        return self.whole_polygons(np.equal(label, area.argmax()))
 
     def fill(self, faces: np.ndarray) -> np.ndarray:
         """With its holes: unselected islands that are surrounded by it and at most `HOLE_SHARE` of its area."""

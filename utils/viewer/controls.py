@@ -15,7 +15,7 @@ from utils.viewer.workspace import LoadedMesh, View
 
 
 class Actions(Protocol):
-    """What panels may do with their page; `utils.viewer.page.Page` does it, on its own thread.
+    """What panels may do with their page, which does it on its own thread.
 
     ready  whether it shows a mesh already; before, nothing of a person reaches the panels
     """
@@ -30,10 +30,10 @@ class Actions(Protocol):
     def loaded(self) -> LoadedMesh: ...
     @property
     def session(self) -> Session: ...
-    def post(self, task: Callable[[], None], key: str = "") -> None:
+    def post(self, task: Callable[[], object], key: str = "") -> None:
         """Do this after everything before it; of tasks with the same key that wait, only the last is done."""
 
-    def do(self, operation: Callable[[Session], Any]) -> None:
+    def do(self, operation: Callable[[Session], object]) -> None:
         """Change the session and show it."""
 
     def refresh(self) -> None:
@@ -44,12 +44,14 @@ class Actions(Protocol):
 
     def waiting(self, title: str, text: str) -> AbstractContextManager[None]:
         """Says that something takes a moment, while it does."""
+        ...
 
     def made_ready(self, kind: str) -> Answers:
         """The answers of a kind of segmenter; says that it takes a moment where it does."""
+        ...
 
     def answer_with(self, answers: Answers) -> None:
-        """Ask the current clicks, and those to come, of another segmenter; parts stay."""
+        """Ask the current clicks, and those to come, of another segmenter; parts stay. UserError if it cannot."""
 
     def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
         """Show another mesh, or another session of this one."""
@@ -64,7 +66,7 @@ class Panel:
     def __init__(self, page: Actions) -> None:
         self.page, self.gui = page, page.client.gui
 
-    def on(self, handle: Any, then: Callable[[Any], None], last_only: bool = False) -> None:
+    def on(self, handle: Any, then: Callable[[Any], object], last_only: bool = False) -> None:
         """Call `then` with the control's new value when the person changes it, not when we do."""
         key = handle._impl.uuid if last_only else ""
 
@@ -80,7 +82,7 @@ class Panel:
         else:
             handle.on_update(forward)
 
-    def press(self, label: str, icon: Any, then: Callable[[], None], color: Any = "gray", **how: Any) -> Any:
+    def press(self, label: str, icon: Any, then: Callable[[], object], color: Any = "gray", **how: Any) -> Any:
         """A button that calls `then` when the person presses it."""
         button = self.gui.add_button(label, icon=icon, color=color, **how)
 
@@ -91,7 +93,7 @@ class Panel:
         button.on_click(forward)
         return button
 
-    def key(self, label: str, hotkey: Any, modifier: Any, then: Callable[[], None]) -> None:
+    def key(self, label: str, hotkey: Any, modifier: Any, then: Callable[[], object]) -> None:
         """A keyboard shortcut, also in the list of commands."""
 
         async def forward(event: Any) -> None:
@@ -99,7 +101,7 @@ class Panel:
 
         self.gui.add_command(label, hotkey=hotkey, modifier=modifier).on_trigger(forward)
 
-    def _post(self, then: Callable[[], None], key: str = "") -> None:
+    def _post(self, then: Callable[[], object], key: str = "") -> None:
         self.page.post(lambda: then() if self.page.ready else None, key)
 
 

@@ -18,7 +18,7 @@ from utils.rendering.cameras import Cameras
 from utils.session import output
 from utils.session.answers import Answers
 from utils.session.files import decoder_command, save_log, save_session, session_from_json
-from utils.viewer.controls import Actions, Panel
+from utils.viewer.controls import Actions, Panel, small
 
 NOTHING = "nothing yet"
 REFINING = (
@@ -215,9 +215,7 @@ class FilesTab(Panel):
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
         text = REFINING if running is None else f"{running.stage} · {100 * running.progress:.0f} %"
-        self.refine_note.content = (
-            f"<div style='padding:.2em .9em;font-size:.8em;opacity:.85'>{html.escape(text)}</div>"
-        )
+        self.refine_note.content = small(html.escape(text))
         self.refine.disabled = running is not None
         self.progress.visible = self.cancel.visible = running is not None
         if running is not None:

@@ -22,6 +22,7 @@ from utils.errors import UserError
 from utils.session.answers import Answers
 from utils.session.picking import Hit, Picker, first_ball
 from utils.session.session import Session
+from utils.viewer.controls import Actions
 from utils.viewer.panels import SEGMENTERS, Panels
 from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
 from utils.viewer.studio import Studio
@@ -31,7 +32,7 @@ MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
 NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 
 
-class Page:
+class Page(Actions):
     """One client. Everything that changes state runs on one thread, in the order in which the person did it."""
 
     def __init__(self, studio: Studio, client: viser.ClientHandle) -> None:
@@ -40,16 +41,15 @@ class Page:
         self.view = View(studio.settings.single_click)
         self.milliseconds: deque[float] = deque(maxlen=200)  # from a click to its colours on the way to the page
         self._workspace: Workspace | None = None
-        self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
-        self._latest: dict[str, Callable[[], None]] = {}
+        self._tasks: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
+        self._latest: dict[str, Callable[[], object]] = {}
         self._picker: tuple[Any, Picker] | None = None
         self._shape_shown: Any = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a workspace: not before the page's script has answered, or was waited for."""
+    def ready(self) -> bool:  # not before the page's script has answered, or was waited for
         return self._workspace is not None
 
     @property
@@ -70,6 +70,7 @@ class Page:
 
     def start(self) -> None:
         """Called on the server's event loop: nothing here may take long."""
+        self.studio.listeners.append(self._hear_of_refinement)
         self._thread.start()
         self.post(self._build)
 
@@ -77,11 +78,12 @@ class Page:
         """The tab is gone; its workspace stays for a reload."""
         self._closed = True
         self._tasks.put(None)
+        if self._hear_of_refinement in self.studio.listeners:
+            self.studio.listeners.remove(self._hear_of_refinement)
         if self._workspace is not None and self._workspace.shown_by == self.client.client_id:
             self._workspace.shown_by = None
 
-    def post(self, task: Callable[[], None], key: str = "") -> None:
-        """Do this after everything before it; of tasks with the same key that wait, only the last is done."""
+    def post(self, task: Callable[[], object], key: str = "") -> None:
         if key:
             self._latest[key] = task
         self._tasks.put((key, task))
@@ -107,14 +109,12 @@ class Page:
                 )
 
     def say(self, text: str, error: bool = False, seconds: float = 8.0) -> None:
-        """A message in the corner of the page."""
         self.client.add_notification(
             "Not done" if error else "Done", text, auto_close_seconds=seconds, color="red" if error else "green"
         )
 
     @contextmanager
     def waiting(self, title: str, text: str) -> Iterator[None]:
-        """Says that something takes a moment, while it does."""
         note = self.client.add_notification(title, text, loading=True, with_close_button=False)
         try:
             yield
@@ -133,7 +133,8 @@ class Page:
 
         field.on_update(from_script)
         for modifier in (None, *NEGATIVE_KEYS):
-            self.client.scene.on_click(modifier=modifier)(self._forward_click)
+            on_click = self.client.scene.on_click(modifier=modifier)
+            on_click(self._forward_click)  # pyright: ignore[reportArgumentType]  # viser takes coroutines, too
         self._field = field._impl.uuid
         self.scene.install(self._field, secrets.token_hex(16))
         timer = threading.Timer(self.studio.settings.script_wait, lambda: self.post(self._begin_without_script))
@@ -176,23 +177,17 @@ class Page:
     # --- showing ---------------------------------------------------------------------------------
 
     def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
-        """Show another mesh, or another session of this one."""
         work = self.workspace
         work.loaded, work.default, work.session = loaded, loaded.answers, session or self.studio.new_session(loaded)
         self.show_mesh()
 
     def made_ready(self, kind: str) -> Answers:
-        """The answers of a kind of segmenter; says that it takes a moment where it does."""
         if kind in self.loaded.choices:
             return self.loaded.choices[kind]
         with self.waiting("Making ready", f"{SEGMENTERS[kind]} ..."):
             return self.studio.choose(self.loaded, kind)
 
     def answer_with(self, answers: Answers) -> None:
-        """Ask the current clicks, and those to come, of another segmenter; parts stay.
-
-        UserError if it cannot answer them.
-        """
         session, earlier = self.session, self.session.answers
         if answers is not earlier:
             session.use(answers)
@@ -216,7 +211,6 @@ class Page:
         self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
     def refresh(self) -> None:
-        """Show the session as it is now: colours always, the shape only when it changed."""
         session, state, selection = self.session, self.session.state, self.session.selection
         soft = selection.probability if self.view.soft else None
         with self.client.atomic():
@@ -301,12 +295,11 @@ class Page:
         self.refresh()  # also when nothing changed: the page waits for it before it sends more
 
     def set_brush(self, mode: str) -> None:
-        """ "add", "erase", or "" for none."""
         self.view.brush = mode
         self.scene.run("setBrush", mode)
         self.panels.refresh()
 
-    def hear_of_refinement(self, loaded: LoadedMesh, state: str, message: str) -> None:
+    def _hear_of_refinement(self, loaded: LoadedMesh, state: str, message: str) -> None:
         """News of the training for a mesh, whether or not this tab shows it; from any thread."""
 
         def tell() -> None:
@@ -315,11 +308,8 @@ class Page:
 
         self.post(tell, key="" if state else "refinement")
 
-    # --- doing -----------------------------------------------------------------------------------
-
-    def do(self, operation: Callable[[Session], Any]) -> None:
-        """Change the session and show it."""
-        if self.ready and operation(self.session) is not False:
+    def do(self, operation: Callable[[Session], object]) -> None:
+        if operation(self.session) is not False:
             self.refresh()
 
 

@@ -31,7 +31,7 @@ class Scene:
         self.client, self.palette, self.ball_radius, self.scripted = client, palette, ball_radius, False
         self._name, self._count, self._updates = "", 0, 0
         self._node = None
-        self._faces = self._vertices = np.zeros((0, 3))
+        self._vertices, self._faces = np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)
         self._balls: dict[Click, viser.SceneNodeHandle] = {}
         client.scene.set_up_direction("+y")
         client.scene.configure_default_lights(cast_shadow=False)
@@ -61,7 +61,7 @@ class Scene:
         if self._node is not None:
             self._node.remove()
         self._name = f"/shape_{self._count}"
-        self._vertices, self._faces = places, faces
+        self._vertices, self._faces, self._node = places, faces, None
         if self.scripted:
             self._node = self.client.scene.add_mesh_simple(
                 self._name,
@@ -74,8 +74,6 @@ class Scene:
             )
             quantized = np.clip(np.rint(127 * normals), -127, 127).astype(np.int8)
             self.run("setShape", self._name, 3 * len(faces), _text(quantized))
-        else:
-            self._node = None
 
     def show_colors(self, labels: np.ndarray, parts: list[tuple[str, Color]], soft: np.ndarray | None) -> None:
         """Colour the faces.
@@ -97,7 +95,7 @@ class Scene:
                 "count": self._updates,
                 "labels": _text(labels.astype(np.uint8)),
                 "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
-                "palette": [[round(255 * channel) for channel in color] for color in palette],
+                "palette": [_rgb(color) for color in palette],
                 "names": ["", "selected", *(name for name, _ in parts)],
                 "hidden": _text(np.packbits(hidden))[:2000] + str(hash(hidden.tobytes())) if hidden.any() else "",
             },
@@ -130,11 +128,17 @@ class Scene:
             self._balls[click] = self.client.scene.add_icosphere(
                 f"/click_{click.vertex}_{int(click.positive)}",
                 self.ball_radius,
-                tuple(round(255 * channel) for channel in color),
+                _rgb(color),
                 position=places[click.vertex],
                 cast_shadow=False,
                 receive_shadow=False,
             )
+
+
+def _rgb(color: Color) -> tuple[int, int, int]:
+    """In bytes."""
+    red, green, blue = color
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _backdrop() -> np.ndarray:

@@ -12,7 +12,6 @@ from viser import _messages
 
 from utils.viewer.page import Page
 from utils.viewer.studio import Studio
-from utils.viewer.workspace import LoadedMesh
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 # What a page still says to a tab that is being closed is lost, and may be.
@@ -28,7 +27,6 @@ class Server:
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 8080) -> None:
         self.studio, self.local = studio, host in LOCAL_HOSTS
         self.pages: dict[int, Page] = {}
-        studio.listeners.append(self._refinement_changed)
         with contextlib.redirect_stdout(io.StringIO()):  # it draws a box about itself
             self.viser = viser.ViserServer(host=host, port=port, label="iSeg", verbose=False)
         for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
@@ -71,7 +69,3 @@ class Server:
         page = self.pages.pop(client.client_id, None)
         if page is not None:
             page.close()
-
-    def _refinement_changed(self, loaded: LoadedMesh, state: str, message: str) -> None:
-        for page in list(self.pages.values()):
-            page.hear_of_refinement(loaded, state, message)
