@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, polar, prism, put, rod, torus
+from utils.shapes.combinators import ball, bar, box, polar, prism, put, rod, span, torus
 from utils.shapes.elements import circle, random_solid, star_outline
-from utils.shapes.solids import Box, Ellipsoid, Prism, RoundCone, Superquadric, rotation_about, unit
+from utils.shapes.solids import Box, Ellipsoid, RoundCone, Superquadric, rotation_about, unit
 
 LETTERS = {  # strokes of letters on a 2 x 4 grid
     "A": [((0, 0), (1, 4)), ((1, 4), (2, 0)), ((0.4, 1.5), (1.6, 1.5))],
@@ -85,18 +84,15 @@ def _house(b: Builder, kind: str) -> None:
     if kind == "house":
         rise = b.u(0.2, 0.5)
         gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
-        solid = (
-            Prism((0, h * 0.98, 0), gable, d * 1.1)
-            if b.chance(0.7)
-            else solids.rod((0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
-        )
-        put(b, "roof", solid)
+        if b.chance(0.7):
+            prism(b, "roof", (0, h * 0.98, 0), gable, d * 1.1)
+        else:
+            rod(b, "roof", (0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
         if b.chance(0.7):
             x = b.u(-0.6, 0.6) * w
             box(b, "roof/chimney", (x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06))
             if b.chance(0.5):
-                start = (x, h + rise * 0.7 + 0.2, d * 0.4)
-                rod(b, "roof/chimney pot", start, (x, h + rise * 0.7 + 0.28, d * 0.4), 0.045)
+                rod(b, "roof/chimney pot", *span(x, (h + rise * 0.7 + 0.2, h + rise * 0.7 + 0.28), d * 0.4), 0.045)
         if b.chance(0.4):
             box(b, "dormer", (w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12))
             at = (w * 0.6, h + rise * 0.35 + 0.09, 0)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, limb, polar, put, torus, tube
+from utils.shapes.combinators import ball, jointed, limb, polar, rod, torus, tube
 from utils.shapes.elements import SIDES, arc, eyes, frame_along, horn_pair
 from utils.shapes.solids import Ellipsoid, RoundCone, rotation_about, rotation_to, unit
 
@@ -45,10 +44,9 @@ def quadruped(b: Builder) -> None:
     limb(b, "head/muzzle", skull + ahead * hr * 0.5, tip, mr * 1.25, mr)
     _head_features(b, skull, tip, ahead, hr, mr, leg)
     if b.chance(0.2):
-        points = np.stack(
-            [skull + [-hr * 0.8, hr * 0.6, 0], (base + top) / 2 + [-rn, rn * 0.8, 0], base + [-rn * 1.6, rn * 0.6, 0]]
-        )
-        tube(b, "neck/mane", points, [rn * 0.35, rn * 0.5, rn * 0.35], softness=0.3)
+        crest, middle = skull + [-hr * 0.8, hr * 0.6, 0], (base + top) / 2 + [-rn, rn * 0.8, 0]
+        mane = np.stack([crest, middle, base + [-rn * 1.6, rn * 0.6, 0]])
+        tube(b, "neck/mane", mane, [rn * 0.35, rn * 0.5, rn * 0.35], softness=0.3)
     if b.chance(0.9):
         tail, tr = b.u(0.15, 1.0), girth * b.u(0.08, 0.3)
         start = hip + [-depth * 0.7, depth * 0.5, 0]
@@ -63,20 +61,15 @@ def quadruped(b: Builder) -> None:
 def _head_features(b: Builder, skull, tip, ahead, hr: float, mr: float, leg: float) -> None:
     """Jaw, nose, trunk with tusks, ears, horns, eyes of a head of radius `hr`; muzzle of radius `mr` to `tip`."""
     if b.chance(0.35):
-        low = skull + ahead * hr * 0.4 - [0, hr * 0.4, 0]
-        limb(b, "head/jaw", low, tip - [0.05, mr * 1.1, 0], mr * 0.7, mr * 0.55)
+        limb(b, "head/jaw", skull + ahead * hr * 0.4 - [0, hr * 0.4, 0], tip - [0.05, mr * 1.1, 0], mr * 0.7, mr * 0.55)
     if b.chance(0.3):
         ball(b, "head/nose", tip + ahead * mr * 0.9, mr * 0.4, softness=0.2)
     if b.chance(0.12):
         points = arc(tip, tip + [hr * 0.8, -leg * 0.9, 0], [hr * b.u(0.2, 0.8), 0, 0], 9)
         tube(b, "head/trunk", points, np.linspace(mr, mr * 0.35, 9))
         for side, name in SIDES:
-            curve = arc(
-                skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5],
-                tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7],
-                [0, -hr * 0.3, 0],
-            )
-            tube(b, f"head/{name} tusk", curve, np.linspace(mr * 0.3, mr * 0.1, 7))
+            root, point = skull + [hr * 0.5, -hr * 0.5, side * hr * 0.5], tip + [hr * 0.6, -hr * 0.3, side * hr * 0.7]
+            tube(b, f"head/{name} tusk", arc(root, point, [0, -hr * 0.3, 0]), np.linspace(mr * 0.3, mr * 0.1, 7))
     if b.chance(0.85):
         ear, kind = hr * b.u(0.5, 1.7), b.pick(["leaf", "round", "hanging"])
         up = b.u(-0.2, 0.4)
@@ -102,86 +95,90 @@ def _legs(b: Builder, hip, shoulder, depth: float, girth: float, leg: float, thi
         for side, name in SIDES:
             swing = stride * b.u(-1, 1)
             group = f"{where} {name} leg"
-            top_leg = np.array([x, -0.1 * depth, side * girth * spread])
+            top = np.array([x, -0.1 * depth, side * girth * spread])
             sign = 1 if where == "front" else -1
-            knee = top_leg + [sign * bend * leg * 0.6 + swing * 0.5, -leg * 0.55, side * 0.02]
-            foot = top_leg + [swing + (0 if where == "front" else -0.3 * bend * leg), -leg - depth * 0.5, side * 0.02]
-            upper = thick * b.u(1.0, 1.5)
-            limb(b, f"{group}/" + (f"{group} upper" if split else group), top_leg, knee, upper, thick)
-            limb(b, f"{group}/" + (f"{group} lower" if split else group), knee, foot, thick, thick * 0.65)
-            if hoof:
-                solid = (
-                    solids.rod(foot + [0, thick * 0.8, 0], foot - [0, thick * 0.7, 0], hoof_r * 0.7, hoof_r, 0.15)
-                    if b.chance(0.5)
-                    else Ellipsoid(foot + [hoof_r * 0.5, 0, 0], (hoof_r * 1.4, hoof_r * 0.7, hoof_r))
-                )
-                put(b, f"{group}/{group} hoof", solid, softness=0.25)
+            knee = top + [sign * bend * leg * 0.6 + swing * 0.5, -leg * 0.55, side * 0.02]
+            foot = top + [swing + (0 if where == "front" else -0.3 * bend * leg), -leg - depth * 0.5, side * 0.02]
+            names = (f"{group} upper", f"{group} lower") if split else (group, group)
+            jointed(b, group, names, (top, knee, foot), (thick * b.u(1.0, 1.5), thick, thick * 0.65))
+            if hoof and b.chance(0.5):
+                ankle, ground = foot + [0, thick * 0.8, 0], foot - [0, thick * 0.7, 0]
+                rod(b, f"{group}/{group} hoof", ankle, ground, hoof_r * 0.7, hoof_r, 0.15, softness=0.25)
+            elif hoof:
+                size = (hoof_r * 1.4, hoof_r * 0.7, hoof_r)
+                ball(b, f"{group}/{group} hoof", foot + [hoof_r * 0.5, 0, 0], size, softness=0.25)
 
 
 def crawler(b: Builder) -> None:
     """Insects, spiders, scorpions: body in segments, six to ten jointed thin legs, feelers, claws, wings."""
-    segments = b.n(2, 4)
     x, centers, radii = 0.0, [], []
-    for i in range(segments):
+    for i, name in enumerate(["head", "thorax", "abdomen", "rear"][: b.n(2, 4)]):
         r = b.u(0.1, 0.26) if i else b.u(0.1, 0.18)
         x -= (r + radii[-1][0]) * b.u(0.75, 0.98) if i else 0
         centers.append(np.array([x, b.u(-0.02, 0.05), 0]))
         radii.append((r * b.u(1, 1.6), r * b.u(0.7, 1), r * b.u(0.8, 1.1)))
-        name = ["head", "thorax", "abdomen", "rear"][i]
         ball(b, f"body/{name}", centers[-1], radii[-1])
-    pairs = b.pick([3, 3, 4, 4, 5])
-    reach, thin = b.u(0.4, 0.8), b.u(0.015, 0.035)
-    lift, joints = b.u(0.05, 0.35), b.n(2, 3)
-    body = centers[1]
-    for i in range(pairs):
-        t = (i - (pairs - 1) / 2) / max(pairs - 1, 1)
-        for side, name in SIDES:
-            group = f"leg {i} {name}"
-            way = np.array([-t * 1.5 + b.u(-0.1, 0.1), 0, side])
-            root = body + [-t * radii[1][0] * 1.5, -radii[1][1] * 0.3, side * radii[1][2] * 0.7]
-            knee = root + unit(way) * reach * 0.45 + [0, lift, 0]
-            foot = root + unit(way) * reach - [0, radii[1][1] + 0.12, 0]
-            limb(b, f"{group}/{group} upper", root, knee, thin * 1.2, thin, softness=0.3)
-            limb(b, f"{group}/{group} lower", knee, foot, thin, thin * 0.6, softness=0.3)
-            if joints == 3:
-                limb(b, f"{group}/{group} foot", foot, foot + unit(way) * 0.08, thin * 0.7, thin * 0.4, softness=0.3)
-    head, hr = centers[0], radii[0]
-    if b.chance(0.75):
-        feel = b.u(0.2, 0.6)
-        for side, name in SIDES:
-            points = arc(
-                head + [hr[0] * 0.6, hr[1] * 0.6, side * hr[2] * 0.4],
-                head + [hr[0] + feel, feel * b.u(0.2, 1), side * feel * 0.5],
-                [0, feel * 0.2, 0],
-            )
-            tube(b, f"head parts/{name} feeler", points, np.linspace(thin * 0.8, thin * 0.45, 7), softness=0.3)
-            if b.chance(0.3):
-                ball(b, f"head parts/{name} feeler tip", points[-1], thin * 1.6, softness=0.2)
-    if b.chance(0.5):
-        eyes(b, head + [hr[0] * 0.6, hr[1] * 0.4, 0], hr[2] * 0.6, hr[1] * b.u(0.2, 0.45), (1, 0, 0), "head parts")
-    if b.chance(0.35):
-        for side, name in SIDES:
-            group = f"{name} claw"
-            arm = head + [hr[0] * 1.6, 0, side * 0.22]
-            limb(b, f"{group}/{name} claw arm", head + [0, 0, side * hr[2] * 0.7], arm, thin * 1.5, thin * 1.3)
-            ball(b, f"{group}/{name} claw palm", arm + [0.06, 0, 0], (0.09, 0.04, 0.06))
-            for j, f in enumerate((-0.5, 0.5)):
-                curve = arc(arm + [0.1, 0, f * 0.05], arm + [0.26, 0, f * 0.04], [0, 0, f * 0.08])
-                tube(b, f"{group}/{name} pincer {j}", curve, np.linspace(0.022, 0.008, 7), softness=0.2)
+    thin = _crawler_legs(b, centers[1], radii[1])
+    _crawler_head(b, centers[0], radii[0], thin)
     if b.chance(0.25):
         for side, name in SIDES:
             for k in range(b.n(1, 2)):
                 way = unit([-0.9 - 0.3 * k, 0.35 - 0.25 * k, side])
-                at = body + [0, radii[1][1] * 0.8, 0] + way * 0.35
+                middle = centers[1] + [0, radii[1][1] * 0.8, 0] + way * 0.35
                 turn = rotation_to(way, b.u(-0.2, 0.2)) @ rotation_about("y", np.pi / 2)
-                ball(b, f"{name} wings/{name} wing {k}", at, (0.13, 0.36, 0.012), turn, smooth=False)
+                ball(b, f"{name} wings/{name} wing {k}", middle, (0.13, 0.36, 0.012), turn, smooth=False)
     if b.chance(0.3):
-        end = centers[-1] - [radii[-1][0] * 0.8, 0, 0]
-        points = arc(end, end + [b.u(-0.2, 0.4), b.u(0.3, 0.6), 0], [-b.u(0.1, 0.35), 0, 0], 9)
+        rear = centers[-1] - [radii[-1][0] * 0.8, 0, 0]
+        tail = arc(rear, rear + [b.u(-0.2, 0.4), b.u(0.3, 0.6), 0], [-b.u(0.1, 0.35), 0, 0], 9)
         for i in range(4):
-            curve = points[2 * i : 2 * i + 3]
-            tube(b, f"tail/tail {i}", curve, np.linspace(0.06, 0.05, 3) * (1 - 0.18 * i), softness=0.3)
-        limb(b, "tail/sting", points[-1], points[-1] + [0.1, -0.06, 0], 0.03, 0.006, softness=0.3)
+            width = np.linspace(0.06, 0.05, 3) * (1 - 0.18 * i)
+            tube(b, f"tail/tail {i}", tail[2 * i : 2 * i + 3], width, softness=0.3)
+        limb(b, "tail/sting", tail[-1], tail[-1] + [0.1, -0.06, 0], 0.03, 0.006, softness=0.3)
+
+
+def _crawler_legs(b: Builder, body, radii) -> float:
+    """Three to five pairs of thin legs at the segment `body` with radii (3,); returns how thin they are."""
+    pairs = b.pick([3, 3, 4, 4, 5])
+    reach, thin = b.u(0.4, 0.8), b.u(0.015, 0.035)
+    lift, joints = b.u(0.05, 0.35), b.n(2, 3)
+    for i in range(pairs):
+        t = (i - (pairs - 1) / 2) / max(pairs - 1, 1)
+        for side, name in SIDES:
+            group = f"leg {i} {name}"
+            way = unit([-t * 1.5 + b.u(-0.1, 0.1), 0, side])
+            root = body + [-t * radii[0] * 1.5, -radii[1] * 0.3, side * radii[2] * 0.7]
+            points = (root, root + way * reach * 0.45 + [0, lift, 0], root + way * reach - [0, radii[1] + 0.12, 0])
+            names = (f"{group} upper", f"{group} lower")
+            jointed(b, group, names, points, (thin * 1.2, thin, thin * 0.6), softness=0.3)
+            if joints == 3:
+                foot = points[-1]
+                limb(b, f"{group}/{group} foot", foot, foot + way * 0.08, thin * 0.7, thin * 0.4, softness=0.3)
+    return thin
+
+
+def _crawler_head(b: Builder, head, radii, thin: float) -> None:
+    """Feelers, eyes and claws of a head with radii (3,)."""
+    if b.chance(0.75):
+        feel = b.u(0.2, 0.6)
+        for side, name in SIDES:
+            root = head + [radii[0] * 0.6, radii[1] * 0.6, side * radii[2] * 0.4]
+            tip = head + [radii[0] + feel, feel * b.u(0.2, 1), side * feel * 0.5]
+            feeler = arc(root, tip, [0, feel * 0.2, 0])
+            tube(b, f"head parts/{name} feeler", feeler, np.linspace(thin * 0.8, thin * 0.45, 7), softness=0.3)
+            if b.chance(0.3):
+                ball(b, f"head parts/{name} feeler tip", feeler[-1], thin * 1.6, softness=0.2)
+    if b.chance(0.5):
+        place = head + [radii[0] * 0.6, radii[1] * 0.4, 0]
+        eyes(b, place, radii[2] * 0.6, radii[1] * b.u(0.2, 0.45), (1, 0, 0), "head parts")
+    if b.chance(0.35):
+        for side, name in SIDES:
+            group = f"{name} claw"
+            wrist = head + [radii[0] * 1.6, 0, side * 0.22]
+            limb(b, f"{group}/{name} claw arm", head + [0, 0, side * radii[2] * 0.7], wrist, thin * 1.5, thin * 1.3)
+            ball(b, f"{group}/{name} claw palm", wrist + [0.06, 0, 0], (0.09, 0.04, 0.06))
+            for j, f in enumerate((-0.5, 0.5)):
+                pincer = arc(wrist + [0.1, 0, f * 0.05], wrist + [0.26, 0, f * 0.04], [0, 0, f * 0.08])
+                tube(b, f"{group}/{name} pincer {j}", pincer, np.linspace(0.022, 0.008, 7), softness=0.2)
 
 
 def octopus(b: Builder) -> None:
@@ -223,63 +220,64 @@ def bird(b: Builder) -> None:
         ball(b, "torso/breast", (0.18, -0.02, 0), (r, r * 0.95, r * 0.9))
     neck, rise = b.u(0.1, 0.6), b.u(0.4, 1.4)
     base = np.array([0.3, 0.1, 0])
-    top = base + neck * np.array([np.cos(rise), np.sin(rise), 0])
-    hr = r * b.u(0.45, 0.75)
-    points = arc(base - [0.05, 0.05, 0], top, [b.u(-0.1, 0.1) * neck * 2, 0, 0])
-    tube(b, "neck", points, np.linspace(hr * 1.3, hr * 0.7, 7))
-    head = top + [hr * 0.3, hr * 0.3, 0]
-    ball(b, "head/skull", head, (hr * 1.1, hr, hr * 0.9))
-    beak = hr * b.u(0.8, 2.6)
-    tip = head + [hr * 0.8 + beak, -hr * b.u(0.1, 0.5), 0]
-    if b.chance(0.4):
-        for k, dy in enumerate((0.12, -0.18)):
-            start = head + [hr * 0.7, dy * hr, 0]
-            limb(b, f"head/beak {k}", start, tip + [0, dy * hr, 0], hr * 0.3, hr * 0.08, softness=0.1)
-    else:
-        limb(b, "head/beak", head + [hr * 0.7, 0, 0], tip, hr * 0.45, hr * 0.1, softness=0.1)
-    if b.chance(0.3):
-        for k in range(b.n(1, 3)):
-            at = head + [-0.25 * hr * k, hr * 1.1, 0]
-            ball(b, "head/crest", at, (hr * 0.2, hr * 0.5, hr * 0.1), rotation_about("z", 0.4 + 0.3 * k), softness=0.2)
-    if b.chance(0.6):
-        eyes(b, head + [hr * 0.45, hr * 0.3, 0], hr * 0.7, hr * 0.2, (1, 0, 0), "head")
-    spreadout, span = b.u(-0.9, 0.6), b.u(0.35, 0.8)
-    two = b.chance(0.6)
-    chord = b.u(0.12, 0.22)
-    for side, name in SIDES:
-        group = f"{name} wing"
-        way = unit([-0.25 + b.u(-0.1, 0.1), spreadout, side * max(0.3, 1 - abs(spreadout))])
-        root = np.array([0.08, r * 0.45, side * r * 0.6])
-        inner = span * (0.5 if two else 1)
-        at = root + way * inner * 0.5
-        size = (chord, inner * 0.65, 0.03)
-        ball(b, f"{group}/" + (f"{name} inner wing" if two else group), at, size, frame_along(way), softness=0.3)
-        if two:
-            way2 = unit(way + [-0.4, -0.3, 0])
-            at = root + way * inner + way2 * inner * 0.45
-            size = (chord * 0.8, inner * 0.65, 0.024)
-            ball(b, f"{group}/{name} outer wing", at, size, frame_along(way2), softness=0.3)
-    feathers = b.n(1, 4)
-    tail = b.u(0.2, 0.55)
+    _bird_head(b, r * b.u(0.45, 0.75), base, base + neck * np.array([np.cos(rise), np.sin(rise), 0]), neck)
+    _bird_wings(b, r)
+    feathers, tail = b.n(1, 4), b.u(0.2, 0.55)
     for k in range(feathers):
         z = k - (feathers - 1) / 2
         way = unit([-1, b.u(-0.3, 0.25) if k == 0 else 0.0, z * 0.35])
-        at = [-0.32, 0, 0] + way * tail * 0.6
-        ball(b, f"tail/tail feather {k}", at, (0.07, tail * 0.6, 0.022), frame_along(way), softness=0.2)
+        middle = [-0.32, 0, 0] + way * tail * 0.6
+        ball(b, f"tail/tail feather {k}", middle, (0.07, tail * 0.6, 0.022), frame_along(way), softness=0.2)
     if b.chance(0.75):
-        leg = b.u(0.12, 0.6)
-        thin = b.u(0.018, 0.035)
+        leg, thin = b.u(0.12, 0.6), b.u(0.018, 0.035)
         for side, name in SIDES:
             group = f"{name} leg"
             hip = np.array([-0.03, -r * 0.6, side * r * 0.45])
             knee, foot = hip + [-0.03, -0.12 - leg * 0.4, 0], hip + [0.0, -0.14 - leg, 0]
             limb(b, f"{group}/{name} thigh", hip, knee, thin * 2.6, thin * 1.2)
             limb(b, f"{group}/{name} shank", knee, foot, thin, thin * 0.9, softness=0.3)
-            for toe in range(3):
-                a = (toe - 1) * 0.6
-                end = foot + [0.14 * np.cos(a), -0.02, 0.14 * np.sin(a)]
-                limb(b, f"{group}/{name} foot", foot, end, thin * 0.9, thin * 0.5, softness=0.2)
+            for a in (-0.6, 0.0, 0.6):
+                toe = foot + [0.14 * np.cos(a), -0.02, 0.14 * np.sin(a)]
+                limb(b, f"{group}/{name} foot", foot, toe, thin * 0.9, thin * 0.5, softness=0.2)
             limb(b, f"{group}/{name} foot", foot, foot + [-0.07, -0.02, 0], thin * 0.8, thin * 0.5, softness=0.2)
+
+
+def _bird_head(b: Builder, r: float, base, top, neck: float) -> None:
+    """Neck of length `neck` from `base` to `top`; head of radius `r` with beak, crest and eyes."""
+    bow = [b.u(-0.1, 0.1) * neck * 2, 0, 0]
+    tube(b, "neck", arc(base - [0.05, 0.05, 0], top, bow), np.linspace(r * 1.3, r * 0.7, 7))
+    head = top + [r * 0.3, r * 0.3, 0]
+    ball(b, "head/skull", head, (r * 1.1, r, r * 0.9))
+    beak = r * b.u(0.8, 2.6)
+    tip = head + [r * 0.8 + beak, -r * b.u(0.1, 0.5), 0]
+    if b.chance(0.4):
+        for k, dy in enumerate((0.12, -0.18)):
+            root = head + [r * 0.7, dy * r, 0]
+            limb(b, f"head/beak {k}", root, tip + [0, dy * r, 0], r * 0.3, r * 0.08, softness=0.1)
+    else:
+        limb(b, "head/beak", head + [r * 0.7, 0, 0], tip, r * 0.45, r * 0.1, softness=0.1)
+    for k in range(b.n(1, 3) if b.chance(0.3) else 0):
+        middle, turn = head + [-0.25 * r * k, r * 1.1, 0], rotation_about("z", 0.4 + 0.3 * k)
+        ball(b, "head/crest", middle, (r * 0.2, r * 0.5, r * 0.1), turn, softness=0.2)
+    if b.chance(0.6):
+        eyes(b, head + [r * 0.45, r * 0.3, 0], r * 0.7, r * 0.2, (1, 0, 0), "head")
+
+
+def _bird_wings(b: Builder, r: float) -> None:
+    """Wings in one or two segments on a body of radius `r`."""
+    slant, span = b.u(-0.9, 0.6), b.u(0.35, 0.8)
+    two = b.chance(0.6)
+    chord = b.u(0.12, 0.22)
+    for side, name in SIDES:
+        group = f"{name} wing"
+        way = unit([-0.25 + b.u(-0.1, 0.1), slant, side * max(0.3, 1 - abs(slant))])
+        root, inner = np.array([0.08, r * 0.45, side * r * 0.6]), span * (0.5 if two else 1)
+        path, size = f"{group}/" + (f"{name} inner wing" if two else group), (chord, inner * 0.65, 0.03)
+        ball(b, path, root + way * inner * 0.5, size, frame_along(way), softness=0.3)
+        if two:
+            bent = unit(way + [-0.4, -0.3, 0])
+            middle, size = root + way * inner + bent * inner * 0.45, (chord * 0.8, inner * 0.65, 0.024)
+            ball(b, f"{group}/{name} outer wing", middle, size, frame_along(bent), softness=0.3)
 
 
 def fish(b: Builder) -> None:
@@ -293,29 +291,26 @@ def fish(b: Builder) -> None:
     limb(b, "tail/tail stalk", (-length * 0.5, 0, 0), stalk, tall * 0.55, tall * 0.2, flat=1)
     upright = b.chance(0.75)
     fluke = tall * b.u(0.7, 1.3)
+
+    def fin(path: str, root, way, size: float, shares, thin: float, across=None) -> None:
+        """A flat fin along `way` from its root. `shares` of its size: place of its middle, radii across and along."""
+        out, wide, long = shares
+        frame = frame_along(way) if across is None else np.stack([unit(np.cross(way, across)), way, across], 1)
+        ball(b, path, np.asarray(root) + way * size * out, (size * wide, size * long, thin), frame, softness=0.4)
+
     for s, name in ((1, "upper"), (-1, "lower")):
-        way = unit([-0.8, s, 0]) if upright else unit([-0.8, 0, s])
-        frame = np.stack(
-            [unit(np.cross(way, [0, 0, 1] if upright else [0, 1, 0])), way, [0, 0, 1] if upright else [0, 1, 0]], 1
-        )
-        at = stalk + way * fluke * 0.45
-        ball(b, f"tail/{name} fluke", at, (fluke * 0.24, fluke * 0.6, 0.03), frame, softness=0.4)
+        way, across = (unit([-0.8, s, 0]), [0, 0, 1]) if upright else (unit([-0.8, 0, s]), [0, 1, 0])
+        fin(f"tail/{name} fluke", stalk, way, fluke, (0.45, 0.24, 0.6), 0.03, across)
     for k in range(b.n(1, 3)):
-        x = b.u(0.15, 0.3) - 0.32 * k
-        way = unit([-0.7, 1, 0])
-        frame = np.stack([unit(np.cross(way, [0, 0, 1])), way, [0, 0, 1]], 1)
-        size = tall * b.u(0.35, 0.8)
-        at = np.array([x, tall * 0.85, 0]) + way * size * 0.3
-        ball(b, f"fins/back fin {k}", at, (size * 0.45, size * 0.75, 0.026), frame, softness=0.4)
+        root, size = [b.u(0.15, 0.3) - 0.32 * k, tall * 0.85, 0], tall * b.u(0.35, 0.8)
+        fin(f"fins/back fin {k}", root, unit([-0.7, 1, 0]), size, (0.3, 0.45, 0.75), 0.026, [0, 0, 1])
     drop = b.u(-0.8, 0.1)
     for side, name in SIDES:
-        way = unit([-0.6, drop, side])
-        size = tall * b.u(0.6, 1.3)
-        at = np.array([length * 0.25, -tall * 0.3, side * wide * 0.75]) + way * size * 0.35
-        ball(b, f"fins/{name} fin", at, (size * 0.25, size * 0.6, 0.024), frame_along(way), softness=0.4)
+        way, size = unit([-0.6, drop, side]), tall * b.u(0.6, 1.3)
+        fin(f"fins/{name} fin", [length * 0.25, -tall * 0.3, side * wide * 0.75], way, size, (0.35, 0.25, 0.6), 0.024)
         if b.chance(0.4):
-            at = np.array([-length * 0.35, -tall * 0.6, side * wide * 0.3]) + way * size * 0.2
-            ball(b, f"fins/{name} belly fin", at, (size * 0.15, size * 0.35, 0.022), frame_along(way), softness=0.4)
+            root = [-length * 0.35, -tall * 0.6, side * wide * 0.3]
+            fin(f"fins/{name} belly fin", root, way, size, (0.2, 0.15, 0.35), 0.022)
     if b.chance(0.8):
         eyes(b, (length * 0.75, tall * 0.2, 0), wide * 0.55, tall * b.u(0.1, 0.2), (1, 0, 0), "body")
     if b.chance(0.3):

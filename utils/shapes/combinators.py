@@ -6,7 +6,8 @@ after the path, as in `ball(b, "head/skull", center, radii)`, and `smooth`, `sof
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -58,3 +59,35 @@ def around(count: int) -> Iterator[tuple[int, float]]:
 def polar(angle: float, radius: float, height: float = 0.0) -> np.ndarray:
     """(3,) point at an angle about the y axis."""
     return np.array([np.cos(angle) * radius, height, np.sin(angle) * radius])
+
+
+def span(x, y, z) -> tuple[tuple, tuple]:
+    """The two ends of a bar: of each coordinate one number, or a pair (start, end) where the ends differ."""
+    pairs = [c if isinstance(c, tuple) else (c, c) for c in (x, y, z)]
+    return tuple(start for start, _ in pairs), tuple(end for _, end in pairs)
+
+
+def row(count: int, low: float, high: float, margin: float = 0.5) -> Iterator[tuple[int, float]]:
+    """(index, position) of `count` things at equal steps between two ends, the outer ones `margin` steps from them."""
+    return ((i, low + (high - low) * (i + margin) / (count - 1 + 2 * margin)) for i in range(count))
+
+
+def centred(count: int, pitch: float) -> Iterator[tuple[int, float]]:
+    """(index, position) of `count` things, `pitch` apart, about the origin."""
+    return ((i, (i - (count - 1) / 2) * pitch) for i in range(count))
+
+
+def grid(rows: Iterator[tuple[int, float]], columns: Iterator[tuple[int, float]]) -> Iterator[tuple]:
+    """(row, column, place of the row, place of the column) of things in rows and columns, the columns fastest."""
+    return ((i, j, y, z) for (i, y), (j, z) in itertools.product(rows, columns))
+
+
+def jointed(
+    b: Builder, group: str, names: Sequence[str], points: Sequence, radii: Sequence[float], knob=None, **form
+) -> None:
+    """A limb of named segments through the points, one more than names, with a radius at each; `knob`: (name, radius)
+    of balls at its inner joints."""
+    for i, name in enumerate(names):
+        limb(b, f"{group}/{name}", points[i], points[i + 1], radii[i], radii[i + 1], **form)
+        if knob and i + 1 < len(names):
+            ball(b, f"{group}/{knob[0]}", points[i + 1], knob[1])

@@ -6,7 +6,7 @@ import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, cushion, limb, put, rod, torus, tube
+from utils.shapes.combinators import ball, bar, box, centred, cushion, grid, limb, put, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, slab, wheel
 from utils.shapes.solids import Box, Ellipsoid, rotation_about, rotation_to, unit
 
@@ -15,76 +15,22 @@ def robot(b: Builder) -> None:
     """Jointed figure of simple solids: head with antennas, chest with buttons, limbs with joints, or wheels."""
     square, r = b.chance(0.6), b.u(0.035, 0.07)
     w, d, h = b.u(0.15, 0.26), b.u(0.1, 0.2), b.u(0.18, 0.3)
-
-    def bulk(center, half):
-        return (
-            slab(b, center, half)
-            if square
-            else solids.rod(
-                np.subtract(center, (0, half[1], 0)),
-                np.add(center, (0, half[1], 0)),
-                min(half[0], half[2]) * 1.1,
-                None,
-                0.15,
-            )
-        )
-
-    put(b, "torso/chest", bulk((0, 0.2, 0), (d, h * 0.7, w)))
-    put(b, "torso/hips", bulk((0, -0.13, 0), (d * 0.8, 0.08, w * 0.8)))
+    for path, y, half in (("torso/chest", 0.2, (d, h * 0.7, w)), ("torso/hips", -0.13, (d * 0.8, 0.08, w * 0.8))):
+        if square:
+            put(b, path, slab(b, (0, y, 0), half))
+        else:
+            rod(b, path, *span(0, (y - half[1], y + half[1]), 0), min(half[0], half[2]) * 1.1, None, 0.15)
     if b.chance(0.5):
         rod(b, "torso/waist", (0, -0.1, 0), (0, 0.1, 0), d * 0.5)
     for i in range(b.n(0, 5)):
-        rod(b, f"torso/button {i}", (d * 0.9, 0.28 - 0.06 * i, -w * 0.4), (d * 1.15, 0.28 - 0.06 * i, -w * 0.4), 0.02)
+        rod(b, f"torso/button {i}", *span((d * 0.9, d * 1.15), 0.28 - 0.06 * i, -w * 0.4), 0.02)
     if b.chance(0.4):
         box(b, "torso/chest plate", (d, 0.22, w * 0.25), (0.02, 0.09, w * 0.4))
     top = 0.2 + h * 0.7
-    hr = b.u(0.09, 0.16)
-    c = np.array([0, top + 0.05 + hr, 0])
-    rod(b, "head/neck", (0, top - 0.03, 0), (0, top + 0.08, 0), hr * 0.4)
-    solid = b.pick(
-        [
-            Box(c, (hr, hr, hr), rounding=hr * 0.2),
-            Ellipsoid(c, hr * 1.1),
-            solids.rod(c - [0, hr, 0], c + [0, hr, 0], hr, None, 0.2),
-        ]
-    )
-    put(b, "head/skull", solid)
-    for side, name in SIDES:
-        if b.chance(0.8):
-            start = c + [hr * 0.8, hr * 0.2, side * hr * 0.45]
-            rod(b, f"head/{name} eye", start, c + [hr * 1.12, hr * 0.2, side * hr * 0.45], hr * b.u(0.15, 0.3))
-        if b.chance(0.5):
-            rod(b, f"head/{name} ear", c + [0, 0, side * hr * 0.8], c + [0, 0, side * hr * 1.25], hr * 0.35)
-        if b.chance(0.3):
-            tip = c + [0, hr * 2.2, side * hr * 0.5]
-            rod(b, f"head/{name} antenna", c + [0, hr * 0.8, side * hr * 0.4], tip, hr * 0.07)
-            ball(b, f"head/{name} antenna ball", tip, hr * 0.2)
-    if b.chance(0.3):
-        box(b, "head/mouth", c + [hr, -hr * 0.5, 0], (hr * 0.1, hr * 0.12, hr * 0.5))
+    _robot_head(b, top, b.u(0.09, 0.16))
     gripper = b.chance(0.6)
     for side, name in SIDES:
-        group = f"{name} arm"
-        at = np.array([0, top - 0.06, side * (w + r * 0.8)])
-        swing, out = b.u(-0.8, 1.0), b.u(0.0, 0.9)
-        way = unit([swing, -1, side * out])
-        ball(b, f"{group}/{name} shoulder", at, r * 1.5)
-        for k, label in enumerate(("upper arm", "forearm")):
-            tip = at + way * b.u(0.2, 0.28)
-            bar(b, f"{group}/{name} {label}", at, tip, r, square)
-            solid = (
-                Ellipsoid(tip, r * 1.25)
-                if b.chance(0.6)
-                else solids.rod(tip - [0, 0, r * 1.2], tip + [0, 0, r * 1.2], r * 1.1)
-            )
-            put(b, f"{group}/{name} {'elbow' if k == 0 else 'wrist'}", solid)
-            at, way = tip, unit(way + [b.u(0, 1.2), b.u(0, 0.5), 0])
-        if gripper:
-            for k in (-1, 1):
-                f = np.cross(way, [0, 0, 1]) * k * r
-                points = np.stack([at + f * 0.3, at + way * r * 1.6 + f * 1.6, at + way * r * 3.2 + f * 0.6])
-                tube(b, f"{group}/{name} claw {k}", points, r * 0.35)
-        else:
-            put(b, f"{group}/{name} fist", slab(b, at + way * r * 1.3, (r * 1.3, r * 1.3, r)))
+        _robot_arm(b, f"{name} arm", name, side, np.array([0, top - 0.06, side * (w + r * 0.8)]), r, square, gripper)
     if b.chance(0.25):
         for side, name in SIDES:
             wheel(b, (0, -0.4, side * w), b.u(0.15, 0.25), 0.09, f"{name} wheel")
@@ -92,14 +38,56 @@ def robot(b: Builder) -> None:
         return
     for side, name in SIDES:
         group = f"{name} leg"
-        at = np.array([0, -0.18, side * w * 0.5])
+        joint = np.array([0, -0.18, side * w * 0.5])
         way = unit([b.u(-0.4, 0.5), -1, side * b.u(0, 0.2)])
-        for label in ("thigh", "shin"):
-            tip = at + way * b.u(0.22, 0.3)
-            bar(b, f"{group}/{name} {label}", at, tip, r * 1.2, square)
-            ball(b, f"{group}/{name} {'knee' if label == 'thigh' else 'ankle'}", tip, r * 1.4)
-            at, way = tip, unit(way * [0.3, 1, 1])
-        put(b, f"{group}/{name} foot", slab(b, at + [r, -r, 0], (r * 2.4, r * 0.8, r * 1.5)))
+        for bone, knob in (("thigh", "knee"), ("shin", "ankle")):
+            root, joint = joint, joint + way * b.u(0.22, 0.3)
+            bar(b, f"{group}/{name} {bone}", root, joint, r * 1.2, square)
+            ball(b, f"{group}/{name} {knob}", joint, r * 1.4)
+            way = unit(way * [0.3, 1, 1])
+        put(b, f"{group}/{name} foot", slab(b, joint + [r, -r, 0], (r * 2.4, r * 0.8, r * 1.5)))
+
+
+def _robot_head(b: Builder, top: float, r: float) -> None:
+    """Head of radius `r` on a neck above the chest's `top`, with eyes, ears, antennas and mouth."""
+    c = np.array([0, top + 0.05 + r, 0])
+    rod(b, "head/neck", (0, top - 0.03, 0), (0, top + 0.08, 0), r * 0.4)
+    drum = solids.rod(c - [0, r, 0], c + [0, r, 0], r, None, 0.2)
+    put(b, "head/skull", b.pick([Box(c, (r, r, r), rounding=r * 0.2), Ellipsoid(c, r * 1.1), drum]))
+    for side, name in SIDES:
+        if b.chance(0.8):
+            ends = c + [r * 0.8, r * 0.2, side * r * 0.45], c + [r * 1.12, r * 0.2, side * r * 0.45]
+            rod(b, f"head/{name} eye", *ends, r * b.u(0.15, 0.3))
+        if b.chance(0.5):
+            rod(b, f"head/{name} ear", c + [0, 0, side * r * 0.8], c + [0, 0, side * r * 1.25], r * 0.35)
+        if b.chance(0.3):
+            tip = c + [0, r * 2.2, side * r * 0.5]
+            rod(b, f"head/{name} antenna", c + [0, r * 0.8, side * r * 0.4], tip, r * 0.07)
+            ball(b, f"head/{name} antenna ball", tip, r * 0.2)
+    if b.chance(0.3):
+        box(b, "head/mouth", c + [r, -r * 0.5, 0], (r * 0.1, r * 0.12, r * 0.5))
+
+
+def _robot_arm(b: Builder, group: str, name: str, side: int, joint, r: float, square: bool, gripper: bool) -> None:
+    """Arm of bars of radius `r` from a shoulder, with a gripper or a fist."""
+    swing, out = b.u(-0.8, 1.0), b.u(0.0, 0.9)
+    way = unit([swing, -1, side * out])
+    ball(b, f"{group}/{name} shoulder", joint, r * 1.5)
+    for bone, knob in (("upper arm", "elbow"), ("forearm", "wrist")):
+        root, joint = joint, joint + way * b.u(0.2, 0.28)
+        bar(b, f"{group}/{name} {bone}", root, joint, r, square)
+        if b.chance(0.6):
+            ball(b, f"{group}/{name} {knob}", joint, r * 1.25)
+        else:
+            rod(b, f"{group}/{name} {knob}", joint - [0, 0, r * 1.2], joint + [0, 0, r * 1.2], r * 1.1)
+        way = unit(way + [b.u(0, 1.2), b.u(0, 0.5), 0])
+    if gripper:
+        for k in (-1, 1):
+            off = np.cross(way, [0, 0, 1]) * k * r
+            claw = np.stack([joint + off * 0.3, joint + way * r * 1.6 + off * 1.6, joint + way * r * 3.2 + off * 0.6])
+            tube(b, f"{group}/{name} claw {k}", claw, r * 0.35)
+    else:
+        put(b, f"{group}/{name} fist", slab(b, joint + way * r * 1.3, (r * 1.3, r * 1.3, r)))
 
 
 def device(b: Builder) -> None:
@@ -113,8 +101,7 @@ def _monitor(b: Builder) -> None:
     box(b, "display/case", (0, 0.3, 0), (0.05, h, w), rounding=b.u(0, 0.03))
     box(b, "display/screen", (0.045, 0.32, 0), (0.012, h * 0.85, w * 0.92))
     for i in range(b.n(0, 5)):
-        start = (0.04, 0.3 - h * 0.93, w * 0.8 - 0.07 * i)
-        rod(b, f"display/button {i}", start, (0.065, 0.3 - h * 0.93, w * 0.8 - 0.07 * i), 0.016)
+        rod(b, f"display/button {i}", *span((0.04, 0.065), 0.3 - h * 0.93, w * 0.8 - 0.07 * i), 0.016)
     box(b, "stand/neck", (-0.02, -0.15, 0), (0.03, b.u(0.12, 0.2), 0.07))
     put(b, "stand/foot", slab(b, (0, -0.34, 0), (0.2, 0.025, 0.3)))
     if b.chance(0.3):
@@ -127,11 +114,9 @@ def _keyboard(b: Builder) -> None:
     pitch = 0.16
     box(b, "plate", (0, 0, 0), (rows * pitch * 0.5 + 0.06, 0.04, cols * pitch * 0.5 + 0.06), rounding=0.015)
     black = b.chance(0.3)
-    for i in range(rows):
-        for j in range(cols):
-            x, z = (i - (rows - 1) / 2) * pitch, (j - (cols - 1) / 2) * pitch
-            half = (pitch * 0.4, 0.035 + 0.03 * (black and (i + j) % 2), pitch * 0.4)
-            box(b, f"row {i}/key {i}.{j}", (x, 0.06, z), half, taper=b.pick([1, 0.8]))
+    for i, j, x, z in grid(centred(rows, pitch), centred(cols, pitch)):
+        half = (pitch * 0.4, 0.035 + 0.03 * (black and (i + j) % 2), pitch * 0.4)
+        box(b, f"row {i}/key {i}.{j}", (x, 0.06, z), half, taper=b.pick([1, 0.8]))
 
 
 def _camera(b: Builder) -> None:
@@ -162,8 +147,7 @@ def _radio(b: Builder) -> None:
         rod(b, f"speaker {s}", (0.14, -0.02, s * w * 0.55), (0.2, -0.02, s * w * 0.55), h * 0.6)
         ball(b, f"speaker {s}/speaker cone {s}", (0.2, -0.02, s * w * 0.55), (0.04, h * 0.25, h * 0.25))
     for i in range(b.n(1, 5)):
-        start = (0.15, h * 0.6 - 0.13 * i, 0)
-        rod(b, f"controls/knob {i}", start, (0.24, h * 0.6 - 0.13 * i, 0), b.u(0.03, 0.055), bevel=0.2)
+        rod(b, f"controls/knob {i}", *span((0.15, 0.24), h * 0.6 - 0.13 * i, 0), b.u(0.03, 0.055), bevel=0.2)
     if b.chance(0.6):
         tube(b, "handle", arc((0, h * 0.9, -w * 0.7), (0, h * 0.9, w * 0.7), (0, 0.2, 0), 11), 0.03)
     if b.chance(0.6):
@@ -176,18 +160,19 @@ def _clock(b: Builder) -> None:
     r = b.u(0.4, 0.5)
     rod(b, "case", (-0.12, 0, 0), (0.05, 0, 0), r, None, 0.1, segments=40)
     torus(b, "case/rim", (0.05, 0, 0), r * 0.95, 0.04, rotation_to((1, 0, 0)))
+
+    def dial(x: float, a: float, reach: float) -> tuple[float, float, float]:
+        return (x, np.sin(a) * r * reach, np.cos(a) * r * reach)
+
     for i in range(12 if b.chance(0.6) else 4):
         a = i * 2 * np.pi / 12
-        at = (0.055, np.sin(a) * r * 0.78, np.cos(a) * r * 0.78)
-        box(b, f"dial/mark {i}", at, (0.012, 0.035, 0.015), rotation_about("x", -a + np.pi / 2))
+        box(b, f"dial/mark {i}", dial(0.055, a, 0.78), (0.012, 0.035, 0.015), rotation_about("x", -a + np.pi / 2))
     for i, reach in enumerate((0.45, 0.7)):
-        a = b.u(0, 6.28)
-        limb(b, f"hands/hand {i}", (0.08, 0, 0), (0.08, np.sin(a) * r * reach, np.cos(a) * r * reach), 0.022, 0.012)
+        limb(b, f"hands/hand {i}", (0.08, 0, 0), dial(0.08, b.u(0, 6.28), reach), 0.022, 0.012)
     rod(b, "hands/axle", (0.04, 0, 0), (0.11, 0, 0), 0.035)
-    if b.chance(0.6):
-        for side, name in SIDES:
-            ball(b, f"bells/{name} bell", (-0.03, r * 0.95, side * r * 0.5), (0.12, 0.12, 0.14))
-            rod(b, f"feet/{name} foot", (-0.03, -r * 0.7, side * r * 0.6), (-0.03, -r * 1.15, side * r * 0.75), 0.035)
+    for side, name in SIDES if b.chance(0.6) else ():
+        ball(b, f"bells/{name} bell", (-0.03, r * 0.95, side * r * 0.5), (0.12, 0.12, 0.14))
+        rod(b, f"feet/{name} foot", (-0.03, -r * 0.7, side * r * 0.6), (-0.03, -r * 1.15, side * r * 0.75), 0.035)
 
 
 def _fan(b: Builder) -> None:
@@ -214,8 +199,7 @@ def _telephone(b: Builder) -> None:
         rod(b, "dial", (0.1, 0.1, 0), (0.12, 0.17, 0), 0.17)
         for i in range(8):
             a = i * np.pi / 4.5
-            start = (0.12 + 0.11 * np.cos(a), 0.15, 0.11 * np.sin(a))
-            rod(b, f"dial/finger hole {i}", start, (0.12 + 0.11 * np.cos(a), 0.185, 0.11 * np.sin(a)), 0.025)
+            rod(b, f"dial/finger hole {i}", *span(0.12 + 0.11 * np.cos(a), (0.15, 0.185), 0.11 * np.sin(a)), 0.025)
     else:
         for i in range(12):
             x, z = -0.02 + 0.085 * (i // 3), (i % 3 - 1) * 0.09
@@ -263,7 +247,6 @@ def _pad(b: Builder) -> None:
         rod(b, f"sticks/{name} stick cap", (-0.08, 0.13, side * 0.16), (-0.08, 0.16, side * 0.16), 0.065)
     for i in range(4):
         a = i * np.pi / 2
-        start = (0.07 + 0.06 * np.cos(a), 0.06, w * 0.65 + 0.06 * np.sin(a))
-        rod(b, f"buttons/button {i}", start, (0.07 + 0.06 * np.cos(a), 0.115, w * 0.65 + 0.06 * np.sin(a)), 0.028)
+        rod(b, f"buttons/button {i}", *span(0.07 + 0.06 * np.cos(a), (0.06, 0.115), w * 0.65 + 0.06 * np.sin(a)), 0.028)
     box(b, "buttons/cross", (0.07, 0.09, -w * 0.65), (0.08, 0.02, 0.025))
     box(b, "buttons/cross", (0.07, 0.09, -w * 0.65), (0.025, 0.02, 0.08))

@@ -41,10 +41,10 @@ def spiral(start, direction, radius: float, turns: float, length: float, count: 
 
 def circle(radius: float, count: int = 24, center=(0, 0), start: float = 0.0) -> np.ndarray:
     """(count, 2) regular polygon, counter-clockwise."""
-    return polar(radius, start + np.arange(count) * (2 * np.pi / count)) + np.asarray(center, float)
+    return polar_points(radius, start + np.arange(count) * (2 * np.pi / count)) + np.asarray(center, float)
 
 
-def polar(radius: float | np.ndarray, angle: np.ndarray) -> np.ndarray:
+def polar_points(radius: float | np.ndarray, angle: np.ndarray) -> np.ndarray:
     """(N, 2) points of one or N radii at angles (N,)."""
     return np.stack([np.cos(angle), np.sin(angle)], 1) * np.reshape(radius, (-1, 1))
 
@@ -54,7 +54,7 @@ def rounded_rectangle(half_x: float, half_y: float, radius: float, count: int = 
     radius = min(radius, half_x * 0.99, half_y * 0.99)
     corners = []
     for k, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
-        around = polar(radius, np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count))
+        around = polar_points(radius, np.linspace(k * np.pi / 2, (k + 1) * np.pi / 2, count))
         corners.append(around + [sx * (half_x - radius), sy * (half_y - radius)])
     return np.concatenate(corners)
 
@@ -65,7 +65,7 @@ def star_outline(b: Builder) -> np.ndarray:
     n = b.n(3, 9)
     if kind == "star":
         a = np.arange(2 * n) * np.pi / n
-        return polar(np.where(np.arange(2 * n) % 2, b.u(0.3, 0.7), 1), a) * 0.5
+        return polar_points(np.where(np.arange(2 * n) % 2, b.u(0.3, 0.7), 1), a) * 0.5
     if kind == "polygon":
         return circle(0.5, n)
     a = np.arange(40) * np.pi / 20
@@ -73,7 +73,7 @@ def star_outline(b: Builder) -> np.ndarray:
         waves = b.u(0.1, 0.35) * np.cos(n * a)
     else:
         waves = np.sum([b.u(-0.3, 0.3) / k * np.cos(k * a + b.u(0, 6)) for k in (1, 2, 3, 4)], axis=0)
-    return polar((1 + waves) * 0.4, a)
+    return polar_points((1 + waves) * 0.4, a)
 
 
 def random_profile(b: Builder, height: float, low: float, high: float, count: int = 12) -> np.ndarray:
@@ -90,7 +90,7 @@ def gear_outline(radius: float, teeth: int, deep: float) -> np.ndarray:
     a = np.arange(4 * teeth) * (2 * np.pi / (4 * teeth))
     r = np.where(np.arange(4 * teeth) % 4 < 2, radius, radius - deep)
     a = a + np.tile([0.15, -0.15, -0.0, 0.0], teeth) * (2 * np.pi / (4 * teeth))
-    return polar(r, a)
+    return polar_points(r, a)
 
 
 def frame_along(way) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import around, ball, bar, box, lathe, polar, put, rod, torus, tube
+from utils.shapes.combinators import around, ball, bar, box, centred, lathe, polar, put, rod, row, span, torus, tube
 from utils.shapes.elements import SIDES, arc, circle, rounded_rectangle, spiral
 from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, rotation_about, rotation_to, unit
 
@@ -20,43 +22,15 @@ def lamp(b: Builder) -> None:
         rod(b, "mount/cord", (0, 0.1, 0), (0, 0.72, 0), thin * 0.6)
         shade(b, np.array([0, 0.1, 0]), np.array([0, -1, 0.0]), b.u(0.25, 0.5))
         return
-    r = b.u(0.2, 0.38)
-    floor = -0.7
-    solid = b.pick(
-        [
-            solids.rod((0, floor, 0), (0, floor + 0.08, 0), r, r * 0.9, 0.1),
-            Box((0, floor + 0.04, 0), (r, 0.04, r * 0.8), rounding=0.02),
-            Lathe((0, floor, 0), [(0, 0), (r, 0), (r, 0.03), (r * 0.4, 0.09), (r * 0.15, 0.16), (0, 0.17)]),
-        ]
-    )
-    put(b, "base", solid)
+    r, floor = b.u(0.2, 0.38), -0.7
+    drum = solids.rod((0, floor, 0), (0, floor + 0.08, 0), r, r * 0.9, 0.1)
+    plate = Box((0, floor + 0.04, 0), (r, 0.04, r * 0.8), rounding=0.02)
+    dome = Lathe((0, floor, 0), [(0, 0), (r, 0), (r, 0.03), (r * 0.4, 0.09), (r * 0.15, 0.16), (0, 0.17)])
+    put(b, "base", b.pick([drum, plate, dome]))
     if b.chance(0.4):
         rod(b, "base/switch", (r * 0.55, floor + 0.05, 0), (r * 0.55, floor + 0.12, 0), 0.035, 0.03)
     if kind == "desk":
-        joint = thin * b.u(1.6, 2.6)
-        at = np.array([b.u(-0.1, 0.1), floor + 0.08, 0])
-        angle = b.u(1.3, 2.3)
-        arms = b.n(1, 3)
-        twin = b.chance(0.35)
-        for i in range(arms):
-            way = np.array([np.cos(angle), np.sin(angle), 0])
-            end = at + way * b.u(0.4, 0.75)
-            for side, name in SIDES if twin else ((0, "main"),):
-                off = np.array([0, 0, side * thin * 1.5])
-                bar(b, f"arm {i}/arm {i} {name}", at + off, end + off, thin, b.chance(0.2))
-            solid = (
-                solids.rod(at - [0, 0, joint * 1.3], at + [0, 0, joint * 1.3], joint, bevel=0.2)
-                if b.chance(0.6)
-                else Ellipsoid(at, joint * 1.2)
-            )
-            put(b, f"joints/joint {i}", solid)
-            if b.chance(0.25):
-                points = spiral(at + way * 0.05 + [0, thin * 2, 0], way, thin * 0.7, 5, 0.25, 40)
-                tube(b, f"arm {i}/spring {i}", points, thin * 0.28, sides=6)
-            at, angle = end, angle - b.u(0.7, 1.6)
-        ball(b, "joints/head joint", at, joint * 1.2)
-        shade(b, at, np.array([np.cos(b.u(-2.2, -0.4)), -1.0, b.u(-0.3, 0.3)]), b.u(0.17, 0.32))
-        return
+        return _lamp_arms(b, floor, thin)
     height = b.u(0.5, 0.8) if kind == "table" else b.u(1.0, 1.5)
     top = np.array([0, floor + height, 0])
     if b.chance(0.5) and kind == "table":
@@ -73,9 +47,33 @@ def lamp(b: Builder) -> None:
     else:
         ball(b, "shade/globe", top + [0, 0.15, 0], b.u(0.13, 0.25))
     if b.chance(0.3):
-        end = top + [0.12, -0.3, 0]
-        rod(b, "stand/chain", top + [0.12, 0, 0], end, 0.008)
-        ball(b, "stand/pull", end, 0.025)
+        pull = top + [0.12, -0.3, 0]
+        rod(b, "stand/chain", top + [0.12, 0, 0], pull, 0.008)
+        ball(b, "stand/pull", pull, 0.025)
+
+
+def _lamp_arms(b: Builder, floor: float, thin: float) -> None:
+    """The jointed arms of a desk lamp, perhaps in pairs or with springs, and its shade."""
+    knob = thin * b.u(1.6, 2.6)
+    joint, angle = np.array([b.u(-0.1, 0.1), floor + 0.08, 0]), b.u(1.3, 2.3)
+    arms, twin = b.n(1, 3), b.chance(0.35)
+    for i in range(arms):
+        way = np.array([np.cos(angle), np.sin(angle), 0])
+        end = joint + way * b.u(0.4, 0.75)
+        for side, name in SIDES if twin else ((0, "main"),):
+            off = np.array([0, 0, side * thin * 1.5])
+            bar(b, f"arm {i}/arm {i} {name}", joint + off, end + off, thin, b.chance(0.2))
+        if b.chance(0.6):
+            ends = joint - [0, 0, knob * 1.3], joint + [0, 0, knob * 1.3]
+            rod(b, f"joints/joint {i}", *ends, knob, bevel=0.2)
+        else:
+            ball(b, f"joints/joint {i}", joint, knob * 1.2)
+        if b.chance(0.25):
+            spring = spiral(joint + way * 0.05 + [0, thin * 2, 0], way, thin * 0.7, 5, 0.25, 40)
+            tube(b, f"arm {i}/spring {i}", spring, thin * 0.28, sides=6)
+        joint, angle = end, angle - b.u(0.7, 1.6)
+    ball(b, "joints/head joint", joint, knob * 1.2)
+    shade(b, joint, np.array([np.cos(b.u(-2.2, -0.4)), -1.0, b.u(-0.3, 0.3)]), b.u(0.17, 0.32))
 
 
 def shade(b: Builder, at, way, size: float) -> None:
@@ -106,41 +104,28 @@ def rack(b: Builder) -> None:
 
 def _ladder(b: Builder) -> None:
     """Rails and rungs."""
-    t = b.u(0.015, 0.045)
-    square = b.chance(0.5)
+    t, square = b.u(0.015, 0.045), b.chance(0.5)
     w, h, n = b.u(0.18, 0.35), 0.9, b.n(4, 9)
     for side, name in SIDES:
         bar(b, f"rails/{name} rail", (0, -h, side * w), (0, h, side * w * b.u(0.7, 1)), t * 1.3, square)
-    for i in range(n):
-        y = -h + 2 * h * (i + 0.7) / (n + 0.4)
+    for i, y in row(n, -h, h, 0.7):
         bar(b, f"rungs/rung {i}", (0, y, -w), (0, y, w), t, b.chance(0.5))
-    if b.chance(0.4):
-        for side, name in SIDES:
-            bar(b, f"prop/{name} prop", (0, h * 0.95, side * w * 0.8), (-0.5, -h, side * w), t, square)
+    for side, name in SIDES if b.chance(0.4) else ():
+        bar(b, f"prop/{name} prop", (0, h * 0.95, side * w * 0.8), (-0.5, -h, side * w), t, square)
 
 
 def _shelf(b: Builder) -> None:
     """Boards with things on them between posts."""
-    t = b.u(0.015, 0.045)
-    square = b.chance(0.5)
+    t, square = b.u(0.015, 0.045), b.chance(0.5)
     w, d, n = b.u(0.4, 0.7), b.u(0.15, 0.25), b.n(3, 5)
-    for i in range(n):
-        y = -0.8 + 1.6 * i / (n - 1)
+    for i, y in row(n, -0.8, 0.8, 0):
         box(b, f"level {i}/board {i}", (0, y, 0), (d, 0.025, w))
         for j in range(b.n(0, 4)):
             z, s = -w * 0.8 + b.u(0, 0.4) * w + j * w * 0.4, b.u(0.05, 0.12)
-            solid = b.pick(
-                [
-                    Box((0, y + s, z), (s * 0.8, s, s * 0.5)),
-                    solids.rod((0, y, z), (0, y + s * 2, z), s * 0.6),
-                    Ellipsoid((0, y + s * 0.9, z), s * 0.8),
-                ]
-            )
-            put(b, f"level {i}/item {i}.{j}", solid)
-    for sx in (-1, 1):
-        for side, name in SIDES:
-            start = (sx * d * 0.9, -0.95, side * w * 0.97)
-            bar(b, f"posts/post {sx} {name}", start, (sx * d * 0.9, 0.9, side * w * 0.97), t, square)
+            book, jar = Box((0, y + s, z), (s * 0.8, s, s * 0.5)), solids.rod((0, y, z), (0, y + s * 2, z), s * 0.6)
+            put(b, f"level {i}/item {i}.{j}", b.pick([book, jar, Ellipsoid((0, y + s * 0.9, z), s * 0.8)]))
+    for sx, (side, name) in itertools.product((-1, 1), SIDES):
+        bar(b, f"posts/post {sx} {name}", *span(sx * d * 0.9, (-0.95, 0.9), side * w * 0.97), t, square)
 
 
 def _basket(b: Builder) -> None:
@@ -162,40 +147,35 @@ def _basket(b: Builder) -> None:
 
 def _grate(b: Builder) -> None:
     """Bars in a frame."""
-    t = b.u(0.015, 0.045)
-    square = b.chance(0.5)
+    t, square = b.u(0.015, 0.045), b.chance(0.5)
     w, h, n = b.u(0.4, 0.8), b.u(0.4, 0.6), b.n(4, 10)
     for s in (-1, 1):
         bar(b, f"frame/frame side {s}", (0, -h, s * w), (0, h, s * w), t * 1.5, square)
         bar(b, f"frame/frame end {s}", (0, s * h, -w), (0, s * h, w), t * 1.5, square)
-    for i in range(n):
-        z = -w + 2 * w * (i + 1) / (n + 1)
+    for i, z in row(n, -w, w, 1):
         bar(b, f"bars/bar {i}", (0, -h, z), (0, h, z), t * 0.8, square)
-    for i in range(b.n(0, 3)):
-        y = -h + 2 * h * (i + 1) / 4
+    for i, y in itertools.islice(row(3, -h, h, 1), b.n(0, 3)):
         bar(b, f"cross bars/cross bar {i}", (t, y, -w), (t, y, w), t * 0.8, square)
 
 
 def _stairs(b: Builder) -> None:
     """Treads with railings."""
-    t = b.u(0.015, 0.045)
-    square = b.chance(0.5)
+    t, square = b.u(0.015, 0.045), b.chance(0.5)
     n, w = b.n(4, 8), b.u(0.25, 0.45)
     step, rise = 1.3 / n, b.u(0.8, 1.2) / n
     solid = b.chance(0.5)
-    for i in range(n):
-        x, y = -0.65 + step * (i + 0.5), -0.5 + rise * (i + 1)
+    treads = [(-0.65 + step * (i + 0.5), -0.5 + rise * (i + 1)) for i in range(n)]
+    for i, (x, y) in enumerate(treads):
         half = (y + 0.5) / 2 if solid else 0.025
         box(b, f"treads/tread {i}", (x, y - half, 0), (step * 0.5 if solid else step * 0.55, half, w))
     for side, name in SIDES:
         if b.chance(0.7):
+            z = side * w * 0.92
             for i in range(0, n, b.n(1, 2)):
-                x, y = -0.65 + step * (i + 0.5), -0.5 + rise * (i + 1)
-                start = (x, y - 0.05, side * w * 0.92)
-                rod(b, f"{name} railing/{name} baluster {i}", start, (x, y + 0.35, side * w * 0.92), t * 0.7)
-            start = (-0.65, -0.5 + rise * 0.5 + 0.35, side * w * 0.92)
-            end = (0.65, -0.5 + rise * (n + 0.5) + 0.35, side * w * 0.92)
-            bar(b, f"{name} railing/{name} hand rail", start, end, t * 1.1, square)
+                x, y = treads[i]
+                rod(b, f"{name} railing/{name} baluster {i}", (x, y - 0.05, z), (x, y + 0.35, z), t * 0.7)
+            low, high = -0.5 + rise * 0.5 + 0.35, -0.5 + rise * (n + 0.5) + 0.35
+            bar(b, f"{name} railing/{name} hand rail", (-0.65, low, z), (0.65, high, z), t * 1.1, square)
 
 
 def _chain(b: Builder) -> None:
@@ -204,29 +184,21 @@ def _chain(b: Builder) -> None:
     major, minor = b.u(0.12, 0.17), b.u(0.03, 0.05)
     loop = rounded_rectangle(major * 1.6, major, major * 0.9, 7)
     pitch = 2 * (major * 1.6 - minor)
-    for i in range(n):
-        x = (i - (n - 1) / 2) * pitch
+    for i, x in centred(n, pitch):
         ring = np.c_[loop, np.zeros(len(loop))]
         ring = np.concatenate([ring, ring[:1]]) @ rotation_about("x", i % 2 * np.pi / 2).T + [x, 0, 0]
         tube(b, ("first half" if i < n / 2 else "second half") + f"/link {i}", ring, minor, sides=10)
     if b.chance(0.6):
-        end = (n - 1) / 2 * pitch + major * 1.4
-        solid = b.pick(
-            [
-                Ellipsoid((end + 0.15, 0, 0), 0.18),
-                Box((end + 0.15, 0, 0), (0.18, 0.14, 0.06)),
-                Prism((end + 0.15, 0, 0), circle(0.2, 6), 0.05),
-            ]
-        )
-        put(b, "pendant", solid)
+        middle = ((n - 1) / 2 * pitch + major * 1.4 + 0.15, 0, 0)
+        medal = Prism(middle, circle(0.2, 6), 0.05)
+        put(b, "pendant", b.pick([Ellipsoid(middle, 0.18), Box(middle, (0.18, 0.14, 0.06)), medal]))
 
 
 def _xylophone(b: Builder) -> None:
     """Bars on runners, with a mallet."""
     t = b.u(0.015, 0.045)
     n = b.n(4, 9)
-    for i in range(n):
-        z = (i - (n - 1) / 2) * 0.17
+    for i, z in centred(n, 0.17):
         box(b, f"bars/bar {i}", (0, 0.06, z), (0.45 - 0.028 * i, 0.025, 0.065), rounding=0.01)
         for s in (-1, 1):
             rod(b, f"nails/nail {i} {s}", (s * 0.25, 0.07, z), (s * 0.25, 0.115, z), 0.018)

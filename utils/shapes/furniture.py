@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, polar, put, rod, torus, tube
+from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, polar, put, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, slab
 from utils.shapes.solids import Box, Ellipsoid, Superquadric, rotation_about, rotation_to, unit
 
@@ -16,9 +18,10 @@ def chair(b: Builder) -> None:
     wx, wz = b.u(0.3, 0.45), b.u(0.3, 0.5) if b.chance(0.8) else b.u(0.6, 1.1)
     thick, legs = b.u(0.02, 0.05), b.u(0.35, 0.75)
     seat = b.u(0.02, 0.07)
-    round_seat = b.chance(0.15)
-    solid = solids.rod((0, -seat, 0), (0, seat, 0), wx, wx, 0.1) if round_seat else slab(b, (0, 0, 0), (wx, seat, wz))
-    put(b, "seat", solid)
+    if b.chance(0.15):
+        rod(b, "seat", (0, -seat, 0), (0, seat, 0), wx, wx, 0.1)
+    else:
+        put(b, "seat", slab(b, (0, 0, 0), (wx, seat, wz)))
     if b.chance(0.25):
         cushion(b, "seat/cushion", (0, seat * 1.5, 0), (wx * 0.9, 0.06, wz * 0.9), 0.5, 0.3)
     legs_and_rails(b, -seat * 0.5, -legs, wx, wz, thick)
@@ -26,10 +29,35 @@ def chair(b: Builder) -> None:
         return  # a stool
     high, lean = b.u(0.4, 0.85), b.u(0, 0.22)
     square = b.chance(0.5)
+
+    def back(level: float, z: float) -> np.ndarray:
+        return np.array([-wx * 0.9 - lean * level, seat + high * level, z])
+
+    _chair_back(b, back, wz, thick, seat, square)
+    if b.chance(0.35):
+        level, reach = b.u(0.25, 0.45), wx * b.u(0.6, 1)
+        for side, name in SIDES:
+            z, path = side * wz * 0.98, f"{name} arm rest/{name}"
+            front = (reach, seat + high * level, z)
+            bar(b, f"{path} arm pad", back(level, z), front, thick * b.u(1, 1.5), square)
+            bar(b, f"{path} arm post", (reach * 0.8, 0, z), (reach * 0.85, seat + high * level, z), thick, square)
+    if b.chance(0.12):
+        cushion(b, "back/head rest", back(1.12, 0), (0.06, 0.1, wz * 0.5), 0.5, 0.5)
+
+
+def _chair_back(
+    b: Builder, back: Callable[[float, float], np.ndarray], wz: float, thick: float, seat: float, square: bool
+) -> None:
+    """The back of a chair of half width `wz`; `back` gives its point at a level (0: the seat, 1: the top) and z."""
     kind = b.pick(["rails", "slats", "spindles", "panel", "cushion", "ladder", "hoop"])
 
-    def back(level, z):
-        return np.array([-wx * 0.9 - lean * level, seat + high * level, z])
+    def rail(name: str, level: float, width: float) -> None:
+        bar(b, f"back/{name}", back(level, -wz * 0.9), back(level, wz * 0.9), width, square)
+
+    def upright(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, float]:
+        """Frame (3, 3) with y from low to high and z to the side, and the length."""
+        axis = high - low
+        return np.stack([unit(np.cross(axis, [0, 0, 1])), unit(axis), [0, 0, 1]], 1), float(np.linalg.norm(axis))
 
     if kind in ("rails", "slats", "spindles", "ladder") or b.chance(0.25):
         for side, name in SIDES:
@@ -40,47 +68,31 @@ def chair(b: Builder) -> None:
         a = np.linspace(0, np.pi, 15)
         tube(b, "back/back hoop", np.stack([back(np.sin(t) ** 0.6, np.cos(t) * wz * 0.9) for t in a]), thick)
     if kind in ("slats", "spindles", "rails"):
-        bar(b, "back/top rail", back(0.96, -wz * 0.9), back(0.96, wz * 0.9), thick * b.u(0.9, 1.6), square)
+        rail("top rail", 0.96, thick * b.u(0.9, 1.6))
         if b.chance(0.6):
-            bar(b, "back/lower rail", back(0.25, -wz * 0.9), back(0.25, wz * 0.9), thick * 0.9, square)
+            rail("lower rail", 0.25, thick * 0.9)
     if kind in ("rails", "ladder"):
         count = b.n(2, 5)
         for i in range(count):
-            level = 0.35 + 0.6 * i / count
-            bar(b, f"back/rail {i}", back(level, -wz * 0.9), back(level, wz * 0.9), thick * b.u(0.5, 0.9), square)
+            rail(f"rail {i}", 0.35 + 0.6 * i / count, thick * b.u(0.5, 0.9))
     if kind in ("slats", "spindles", "hoop"):
         count = b.n(2, 7)
         for i in range(count):
             z = (i + 1 - (count + 1) / 2) / (count + 1) * 2 * wz * 0.85
             top = 0.94 if kind != "hoop" else (1 - (z / wz) ** 2) ** 0.3 * 0.93
             if kind == "slats":
-                middle, axis = (back(0.05, z) + back(top, z)) / 2, back(top, z) - back(0.05, z)
-                frame = np.stack([unit(np.cross(axis, [0, 0, 1])), unit(axis), [0, 0, 1]], 1)
-                size = (thick * 0.3, np.linalg.norm(axis) / 2, wz / (count + 1) * 0.55)
-                box(b, f"back/slat {i}", middle, size, frame)
+                frame, length = upright(back(0.05, z), back(top, z))
+                size = (thick * 0.3, length / 2, wz / (count + 1) * 0.55)
+                box(b, f"back/slat {i}", (back(0.05, z) + back(top, z)) / 2, size, frame)
             else:
                 bar(b, f"back/spindle {i}", back(0, z), back(top, z), thick * 0.5, False)
     if kind in ("panel", "cushion"):
-        low, axis = back(0.5 if b.chance(0.5) else 0.45, 0), back(1, 0) - back(0, 0)
-        frame = np.stack([unit(np.cross(axis, [0, 0, 1])), unit(axis), [0, 0, 1]], 1)
-        half = (seat, np.linalg.norm(axis) * 0.48, wz * b.u(0.7, 1))
-        solid = (
-            Superquadric(low, (max(half[0], 0.05), *half[1:]), 0.4, 0.4, frame)
-            if kind == "cushion"
-            else slab(b, low, half, frame)
-        )
-        put(b, "back/back panel", solid)
-    if b.chance(0.35):
-        level, reach = b.u(0.25, 0.45), wx * b.u(0.6, 1)
-        for side, name in SIDES:
-            group = f"{name} arm rest"
-            z = side * wz * 0.98
-            end = (reach, seat + high * level, z)
-            bar(b, f"{group}/{name} arm pad", back(level, z), end, thick * b.u(1, 1.5), square)
-            start = (reach * 0.8, 0, z)
-            bar(b, f"{group}/{name} arm post", start, (reach * 0.85, seat + high * level, z), thick, square)
-    if b.chance(0.12):
-        cushion(b, "back/head rest", back(1.12, 0), (0.06, 0.1, wz * 0.5), 0.5, 0.5)
+        middle, (frame, length) = back(0.5 if b.chance(0.5) else 0.45, 0), upright(back(0, 0), back(1, 0))
+        half = (seat, length * 0.48, wz * b.u(0.7, 1))
+        if kind == "cushion":
+            cushion(b, "back/back panel", middle, (max(half[0], 0.05), *half[1:]), 0.4, 0.4, frame)
+        else:
+            put(b, "back/back panel", slab(b, middle, half, frame))
 
 
 def table(b: Builder) -> None:
@@ -128,8 +140,7 @@ def turned_leg(b: Builder, top, foot, thick: float, name: str, group: str, squar
         h = np.linalg.norm(top - foot)
         t = np.linspace(0, 1, 9)
         r = thick * (1 + 0.35 * np.sin(t * b.u(8, 16) + b.u(0, 6)))
-        profile = [(0, 0), *zip(r, t * h), (0, h)]
-        lathe(b, f"{group}/{name}", foot, profile, rotation_to(top - foot), segments=16)
+        lathe(b, f"{group}/{name}", foot, [(0, 0), *zip(r, t * h), (0, h)], rotation_to(top - foot), segments=16)
     else:
         bar(b, f"{group}/{name}", foot, top, thick, square, thick * b.u(1, 1.4))
     way = unit(foot - top)
@@ -271,8 +282,7 @@ def _sofa(b: Builder) -> None:
             cushion(b, f"cushions/back cushion {i}", (-0.2, 0.45, z), size, 0.5, 0.4, rotation_about("z", 0.15))
     for sx in (-1, 1):
         for side, s in SIDES:
-            start = (sx * 0.33, -0.25, side * w * 0.9)
-            rod(b, f"feet/foot {sx} {s}", start, (sx * 0.33, -0.1, side * w * 0.9), 0.03, 0.045)
+            rod(b, f"feet/foot {sx} {s}", *span(sx * 0.33, (-0.25, -0.1), side * w * 0.9), 0.03, 0.045)
 
 
 def _fence(b: Builder) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, cushion, limb, rod, torus
+from utils.shapes.combinators import ball, cushion, jointed, limb, rod, torus
 from utils.shapes.elements import SIDES, eyes, horn_pair
-from utils.shapes.solids import Ellipsoid, RoundCone, rotation_about, rotation_to, unit
+from utils.shapes.solids import Ellipsoid, rotation_about, rotation_to, unit
 
 
 def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
@@ -70,67 +72,72 @@ def humanoid(b: Builder) -> None:
     ball(b, "torso/" + ("torso" if whole else "chest"), chest - [0, 0.05, 0], (deep, b.u(0.17, 0.24), broad))
     ball(b, "torso/" + ("torso" if whole else "hips"), hips, (deep * b.u(0.85, 1.1), 0.14, broad * b.u(0.75, 1.05)))
     if not whole or b.chance(0.5):
-        at = (hips + chest) / 2 + [deep * 0.15, -0.02, 0]
-        ball(b, "torso/" + ("torso" if whole else "belly"), at, (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1)))
+        belly = (hips + chest) / 2 + [deep * 0.15, -0.02, 0]
+        ball(b, "torso/" + ("torso" if whole else "belly"), belly, (deep * b.u(0.8, 1.3), 0.15, broad * b.u(0.7, 1.1)))
     head = b.u(0.09, 0.17)
     neck_top = chest + [0, 0.24 + b.u(0, 0.06), 0]
     limb(b, "head/neck", chest + [0, 0.12, 0], neck_top, head * 0.5, head * 0.42)
-    c = neck_top + [head * 0.15, head * 0.8, 0]
-    ball(b, "head/skull", c, (head, head * b.u(1.0, 1.25), head * b.u(0.8, 1)))
+    skull = neck_top + [head * 0.15, head * 0.8, 0]
+    ball(b, "head/skull", skull, (head, head * b.u(1.0, 1.25), head * b.u(0.8, 1)))
     if b.chance(0.65):
-        face(b, c, head, (1, 0, 0))
+        face(b, skull, head, (1, 0, 0))
     arm, slim = b.u(0.42, 0.62), b.u(0.03, 0.065)
-    pose_mirror = b.chance(0.5)
-    pose = None
-    fingers = b.chance(0.35)
-    sleeves, shoes = b.chance(0.25), b.chance(0.5)
-    elbows = b.chance(0.2)
-    for side, name in SIDES:
-        if pose is None or not pose_mirror:
-            pose = (b.u(-1.4, 1.2), b.u(-0.5, 0.9), b.u(-0.6, 1.2), b.u(-0.2, 1.0))
-        lift, swing, bend, ahead = pose
-        group = f"{name} arm"
-        start = chest + [0, 0.09, side * broad * 0.9]
-        way = unit([swing * 0.5, np.sin(lift), side * max(np.cos(lift), 0.25)])
-        elbow = start + way * arm * 0.5
-        lower = unit(way + [bend * 0.9 + ahead * 0.3, bend * 0.4, 0])
-        wrist = elbow + lower * arm * 0.45
-        if sleeves:
-            limb(b, f"{group}/{name} sleeve", start, start + way * arm * 0.22, slim * 1.55, slim * 1.45, softness=0.2)
-        limb(b, f"{group}/{name} upper arm", start, elbow, slim * 1.2, slim)
-        if elbows:
-            ball(b, f"{group}/{name} elbow", elbow, slim * 1.25)
-        limb(b, f"{group}/{name} forearm", elbow, wrist, slim, slim * 0.72)
-        hand(b, wrist, lower, slim * b.u(1.1, 1.5), group, name, fingers)
-    leg, thick = b.u(0.42, 0.62), b.u(0.05, 0.095)
-    pose = None
-    for side, name in SIDES:
-        if pose is None or not pose_mirror:
-            pose = (b.u(0, 0.3), b.u(-0.5, 0.6), b.u(0, 0.6))
-        out, swing, bend = pose
-        group = f"{name} leg"
-        start = hips + [0, -0.05, side * broad * 0.5]
-        way = unit([swing * 0.7, -1, side * out])
-        knee = start + way * leg * 0.5
-        shin = unit(way + [-bend, 0, 0])
-        ankle = knee + shin * leg * 0.5
-        limb(b, f"{group}/{name} thigh", start, knee, thick * 1.2, thick * 0.85)
-        limb(b, f"{group}/{name} shin", knee, ankle, thick * 0.85, thick * 0.55)
-        foot = b.part(f"{name} foot", group)
-        b.add(
-            foot,
-            RoundCone(ankle + [-0.01, -0.01, 0], ankle + [0.11, -0.025, side * 0.02], thick * 0.55, thick * 0.5),
-            softness=0.4,
-        )
-        if shoes:
-            at = ankle + [0.05, -0.05, side * 0.01]
-            cushion(b, f"{group}/{name} sole", at, (0.115, 0.022, thick * 0.75), 0.3, 0.6, smooth=False)
+    mirrored, fingers = b.chance(0.5), b.chance(0.35)
+    sleeves, shoes, elbows = b.chance(0.25), b.chance(0.5), b.chance(0.2)
+    _arms(b, chest, broad, arm, slim, mirrored, fingers, sleeves, elbows)
+    _legs(b, hips, broad, mirrored, shoes)
     if b.chance(0.25):
         torus(b, "torso/belt", hips + [0, 0.1, 0], broad * 0.82, 0.018, section=1.4, smooth=False)
     if b.chance(0.2):
         cushion(b, "backpack", chest + [-deep * 1.3, -0.02, 0], (deep * 0.8, 0.17, broad * 0.7), 0.4, 0.4, smooth=False)
     if b.chance(0.2):
         rod(b, "torso/skirt", hips + [0, -0.22, 0], hips + [0, 0.08, 0], broad * 1.25, broad * 0.8, smooth=False)
+
+
+def _poses(mirrored: bool, drawn: Callable[[], tuple[float, ...]]) -> Iterator[tuple[float, ...]]:
+    """The pose of either side, the same for both when `mirrored`; each is drawn when it is asked for."""
+    pose = drawn()
+    yield pose
+    yield pose if mirrored else drawn()
+
+
+def _arms(
+    b: Builder, chest, broad: float, arm: float, slim: float, mirrored: bool, fingers: bool, sleeves: bool, elbows: bool
+) -> None:
+    """Arms of length `arm` and radius `slim` at the sides of a chest `broad` wide."""
+    poses = _poses(mirrored, lambda: (b.u(-1.4, 1.2), b.u(-0.5, 0.9), b.u(-0.6, 1.2), b.u(-0.2, 1.0)))
+    for (side, name), (lift, swing, bend, ahead) in zip(SIDES, poses):
+        group = f"{name} arm"
+        shoulder = chest + [0, 0.09, side * broad * 0.9]
+        way = unit([swing * 0.5, np.sin(lift), side * max(np.cos(lift), 0.25)])
+        elbow = shoulder + way * arm * 0.5
+        lower = unit(way + [bend * 0.9 + ahead * 0.3, bend * 0.4, 0])
+        wrist = elbow + lower * arm * 0.45
+        if sleeves:
+            cuff = shoulder + way * arm * 0.22
+            limb(b, f"{group}/{name} sleeve", shoulder, cuff, slim * 1.55, slim * 1.45, softness=0.2)
+        segments, knob = (f"{name} upper arm", f"{name} forearm"), (f"{name} elbow", slim * 1.25) if elbows else None
+        jointed(b, group, segments, (shoulder, elbow, wrist), (slim * 1.2, slim, slim * 0.72), knob)
+        hand(b, wrist, lower, slim * b.u(1.1, 1.5), group, name, fingers)
+
+
+def _legs(b: Builder, hips, broad: float, mirrored: bool, shoes: bool) -> None:
+    """Legs of a random length below hips `broad` wide."""
+    leg, thick = b.u(0.42, 0.62), b.u(0.05, 0.095)
+    poses = _poses(mirrored, lambda: (b.u(0, 0.3), b.u(-0.5, 0.6), b.u(0, 0.6)))
+    for (side, name), (out, swing, bend) in zip(SIDES, poses):
+        group = f"{name} leg"
+        hip = hips + [0, -0.05, side * broad * 0.5]
+        way = unit([swing * 0.7, -1, side * out])
+        knee = hip + way * leg * 0.5
+        ankle = knee + unit(way + [-bend, 0, 0]) * leg * 0.5
+        radii = (thick * 1.2, thick * 0.85, thick * 0.55)
+        jointed(b, group, (f"{name} thigh", f"{name} shin"), (hip, knee, ankle), radii)
+        heel, toes = ankle + [-0.01, -0.01, 0], ankle + [0.11, -0.025, side * 0.02]
+        limb(b, f"{group}/{name} foot", heel, toes, thick * 0.55, thick * 0.5, softness=0.4)
+        if shoes:
+            sole = ankle + [0.05, -0.05, side * 0.01]
+            cushion(b, f"{group}/{name} sole", sole, (0.115, 0.022, thick * 0.75), 0.3, 0.6, smooth=False)
 
 
 def open_hand(b: Builder) -> None:
@@ -159,30 +166,22 @@ def open_hand(b: Builder) -> None:
         total = b.u(0.38, 0.5) if thumb else b.u(0.55, 0.75) * (1 - 0.18 * abs(s) - (0.1 if i == count - 1 else 0))
         radius = (wide * (0.22 if thumb else 0.85 / count)) * b.u(0.8, 0.98)
         curl = np.clip(curl_all + b.u(-0.25, 0.35), -0.1, 1.3) * (0.6 if thumb else 1)
-        at, share = root - way * radius * 0.4, [1.0, 0.8, 0.65][:bones]
+        joint, share = root - way * radius * 0.4, [1.0, 0.8, 0.65][:bones]
         for k in range(bones):
-            step = total * share[k] / sum(share)
-            end = at + way * step
-            limb(
-                b,
-                f"{name}/{name} segment {k}",
-                at,
-                end,
-                radius * (1 - 0.1 * k),
-                radius * (0.9 - 0.1 * k),
-                softness=0.25,
-            )
-            at = end
+            end = joint + way * (total * share[k] / sum(share))
+            width = radius * (1 - 0.1 * k), radius * (0.9 - 0.1 * k)
+            limb(b, f"{name}/{name} segment {k}", joint, end, *width, softness=0.25)
+            joint = end
             axis = unit(np.cross(way, [0, 0, 1]))
-            c, s_ = np.cos(curl * 0.8), np.sin(curl * 0.8)
-            way = way * c + np.cross(axis, way) * s_ * -1 + axis * (axis @ way) * (1 - c)
+            cos, sin = np.cos(curl * 0.8), np.sin(curl * 0.8)
+            way = way * cos + np.cross(axis, way) * sin * -1 + axis * (axis @ way) * (1 - cos)
         if nails:
-            center = at - [0, 0, radius * 0.55]
+            center = joint - [0, 0, radius * 0.55]
             ball(b, f"{name}/{name} nail", center, (radius * 0.5, radius * 0.6, radius * 0.2), smooth=False)
         if i == ring:
-            center = root + unit([s * spread, 1, 0]) * total * 0.22
-            turn = rotation_to([s * spread, 1, 0])
-            torus(b, f"{name}/ring", center, radius * 1.02, radius * 0.22, turn, smooth=False)
+            straight = [s * spread, 1, 0]
+            middle, turn = root + unit(straight) * total * 0.22, rotation_to(straight)
+            torus(b, f"{name}/ring", middle, radius * 1.02, radius * 0.22, turn, smooth=False)
 
 
 def bust(b: Builder) -> None:

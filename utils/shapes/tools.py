@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, limb, polar, prism, rod, torus, tube
+from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, limb, polar, prism, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, circle, random_profile, rounded_rectangle
 from utils.shapes.solids import Lathe, rotation_about, rotation_to
 
@@ -142,8 +142,7 @@ def hand_tool(b: Builder) -> None:
         prism(b, "blade", (0, 0, 0), blade, 0.012)
         box(b, "handle/guard", (0, 0, 0), (b.u(0.08, 0.2), 0.02, 0.05), rounding=0.01)
         for i in range(b.n(0, 3)):
-            start = (0, -0.5 + 0.15 * i, -r * squash * 1.2)
-            rod(b, f"handle/rivet {i}", start, (0, -0.5 + 0.15 * i, r * squash * 1.2), 0.016)
+            rod(b, f"handle/rivet {i}", *span(0, -0.5 + 0.15 * i, (-r * squash * 1.2, r * squash * 1.2)), 0.016)
     else:
         limb(b, "bowl/stem", (0, -0.1, 0), (0, 0.4, 0), 0.025, 0.02)
         if b.chance(0.6):
@@ -222,8 +221,7 @@ def _guitar(b: Builder) -> None:
     w, t = b.u(0.25, 0.36), b.u(0.05, 0.1)
     a = np.linspace(0, 2 * np.pi, 41)[:-1]
     waist = 1 - b.u(0.15, 0.35) * np.exp(-(((np.sin(a)) / 0.4) ** 2)) * 1.0
-    outline = np.stack([np.cos(a) * w * waist, np.sin(a) * 0.42 - 0.1], 1)
-    prism(b, "body", (0, -0.35, 0), outline, t, bevel=0.02)
+    prism(b, "body", (0, -0.35, 0), np.stack([np.cos(a) * w * waist, np.sin(a) * 0.42 - 0.1], 1), t, bevel=0.02)
     box(b, "neck", (0, 0.4, t * 0.5), (0.04, 0.5, 0.025))
     box(b, "neck/head", (0, 0.98, t * 0.4), (0.07, 0.12, 0.02), rounding=0.01)
     box(b, "body/bridge", (0, -0.6, t), (0.12, 0.025, 0.02))

@@ -6,9 +6,9 @@ import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, cushion, lathe, limb, polar, prism, put, rod, torus, tube
+from utils.shapes.combinators import ball, bar, box, cushion, lathe, limb, polar, prism, put, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, frame_along, gear_outline, rounded_rectangle, slab, wheel
-from utils.shapes.solids import Box, Ellipsoid, RoundCone, rotation_about, rotation_to, unit
+from utils.shapes.solids import Box, Ellipsoid, rotation_about, rotation_to, unit
 
 
 def vehicle(b: Builder) -> None:
@@ -46,8 +46,7 @@ def vehicle(b: Builder) -> None:
             prism(b, f"{name} drive/{name} track", (0, -0.12, side * w), rounded_rectangle(0.78, 0.13, 0.12), 0.1)
             for i in range(b.n(3, 5)):
                 x = -0.6 + 0.3 * i
-                start = (x, -0.13, side * (w - 0.02))
-                rod(b, f"{name} drive/{name} roller {i}", start, (x, -0.13, side * (w + 0.13)), 0.1)
+                rod(b, f"{name} drive/{name} roller {i}", *span(x, -0.13, (side * (w - 0.02), side * (w + 0.13))), 0.1)
         return
     elif kind == "tractor":
         box(b, "body/engine", (0.4, 0.1, 0), (0.4, 0.15, w * 0.55), rounding=0.04)
@@ -91,12 +90,10 @@ def aircraft(b: Builder) -> None:
     length = b.u(0.7, 1.0)
     if kind == "helicopter":
         return _helicopter(b)
-    solid = (
-        RoundCone((length * 0.5, 0, 0), (-length * 0.5, 0.02, 0), r, r * 0.6)
-        if b.chance(0.4)
-        else Ellipsoid((0, 0, 0), (length * 0.85, r, r))
-    )
-    put(b, "body/fuselage", solid)
+    if b.chance(0.4):
+        limb(b, "body/fuselage", (length * 0.5, 0, 0), (-length * 0.5, 0.02, 0), r, r * 0.6)
+    else:
+        ball(b, "body/fuselage", (0, 0, 0), (length * 0.85, r, r))
     if b.chance(0.6):
         ball(b, "body/nose", (length * 0.55, 0, 0), (length * 0.25, r * 0.95, r * 0.95))
     if b.chance(0.6):

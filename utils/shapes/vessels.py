@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import around, ball, bar, box, lathe, limb, polar, put, rod, torus, tube
+from utils.shapes.combinators import around, ball, bar, box, lathe, limb, polar, rod, torus, tube
 from utils.shapes.elements import SIDES, arc, random_profile
-from utils.shapes.solids import Ellipsoid, Torus, rotation_to
+from utils.shapes.solids import rotation_to
 
 
 def vessel(b: Builder) -> None:
@@ -91,12 +91,10 @@ def vessel(b: Builder) -> None:
         dome = b.u(0.03, 0.14)
         curve = [(0, 0), (r * 1.03, 0), (r * 1.03, 0.03), (r * 0.6, 0.03 + dome * 0.7), (0, 0.03 + dome)]
         lathe(b, "lid", (0, h - 0.01, 0), curve, segments=32, smooth=False)
-        solid = (
-            Ellipsoid((0, h + dome + 0.06, 0), b.rng.uniform(0.03, 0.07, 3))
-            if b.chance(0.7)
-            else Torus((0, h + dome + 0.07, 0), 0.05, 0.02, rotation_to((1, 0, 0)))
-        )
-        put(b, "lid/knob", solid, smooth=False)
+        if b.chance(0.7):
+            ball(b, "lid/knob", (0, h + dome + 0.06, 0), b.rng.uniform(0.03, 0.07, 3), smooth=False)
+        else:
+            torus(b, "lid/knob", (0, h + dome + 0.07, 0), 0.05, 0.02, rotation_to((1, 0, 0)), smooth=False)
 
 
 def _bottle(b: Builder) -> None:
