@@ -6,7 +6,22 @@ import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, cushion, lathe, limb, polar, prism, put, rod, span, torus, tube
+from utils.shapes.combinators import (
+    ball,
+    bar,
+    box,
+    cushion,
+    lathe,
+    limb,
+    polar,
+    prism,
+    put,
+    rod,
+    row,
+    span,
+    torus,
+    tube,
+)
 from utils.shapes.elements import SIDES, arc, frame_along, gear_outline, rounded_rectangle, slab, wheel
 from utils.shapes.solids import Box, Ellipsoid, rotation_about, rotation_to, unit
 
@@ -16,38 +31,19 @@ def vehicle(b: Builder) -> None:
     kind = b.pick(["car", "truck", "tank", "tractor", "train"])
     w = b.u(0.24, 0.36)
     boxy = b.u(0.15, 0.5)
+    if kind == "tank":
+        return _tank(b, w)
     if kind == "car":
         cushion(b, "body", (0, 0, 0), (0.85, b.u(0.14, 0.2), w), boxy, boxy)
-        at = (b.u(-0.2, 0.05), 0.24, 0)
-        box(b, "cabin", at, (b.u(0.3, 0.5), 0.16, w * 0.85), rounding=0.05, taper=b.u(0.65, 0.95))
+        middle = (b.u(-0.2, 0.05), 0.24, 0)
+        box(b, "cabin", middle, (b.u(0.3, 0.5), 0.16, w * 0.85), rounding=0.05, taper=b.u(0.65, 0.95))
         if b.chance(0.4):
             box(b, "body/bonnet", (0.58, 0.1, 0), (0.25, 0.06, w * 0.8), rounding=0.03)
     elif kind == "truck":
         box(b, "body/chassis", (0, -0.1, 0), (0.9, 0.05, w * 0.8))
         box(b, "cabin", (0.65, 0.15, 0), (0.22, 0.25, w), rounding=b.u(0.01, 0.06), taper=b.u(0.8, 1))
-        solid = b.pick(
-            [
-                Box((-0.25, 0.2, 0), (0.6, 0.3, w)),
-                solids.rod((-0.85, 0.15, 0), (0.35, 0.15, 0), w * 0.85, bevel=0.2),
-                Box((-0.25, 0.05, 0), (0.6, 0.12, w)),
-            ]
-        )
-        put(b, "load", solid)
-    elif kind == "tank":
-        box(b, "body/hull", (0, 0, 0), (0.75, 0.13, w), taper=0.85)
-        solid = b.pick(
-            [Ellipsoid((0, 0.22, 0), (0.33, 0.15, w * 0.8)), solids.rod((0, 0.1, 0), (0, 0.34, 0), 0.3, 0.22)]
-        )
-        put(b, "turret", solid)
-        rod(b, "turret/barrel", (0.2, 0.24, 0), (b.u(0.8, 1.2), 0.27, 0), 0.035)
-        rod(b, "turret/muzzle", (0.8, 0.25, 0), (0.92, 0.255, 0), 0.055)
-        rod(b, "turret/hatch", (-0.1, 0.28, 0.08), (-0.1, 0.4, 0.08), 0.08)
-        for side, name in SIDES:
-            prism(b, f"{name} drive/{name} track", (0, -0.12, side * w), rounded_rectangle(0.78, 0.13, 0.12), 0.1)
-            for i in range(b.n(3, 5)):
-                x = -0.6 + 0.3 * i
-                rod(b, f"{name} drive/{name} roller {i}", *span(x, -0.13, (side * (w - 0.02), side * (w + 0.13))), 0.1)
-        return
+        container, flat = Box((-0.25, 0.2, 0), (0.6, 0.3, w)), Box((-0.25, 0.05, 0), (0.6, 0.12, w))
+        put(b, "load", b.pick([container, solids.rod((-0.85, 0.15, 0), (0.35, 0.15, 0), w * 0.85, bevel=0.2), flat]))
     elif kind == "tractor":
         box(b, "body/engine", (0.4, 0.1, 0), (0.4, 0.15, w * 0.55), rounding=0.04)
         box(b, "cabin", (-0.3, 0.3, 0), (0.27, 0.32, w * 0.8), taper=b.u(0.8, 1))
@@ -62,21 +58,58 @@ def vehicle(b: Builder) -> None:
         box(b, "frame", (0, -0.16, 0), (0.88, 0.05, w * 0.9))
     axles = b.n(2, 4) if kind in ("train", "truck") else 2
     radius = b.u(0.13, 0.2)
-    for i in range(axles):
-        x = -0.58 + 1.16 * i / (axles - 1)
+    for i, x in row(axles, -0.58, 0.58, 0):
         r = radius * (1.9 if kind == "tractor" and i == 0 else 1)
         for side, name in SIDES:
             wheel(b, (x, -0.2 + (r - radius), side * w), r, b.u(0.08, 0.14), f"wheel {i} {name}")
         if b.chance(0.3):
             rod(b, f"axle {i}", (x, -0.2, -w), (x, -0.2, w), 0.025)
-    if b.chance(0.6):
-        for side, name in SIDES:
-            rod(b, f"front/{name} lamp", (0.83, 0.03, side * w * 0.65), (0.9, 0.03, side * w * 0.65), b.u(0.03, 0.06))
+    for side, name in SIDES if b.chance(0.6) else ():
+        rod(b, f"front/{name} lamp", *span((0.83, 0.9), 0.03, side * w * 0.65), b.u(0.03, 0.06))
     if b.chance(0.5):
         box(b, "front/front bumper", (0.88, -0.1, 0), (0.03, 0.03, w * 0.95), rounding=0.02)
-    if b.chance(0.3):
-        for side, name in SIDES:
-            box(b, f"cabin/{name} mirror", (0.45, 0.22, side * (w + 0.04)), (0.02, 0.04, 0.03))
+    for side, name in SIDES if b.chance(0.3) else ():
+        box(b, f"cabin/{name} mirror", (0.45, 0.22, side * (w + 0.04)), (0.02, 0.04, 0.03))
+
+
+def _tank(b: Builder, w: float) -> None:
+    """Hull, turret with barrel and hatch, tracks with rollers."""
+    box(b, "body/hull", (0, 0, 0), (0.75, 0.13, w), taper=0.85)
+    dome, drum = Ellipsoid((0, 0.22, 0), (0.33, 0.15, w * 0.8)), solids.rod((0, 0.1, 0), (0, 0.34, 0), 0.3, 0.22)
+    put(b, "turret", b.pick([dome, drum]))
+    rod(b, "turret/barrel", (0.2, 0.24, 0), (b.u(0.8, 1.2), 0.27, 0), 0.035)
+    rod(b, "turret/muzzle", (0.8, 0.25, 0), (0.92, 0.255, 0), 0.055)
+    rod(b, "turret/hatch", (-0.1, 0.28, 0.08), (-0.1, 0.4, 0.08), 0.08)
+    for side, name in SIDES:
+        prism(b, f"{name} drive/{name} track", (0, -0.12, side * w), rounded_rectangle(0.78, 0.13, 0.12), 0.1)
+        for i in range(b.n(3, 5)):
+            z = (side * (w - 0.02), side * (w + 0.13))
+            rod(b, f"{name} drive/{name} roller {i}", *span(-0.6 + 0.3 * i, -0.13, z), 0.1)
+
+
+def _bicycle(b: Builder, pipe: float, rear: np.ndarray, head: np.ndarray, seat: np.ndarray) -> None:
+    """Tubes of the frame, chain ring, cranks with pedals."""
+    crank = np.array([-0.06, -0.3, 0])
+    top, down = (seat, head - [0, 0.05, 0]), (crank, head - [0, 0.15, 0])
+    for i, ends in enumerate(((seat, crank), down, top, (rear, crank), (rear, seat))):
+        rod(b, f"frame/tube {i}", *ends, pipe)
+    prism(b, "drive/chain ring", crank + [0, 0, 0.04], gear_outline(0.1, 14, 0.015), 0.01)
+    for side, name in SIDES:
+        pedal = crank + [side * 0.13, -side * 0.05, side * 0.08]
+        rod(b, f"drive/{name} crank", crank + [0, 0, side * 0.06], pedal, 0.015)
+        box(b, f"drive/{name} pedal", pedal + [0, 0, side * 0.05], (0.05, 0.015, 0.045))
+
+
+def _motorcycle(b: Builder, pipe: float, rear: np.ndarray) -> None:
+    """Engine with fins, tank, tail, exhaust, swing arm."""
+    cushion(b, "engine", (0, -0.2, 0), (0.2, 0.16, 0.12), 0.5, 0.5)
+    ball(b, "body/tank", (0.12, 0.2, 0), (0.24, 0.12, 0.12))
+    limb(b, "body/tail", (-0.2, 0.12, 0), (-0.6, 0.2, 0), 0.1, 0.05)
+    for i in range(b.n(0, 3)):
+        rod(b, f"engine/fin {i}", (0, -0.1 + 0.05 * i, 0), (0, -0.08 + 0.05 * i, 0), 0.14)
+    exhaust = np.array([(0.1, -0.3, 0.1), (-0.1, -0.38, 0.13), (-0.6, -0.3, 0.14)])
+    tube(b, "exhaust", exhaust, [0.03, 0.035, 0.05])
+    rod(b, "frame/swing arm", rear, (0, -0.25, 0), pipe * 1.6)
 
 
 def aircraft(b: Builder) -> None:
@@ -98,18 +131,36 @@ def aircraft(b: Builder) -> None:
         ball(b, "body/nose", (length * 0.55, 0, 0), (length * 0.25, r * 0.95, r * 0.95))
     if b.chance(0.6):
         ball(b, "body/cockpit", (length * 0.35, r * 0.75, 0), (length * 0.17, r * 0.6, r * 0.6), softness=0.2)
+    _plane_wings(b, length, r)
+    if b.chance(0.35):
+        for k in range(b.n(2, 4)):
+            size, turn = (0.01, b.u(0.18, 0.25), 0.03), rotation_about("x", k * np.pi / 3)
+            box(b, "nose set/propeller", (length * 0.87, 0, 0), size, turn)
+        ball(b, "nose set/spinner", (length * 0.88, 0, 0), (0.07, 0.04, 0.04))
+    if b.chance(0.35):
+        for i, (x, z) in enumerate(((0.35, 0), (-0.05, 0.2), (-0.05, -0.2))):
+            rod(b, f"gear {i}/strut {i}", (x, -r * 0.5, z), (x, -r - 0.14, z), 0.014)
+            rod(b, f"gear {i}/wheel {i}", (x, -r - 0.15, z - 0.025), (x, -r - 0.15, z + 0.025), 0.05)
+
+
+def _plane_wings(b: Builder, length: float, r: float) -> None:
+    """Wings with winglets and engines, tailplanes, rudder."""
     span, chord, sweep = b.u(0.6, 1.0), b.u(0.15, 0.28), b.u(-0.1, 0.6)
     dihedral, tipc = b.u(-0.1, 0.15), b.u(0.3, 0.9)
     height = b.pick([-0.5, 0, 0.6]) * r
     engines = b.pick([0, 0, 1, 2])
+
+    def outward(rise: float, side: int) -> np.ndarray:
+        """Frame (3, 3) of a wing: x ahead, y outwards and up."""
+        out = unit([0, rise, side])
+        return np.stack([[1.0, 0, 0], out, np.cross([1.0, 0, 0], out)], 1)
+
+    front = chord - sweep * span
     for side, name in SIDES:
-        outline = np.array(
-            [(chord, 0), (chord - sweep * span, span), (chord - sweep * span - chord * 2 * tipc, span), (-chord, 0)]
-        )
-        frame = np.stack([[1.0, 0, 0], unit([0, dihedral, side]), np.cross([1.0, 0, 0], unit([0, dihedral, side]))], 1)
-        prism(b, f"{name} wing", (0, height, 0), outline, b.u(0.012, 0.03), frame)
+        outline = np.array([(chord, 0), (front, span), (front - chord * 2 * tipc, span), (-chord, 0)])
+        prism(b, f"{name} wing", (0, height, 0), outline, b.u(0.012, 0.03), outward(dihedral, side))
         if b.chance(0.3):
-            tip = np.array([chord - sweep * span - chord, height + span * dihedral, side * span])
+            tip = np.array([front - chord, height + span * dihedral, side * span])
             box(b, f"{name} wing/{name} winglet", tip + [0, 0.07, 0], (chord * tipc * 0.8, 0.09, 0.012))
         for k in range(engines):
             z = span * (0.35 + 0.3 * k)
@@ -120,23 +171,12 @@ def aircraft(b: Builder) -> None:
     tail = -length * 0.62
     for side, name in SIDES:
         s = span * b.u(0.28, 0.42)
-        outline = np.array(
-            [(chord * 0.6, 0), (chord * 0.6 - sweep * s, s), (-chord * 0.4 - sweep * s, s), (-chord * 0.5, 0)]
-        )
-        frame = np.stack([[1.0, 0, 0], [0, 0, float(side)], np.cross([1.0, 0, 0], [0, 0, float(side)])], 1)
-        prism(b, f"tail/{name} tailplane", (tail, 0.03, 0), outline, 0.012, frame)
+        front, back = chord * 0.6 - sweep * s, -chord * 0.4 - sweep * s
+        outline = np.array([(chord * 0.6, 0), (front, s), (back, s), (-chord * 0.5, 0)])
+        prism(b, f"tail/{name} tailplane", (tail, 0.03, 0), outline, 0.012, outward(0, side))
     s = b.u(0.2, 0.35)
-    shape = np.array([(chord * 0.6, 0), (-0.1, s), (-chord * 0.7 - 0.1, s), (-chord * 0.6, 0)])
-    prism(b, "tail/rudder", (tail, 0, 0), shape, 0.014)
-    if b.chance(0.35):
-        for k in range(b.n(2, 4)):
-            at = (length * 0.87, 0, 0)
-            box(b, "nose set/propeller", at, (0.01, b.u(0.18, 0.25), 0.03), rotation_about("x", k * np.pi / 3))
-        ball(b, "nose set/spinner", (length * 0.88, 0, 0), (0.07, 0.04, 0.04))
-    if b.chance(0.35):
-        for i, p in enumerate(((0.35, 0), (-0.05, 0.2), (-0.05, -0.2))):
-            rod(b, f"gear {i}/strut {i}", (p[0], -r * 0.5, p[1]), (p[0], -r - 0.14, p[1]), 0.014)
-            rod(b, f"gear {i}/wheel {i}", (p[0], -r - 0.15, p[1] - 0.025), (p[0], -r - 0.15, p[1] + 0.025), 0.05)
+    rudder = np.array([(chord * 0.6, 0), (-0.1, s), (-chord * 0.7 - 0.1, s), (-chord * 0.6, 0)])
+    prism(b, "tail/rudder", (tail, 0, 0), rudder, 0.014)
 
 
 def _rocket(b: Builder, r: float) -> None:
@@ -202,46 +242,27 @@ def cycle(b: Builder) -> None:
     r = b.u(0.22, 0.34) if kind != "scooter" else b.u(0.1, 0.15)
     base = b.u(0.45, 0.6)
     rear, front = np.array([-base, -0.3, 0]), np.array([base, -0.3, 0])
-    for name, at in (("rear wheel", rear), ("front wheel", front)):
+    for name, axle in (("rear wheel", rear), ("front wheel", front)):
         if kind == "bicycle":
-            torus(b, f"{name}/{name} tyre", at, r, b.u(0.02, 0.035), rotation_to((0, 0, 1)))
-            rod(b, f"{name}/{name} hub", at - [0, 0, 0.05], at + [0, 0, 0.05], 0.035)
+            torus(b, f"{name}/{name} tyre", axle, r, b.u(0.02, 0.035), rotation_to((0, 0, 1)))
+            rod(b, f"{name}/{name} hub", axle - [0, 0, 0.05], axle + [0, 0, 0.05], 0.035)
             for k in range(b.n(4, 8)):
                 a = k * np.pi / 4
-                rod(b, f"{name}/{name} spokes", at, at + np.array([np.cos(a), np.sin(a), 0]) * r, 0.007, segments=6)
+                rod(b, f"{name}/{name} spokes", axle, axle + np.array([np.cos(a), np.sin(a), 0]) * r, 0.007, segments=6)
         elif kind == "pram":
             for side, which in SIDES:
-                wheel(b, at + [0, 0, side * 0.25], r * 0.7, 0.06, f"{name} {which}")
+                wheel(b, axle + [0, 0, side * 0.25], r * 0.7, 0.06, f"{name} {which}")
         else:
-            wheel(b, at, r, b.u(0.08, 0.14), name)
+            wheel(b, axle, r, b.u(0.08, 0.14), name)
     if kind == "pram":
         return _pram(b, pipe, rear, front)
-    head = front + np.array([-0.16, 0.55, 0]) if kind != "scooter" else front + np.array([-0.1, 0.9, 0])
+    head = front + (np.array([-0.16, 0.55, 0]) if kind != "scooter" else np.array([-0.1, 0.9, 0]))
     if kind == "scooter":
         put(b, "deck", slab(b, (0, -0.28, 0), (base * 0.9, 0.025, 0.1)))
         rod(b, "steering/stem", front, head, pipe * 1.3)
     else:
         seat = np.array([-0.2, 0.2, 0])
-        crank = np.array([-0.06, -0.3, 0])
-        if kind == "bicycle":
-            for i, (p, q) in enumerate(
-                ((seat, crank), (crank, head - [0, 0.15, 0]), (seat, head - [0, 0.05, 0]), (rear, crank), (rear, seat))
-            ):
-                rod(b, f"frame/tube {i}", p, q, pipe)
-            prism(b, "drive/chain ring", crank + [0, 0, 0.04], gear_outline(0.1, 14, 0.015), 0.01)
-            for side, name in SIDES:
-                tip = crank + [side * 0.13, -side * 0.05, side * 0.08]
-                rod(b, f"drive/{name} crank", crank + [0, 0, side * 0.06], tip, 0.015)
-                box(b, f"drive/{name} pedal", tip + [0, 0, side * 0.05], (0.05, 0.015, 0.045))
-        else:
-            cushion(b, "engine", (0, -0.2, 0), (0.2, 0.16, 0.12), 0.5, 0.5)
-            ball(b, "body/tank", (0.12, 0.2, 0), (0.24, 0.12, 0.12))
-            limb(b, "body/tail", (-0.2, 0.12, 0), (-0.6, 0.2, 0), 0.1, 0.05)
-            for i in range(b.n(0, 3)):
-                rod(b, f"engine/fin {i}", (0, -0.1 + 0.05 * i, 0), (0, -0.08 + 0.05 * i, 0), 0.14)
-            points = np.array([(0.1, -0.3, 0.1), (-0.1, -0.38, 0.13), (-0.6, -0.3, 0.14)])
-            tube(b, "exhaust", points, [0.03, 0.035, 0.05])
-            rod(b, "frame/swing arm", rear, (0, -0.25, 0), pipe * 1.6)
+        _bicycle(b, pipe, rear, head, seat) if kind == "bicycle" else _motorcycle(b, pipe, rear)
         cushion(b, "seat/saddle", seat + [0, 0.1, 0], (b.u(0.1, 0.2), 0.035, b.u(0.05, 0.09)), 0.7, 0.7)
         rod(b, "seat/seat post", seat - [0, 0.05, 0], seat + [0, 0.1, 0], pipe * 0.9)
         for side, name in SIDES:
