@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from models.iseg.segmenter import PRECISIONS
-from models.open import CHECKPOINT_NAME, KINDS, TrainedFiles, default_places, kinds_for, open_segmenter
+from models.open import KINDS, TrainedFiles, default_places, kinds_for, open_segmenter
 from models.pipeline import PipelineSettings, run_pipeline
 from utils.device import choose_device
 from utils.errors import UserError, run_cli
@@ -18,6 +18,7 @@ from utils.options import Color, MeshSettings, TeacherSettings, color_option, op
 from utils.output.export import SPHERE_RADIUS, Palette
 from utils.progress import Progress
 from utils.segmenter import Segmenter
+from utils.supervision.training_samples import CHECKPOINT_NAME
 from utils.viewer.folder import OutputFolder
 from utils.viewer.studio import REFINED, Studio
 from utils.viewer.workspace import Models, Settings

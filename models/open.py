@@ -18,9 +18,9 @@ from utils.device import choose_device
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.segmenter import Segmenter
+from utils.supervision.training_samples import CHECKPOINT_NAME
 
 KINDS = ("prior", "trained", "instant")
-CHECKPOINT_NAME = "decoder_checkpoint.pth"
 
 
 @dataclass(frozen=True)

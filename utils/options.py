@@ -55,6 +55,11 @@ def check_positive(**values: float | None) -> None:
             raise UserError(f"--{name} {value:g} must be above 0")
 
 
+def given(**values: Any) -> dict[str, Any]:
+    """Those values that are not None: what was left out keeps the default of whoever takes them."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 # --- from a dataclass to a parser and back ---------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,14 @@ def resumable(
     if start_over or not path.is_file():
         return None
     held = load_torch(path, what=what)
-    for key, words in named.items():
-        if not isinstance(held, dict) or held.get(key) != record[key]:
-            raise UserError(f"{path} was trained with another {words}; {remedy}")
+    check_same(path, held if isinstance(held, dict) else {}, record, named, remedy)
     return held
+
+
+def check_same(
+    path: Path, held: Mapping[str, Any], record: Mapping[str, Any], named: dict[str, str], remedy: str
+) -> None:
+    """UserError unless what is `held` at `path` agrees with `record` in all keys of `named`; see `resumable`."""
+    for key, words in named.items():
+        if held.get(key) != record[key]:
+            raise UserError(f"{path} was trained with another {words}; {remedy}")

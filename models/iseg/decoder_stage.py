@@ -21,20 +21,25 @@ from models.iseg.training import (
     train_rendered,
 )
 from utils.device import choose_device
-from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import BACKENDS, MeshSettings, check_positive, option, positive_int
+from utils.options import given, option, positive_int
 from utils.progress import Progress, silent
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import lift_masks
-from utils.supervision.training_samples import SampleSettings, TrainingSamples, open_samples
+from utils.supervision.training_samples import (
+    REMEDY,
+    ClickTrainingSettings,
+    TrainingSamples,
+    open_samples,
+    says_finished,
+)
+from utils.training import check_same
 
-CHECKPOINT_NAME = "decoder_checkpoint.pth"
 LOSSES = ("lifted", "rendered")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(SampleSettings, MeshSettings):
+class TrainingSettings(ClickTrainingSettings):
     """Everything the training of a decoder can be told; None: the default of the loss (or of refining the prior)."""
 
     encoder_f_path: Path | None = option(
@@ -43,9 +48,6 @@ class TrainingSettings(SampleSettings, MeshSettings):
         metavar="FILE",
         group="what to do and where",
     )
-    save_dir: Path | None = option(None, "of the checkpoint and of answers; default: experiments/NAME/decoder")
-    model_name: str | None = option(None, f"file of the checkpoint in --save_dir; default: {CHECKPOINT_NAME}")
-    renderer: str = option("auto", "auto: kaolin with CUDA, else embree", choices=BACKENDS)
     architecture: str | None = option(
         None,
         "scratch: published, the paper's; or geometric (default), which also sees where the clicks are",
@@ -58,7 +60,10 @@ class TrainingSettings(SampleSettings, MeshSettings):
         choices=LOSSES,
     )
     steps: int | None = option(
-        None, f"of the lifted training, default {LiftedSettings.steps}, or of refining the prior", type=positive_int
+        None,
+        f"of the lifted training, default {LiftedSettings.steps}, or of refining the prior",
+        type=positive_int,
+        group="training",
     )
     num_epochs: int | None = option(
         None, f"of the rendered training, default {RenderedSettings.num_epochs}", type=positive_int
@@ -74,42 +79,18 @@ class TrainingSettings(SampleSettings, MeshSettings):
         f"of Adam; default: rendered {RenderedSettings.learning_rate:g}, lifted {LiftedSettings.learning_rate:g}, "
         "prior its own",
     )
-    save_interval: int = option(100, "steps between checkpoints", type=positive_int)
-    continue_train: bool = option(True, "0 starts over, as --overwrite 1 does")
-    overwrite: bool = option(False, "start over instead of resuming")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(learning_rate=self.learning_rate)
-
-    @property
-    def start_over(self) -> bool:
-        return self.overwrite or not self.continue_train
 
     @property
     def features(self) -> Path:
         return self.encoder_f_path or Path("experiments") / self.mesh_name / "encoder" / "pred_f.pth"
 
     @property
-    def directory(self) -> Path:
-        return self.save_dir or Path("experiments") / self.mesh_name / "decoder"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.directory / (self.model_name or CHECKPOINT_NAME)
-
-    @property
-    def data_dir(self) -> Path:
-        return self.decoder_data_dir or Path("data") / self.mesh_name / "decoder_data"
-
-    @property
     def loop(self) -> LiftedSettings | RenderedSettings:
         """What the training of the chosen loss is told."""
+        rate = self.learning_rate
         if (self.loss or LOSSES[0]) == "lifted":
-            told = {"steps": self.steps, "sets_per_step": self.batch_size, "learning_rate": self.learning_rate}
-            return LiftedSettings(**{key: value for key, value in told.items() if value is not None})
-        told = {"num_epochs": self.num_epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
-        return RenderedSettings(**{key: value for key, value in told.items() if value is not None})
+            return LiftedSettings(**given(steps=self.steps, sets_per_step=self.batch_size, learning_rate=rate))
+        return RenderedSettings(**given(num_epochs=self.num_epochs, batch_size=self.batch_size, learning_rate=rate))
 
 
 def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) -> None:
@@ -133,12 +114,9 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
         "config": network.config(),
     }
     held = _resumable(path, record, settings.start_over)
-    if held is not None and held.complete:
-        print(f"decoder: {path} is already trained ({len(held.losses)} steps); --overwrite 1 trains it again")
-        return
     resumed_at = len(held.losses) if held is not None else 0
-    if held is not None:
-        print(f"decoder: {path} goes on after step {resumed_at}")
+    if held is not None and says_finished(path, held.complete, resumed_at):
+        return
 
     def save(complete: bool = False) -> None:
         save_decoder_checkpoint(path, training.checkpoint(complete=complete, **record))
@@ -225,10 +203,5 @@ def _resumable(path: Path, record: dict[str, Any], start_over: bool) -> DecoderC
         "config": "decoder configuration",
         "run": "training settings or click supervision",
     }
-    for key, what in named.items():
-        if getattr(held, key) != record[key]:
-            raise UserError(
-                f"{path} was trained with another {what}; add --overwrite 1 to train it again, or choose another "
-                "--save_dir or --model_name"
-            )
+    check_same(path, vars(held), record, named, REMEDY)
     return held

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,11 @@ from SAM_repo.teacher import load_teacher
 from utils.device import choose_device
 from utils.files import digest, save_torch
 from utils.geometry.mesh import load_mesh
+from utils.options import given
 from utils.progress import Progress, Step, silent, track
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import LiftedTargets, lift_masks
-from utils.supervision.training_samples import kind_chances, open_samples
+from utils.supervision.training_samples import REMEDY, ClickTrainingSettings, kind_chances, open_samples, says_finished
 from utils.teacher import Teacher
 from utils.training import cosine, resumable, set_rate
 
@@ -174,18 +176,23 @@ class PriorRefinement:
         self.losses = list(state["losses"])
 
 
-def refine(settings, on_progress: Progress = silent, teacher: Teacher | None = None, weights=WEIGHTS) -> None:
+def refine(
+    settings: ClickTrainingSettings,
+    on_progress: Progress = silent,
+    teacher: Teacher | None = None,
+    weights: Path = WEIGHTS,
+) -> None:
     """Refine the prior on one mesh, or finish an interrupted refinement. Needs click supervision, but no feature field.
 
-    settings: those of the decoder's training (`decoder.py`), of which `steps`, `learning_rate` and `batch_size` may be
-    None; teacher, weights: in place of the embedded and the shipped ones. Raises UserError if the checkpoint is of
-    another training.
+    teacher, weights: in place of the embedded and the shipped ones. Raises UserError if the checkpoint is of another
+    training.
     """
     started = time.perf_counter()
     mesh, path = load_mesh(settings.obj_path), settings.checkpoint
     data = open_samples(settings, settings.data_dir, mesh, settings.seed)
-    told = {"steps": settings.steps, "learning_rate": settings.learning_rate, "sets_per_step": settings.batch_size}
-    loop = RefinementSettings(**{key: value for key, value in told.items() if value is not None})
+    loop = RefinementSettings(
+        **given(steps=settings.steps, sets_per_step=settings.batch_size, learning_rate=settings.learning_rate)
+    )
     network, prior = load_prior(weights)
     record = {
         "kind": REFINED,
@@ -196,10 +203,9 @@ def refine(settings, on_progress: Progress = silent, teacher: Teacher | None = N
         **{key: prior[key] for key in ("teacher", "field_mean", "field_components", "left_out") if key in prior},
     }
     named = {"kind": "--init", "mesh_digest": "mesh", "run": "training settings, click supervision or prior"}
-    remedy = "add --overwrite 1 to train it again, or choose another --save_dir or --model_name"
-    held = resumable(path, record, named, "decoder checkpoint", remedy, settings.start_over)
-    if held is not None and held["complete"]:
-        print(f"decoder: {path} is already trained ({loop.steps} steps); --overwrite 1 trains it again")
+    held = resumable(path, record, named, "decoder checkpoint", REMEDY, settings.start_over)
+    resumed_at = len(held["state"]["losses"]) if held is not None else 0
+    if held is not None and says_finished(path, held["complete"], resumed_at):
         return
     teacher = teacher or load_teacher("vit_t", device=choose_device(settings.device))
     prepared = prepare(mesh, teacher, settings.directory / "prior", weights)
@@ -210,8 +216,6 @@ def refine(settings, on_progress: Progress = silent, teacher: Teacher | None = N
     refinement = PriorRefinement(prepared, chosen.sets, loop, generator)
     if held is not None:
         refinement.restore(held["weights"], held["state"])
-        print(f"decoder: {path} goes on after step {len(refinement.losses)}")
-    resumed_at = len(refinement.losses)
 
     def save(complete: bool) -> None:
         save_torch(path, {**record, "weights": refinement.weights(), "state": refinement.state(), "complete": complete})

@@ -12,8 +12,11 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
-from utils.options import option
+from utils.options import BACKENDS, MeshSettings, check_positive, option, positive_int
 from utils.supervision.store import SupervisionSet
+
+CHECKPOINT_NAME = "decoder_checkpoint.pth"
+REMEDY = "add --overwrite 1 to train it again, or choose another --save_dir or --model_name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,55 @@ class SampleSettings:
             raise UserError(f"--data_percentage {self.data_percentage:g} is not a share of the samples: give 1 for all")
         if self.views_per_vert < 0:
             raise UserError("--views_per_vert must be 0 (all) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickTrainingSettings(SampleSettings, MeshSettings):
+    """A training on the click supervision of one mesh, and its checkpoint.
+
+    steps, batch_size, learning_rate: None is the default of the training, whose command line offers them.
+    """
+
+    save_dir: Path | None = option(
+        None, "of the checkpoint and of answers; default: experiments/NAME/decoder", group="what to do and where"
+    )
+    model_name: str | None = option(None, f"file of the checkpoint in --save_dir; default: {CHECKPOINT_NAME}")
+    renderer: str = option("auto", "auto: kaolin with CUDA, else embree", choices=BACKENDS)
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    save_interval: int = option(100, "steps between checkpoints", type=positive_int, group="training")
+    continue_train: bool = option(True, "0 starts over, as --overwrite 1 does")
+    overwrite: bool = option(False, "start over instead of resuming")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(learning_rate=self.learning_rate)
+
+    @property
+    def start_over(self) -> bool:
+        return self.overwrite or not self.continue_train
+
+    @property
+    def directory(self) -> Path:
+        return self.save_dir or Path("experiments") / self.mesh_name / "decoder"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.directory / (self.model_name or CHECKPOINT_NAME)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.decoder_data_dir or Path("data") / self.mesh_name / "decoder_data"
+
+
+def says_finished(path: Path, complete: bool, steps: int) -> bool:
+    """Tell how far the training at `path` is; returns whether there is nothing left to do."""
+    if complete:
+        print(f"decoder: {path} is already trained ({steps} steps); --overwrite 1 trains it again")
+    else:
+        print(f"decoder: {path} goes on after step {steps}")
+    return complete
 
 
 @dataclass(frozen=True, eq=False)
