@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 
 from models.prior.data import DataSettings, make_data
-from models.prior.training import ExportSettings, MeasureSettings, TrainSettings, export, measure, train
+from models.prior.measuring import ExportSettings, MeasureSettings, export, measure
+from models.prior.training import TrainSettings, train
 from utils.errors import run_cli
 from utils.options import HelpFormatter, add_options, settings_from
 from utils.progress import Bars

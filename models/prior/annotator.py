@@ -173,7 +173,7 @@ def nest(shape: TrainingShape, click_set: ClickSet) -> None:
     masks, share, target = shape.targets.masks, shape.targets.share, click_set.target
     positive = np.array(click_set.positive)
     at = masks[:, click_set.nodes]
-    free: np.ndarray = ~at[:, ~positive].any(axis=1)
+    free = np.logical_not(at[:, ~positive].any(axis=1))
     allowed = free & at[:, positive].all(axis=1)
     inside: np.ndarray = free & ~(masks & ~target).any(axis=1)
 

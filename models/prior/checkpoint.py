@@ -36,18 +36,13 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]
 
 def load_network(config: dict, weights: dict[str, Tensor], left_out: Sequence[str]) -> PriorNetwork:
     """A network from its state. Raises KeyError, TypeError or RuntimeError if that does not fit together."""
-    if MASKS not in left_out:
-        raise RuntimeError("it was trained to read the teacher's masks of clicks, which are no input any more")
+    if set(left_out) != {MASKS}:
+        raise RuntimeError("it was trained to read the teacher's masks, or without something that every network reads")
     if not config.get("neighborhood", True):
         raise RuntimeError("its layers see each node by itself, which no network does any more")
     network = PriorNetwork(PriorConfig(**{key: value for key, value in config.items() if key != "neighborhood"}))
     network.load_state_dict({key: value.float() for key, value in weights.items()})
     return network
-
-
-def hidden_inputs(held: dict[str, Any]) -> tuple[str, ...]:
-    """The inputs that a file says to answer without, of `models.prior.inputs.INPUTS`."""
-    return tuple(name for name in held.get("left_out", ()) if name != MASKS)
 
 
 def is_refined_prior(path: str | Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.prior.annotator import TrainingShape
 from models.prior.checkpoint import check_teacher, load_prior
 from models.prior.nodes import Patches, cut
 from models.prior.views import render_views
@@ -243,6 +245,36 @@ def read_shard(path: Path) -> list[dict[str, np.ndarray]]:
         place, key = name.split("/", 1)
         examples.setdefault(int(place), {})[key] = value
     return [examples[place] for place in sorted(examples)]
+
+
+class Shapes:
+    """The shapes that are on disk, for training and held out; `refresh` takes up shards that have come since.
+
+    known: the numbers of the shards, in the order in which they were taken up
+    """
+
+    def __init__(self, folder: Path, hold_out: Sequence[str], device: torch.device, known: Sequence[int] = ()) -> None:
+        self.folder, self.hold_out, self.device = folder, hold_out, device
+        self.known: list[int] = []
+        self.training: list[TrainingShape] = []
+        self.held_out: list[TrainingShape] = []
+        for shard in known:
+            self._take(shard)
+        self.refresh()
+
+    def refresh(self) -> None:
+        for shard in sorted(int(path.stem.split("_")[1]) for path in self.folder.glob("shapes_*.npz")):
+            if shard not in self.known:
+                self._take(shard)
+
+    def _take(self, shard: int) -> None:
+        self.known.append(shard)
+        for example in read_shard(self.folder / f"shapes_{shard:05d}.npz"):
+            shape = TrainingShape(example, self.device)
+            if shard < HELD_OUT_BELOW or shard >= HELD_OUT_FROM:
+                self.held_out.append(shape)
+            elif shape.family not in self.hold_out:
+                self.training.append(shape)
 
 
 def fit_projection(teacher: Teacher, seeds: range) -> Projection:

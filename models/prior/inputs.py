@@ -101,13 +101,12 @@ class NodeTensors:
         moved = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "hidden"}
         return replace(self, **moved)
 
-    def hiding(self, *inputs: str) -> NodeTensors:
-        """The same without some kinds of input, of `INPUTS`: what they say is 0."""
-        static, hidden = self.static.clone(), self.hidden
-        for name in inputs:
-            static[:, COLUMNS[name][0]] = 0
-            hidden += COLUMNS[name][1]
-        features = torch.zeros_like(self.features) if "field" in inputs else self.features
+    def hiding(self, name: str) -> NodeTensors:
+        """The same without one kind of input, of `INPUTS`: what it says is 0."""
+        columns, hidden = COLUMNS[name]
+        static = self.static.clone()
+        static[:, columns] = 0
+        features = torch.zeros_like(self.features) if name == "field" else self.features
         return replace(self, features=features, static=static, hidden=hidden)
 
     @classmethod

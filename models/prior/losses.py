@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -29,6 +29,12 @@ class Measured:
     iou: Tensor
     oracle: Tensor
     quality_error: Tensor
+
+    @classmethod
+    def means(cls, measured: Sequence[Measured]) -> dict[str, float]:
+        """The mean of each value over all answers; nan if there are none."""
+        values = {field.name: [getattr(each, field.name) for each in measured] for field in fields(cls)}
+        return {name: float(torch.cat(each).mean()) if each else float("nan") for name, each in values.items()}
 
 
 def set_losses(

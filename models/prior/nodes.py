@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.geodesics import BRIDGE_TURN, CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE, bridge_components
-from utils.geometry.graphs import symmetric
+from utils.geometry.graphs import depth_inside, symmetric
 from utils.geometry.mesh import SIDES, Mesh
 from utils.geometry.welding import weld
 from utils.rendering.rasterize import ray_scene
@@ -73,13 +73,10 @@ class NodeGraph:
 
     def depth_inside(self, region: np.ndarray) -> np.ndarray:
         """(N,) distance of the nodes of `region` (N,) bool to its border, 0 outside; all 1 if there is no outside."""
-        ends = region[self.pairs]
-        crossing = ends[:, 0] != ends[:, 1]
-        border = np.unique(self.pairs[crossing][~ends[crossing]])
-        if len(border) == 0:
+        depth = depth_inside(self.distance_graphs[0], self.pairs, region)
+        if np.isinf(depth[region]).all():
             return region.astype(np.float64)
-        depth = np.minimum(dijkstra(self.distance_graphs[0], indices=border, min_only=True), UNREACHABLE)
-        return np.where(region, depth, 0.0)
+        return np.minimum(depth, UNREACHABLE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
-from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, hidden_inputs, load_prior
+from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
 from models.prior.nodes import NODES, Patches, cut
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
@@ -100,7 +100,7 @@ def prepare(
 
     lifted = kept("prior_views", (views,), lambda: _arrays(render_views(patches, teacher, views)), seen_from)
     features = lifted.features(held["field_components"].float(), held["field_mean"].float())
-    tensors = NodeTensors.of(patches.graph, features, lifted.seen).hiding(*hidden_inputs(held))
+    tensors = NodeTensors.of(patches.graph, features, lifted.seen)
     answers = NodeAnswers(patches.graph, network, tensors)
     if voters:
         settings = (views, voters, digest(file), tuple(held.get("left_out", ())))

@@ -13,20 +13,11 @@ import numpy as np
 import torch
 
 from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set
-from models.prior.checkpoint import MASKS, WEIGHTS, hidden_inputs, load_network
-from models.prior.data import (
-    FIELD,
-    FIRST_SEED,
-    HELD_OUT_BELOW,
-    HELD_OUT_FROM,
-    TRAIN_VIEWS,
-    FolderSettings,
-    Projection,
-    check_families,
-    read_shard,
-)
+from models.prior.checkpoint import MASKS, load_network
+from models.prior.data import FolderSettings, Projection, Shapes, check_families
 from models.prior.inputs import INPUTS, NodeTensors
 from models.prior.losses import LossWeights, Measured, set_losses
+from models.prior.measuring import validate
 from models.prior.network import PriorConfig, PriorNetwork
 from utils.device import choose_device
 from utils.errors import UserError
@@ -35,7 +26,6 @@ from utils.options import option, positive_int
 from utils.progress import Progress, Step, silent
 from utils.training import Saver, cosine, set_rate
 
-MEASURED_CLICKS = 10
 VALIDATED = 24  # held-out shapes that each checkpoint is measured on
 WARM_UP = 60  # steps over which the learning rate rises
 MOST_KEPT = 0.998  # of the mean of the network's weights, in a step
@@ -143,100 +133,18 @@ def train_rounds(
                 each.sets = [click_set for click_set in each.sets if not click_set.done]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        records.append(Round(len(records), total, loss_sum, **_means(measured)))
+        records.append(Round(len(records), total, loss_sum, **Measured.means(measured)))
     return records
 
 
 def draw_live(shape: TrainingShape, settings: PriorTraining, rng: np.random.Generator) -> LiveShape:
     """First clicks on a shape, sometimes with an input hidden."""
     drawn = [draw_set(shape, settings, rng) for _ in range(settings.sets)]
-    hidden = (str(rng.choice(INPUTS)),) if rng.random() < settings.dropout else ()
-    return LiveShape(shape, [each for each in drawn if each is not None], shape.nodes.hiding(*hidden))
-
-
-def _means(measured: list[Measured]) -> dict[str, float]:
-    names = ("iou", "oracle", "quality_error")
-    if not measured:
-        return dict.fromkeys(names, float("nan"))
-    return {name: float(torch.cat([getattr(each, name) for each in measured]).mean()) for name in names}
-
-
-@torch.no_grad()
-def validate(
-    network: PriorNetwork,
-    shapes: Sequence[TrainingShape],
-    habits: Habits,
-    clicks: int = 5,
-    sets: int = 4,
-    seed: int = 0,
-    hidden: tuple[str, ...] = (),
-) -> dict[str, float]:
-    """Means over wishes on held-out shapes: IoU after each click; best of three and quality error at the first.
-
-    The wishes have borders at the creases and begin with one click; hidden: inputs that the network never gets.
-    """
-    habits, rng = replace(habits, border_noise=0.0), np.random.default_rng(seed)
-    ious: list[list[float]] = [[] for _ in range(clicks)]
-    firsts = []
-    for shape in shapes:
-        nodes = shape.nodes.hiding(*hidden)
-        encoded = network.encode(nodes)
-        live = [each for each in (draw_set(shape, habits, rng) for _ in range(sets)) if each is not None]
-        for click_set in live:
-            click_set.nodes, click_set.positive = click_set.nodes[:1], click_set.positive[:1]
-        last = np.zeros(len(live))
-        for count in range(clicks):
-            going = [k for k, click_set in enumerate(live) if not click_set.done]
-            if going:
-                asked = [live[k] for k in going]
-                logits, quality = network(nodes, encoded, shape.batch(asked, nodes))
-                _, measured = set_losses(logits, quality, asked, shape.weight, LossWeights())
-                last[going] = measured.iou.cpu().numpy()
-                firsts += [measured] * (count == 0)
-                for click_set, selected in zip(asked, (logits[:, 1] > 0).cpu().numpy()):
-                    correct(shape, click_set, selected, rng, habits.anywhere)
-            ious[count] += last.tolist()
-        shape.release()
-    first = _means(firsts)
-    return {
-        **{f"iou@{k + 1}": float(np.mean(values)) for k, values in enumerate(ious)},
-        "oracle@1": first["oracle"],
-        "quality_error": first["quality_error"],
-        "held_out_sets": len(ious[0]),
-    }
+    nodes = shape.nodes.hiding(str(rng.choice(INPUTS))) if rng.random() < settings.dropout else shape.nodes
+    return LiveShape(shape, [each for each in drawn if each is not None], nodes)
 
 
 # --- one run ---------------------------------------------------------------------------------------
-
-
-class Shapes:
-    """The shapes that are on disk, for training and held out; `refresh` takes up shards that have come since.
-
-    known: the numbers of the shards, in the order in which they were taken up
-    """
-
-    def __init__(self, folder: Path, hold_out: Sequence[str], device: torch.device, known: Sequence[int] = ()) -> None:
-        self.folder, self.hold_out, self.device = folder, hold_out, device
-        self.known: list[int] = []
-        self.training: list[TrainingShape] = []
-        self.held_out: list[TrainingShape] = []
-        for shard in known:
-            self._take(shard)
-        self.refresh()
-
-    def refresh(self) -> None:
-        for shard in sorted(int(path.stem.split("_")[1]) for path in self.folder.glob("shapes_*.npz")):
-            if shard not in self.known:
-                self._take(shard)
-
-    def _take(self, shard: int) -> None:
-        self.known.append(shard)
-        for example in read_shard(self.folder / f"shapes_{shard:05d}.npz"):
-            shape = TrainingShape(example, self.device)
-            if shard < HELD_OUT_BELOW or shard >= HELD_OUT_FROM:
-                self.held_out.append(shape)
-            elif shape.family not in self.hold_out:
-                self.training.append(shape)
 
 
 @dataclass
@@ -377,79 +285,3 @@ def first_weights(path: Path, network: PriorNetwork, projection: Projection) -> 
         raise UserError(f"{path} holds no prior decoder of this architecture ({network.config})") from error
     known = {key: earlier[key] for key in ("seconds", "steps", "sets", "before") if key in earlier}
     return {**known, "settings": settings}
-
-
-# --- what becomes of it ----------------------------------------------------------------------------
-
-
-def load_average(folder: Path) -> tuple[PriorNetwork, dict[str, Any]]:
-    """The mean of the network's weights of the run in `folder`, and its checkpoint."""
-    held = load_torch(folder / "checkpoint.pt", what="checkpoint of the prior")
-    network = load_network(held["config"], held["average"], held["settings"].get("left_out", (MASKS,)))
-    return network.eval(), held
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureSettings(FolderSettings):
-    """What to measure on."""
-
-    families: tuple[str, ...] | None = option(None, "shapes of these families alone", metavar="FAMILY", group="measure")
-
-    def __post_init__(self) -> None:
-        check_families(self.families or ())
-
-
-def measure(settings: MeasureSettings) -> dict[str, dict[str, float]]:
-    """IoU after each click on the held-out shapes, clicks innermost and anywhere; also written to `measured.json`."""
-    network, held = load_average(settings.folder)
-    device, folder = choose_device(settings.device), settings.data_folder
-    shapes = Shapes(folder, held["hold_out"], device).held_out
-    if settings.families is not None:
-        shapes = [shape for shape in shapes if shape.family in settings.families]
-    if not shapes:
-        raise UserError(
-            f"{folder} holds no shapes to measure on; make some: "
-            f"python scripts/train_prior.py data --folder {folder} --shards {HELD_OUT_FROM} {HELD_OUT_FROM + 8}"
-        )
-    rows = {}
-    for name, anywhere in (("innermost clicks", 0.0), ("clicks anywhere", 1.0)):
-        habits = Habits(
-            group_share=held["settings"]["group_share"], union_share=held["settings"]["union_share"], anywhere=anywhere
-        )
-        hidden = hidden_inputs(held["settings"])
-        rows[name] = validate(network.to(device), shapes, habits, MEASURED_CLICKS, hidden=hidden)
-        print(f"{name:18}" + ", ".join(f"{key} {value:.3f}" for key, value in rows[name].items()), flush=True)
-    save_json(settings.folder / "measured.json", {"shapes": len(shapes), "families": settings.families, "rows": rows})
-    return rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings(FolderSettings):
-    """Where the weights go."""
-
-    out: Path = option(WEIGHTS, "file of the exported weights", group="export")
-
-
-def export(settings: ExportSettings) -> Path:
-    """Write the weights of the run in half precision, with what they were trained on."""
-    network, held = load_average(settings.folder)
-    projection, done, out = Projection.load(settings.data_folder), held["done"], settings.out
-    save_torch(
-        out,
-        {
-            "format": 1,
-            "config": asdict(network.config),
-            "weights": {key: value.half() for key, value in network.state_dict().items()},
-            "field_mean": projection.mean.half(),
-            "field_components": projection.components.float(),
-            "teacher": projection.teacher,
-            "left_out": sorted({MASKS, *hidden_inputs(held["settings"])}),
-            "training": held["settings"],
-            "hold_out": held["hold_out"],
-            "data": {"field": FIELD, "views": TRAIN_VIEWS, "first_seed": FIRST_SEED},
-            "done": {key: done[key] for key in ("seconds", "steps", "sets", "before") if key in done},
-            "log": done["log"],
-        },
-    )
-    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    return out

@@ -6,9 +6,8 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import dijkstra
 
-from utils.geometry.graphs import symmetric
+from utils.geometry.graphs import depth_inside, symmetric
 from utils.geometry.mesh import SIDES, Mesh
 from utils.geometry.welding import weld
 
@@ -49,16 +48,7 @@ class FaceGraph:
 
         A component without an outside gets inf everywhere.
         """
-        first, second = self.pairs.T
-        crossing = region[first] != region[second]
-        border = np.unique(np.where(region[first[crossing]], second[crossing], first[crossing]))
-        depth = np.zeros(self.num_faces)
-        if len(border) == 0:
-            depth[region] = np.inf
-            return depth
-        distance = dijkstra(self._plain, indices=border, min_only=True)
-        depth[region] = distance[region]
-        return depth
+        return depth_inside(self._plain, self.pairs, region)
 
     @cached_property
     def _plain(self) -> sp.csr_matrix:
