@@ -57,6 +57,9 @@ class MethodSettings:
     architecture: str = option("geometric", "of iseg with --cpu_seconds", choices=ARCHITECTURES)
     loss: str = option("lifted", "of iseg with --cpu_seconds", choices=LOSSES)
     SAM: str = option("auto", "teacher of sam_baseline, iseg and iseg_prior", choices=TEACHERS)
+    prior_weights: Path | None = option(
+        None, "of iseg_prior, written by scripts/train_prior.py export; default: the shipped ones", metavar="FILE"
+    )
     work_dir: Path | None = option(
         None, "where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work"
     )
@@ -65,6 +68,8 @@ class MethodSettings:
 
     def __post_init__(self) -> None:
         check_positive(cpu_seconds=self.cpu_seconds)
+        if self.prior_weights is not None and not self.prior_weights.is_file():
+            raise UserError(f"no prior decoder at {self.prior_weights}")
         if self.cpu_seconds is not None and not PRESETS[self.preset].needs_field:
             raise UserError(f"--cpu_seconds is of a training from nothing, which --preset {self.preset} is not")
 
@@ -74,9 +79,8 @@ def _teacher(name: str, device: str) -> SamTeacher:
     return load_teacher(name, device=choose_device(device))
 
 
-def _prior_identity() -> str:
-    """What the answers of the shipped prior depend on."""
-    weights = prior.WEIGHTS
+def _prior_identity(weights: Path = prior.WEIGHTS) -> str:
+    """What the answers of a prior depend on."""
     return f"{prior.ANSWERS_VERSION} {digest(weights.read_bytes()) if weights.is_file() else ''}"
 
 
@@ -84,6 +88,18 @@ def _on_points(name: str, open: Callable[[Mesh], FaceSegmenter], *depends_on: ob
     """A method that answers on points sampled on the mesh; its answers depend on these files and values."""
     held = [value.read_bytes() if isinstance(value, Path) and value.is_file() else str(value) for value in depends_on]
     return Method.opening(name, f"{name} {digest(*held)}", lambda mesh, _: open(mesh))
+
+
+def iseg_prior(settings: MethodSettings, teacher: Teacher | None = None) -> Method:
+    """The decoder trained once for all meshes; teacher: in place of the one that the settings name."""
+    teacher = teacher or _teacher("vit_t" if settings.SAM == "auto" else settings.SAM, settings.device)
+    weights = settings.prior_weights or prior.WEIGHTS
+    return Method.opening(
+        "iseg_prior",
+        f"iseg_prior {teacher.name} {_prior_identity(weights)}",
+        lambda mesh, _: prior.PriorSegmenter.prepare(mesh, teacher, weights=weights),
+        choice=True,
+    )
 
 
 # --- the optimisation of a mesh -------------------------------------------------------------------
@@ -201,12 +217,7 @@ METHODS: dict[str, Callable[[MethodSettings], Method]] = {
     "geodesic": lambda s: geodesic("geodesic", s.radius),
     "geodesic_concave": lambda s: geodesic("geodesic_concave", s.concave_radius, s.crease_factor),
     "sam_baseline": lambda s: sam_baseline(_teacher(s.SAM, s.device), s.n_views, s.seed),
-    "iseg_prior": lambda s: Method.opening(
-        "iseg_prior",
-        f"iseg_prior {_teacher('vit_t' if s.SAM == 'auto' else s.SAM, s.device).name} {_prior_identity()}",
-        lambda mesh, _: open_segmenter(mesh, "prior", teacher=s.SAM, device=s.device),
-        choice=True,
-    ),
+    "iseg_prior": iseg_prior,
     "iseg": iseg,
     "iseg3d": lambda s: _on_points(
         "iseg3d", lambda mesh: open_segmenter(mesh, "instant", device=s.device, seed=s.seed), iseg3d.WEIGHTS, s.seed

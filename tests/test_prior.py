@@ -10,6 +10,7 @@ import torch
 from scipy.linalg import expm
 
 import decoder
+from models.methods import MethodSettings, iseg_prior
 from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
 from models.prior.answers import NodeAnswer, correct_locally, join_parts
 from models.prior.borders import Borders
@@ -29,6 +30,7 @@ from tests.fakes import FakeTeacher
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import load_json, load_npz, load_torch, save_npz, save_torch
+from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.output.export import save_colored_mesh
 
@@ -292,13 +294,26 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
     assert teacher.embed_calls == 2 * embedded
 
 
-def test_weights_that_read_the_given_up_masks_are_refused(weights, tmp_path):
+def test_weights_of_other_inputs_than_todays_are_refused(weights, tmp_path):
     held = load_torch(weights)
     save_torch(tmp_path / "old.pt", {**held, "config": {**held["config"], "neighborhood": True}})
     assert torch.equal(load_prior(tmp_path / "old.pt")[0].clicked.weight, held["weights"]["clicked.weight"])
-    save_torch(tmp_path / "masks.pt", {**held, "left_out": []})
-    with pytest.raises(UserError, match="does not hold a prior decoder of this version"):
-        load_prior(tmp_path / "masks.pt")
+    for left_out in ([], ["field", "masks"]):
+        save_torch(tmp_path / "other.pt", {**held, "left_out": left_out})
+        with pytest.raises(UserError, match="does not hold a prior decoder of this version"):
+            load_prior(tmp_path / "other.pt")
+
+
+def test_other_weights_are_measured_under_a_name_of_their_own(tetrahedron, weights, tmp_path):
+    teacher = FakeTeacher()
+    shipped, named, other = (
+        iseg_prior(MethodSettings(prior_weights=file), teacher) for file in (None, WEIGHTS, weights)
+    )
+    assert shipped.identity == named.identity != other.identity
+    prepared = other.prepare(tetrahedron, FaceGraph(tetrahedron))
+    assert prepared.choice and prepared.segmenter.face_probability(np.array([2]), np.array([True])).shape == (4,)
+    with pytest.raises(UserError, match="no prior decoder at"):
+        MethodSettings(prior_weights=tmp_path / "none.pt")
 
 
 def test_a_click_beside_the_border_gets_the_answer_that_most_clicks_in_the_part_agree_on():
