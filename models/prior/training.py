@@ -213,7 +213,7 @@ class PriorRun:
         return records
 
     def save(self) -> None:
-        """Validate, and write the checkpoint, the log and a plot of it."""
+        """Validate, and write the checkpoint and the log."""
         log = self.done.log = self.done.log or []
         about = {key: getattr(self.done, key) for key in ("seconds", "steps", "sets")}
         measured = validate(self.average, self.shapes.held_out[:VALIDATED], replace(self.loop, anywhere=0.0))
