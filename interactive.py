@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from models.iseg.segmenter import PRECISIONS
+from models.iseg3d.segmenter import WEIGHTS
 from models.open import KINDS, TrainedFiles, default_places, kinds_for, open_segmenter
 from models.pipeline import PipelineSettings, run_pipeline
 from utils.device import choose_device
@@ -55,6 +56,7 @@ class InteractiveSettings(TeacherSettings, MeshSettings):
     seg_color: Color = color_option(Palette.selected)
     pos_color: Color = color_option(Palette.positive)
     neg_color: Color = color_option(Palette.negative)
+    instant_weights: Path = WEIGHTS
 
     def __post_init__(self) -> None:
         for name, color in vars(self.palette).items():
@@ -128,11 +130,16 @@ def start(settings: InteractiveSettings):
     )
     models = Models(
         open=partial(open_for_page, settings),
-        kinds=lambda mesh: kinds_for(settings.places(mesh)),
+        kinds=partial(kinds_of, settings),
         refine=partial(refine, settings.device, settings.SAM),
         open_refined=lambda mesh, folder: open_for_page(settings, mesh, "trained", TrainedFiles.of_run(folder)),
     )
     return Server(Studio(page, models), settings.host, settings.port)
+
+
+def kinds_of(settings: InteractiveSettings, mesh: Mesh) -> list[str]:
+    """What can answer on a mesh."""
+    return kinds_for(settings.places(mesh), settings.instant_weights)
 
 
 def open_for_page(
@@ -146,11 +153,12 @@ def open_for_page(
             kind, files = "trained", places[0]
         elif kind == "trained" and not settings.is_first(mesh):
             kind = "auto"
-    elif kind == "trained" and files is None and kind not in kinds_for(places):
+    elif kind == "trained" and files is None and kind not in kinds_of(settings, mesh):
         raise UserError("there is no decoder trained on this mesh: refine it under Files first")
     return open_segmenter(
         mesh,
         kind,
+        checkpoint=settings.instant_weights if kind == "instant" else None,
         places=places if files is None else [files],
         teacher=settings.SAM,
         device=settings.device,

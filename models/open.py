@@ -114,9 +114,9 @@ def default_features(checkpoint: str | Path) -> Path:
     return Path(checkpoint).parent.parent / "encoder" / "pred_f.pth"
 
 
-def kinds_for(places: Sequence[TrainedFiles]) -> list[str]:
-    """What can be opened for a mesh whose trained decoders would lie there, of `KINDS`."""
-    there = {"prior": True, "trained": any(files.there for files in places), "instant": iseg3d.WEIGHTS.is_file()}
+def kinds_for(places: Sequence[TrainedFiles], instant: Path = iseg3d.WEIGHTS) -> list[str]:
+    """What can be opened, of `KINDS`, for a mesh whose trained decoders would lie at `places`; instant: the weights."""
+    there = {"prior": True, "trained": any(files.there for files in places), "instant": instant.is_file()}
     return [kind for kind in KINDS if there[kind]]
 
 

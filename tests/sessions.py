@@ -1,13 +1,17 @@
-"""Segmenters without weights, for tests of sessions and of the page."""
+"""Segmenters without weights, and bits of work with them, for tests of sessions and of the page."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from utils.clicks import Clicks
-from utils.geometry.mesh import Mesh
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.segmenter import Candidates, Segmenter
+from utils.session.answers import Answers
+from utils.session.session import Session
 
 
 class BallSegmenter(Segmenter):
@@ -76,3 +80,60 @@ class LearningSegmenter(CandidateSegmenter):
             return False
         self.radius = self._radii.pop()
         return True
+
+
+def peak(mesh: Mesh, axis: int = 1, sign: float = 1.0) -> int:
+    """The vertex that is farthest along an axis."""
+    return int((sign * mesh.vertices[:, axis]).argmax())
+
+
+def write_obj(mesh: Mesh, path: Path) -> Mesh:
+    """The mesh as a file, read again."""
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return load_mesh(path)
+
+
+def work_a_bit(session: Session, mesh: Mesh) -> None:
+    """A bit of everything."""
+    session.click(peak(mesh))
+    session.click(np.int64(peak(mesh, axis=0)), positive=False)
+    session.set_granularity(0.3)
+    session.set_granularity(0.7)
+    session.undo()
+    session.grow()
+    session.paint(np.arange(mesh.num_faces) < 5, add=True, stroke=1)
+    session.paint(np.arange(mesh.num_faces) < 9, add=True, stroke=1)
+    session.keep_part("one")
+    session.click(peak(mesh, sign=-1.0))
+    session.shrink()
+    session.undo()
+    session.redo()
+    session.keep_part("two")
+    session.set_locked(1, True)
+    session.click(peak(mesh, axis=2))
+    session.largest()
+    session.edit("extrude", 0.1)
+    session.undo()
+    session.edit("shrink", 0.8)
+    session.rename_part(2, "three")
+    session.undo()
+
+
+def learn_and_change(session: Session, mesh: Mesh, other: Answers) -> None:
+    """Lessons before and after another segmenter answered; the session has a click of each sign."""
+    own = session.answers
+    session.learn()
+    session.keep_part("learnt")
+    session.click(peak(mesh, axis=2))
+    session.learn()
+    session.undo()
+    session.use(other)
+    session.click(peak(mesh, axis=2, sign=-1.0), positive=False)
+    session.keep_part("other")
+    session.use(own)
+    session.undo()
+    session.click(peak(mesh, axis=0))
+    session.learn()

@@ -11,8 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.sessions import CandidateSegmenter, LearningSegmenter
-from tests.test_session_files import _write_obj
+from tests.sessions import CandidateSegmenter, LearningSegmenter, write_obj
 from tests.trainings import fail
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.segmenter import Segmenter
@@ -62,7 +61,7 @@ def opened(browser, server):
 
 @pytest.fixture
 def server(two_boxes, tmp_path):
-    mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
+    mesh = write_obj(two_boxes, tmp_path / "mallet.obj")
 
     def answer(mesh: Mesh, kind: str | None) -> Segmenter:
         return LearningSegmenter(mesh, 0.5, identity="1") if kind == "instant" else CandidateSegmenter(mesh, 0.8)

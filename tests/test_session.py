@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
+from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter, learn_and_change, peak, work_a_bit
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
@@ -21,10 +21,6 @@ from utils.session.surface import Surface
 @pytest.fixture
 def session(icosphere) -> Session:
     return Session(icosphere, Answers(BallSegmenter(icosphere)))
-
-
-def _top(mesh: Mesh, axis: int = 1, sign: float = 1.0) -> int:
-    return int((sign * mesh.vertices[:, axis]).argmax())
 
 
 # --- history --------------------------------------------------------------------------------------
@@ -87,9 +83,9 @@ def test_random_operations_match_a_list_of_states(session, generator):
 
 def test_clicks_select_and_negative_clicks_take_away(session, icosphere):
     session.set_threshold(0.5)
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     alone = session.selection.faces
-    session.click(_top(icosphere, axis=0), positive=False)
+    session.click(peak(icosphere, axis=0), positive=False)
     both = session.selection.faces
     assert alone.any() and both.any() and not (both & ~alone).any() and both.sum() < alone.sum()
     session.undo()
@@ -135,7 +131,7 @@ def test_a_click_off_the_mesh_is_refused_and_changes_nothing(session, vertex):
 @pytest.mark.parametrize("kind", [BallSegmenter, CandidateSegmenter])
 def test_coarser_selections_contain_finer_ones(icosphere, kind):
     session = Session(icosphere, Answers(kind(icosphere)))
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     before = None
     for granularity in (0.0, 0.2, 0.5, 0.7, 1.0):
         session.set_granularity(granularity)
@@ -149,7 +145,7 @@ def test_coarser_selections_contain_finer_ones(icosphere, kind):
 def test_candidates_are_asked_once_for_all_three_and_tell_their_quality(icosphere):
     segmenter = CandidateSegmenter(icosphere)
     session = Session(icosphere, Answers(segmenter))
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     assert session.selection.quality == pytest.approx((0.5, 0.8, 0.6))
     calls = segmenter.calls
     for granularity in (0.0, 1.0, 0.5):
@@ -167,7 +163,7 @@ def test_calibrated_candidates_start_at_one_half_others_at_otsu(icosphere):
 
 
 def test_a_higher_threshold_selects_less_and_dragging_is_one_step(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     sizes = []
     for threshold in (0.2, 0.4, 0.6, 0.8):
         session.set_threshold(threshold)
@@ -256,18 +252,18 @@ def test_the_brush_paints_a_disc_on_this_side_only(icosphere):
 
 
 def test_corrections_follow_a_new_click(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     session.grow()
-    session.click(_top(icosphere, axis=0), positive=False)
+    session.click(peak(icosphere, axis=0), positive=False)
     grown = session.selection.faces
     session.undo()
     session.undo()
-    session.click(_top(icosphere, axis=0), positive=False)
+    session.click(peak(icosphere, axis=0), positive=False)
     assert (grown == session.surface.grow(session.selection.faces)).all()
 
 
 def test_a_brush_stroke_is_one_step(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     before = session.selection.faces
     bottom = np.flatnonzero(~before)[:6]
     for face in bottom:
@@ -281,7 +277,7 @@ def test_a_brush_stroke_is_one_step(session, icosphere):
 
 
 def test_painting_what_is_painted_leaves_no_step(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     selected, steps = session.selection.faces, len(session.log)
     assert not session.paint(selected, add=True) and not session.paint(~selected, add=False)
     assert len(session.log) == steps
@@ -307,15 +303,15 @@ def test_quads_are_never_divided(generator):
 
 def _two_parts(session: Session, mesh: Mesh) -> tuple[int, int]:
     session.set_threshold(0.5)
-    session.click(_top(mesh))
+    session.click(peak(mesh))
     session.keep_part("top")
-    session.click(_top(mesh, sign=-1.0))
+    session.click(peak(mesh, sign=-1.0))
     session.keep_part("bottom")
     return session.state.parts[0].id, session.state.parts[1].id
 
 
 def test_parts_keep_their_faces_and_start_the_next_selection(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     faces = session.selection.faces
     session.keep_part("lid")
     part = session.state.parts[0]
@@ -332,7 +328,7 @@ def test_keeping_nothing_is_refused(session):
 
 
 def test_another_parts_clicks_exclude_only_with_exclusive(session, icosphere):
-    top, side = _top(icosphere), _top(icosphere, axis=0)
+    top, side = peak(icosphere), peak(icosphere, axis=0)
     session.set_threshold(0.5)
     session.click(top)
     session.keep_part()
@@ -345,16 +341,16 @@ def test_another_parts_clicks_exclude_only_with_exclusive(session, icosphere):
 
 
 def test_clicking_another_parts_own_vertex_includes_it(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     session.keep_part()
-    session.click(_top(icosphere))
-    assert session.state.query().key == ((_top(icosphere), True),)
+    session.click(peak(icosphere))
+    assert session.state.query().key == ((peak(icosphere), True),)
 
 
 def test_a_face_is_in_one_part_only_and_locked_parts_keep_theirs(session, icosphere):
     top, bottom = _two_parts(session, icosphere)
     session.set_exclusive(False)
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     session.set_threshold(0.45)
     wanted, kept = session.selection.faces, session.part_faces(top)
     session.set_locked(top, True)
@@ -438,8 +434,8 @@ def test_names_are_safe_in_files_and_pages(text, name):
 def learning(icosphere) -> Session:
     """A session with a click of each sign, whose segmenter learns."""
     session = Session(icosphere, Answers(LearningSegmenter(icosphere, identity="learner")))
-    session.click(_top(icosphere))
-    session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
+    session.click(peak(icosphere))
+    session.click(peak(icosphere, axis=0, sign=-1.0), positive=False)
     return session
 
 
@@ -468,7 +464,7 @@ def test_learning_changes_what_clicks_select_and_undo_takes_it_back(learning):
 
 
 def test_what_is_learnt_is_what_is_asked_and_what_other_parts_asked(learning, icosphere):
-    segmenter, top, side = learning.answers.segmenter, _top(icosphere), _top(icosphere, axis=2)
+    segmenter, top, side = learning.answers.segmenter, peak(icosphere), peak(icosphere, axis=2)
     learning.keep_part()
     learning.paint(np.arange(320) < 3)
     learning.keep_part("painted")  # of no click: nothing that it would answer
@@ -476,14 +472,14 @@ def test_what_is_learnt_is_what_is_asked_and_what_other_parts_asked(learning, ic
     learning.learn()
     clicks, others = segmenter.lessons[-1]
     assert clicks.key == ((side, True), (top, False)) and [other.key for other in others] == [
-        ((top, True), (_top(icosphere, 0, -1.0), False))
+        ((top, True), (peak(icosphere, 0, -1.0), False))
     ]
 
 
 def test_sessions_that_share_a_segmenter_do_not_learn_from_each_other(learning, icosphere):
     other = Session(icosphere, learning.answers)
-    other.click(_top(icosphere))
-    other.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
+    other.click(peak(icosphere))
+    other.click(peak(icosphere, axis=0, sign=-1.0), positive=False)
     plain = other.selection.probability.tobytes()
     learning.learn()
     learnt = learning.selection.probability.tobytes()
@@ -495,7 +491,7 @@ def test_sessions_that_share_a_segmenter_do_not_learn_from_each_other(learning, 
 
 
 def test_what_cannot_be_learnt_is_refused_and_changes_nothing(learning, icosphere):
-    top = _top(icosphere)
+    top = peak(icosphere)
     for clicks in ((), ((top, True),), ((top, False),)):
         session = Session(icosphere, learning.answers)
         for vertex, positive in clicks:
@@ -519,7 +515,7 @@ def test_what_cannot_be_learnt_is_refused_and_changes_nothing(learning, icospher
 def test_another_segmenter_answers_the_same_clicks_and_parts_stay(learning, icosphere):
     other = Answers(BallSegmenter(icosphere, radius=0.3, identity="other"))
     part = learning.keep_part() and learning.part_faces(1)
-    learning.click(_top(icosphere, axis=2))
+    learning.click(peak(icosphere, axis=2))
     learning.learn()
     before = learning.selection.probability.tobytes()
     state = learning.state
@@ -537,24 +533,8 @@ def test_another_segmenter_answers_the_same_clicks_and_parts_stay(learning, icos
     )  # it has caught up
 
 
-def _learn_and_change(session: Session, mesh: Mesh, other: Answers) -> None:
-    own = session.answers
-    session.learn()
-    session.keep_part("learnt")
-    session.click(_top(mesh, axis=2))
-    session.learn()
-    session.undo()
-    session.use(other)
-    session.click(_top(mesh, axis=2, sign=-1.0), positive=False)
-    session.keep_part("other")
-    session.use(own)
-    session.undo()
-    session.click(_top(mesh, axis=0))
-    session.learn()
-
-
 def test_a_log_with_learning_and_several_segmenters_replays_bit_for_bit(learning, icosphere):
-    _learn_and_change(learning, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
+    learn_and_change(learning, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
     own, other = (
         Answers(LearningSegmenter(icosphere, identity="learner")),
         Answers(BallSegmenter(icosphere, identity="ball")),
@@ -582,7 +562,7 @@ def _cap(mesh: Mesh, height: float = 0.4) -> np.ndarray:
 
 
 def test_delete_and_keep_only_take_faces_away_and_undo_brings_them_back(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     faces = session.selection.faces
     session.edit("delete")
     assert (session.shape.alive == ~faces).all() and (session.shown == ~faces).all() and session.state.clicks == ()
@@ -594,10 +574,10 @@ def test_delete_and_keep_only_take_faces_away_and_undo_brings_them_back(session,
 
 
 def test_deleted_faces_are_never_selected_again(session, icosphere):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     gone = session.selection.faces
     session.edit("delete")
-    session.click(_top(icosphere, axis=0))
+    session.click(peak(icosphere, axis=0))
     session.set_threshold(0.2)
     session.grow()
     assert not (session.selection.faces & gone).any() and session.selection.faces.any()
@@ -615,7 +595,7 @@ def test_shrinking_pulls_towards_where_the_part_is_attached(icosphere):
     rest = np.unique(icosphere.faces[~cap])
     assert (shape.vertices[rest] == icosphere.vertices[rest]).all() and shape.alive.all()
     border = np.intersect1d(np.unique(icosphere.faces[cap]), rest)
-    anchor, tip = icosphere.vertices[border].mean(axis=0), _top(icosphere)
+    anchor, tip = icosphere.vertices[border].mean(axis=0), peak(icosphere)
     assert shape.vertices[tip] == pytest.approx(anchor + 0.5 * (icosphere.vertices[tip] - anchor))
 
 
@@ -626,7 +606,7 @@ def test_extruding_moves_along_the_outward_normals_only(icosphere):
         shape = apply_edits(mesh, (ShapeEdit("extrude", FaceSet(cap), distance),))
         rest = np.unique(mesh.faces[~cap])
         assert (shape.vertices[rest] == mesh.vertices[rest]).all()
-        tip = _top(mesh)
+        tip = peak(mesh)
         expected = mesh.vertices[tip] * (1 + distance * mesh.scale)  # a sphere's normals are its radii
         assert shape.vertices[tip] == pytest.approx(expected, abs=0.02)
 
@@ -655,7 +635,7 @@ def test_edits_do_not_tear_texture_seams(icosphere):
     [("shrink", 0.0), ("shrink", 1.5), ("extrude", 0.0), ("extrude", 5.0), ("extrude", float("nan")), ("melt", 0.5)],
 )
 def test_impossible_edits_are_refused(session, icosphere, kind, amount):
-    session.click(_top(icosphere))
+    session.click(peak(icosphere))
     before = session.state
     with pytest.raises(UserError):
         session.edit(kind, amount)
@@ -729,36 +709,10 @@ def test_the_nearest_ball_on_the_ray_is_found():
 # --- log ------------------------------------------------------------------------------------------
 
 
-def _work(session: Session, mesh: Mesh) -> None:
-    """A bit of everything."""
-    session.click(_top(mesh))
-    session.click(np.int64(_top(mesh, axis=0)), positive=False)
-    session.set_granularity(0.3)
-    session.set_granularity(0.7)
-    session.undo()
-    session.grow()
-    session.paint(np.arange(mesh.num_faces) < 5, add=True, stroke=1)
-    session.paint(np.arange(mesh.num_faces) < 9, add=True, stroke=1)
-    session.keep_part("one")
-    session.click(_top(mesh, sign=-1.0))
-    session.shrink()
-    session.undo()
-    session.redo()
-    session.keep_part("two")
-    session.set_locked(1, True)
-    session.click(_top(mesh, axis=2))
-    session.largest()
-    session.edit("extrude", 0.1)
-    session.undo()
-    session.edit("shrink", 0.8)
-    session.rename_part(2, "three")
-    session.undo()
-
-
 @pytest.mark.parametrize("kind", [BallSegmenter, CandidateSegmenter])
 def test_a_replayed_log_ends_in_the_same_result_bit_for_bit(icosphere, kind):
     session = Session(icosphere, Answers(kind(icosphere)))
-    _work(session, icosphere)
+    work_a_bit(session, icosphere)
     again = replay(icosphere, Answers(kind(icosphere)), session.log)
     assert result_digest(again) == result_digest(session)
     assert again.selection.probability.tobytes() == session.selection.probability.tobytes()

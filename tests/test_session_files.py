@@ -17,9 +17,16 @@ import iseg3d
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d.segmenter import Iseg3dSegmenter
 from tests.published import random_release
-from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter
+from tests.sessions import (
+    BallSegmenter,
+    CandidateSegmenter,
+    LearningSegmenter,
+    learn_and_change,
+    peak,
+    work_a_bit,
+    write_obj,
+)
 from tests.test_iseg3d import save_weights
-from tests.test_session import _learn_and_change, _top, _work
 from utils.errors import UserError
 from utils.files import load_json
 from utils.geometry.mesh import Mesh, load_mesh
@@ -43,16 +50,8 @@ from utils.session.session import Session
 def worked(icosphere) -> Session:
     """A session with two parts, clicks, corrections and edits."""
     session = Session(icosphere, Answers(BallSegmenter(icosphere)))
-    _work(session, icosphere)
+    work_a_bit(session, icosphere)
     return session
-
-
-def _write_obj(mesh: Mesh, path) -> Mesh:
-    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()] + [
-        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return load_mesh(path)
 
 
 def _load(path, mesh: Mesh, answers: Answers) -> Session:
@@ -69,7 +68,7 @@ def test_a_reopened_session_is_the_same_and_goes_on(worked, icosphere, tmp_path)
     assert again.state.parts == worked.state.parts and again.state.clicks == worked.state.clicks
     assert again.state.touches == worked.state.touches and again.state.edits == worked.state.edits
     for session in (worked, again):
-        session.click(_top(icosphere, axis=2, sign=-1.0))
+        session.click(peak(icosphere, axis=2, sign=-1.0))
         session.keep_part()
     assert result_digest(again) == result_digest(worked) and again.state.parts == worked.state.parts
 
@@ -87,7 +86,7 @@ def test_the_log_of_a_session_that_was_reopened_still_replays(worked, icosphere,
     again = _load(tmp_path / "s.json", icosphere, Answers(BallSegmenter(icosphere)))
     again.set_granularity(0.9)
     again.undo()
-    again.click(_top(icosphere, axis=2, sign=-1.0))
+    again.click(peak(icosphere, axis=2, sign=-1.0))
     save_log(tmp_path / "log.json", again)
     replayed, same = replay_log(tmp_path / "log.json", icosphere, Answers(BallSegmenter(icosphere)))
     assert same and result_digest(replayed) == result_digest(again)
@@ -192,12 +191,12 @@ def test_an_interrupted_save_leaves_the_old_file(worked, tmp_path, monkeypatch):
 
 def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)  # 30 pictures
-    mesh = _write_obj(icosphere, tmp_path / "ball.obj")
+    mesh = write_obj(icosphere, tmp_path / "ball.obj")
     features, checkpoint, _, _ = random_release(tmp_path, mesh.num_vertices)
     session = Session(mesh, Answers(DecoderSegmenter.load(checkpoint, features, mesh)))
     session.click(0)
     session.keep_part()
-    session.click(_top(mesh))
+    session.click(peak(mesh))
     session.click(7, positive=False)
     command = decoder_command(session)
     assert "-0" in shlex.split(command)  # the kept part's click
@@ -214,7 +213,7 @@ def test_decoder_py_gives_the_same_probabilities_and_selection(icosphere, tmp_pa
 @pytest.fixture
 def instant(two_boxes, tmp_path) -> Session:
     """A session that iSeg3D answers, with random weights, and a part of its own."""
-    mesh = _write_obj(two_boxes, tmp_path / "mallet.obj")
+    mesh = write_obj(two_boxes, tmp_path / "mallet.obj")
     weights = save_weights(tmp_path / "iseg3d.pt")
     session = Session(mesh, Answers(Iseg3dSegmenter(mesh, weights)))
     session.click(20)
@@ -271,9 +270,9 @@ def test_instant_answers_learn_and_replay_bit_for_bit(instant, tmp_path):
 @pytest.fixture
 def learnt(icosphere) -> Session:
     session = Session(icosphere, Answers(LearningSegmenter(icosphere, identity="learner")))
-    session.click(_top(icosphere))
-    session.click(_top(icosphere, axis=0, sign=-1.0), positive=False)
-    _learn_and_change(session, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
+    session.click(peak(icosphere))
+    session.click(peak(icosphere, axis=0, sign=-1.0), positive=False)
+    learn_and_change(session, icosphere, Answers(BallSegmenter(icosphere, identity="ball")))
     return session
 
 
@@ -295,7 +294,7 @@ def test_a_session_that_goes_on_with_another_segmenter_says_so_in_its_log(learnt
         again.log[-1] == {"op": "use", "before": "learner", "after": "ball"}
         and again.state.lessons == learnt.state.lessons
     )
-    again.click(_top(icosphere, axis=1, sign=-1.0))
+    again.click(peak(icosphere, axis=1, sign=-1.0))
     save_log(tmp_path / "log.json", again)
     others = [Answers(BallSegmenter(icosphere, identity="ball"))]
     replayed, same = replay_log(
@@ -418,7 +417,7 @@ def test_glb_texture_coordinates_survive_from_glb(tmp_path, icosphere):
     mesh = load_mesh(tmp_path / "ball.glb")
     assert read_textures(mesh).coordinates == pytest.approx(uv, abs=1e-6)
     session = Session(mesh, Answers(BallSegmenter(mesh)))
-    session.click(_top(mesh))
+    session.click(peak(mesh))
     for write, name in ((output.save_glb, "p.glb"), (output.save_obj, "p.obj")):
         write(tmp_path / name, session)
     scene = trimesh.load(tmp_path / "p.glb")
@@ -472,8 +471,8 @@ def test_the_picture_shows_parts_in_their_colours_on_white(worked, tmp_path):
 def test_exported_part_names_are_unique_even_when_called_rest(icosphere, tmp_path):
     session = Session(icosphere, Answers(CandidateSegmenter(icosphere)))
     for axis, name in ((0, "rest"), (1, "selected")):
-        session.click(_top(icosphere, axis))
+        session.click(peak(icosphere, axis))
         session.keep_part(name)
-    session.click(_top(icosphere, 2))
+    session.click(peak(icosphere, 2))
     names = output.labelling(session).names
     assert len(set(names)) == 4 and names[0] == "rest"

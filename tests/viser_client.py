@@ -47,7 +47,7 @@ class Tab:
         self.downloads: dict[str, bytes] = {}
         self._transfers: dict[str, str] = {}
         self.commands: dict[str, str] = {}
-        self._sent, self._changed = 0, threading.Condition()
+        self._sent, self._received, self._changed = 0, 0, threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
         self.send(CAMERA)
 
@@ -67,6 +67,7 @@ class Tab:
                 with self._changed:
                     for message in inner["messages"]:
                         self._take(message)
+                    self._received += 1
                     self._changed.notify_all()
         except Exception as error:  # closed
             with self._changed:
@@ -142,6 +143,10 @@ class Tab:
     def options(self, label: str) -> list[str]:
         return list(self.controls[self.control(label)]["options"])
 
+    def texts(self) -> str:
+        """All that is written between the controls."""
+        return "\n".join(held.get("content", "") for held in self.controls.values() if held["type"] == "GuiHtmlMessage")
+
     def set(self, label: str, value) -> None:
         """Change a control, or press one of a group of buttons."""
         self.send({"type": "GuiUpdateMessage", "uuid": self.control(label), "updates": {"value": value}})
@@ -166,7 +171,7 @@ class Tab:
                 "size_bytes": len(content),
             }
         )
-        time.sleep(0.1)  # viser handles messages in tasks of their own: the start has to be first
+        time.sleep(0.03)  # viser handles messages in tasks of their own: the start has to be first
         self.send(
             {
                 "type": "FileTransferPart",
@@ -188,6 +193,13 @@ class Tab:
                 assert left > 0, f"nothing happened; notes: {self.notes[-3:]}"
                 self._changed.wait(min(left, 0.2))
             return found
+
+    def settle(self, seconds: float = 0.05) -> None:
+        """Until nothing came for a while: before, the page may set controls back to what it thought they were."""
+        seen = -1
+        while seen != self._received:
+            seen = self._received
+            time.sleep(seconds)
 
     @property
     def paints(self) -> int:

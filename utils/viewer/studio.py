@@ -20,7 +20,6 @@ from utils.viewer.workspace import KINDS, LoadedMesh, Models, Settings, Workspac
 
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
 MAX_UPLOAD = 512 << 20
-RELEASE_WAIT = 1.5  # seconds
 REFINED = "refined"  # folder of a refinement, below the mesh's own
 Listener = Callable[[LoadedMesh, str, str], None]
 
@@ -49,7 +48,7 @@ class Studio:
 
     def workspace(self, token: str, client_id: int) -> Workspace:
         """The workspace that a reloaded tab had, or a new one: never one that another tab shows."""
-        deadline = time.monotonic() + RELEASE_WAIT
+        deadline = time.monotonic() + self.settings.release_wait
         while (held := self._workspaces.get(token)) is not None:
             with self._lock:
                 if held.shown_by is None:
@@ -57,7 +56,7 @@ class Studio:
                     return held
             if time.monotonic() > deadline:
                 break
-            time.sleep(0.05)  # a tab that is loaded again may come back before its old connection is gone
+            time.sleep(0.01)  # a tab that is loaded again may come back before its old connection is gone
         loaded = self.load(self.settings.mesh_path)
         fresh = Workspace(secrets.token_hex(16), loaded, self.new_session(loaded), loaded.answers, client_id)
         with self._lock:

@@ -31,6 +31,7 @@ class Settings:
     ball_radius  of clicks, normalised units
     single_click, otsu   what new tabs begin with; otsu None: as the segmenter needs it
     script_wait  seconds for the page's script to answer before the mesh is shown without it
+    release_wait seconds in which the old connection of a tab that is loaded again ends
     picture_size height and width of exported pictures, pixels
     """
 
@@ -41,6 +42,7 @@ class Settings:
     single_click: bool = False
     otsu: bool | None = None
     script_wait: float = 15.0
+    release_wait: float = 1.5
     picture_size: tuple[int, int] = (720, 960)
 
 
