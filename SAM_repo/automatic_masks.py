@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
@@ -36,18 +38,9 @@ def automatic_masks(
     rendered mesh feature field is looked at. min_score and min_stability are the generator's thresholds.
     """
     if embedding is not None:
-        stand_in = FixedEmbedding(embedding.to(sam.device), sam.image_encoder.img_size)
-        sam = (
-            Sam(
-                stand_in,  # pyright: ignore[reportArgumentType]
-                sam.prompt_encoder,
-                sam.mask_decoder,
-                torch.as_tensor(sam.pixel_mean).flatten().tolist(),
-                torch.as_tensor(sam.pixel_std).flatten().tolist(),
-            )
-            .to(sam.device)
-            .eval()
-        )
+        encoder: Any = FixedEmbedding(embedding, sam.image_encoder.img_size)  # any module will do
+        pixels = (torch.as_tensor(values).flatten().tolist() for values in (sam.pixel_mean, sam.pixel_std))
+        sam = Sam(encoder, sam.prompt_encoder, sam.mask_decoder, *pixels).to(sam.device).eval()
     generator = SamAutomaticMaskGenerator(
         sam, points_per_side=points_per_side, pred_iou_thresh=min_score, stability_score_thresh=min_stability
     )

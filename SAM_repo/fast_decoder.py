@@ -1,8 +1,7 @@
 """SAM's prompt encoder and mask decoder for many prompts on many images at once.
 
-The stock weights in an algebraically equal order that needs the fewest operations. `Any` are the stock modules: torch
-gives their
-attributes no types.
+The stock weights in an algebraically equal order that needs the fewest operations. `Any` are the stock modules, to
+whose attributes torch gives no types.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from SAM_repo.vit_t import to_channels_first, to_pixels_last
 
 
 def embed_points(encoder: Any, points: Tensor, labels: Tensor) -> Tensor:
-    """Stock point embedding with the padding point SAM adds when there is no box. (..., K, 2), (..., K) -> (..., K +
-    1, C) float32."""
+    """Stock point embedding with the padding point that SAM adds without a box: (..., K, 2), (..., K) -> (..., K + 1,
+    C) float32."""
     size = torch.tensor([encoder.input_image_size[1], encoder.input_image_size[0]], device=points.device)
     matrix = encoder.pe_layer.positional_encoding_gaussian_matrix.float()
     coordinates = 2 * ((points.float() + 0.5) / size) - 1
@@ -66,8 +65,7 @@ def _image_scores(projected: Tensor, weight: Tensor, image: Tensor, image_pe: Te
 
 
 def _rows_times_image(rows: Tensor, image: Tensor, transpose: bool) -> Tensor:
-    """rows (B, P, R, hw) @ image (B, 1 or P, hw, C), or rows (B, P, R, C) @ its transpose: an image shared by P
-    prompts is not repeated."""
+    """rows (B, P, R, hw) @ image (B, 1 or P, hw, C), or rows (B, P, R, C) @ its transpose; no image is repeated."""
     batch, prompts, count, _ = rows.shape
     matrix = image.flatten(0, 1)
     left = rows.reshape(matrix.shape[0], -1, rows.shape[-1])
@@ -98,17 +96,14 @@ def _image_reads_tokens(attention: Any, image: Tensor, image_pe: Tensor, key: Te
     weights = torch.softmax(scores.unflatten(-2, (heads, -1)), dim=-2).flatten(-3, -2)
     values = attention.v_proj(value).unflatten(-1, (heads, -1)).transpose(-2, -3)  # (..., heads, T, d)
     values = (values @ _split(attention.out_proj.weight.transpose(0, 1), heads)).flatten(-3, -2)  # (..., heads * T, C)
-    # Each pixel's weights sum to one within a head: the output bias enters through one head's values, not through
-    # every pixel.
-    values = values + F.pad(
-        attention.out_proj.bias.expand(key.shape[-2], -1), (0, 0, 0, (heads - 1) * key.shape[-2])
-    ).to(values.dtype)
+    # Each pixel's weights sum to one within a head: the output bias enters through one head's values.
+    bias = attention.out_proj.bias.expand(key.shape[-2], -1)
+    values = values + F.pad(bias, (0, 0, 0, (heads - 1) * key.shape[-2])).to(values.dtype)
     return torch.bmm(weights.flatten(0, 1).transpose(1, 2), values.flatten(0, 1)).unflatten(0, weights.shape[:2])
 
 
 def _transform(transformer: Any, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Stock TwoWayTransformer. image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens (B, P, T, C), image (B, P, hw,
-    C)."""
+    """Stock TwoWayTransformer: image (B, 1 or P, hw, C), points (B, P, T, C) -> tokens like points, image of P."""
     tokens = points
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
@@ -117,9 +112,8 @@ def _transform(transformer: Any, image: Tensor, image_pe: Tensor, points: Tensor
             query = (tokens + points).flatten(0, 1)
             tokens = tokens + layer.self_attn(query, query, tokens.flatten(0, 1)).view_as(tokens)
         tokens = layer.norm1(tokens)
-        tokens = layer.norm2(
-            tokens + _tokens_read_image(layer.cross_attn_token_to_image, tokens + points, image, image_pe)
-        )
+        read = _tokens_read_image(layer.cross_attn_token_to_image, tokens + points, image, image_pe)
+        tokens = layer.norm2(tokens + read)
         tokens = layer.norm3(tokens + layer.mlp(tokens))
         read = _image_reads_tokens(layer.cross_attn_image_to_token, image, image_pe, tokens + points, tokens)
         image = layer.norm4(image + read)
@@ -150,11 +144,9 @@ def decode_prompts(
     """SAM's prompt encoder and mask decoder for P prompts on each of B images.
 
     embeddings: (B, C, h, w) float32. points: (B, P, K, 2) xy in the encoder's input pixels. labels: (B, P, K) 1
-    include, 0 exclude,
-    -1 padding. previous: (B, P, 1, 4h, 4w) low-resolution logits or None.
-    Returns logits (B, P, 4, 4h, 4w) and predicted IoU (B, P, 4); index 0 is the single-mask output, 1 to 3 the three
-    masks.
-    Equal to the stock forward up to rounding.
+    include, 0 exclude, -1 padding. previous: (B, P, 1, 4h, 4w) low-resolution logits or None.
+    Returns logits (B, P, 4, 4h, 4w) and predicted IoU (B, P, 4); index 0 is the single-mask output, 1 to 3 are the
+    three masks. Equal to the stock forward up to rounding.
     """
     prompt_encoder: Any = sam.prompt_encoder
     decoder: Any = sam.mask_decoder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from SAM_repo.fast_decoder import decode_prompts
-from SAM_repo.vit_t import VitTConfig, build_vit_t
+from SAM_repo.vit_t import build_vit_t, restore_vit_t
 from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch
@@ -64,37 +65,33 @@ class SamTeacher:
     ) -> TeacherMasks:
         """Prompt one embedding (D, h, w) with P click sets at once.
 
-        points    (P, K, 2) float, xy in the image of `image_size`, pixel centres at +0.5 as `Cameras.project` gives
-        them
+        points    (P, K, 2) float, xy in the image of `image_size`, pixel centres at +0.5 as `Cameras.project` has them
         labels    (P, K): 1 include, 0 exclude, -1 padding
         previous  (P, 1, 4h, 4w) low-resolution logits of an earlier answer, or None
         """
-        scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
-        # SAM counts a pixel by its index and adds the half itself.
-        indices = points.to(self.device) * scale.to(self.device) - 0.5
-        with fast_autocast(self.device, self.fast):
-            logits, scores = decode_prompts(
-                self.sam,
-                embedding[None].to(self.device).float(),
-                indices[None],
-                labels[None].to(self.device),
-                None if previous is None else previous[None].to(self.device).float(),
-            )
-        return TeacherMasks(logits[0, :, 1:].float(), scores[0, :, 1:].float(), image_size)
+        before = None if previous is None else previous[None].to(self.device).float()
+        logits, scores = self._decode(embedding[None], points[None], labels[None], image_size, before)
+        return TeacherMasks(logits[0], scores[0], image_size)
 
     @torch.no_grad()
     def segment_each(
         self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]
     ) -> TeacherMasks:
-        """Prompt each of B embeddings (B, D, h, w) with one click set of its own, all at once: points (B, K, 2),
-        labels (B, K)."""
+        """Prompt each of B embeddings (B, D, h, w) with one click set: points (B, K, 2), labels (B, K)."""
+        logits, scores = self._decode(embeddings, points[:, None], labels[:, None], image_size, None)
+        return TeacherMasks(logits[:, 0], scores[:, 0], image_size)
+
+    def _decode(
+        self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int], previous: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The three masks of `decode_prompts` for points in the image of `image_size`."""
         scale = points.new_tensor([self.image_size / image_size[1], self.image_size / image_size[0]])
+        # SAM counts a pixel by its index and adds the half itself.
         indices = points.to(self.device) * scale.to(self.device) - 0.5
+        embeddings, labels = embeddings.to(self.device).float(), labels.to(self.device)
         with fast_autocast(self.device, self.fast):
-            logits, scores = decode_prompts(
-                self.sam, embeddings.to(self.device).float(), indices[:, None], labels[:, None].to(self.device), None
-            )
-        return TeacherMasks(logits[:, 0, 1:].float(), scores[:, 0, 1:].float(), image_size)
+            logits, scores = decode_prompts(self.sam, embeddings, indices, labels, previous)
+        return logits[:, :, 1:].float(), scores[:, :, 1:].float()
 
 
 def load_teacher(
@@ -128,19 +125,11 @@ def load_teacher(
     weights = load_torch(path, what=f"SAM checkpoint ({sam})")
     try:
         if sam == "vit_t":
-            model = build_vit_t(VitTConfig(**weights["model_config"]))
-            model.load_state_dict({key: value.float() for key, value in weights["weights"].items()})
+            model = restore_vit_t(weights["model_config"], weights["weights"])
         else:
             model = sam_model_registry[sam]()
             model.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} does not hold the weights of {sam}; fetch them again") from error
-    return SamTeacher(model.to(device), f"{sam}-{_sha256(path)[:8]}")
-
-
-def _sha256(path: Path) -> str:
-    sha = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            sha.update(block)
-    return sha.hexdigest()
+    sha = hashlib.sha256(np.memmap(path, mode="r").data).hexdigest()
+    return SamTeacher(model.to(device), f"{sam}-{sha[:8]}")

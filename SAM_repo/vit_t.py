@@ -1,15 +1,14 @@
 """vit_t: a very small SAM made of the stock segment-anything classes.
 
 Only the image encoder is ours; `Sam`, `PromptEncoder`, `MaskDecoder` and `TwoWayTransformer` are the unmodified ones,
-so that
-`SamPredictor` and `SamAutomaticMaskGenerator` run it like any other SAM. `SAM_repo.fast_decoder` is the same decoder
-for many prompts at once.
+so that `SamPredictor` and `SamAutomaticMaskGenerator` run it like any other SAM. `SAM_repo.fast_decoder` is the same
+decoder for many prompts at once.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,9 +40,6 @@ class VitTConfig:
     decoder_heads: int = 8
     decoder_mlp: int = 512
     mask_in_chans: int = 16
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def to_pixels_last(x: Tensor) -> Tensor:
@@ -100,8 +96,7 @@ class VitTEncoder(nn.Module):
     """Image encoder: convolutions at strides 4 and 8, transformer blocks at stride 16, all fused at stride 8.
 
     forward: (B, 3, S, S) float, normalised as `Sam.preprocess` does, S a multiple of 16 -> (B, 256, S / 8, S / 8)
-    float32.
-    Nothing depends on S but the number of cells: positions enter as a function of coordinates in [-1, 1].
+    float32. Only the number of cells depends on S: positions enter as a function of coordinates in [-1, 1].
     """
 
     def __init__(self, config: VitTConfig) -> None:
@@ -152,32 +147,21 @@ class VitTEncoder(nn.Module):
 
 def build_vit_t(config: VitTConfig = VitTConfig()) -> Sam:
     """A `Sam` with random weights (drawn from torch's global generator) in the given sizes, in eval mode."""
-    cells = config.image_size // 8
-    sam = Sam(
-        image_encoder=VitTEncoder(config),  # pyright: ignore[reportArgumentType]  (any module will do)
-        prompt_encoder=PromptEncoder(
-            embed_dim=config.embed_dim,
-            image_embedding_size=(cells, cells),
-            input_image_size=(config.image_size, config.image_size),
-            mask_in_chans=config.mask_in_chans,
-            activation=nn.ReLU,
-        ),
-        mask_decoder=MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=TwoWayTransformer(
-                depth=config.decoder_depth,
-                embedding_dim=config.embed_dim,
-                mlp_dim=config.decoder_mlp,
-                num_heads=config.decoder_heads,
-            ),
-            transformer_dim=config.embed_dim,
-            activation=nn.ReLU,
-            iou_head_depth=3,
-            iou_head_hidden_dim=256,
-        ),
-    )
+    side, cells = config.image_size, config.image_size // 8
+    encoder: Any = VitTEncoder(config)  # any module will do for Sam
+    prompts = PromptEncoder(config.embed_dim, (cells, cells), (side, side), config.mask_in_chans, activation=nn.ReLU)
+    transformer = TwoWayTransformer(config.decoder_depth, config.embed_dim, config.decoder_heads, config.decoder_mlp)
+    decoder = MaskDecoder(transformer_dim=config.embed_dim, transformer=transformer, activation=nn.ReLU)
+    sam = Sam(encoder, prompts, decoder)
     _initialise_locality(sam)
     return sam.eval()
+
+
+def restore_vit_t(sizes: dict[str, int], weights: dict[str, Tensor]) -> Sam:
+    """A float32 `Sam` in eval mode from what a checkpoint holds: fields of `VitTConfig`, weights of any precision."""
+    sam = build_vit_t(VitTConfig(**sizes))
+    sam.load_state_dict(weights)
+    return sam
 
 
 def set_image_size(sam: Sam, image_size: int) -> None:
@@ -194,8 +178,7 @@ def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
     """Start the attentions between tokens and image as a kernel of distance: a click then reads what is under it.
 
     The positional code of two points has the dot product sum_k cos(2 pi b_k . (p - q)), which peaks at p = q. Queries
-    and keys
-    therefore begin as the same selection of that code, each head at its own length scale.
+    and keys therefore begin as the same selection of that code, each head at its own length scale.
     """
     encoder: Any = sam.prompt_encoder
     decoder: Any = sam.mask_decoder
@@ -224,8 +207,7 @@ def _initialise_locality(sam: Sam, gain: float = 1.4) -> None:
         attention.k_proj.weight.copy_(selection)
         attention.q_proj.bias.zero_()
         attention.k_proj.bias.zero_()
-    # The first self-attention has no residual: begin it as an average of the tokens, so that all know where the
-    # clicks are.
+    # The first self-attention has no residual: it begins as an average of the tokens, so that all know the clicks.
     first = transformer.layers[0].self_attn
     for projection in (first.v_proj, first.out_proj):
         projection.weight.copy_(torch.eye(2 * half))

@@ -3,12 +3,9 @@
 python scripts/train_vit_t.py train --data DIR --run DIR              # go on after an interruption: the same command
 python scripts/train_vit_t.py train --run DIR --shapes 0 --workers 16 # new shapes in every step, for a GPU
 python scripts/train_vit_t.py views --data DIR                        # optional: make the training's views beforehand
-or beside it
-python scripts/train_vit_t.py measure --run DIR                       # 2D IoU on held-out shapes (and --labelled
-meshes)
+python scripts/train_vit_t.py measure --run DIR                       # 2D IoU on held-out shapes (and --labelled ones)
 python scripts/train_vit_t.py export --run DIR                        # write SAM_repo/model_checkpoints/vit_t.pth
-python scripts/train_vit_t.py score --data DIR                        # then calibrate its predicted IoU; masks stay
-bit for bit
+python scripts/train_vit_t.py score --data DIR                        # calibrate its predicted IoU; masks stay the same
 """
 
 from __future__ import annotations

@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from SAM_repo.vit_t import VitTConfig
 from utils.teacher import Teacher, TeacherMasks
 
 EMBEDDING_DIM = 256
+NARROW = {"stem_width": 16, "mid_width": 16, "dim": 32, "head_dim": 16, "embed_dim": 32, "mask_in_chans": 8}
+SHALLOW = {"stem_blocks": 1, "mid_blocks": 1, "depth": 1, "fuse_blocks": 1, "decoder_heads": 2, "decoder_mlp": 32}
+TINY_SAM = VitTConfig(image_size=112, **NARROW, **SHALLOW)  # a real SAM, only very small
 
 
 class FakeTeacher(Teacher):

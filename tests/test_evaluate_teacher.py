@@ -1,4 +1,4 @@
-"""Measuring a teacher: clicks lie in visible parts, numbers agree with slow references, runs go on, sheets show what was asked."""
+"""Measuring a teacher: clicks lie in visible parts, numbers agree with slow references, runs go on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from SAM_repo.evaluation import summary
 from SAM_repo.evaluation.affinity import affinity, auc_and_margin
 from SAM_repo.evaluation.benchmark import BenchmarkSettings, evaluate_teacher
 from SAM_repo.evaluation.clicks import MIN_PIXELS, ShapeViews, ask, click_rows, clicks_on_every_part, render_labelled
@@ -20,18 +21,9 @@ from SAM_repo.evaluation.image_baselines import (
     occlusions,
     watershed_of_distance,
 )
-from SAM_repo.evaluation.overlays import TRUTH_COLOR, overlays_of, save_sheets
+from SAM_repo.evaluation.overlays import TRUTH_COLOR, overlay_of, save_sheets
 from SAM_repo.evaluation.report import table
-from SAM_repo.evaluation.summary import (
-    Rows,
-    best_baselines,
-    by_category,
-    mask_levels,
-    nesting,
-    other_people,
-    score_errors,
-    summarise,
-)
+from SAM_repo.evaluation.summary import Rows, summarise
 from scripts.evaluate_teacher import main
 from tests.fakes import FakeTeacher
 from utils.errors import UserError
@@ -39,7 +31,7 @@ from utils.teacher import TeacherMasks
 
 
 class Oracle(FakeTeacher):
-    """Answers every prompt with given masks, shifted by the click's sign; records what it is asked."""
+    """Answers every prompt with given masks (3, 224, 224) bool; records what it is asked."""
 
     def __init__(self, masks: np.ndarray) -> None:
         super().__init__(image_size=224, side=56)
@@ -47,15 +39,10 @@ class Oracle(FakeTeacher):
 
     def segment(self, embedding, points, labels, image_size, previous=None):
         self.asked.append((points.clone(), labels.clone(), previous))
-        low = (
-            torch.nn.functional.interpolate(torch.from_numpy(self.given).float()[None], (224, 224), mode="nearest") * 16
-            - 8
-        )
-        return TeacherMasks(
-            low.expand(len(points), -1, -1, -1).clone(),
-            torch.tensor([[0.9, 0.2, 0.4]]).expand(len(points), -1),
-            image_size,
-        )
+        logits = torch.from_numpy(self.given).float() * 16 - 8
+        scores = torch.tensor([0.9, 0.2, 0.4])
+        count = len(points)
+        return TeacherMasks(logits.expand(count, -1, -1, -1).clone(), scores.expand(count, -1), image_size)
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +85,12 @@ def test_rows_hold_ious_counted_pixel_by_pixel(views: ShapeViews) -> None:
 
     head, half = views.labels[0, 0] == 1, views.labels[1, 0] == 2
     assert row["ious"] == [[pytest.approx(slow(mask, truth)) for truth in (head, half)] for mask in masks]
-    assert (
-        row["area"] == head.sum()
-        and row["sizes"] == [int(mask.sum()) for mask in masks]
-        and row["others"] == [pytest.approx(slow(head, half))]
-    )
+    assert row["area"] == head.sum() and row["areas"] == [head.sum(), half.sum()]
+    assert row["sizes"] == [int(mask.sum()) for mask in masks] and row["others"] == [pytest.approx(slow(head, half))]
+    assert row["scores"] == pytest.approx([0.9, 0.2, 0.4])
     assert row["inside"] == [1.0, pytest.approx((head & masks[2]).sum() / head.sum())]
     assert row["second"] == row["third"] == pytest.approx(1.0)
-    assert {name: len(values) for name, values in row["baselines"].items()} == {
-        name: len(values) for name, (_, values) in BASELINES.items()
-    }
+    assert {k: len(v) for k, v in row["baselines"].items()} == {k: len(v) for k, (_, v) in BASELINES.items()}
     assert json.loads(json.dumps(row)) == row
 
 
@@ -116,20 +99,18 @@ def test_corrective_clicks_lie_in_the_error_and_show_the_teacher_its_mask(views:
     given = np.stack([truth & (views.labels[0, 0] == 0)] * 3)
     teacher = Oracle(given)
     y, x = np.argwhere(given[0])[30]
-    answers = ask(
-        teacher, torch.zeros(teacher.embedding_shape), np.array([[x, y]]), truth[None], torch.Generator().manual_seed(0)
-    )
-    assert [points.shape[1] for points, _, _ in teacher.asked] == [1, 2, 3] and teacher.asked[0][0].tolist() == [
-        [[x + 0.5, y + 0.5]]
-    ]
+    click, generator = np.array([[x, y]]), torch.Generator().manual_seed(0)
+    rounds = ask(teacher, torch.zeros(teacher.embedding_shape), click, truth[None], generator)
+    assert [points.shape[1] for points, _, _ in teacher.asked] == [1, 2, 3]
+    assert teacher.asked[0][0].tolist() == [[[x + 0.5, y + 0.5]]]
     for points, signs, previous in teacher.asked[1:]:
         column, row = points[0, -1].long().tolist()
         assert signs[0, -1] == 1 and truth[row, column] and not given[0, row, column]  # the missed part
         assert previous.shape[1] == 1 and np.array_equal(previous[0, 0].numpy() > 0, given[0])
-    assert answers.masks.shape == (1, 3, 224, 224) and len(answers.more) == 2
+    assert [turn.masks.shape for turn in rounds] == [(1, 3, 224, 224)] * 3
 
 
-# ---- classical methods ---------------------------------------------------------------------------------------------------------
+# ---- classical methods -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -140,10 +121,7 @@ def dumbbell() -> ViewImage:
     neck = (abs(y - 40) < 5) & (x > 30) & (x < 90)
     covered = left | right | neck
     image = np.where(right, 180, 100).astype(np.uint8)
-    return ViewImage(
-        np.where(covered[..., None], image[..., None], 255).repeat(3, 2).astype(np.uint8),
-        np.where(covered, 2.0, np.inf),
-    )
+    return ViewImage(np.where(covered, image, 255)[..., None].repeat(3, 2), np.where(covered, 2.0, np.inf))
 
 
 def test_watershed_cuts_a_dumbbell_at_its_neck(dumbbell: ViewImage) -> None:
@@ -177,7 +155,7 @@ def test_occlusions_are_on_the_nearer_side() -> None:
     assert edge[0].all() and edge[3].tolist() == [False, False, False, True, False, False]
 
 
-# ---- embedding -----------------------------------------------------------------------------------------------------------------
+# ---- embedding -------------------------------------------------------------------------------------------------------
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
@@ -195,20 +173,18 @@ def test_affinity_is_one_for_an_embedding_of_the_parts_and_a_half_for_noise(view
         def embed(self, images):
             at = torch.from_numpy(views.labels[0][:, 4::8, 4::8].copy())
             clean = torch.stack([(at == k).float() for k in (-1, 0, 1)], 1)
-            return (1 - self.noise) * clean + self.noise * torch.randn(
-                clean.shape, generator=torch.Generator().manual_seed(0)
-            )
+            noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+            return (1 - self.noise) * clean + self.noise * noise
 
     teacher = Parts()
     result = affinity(teacher, views, np.random.default_rng(0))
-    assert [*result["within"], *result["across"]] == pytest.approx([1.0] * 4, abs=1e-6) and 0.5 < result[
-        "nearness_within"
-    ][0] < 1
+    assert [*result["within"], *result["across"]] == pytest.approx([1.0] * 4, abs=1e-6)
+    assert 0.5 < result["nearness_within"][0] < 1
     teacher.noise = 1.0
     assert abs(affinity(teacher, views, np.random.default_rng(0))["across"][0] - 0.5) < 0.05
 
 
-# ---- summary -------------------------------------------------------------------------------------------------------------------
+# ---- summary ---------------------------------------------------------------------------------------------------------
 
 
 def _row(ious: list[float], area: int = 1000, score: int = 0, **more) -> dict:
@@ -233,23 +209,18 @@ def test_the_summary_is_means_over_clicks() -> None:
     groups = [[_row([0.2, 0.4, 0.6], score=1), _row([0.8, 0.1, 0.1], area=100)], [_row([0.5, 0.5, 0.5])], []]
     rows = Rows.all_alike(groups)
     result = summarise(rows)
-    assert result["one_click"] == pytest.approx(
-        {"mask0": 0.5, "mask1": 1 / 3, "mask2": 0.4, "best": 1.7 / 3, "oracle": 1.9 / 3}
-    )
+    means = {"mask0": 0.5, "mask1": 1 / 3, "mask2": 0.4, "best": 1.7 / 3, "oracle": 1.9 / 3}
+    assert result["one_click"] == pytest.approx(means)
     assert result["small_parts"] == 0.8 and result["small_clicks"] == 1 and result["two_clicks"] == pytest.approx(0.9)
     assert result["oracle_minus_mask0"] == pytest.approx(0.4 / 3)
     assert result["intervals"]["mask0"] == [0.5, 0.5] and result["intervals"]["small_parts"] == [0.8, 0.8]
     assert result["by_size"]["0-200"]["clicks"] == 1 and result["by_size"]["500-2000"]["mask0"] == pytest.approx(0.35)
-    assert by_category(rows, ["a", "b", "a"])["a"] == pytest.approx(
-        {"clicks": 2, "mask0": 0.5, "oracle": 0.7, "two_clicks": 0.9}
-    )
-    assert best_baselines(rows)["disc"]["parameter"] == BASELINES["disc"][1][-1] and best_baselines(rows)["disc"][
-        "iou"
-    ] == pytest.approx(0.3)
-    assert (
-        other_people(rows)["iou"] == pytest.approx(0.6)
-        and other_people(Rows.all_alike([[_row([1, 1, 1], others=[])]])) is None
-    )
+    of_a = {"clicks": 2, "mask0": 0.5, "oracle": 0.7, "two_clicks": 0.9}
+    assert summary.by_category(rows, ["a", "b", "a"])["a"] == pytest.approx(of_a)
+    disc = summary.best_baselines(rows)["disc"]
+    assert disc["parameter"] == BASELINES["disc"][1][-1] and disc["iou"] == pytest.approx(0.3)
+    alone = Rows.all_alike([[_row([1, 1, 1], others=[])]])
+    assert summary.other_people(rows)["iou"] == pytest.approx(0.6) and summary.other_people(alone) is None
 
 
 def test_parts_weigh_by_their_area_within_a_view_and_views_alike() -> None:
@@ -272,49 +243,41 @@ def test_intervals_resample_whole_meshes() -> None:
 
 def test_levels_errors_and_nesting_read_the_right_columns() -> None:
     rows = [_row([0.8, 0.4, 0.6]), _row([0.8, 0.4, 0.6], areas=[1000, 990])]
-    levels = mask_levels(rows, ("group", "part"))
+    levels = summary.mask_levels(rows, ("group", "part"))
     assert levels["clicks"] == 1 and levels["mask1"] == pytest.approx({"group": 0.4, "part": 0.2})
-    errors = score_errors(rows, (0, 1, 0))
+    errors = summary.score_errors(rows, (0, 1, 0))
     assert errors == pytest.approx({"mask0": 0.0, "mask0_bias": 0.0, "all_masks": (0.0 + 0.1 + 0.5) / 3})
-    assert nesting(rows) == pytest.approx(
-        {
-            "share_of_1_in_0": 1,
-            "share_of_0_in_2": 0.8,
-            "often_1_in_0": 1,
-            "often_0_in_2": 0,
-            "often_both": 0,
-            "size_of_1": 0.5,
-            "size_of_2": 2,
-        }
-    )
+    sizes = {"size_of_1": 0.5, "size_of_2": 2}
+    shares = {"share_of_1_in_0": 1, "share_of_0_in_2": 0.8, "often_1_in_0": 1, "often_0_in_2": 0, "often_both": 0}
+    assert summary.nesting(rows) == pytest.approx({**shares, **sizes})
 
 
-# ---- command line --------------------------------------------------------------------------------------------------------------
+# ---- command line ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def benchmark(tmp_path: Path, two_boxes, labels) -> Path:
     """Two meshes, the second without human labels."""
+    folder = tmp_path / "psb"
+    human = folder / "seg" / "Benchmark" / "1"
+    for made in (folder / "off", human):
+        made.mkdir(parents=True)
+    vertices = "\n".join(" ".join(map(str, v)) for v in two_boxes.vertices)
+    faces = "\n".join("3 " + " ".join(map(str, f)) for f in two_boxes.faces)
     for number in (1, 2):
-        path = tmp_path / "psb" / "off" / f"{number}.off"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        vertices = "\n".join(" ".join(map(str, v)) for v in two_boxes.vertices)
-        faces = "\n".join("3 " + " ".join(map(str, f)) for f in two_boxes.faces)
-        path.write_text(f"OFF\n{two_boxes.num_vertices} {two_boxes.num_faces} 0\n{vertices}\n{faces}\n")
+        head = f"OFF\n{two_boxes.num_vertices} {two_boxes.num_faces} 0"
+        (folder / "off" / f"{number}.off").write_text(f"{head}\n{vertices}\n{faces}\n")
     for person, of_face in enumerate(labels):
-        path = tmp_path / "psb" / "seg" / "Benchmark" / "1" / f"1_{person}.seg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(map(str, of_face)) + "\n")
-    (tmp_path / "psb" / "split.json").write_text('{"Mallet": [1, 2]}')
-    return tmp_path / "psb"
+        (human / f"1_{person}.seg").write_text("\n".join(map(str, of_face)) + "\n")
+    (folder / "split.json").write_text('{"Mallet": [1, 2]}')
+    return folder
 
 
 def _evaluate(teacher: FakeTeacher, benchmark: Path, out: Path, **settings) -> dict:
     """The report of a small evaluation."""
     chosen = {"views": 1, "held_out": 0, "device": "cpu", **settings}
-    return evaluate_teacher(
-        BenchmarkSettings(psb_dir=benchmark, out=out, **chosen), teachers=lambda _: (teacher, teacher)
-    ).report
+    measured = BenchmarkSettings(psb_dir=benchmark, out=out, **chosen)
+    return evaluate_teacher(measured, teachers=lambda _: (teacher, teacher)).report
 
 
 @pytest.fixture
@@ -351,7 +314,7 @@ def test_an_overlay_outlines_the_wanted_part_and_colours_the_masks(views: ShapeV
     head = views.labels[0, 0] == 1
     teacher = Oracle(np.stack([head, np.zeros_like(head), np.ones_like(head)]))
     y, x = np.argwhere(head)[40]
-    (overlay,) = overlays_of(teacher, views, 0, np.array([[x, y]]), "mallet")
+    overlay = overlay_of(teacher, views, 0, np.array([[x, y]]), "mallet")
     captions = list(overlay.tiles)
     assert captions == [
         "click, wanted part",
@@ -363,7 +326,8 @@ def test_an_overlay_outlines_the_wanted_part_and_colours_the_masks(views: ShapeV
     reddish = [(np.abs(tile.picture.astype(int) - TRUTH_COLOR).sum(2) < 60).sum() for tile in overlay.tiles.values()]
     assert min(reddish) > 50 and all(tile.picture.shape == (224, 224, 3) for tile in overlay.tiles.values())
     assert [len(tile.clicks) for tile in overlay.tiles.values()] == [1, 1, 1, 1, 2]
-    assert len(save_sheets(tmp_path, {"some": [overlay] * 9})) == 2
+    paths = save_sheets(tmp_path, {"some": [overlay] * 3}, rows=2)
+    assert [path.name for path in paths] == ["some_1.png", "some_2.png"]
 
 
 @pytest.mark.parametrize(

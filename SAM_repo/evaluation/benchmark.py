@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ import torch
 from SAM_repo.evaluation.affinity import affinity
 from SAM_repo.evaluation.clicks import (
     ShapeViews,
+    click_in,
     click_rows,
     clicks_on_every_part,
     clicks_on_some_parts,
     render_labelled,
 )
 from SAM_repo.evaluation.measure import HELD_OUT_SEED
-from SAM_repo.evaluation.overlays import Overlay, overlays_of, save_sheets
+from SAM_repo.evaluation.overlays import Overlay, overlay_of, save_sheets
 from SAM_repo.evaluation.report import benchmark_report, embedding_report, held_out_report
 from SAM_repo.teacher import CHECKPOINT_DIR, load_teacher
 from utils.device import choose_device
@@ -80,8 +82,7 @@ def evaluate_teacher(
     on_progress: Progress = silent,
     teachers: Callable[[BenchmarkSettings], tuple[Teacher, Teacher | None]] = load_teachers,
 ) -> Outcome:
-    """Measure, write `settings.out` and draw; UserError if nothing can be measured. The report names the skipped
-    meshes."""
+    """Measure, write `settings.out` and draw; UserError if nothing can be measured. The report names what it skips."""
     categories = benchmark_ids(settings.psb_dir)
     ids = choose_ids(categories, settings.ids, None)
     unlabelled = [(path.stem, load_mesh(path)) for path in settings.overlay_meshes]
@@ -130,10 +131,8 @@ class Runs:
         labels = shape.segmentations[[own, *(k for k in range(len(shape.segmentations)) if k != own)]]
 
         def make() -> dict:
-            number = _number(shape.shape_id)
             views, clicks = self._views(shape, labels)
-            rows = click_rows(self.teacher, views, clicks, self.settings.seed + number, self.settings.baselines)
-            return {"rows": rows, **self._affinities(views, number)}
+            return self._measured(views, clicks, _number(shape.shape_id), self.settings.baselines)
 
         return self._kept(f"mesh_{shape.shape_id}", [shape.mesh.digest, labels], make)
 
@@ -145,8 +144,7 @@ class Runs:
             labels = np.stack([shape.group, shape.part, np.zeros_like(shape.part)])
             views = render_labelled(Mesh(shape.vertices, shape.faces), labels, self.settings.views, rng)
             clicks = [clicks_on_some_parts(of_view, SYNTHETIC_CLICKS, rng) for of_view in views.labels[1]]
-            rows = click_rows(self.teacher, views, clicks, self.settings.seed + seed, baselines=False)
-            return {"rows": rows, **self._affinities(ShapeViews(views.images, views.depth, views.labels[1:2]), seed)}
+            return self._measured(views, clicks, seed, baselines=False, parts=1)
 
         return self._kept(f"shape_{seed}", [seed], make)
 
@@ -163,12 +161,14 @@ class Runs:
         views = render_labelled(shape.mesh, labels, self.settings.views, rng)
         return views, [clicks_on_every_part(of_view, rng) for of_view in views.labels[0]]
 
-    def _affinities(self, views: ShapeViews, key: int) -> dict:
-        rng = [np.random.default_rng([self.settings.seed, key, 1]) for _ in range(2)]  # the same cells for both
-        return {
-            "affinity": affinity(self.teacher, views, rng[0]),
-            "untrained": None if self.untrained is None else affinity(self.untrained, views, rng[1]),
-        }
+    def _measured(self, views: ShapeViews, clicks: list[np.ndarray], key: int, baselines: bool, parts: int = 0) -> dict:
+        """Rows of clicks, and affinities of the cells of labels `parts`; key: what random draws start from."""
+        own = ShapeViews(views.images, views.depth, views.labels[parts : parts + 1])
+        found: dict[str, Any] = {"rows": click_rows(self.teacher, views, clicks, self.settings.seed + key, baselines)}
+        for name, teacher in (("affinity", self.teacher), ("untrained", self.untrained)):
+            rng = np.random.default_rng([self.settings.seed, key, 1])  # the same cells for both
+            found[name] = None if teacher is None else affinity(teacher, own, rng)
+        return found
 
     def sheets(
         self, measured: dict[ShapeId, dict], categories: dict[ShapeId, str], unlabelled: list[tuple[str, Mesh]]
@@ -182,21 +182,19 @@ class Runs:
         others = [i for i in measured if i not in {shape_id for _, shape_id, _ in wanted}]
         for shape_id in rng.permutation(np.array(others, dtype=object))[:RANDOM].tolist():
             wanted.append(("random", shape_id, int(rng.integers(len(measured[shape_id]["rows"])))))
-        sheets: dict[str, list[Overlay]] = {}
+        sheets: dict[str, list[Overlay]] = defaultdict(list)
         for sheet, shape_id, index in wanted:
             shape = load_shape(self.settings.psb_dir, shape_id, categories[shape_id])
             row, title = measured[shape_id]["rows"][index], f"{shape.category} {shape_id}"
             views, _ = self._views(shape, shape.segmentations[self.settings.annotator][None])
             click = np.array([[row["x"], row["y"]]])
-            sheets.setdefault(sheet, []).extend(overlays_of(self.teacher, views, row["view"], click, title))
+            sheets[sheet].append(overlay_of(self.teacher, views, row["view"], click, title))
         for name, mesh in unlabelled:
             views = render_labelled(mesh, np.zeros((1, mesh.num_faces), dtype=np.int64), 1, rng)
-            rows, columns = np.nonzero(views.labels[0, 0] >= 0)
-            if len(rows):
-                pick = rng.integers(0, len(rows), 1)
-                click = np.stack([columns[pick], rows[pick]], 1)
-                drawn = overlays_of(self.teacher, views, 0, click, name, labelled=False)
-                sheets.setdefault("unlabelled", []).extend(drawn)
+            covered = views.labels[0, 0] >= 0
+            if covered.any():
+                click = click_in(covered, rng)
+                sheets["unlabelled"].append(overlay_of(self.teacher, views, 0, click, name, labelled=False))
         return sheets
 
 

@@ -10,14 +10,12 @@ from skimage.measure import label
 from skimage.morphology import h_maxima
 from skimage.segmentation import felzenszwalb, flood, watershed
 
-# An occlusion's jump in depth, in object radii: neighbouring pixels of a surface seen at 80 degrees differ by a third
-# of that.
+# Of an occlusion, in object radii: neighbouring pixels of a surface seen at 80 degrees differ by a third of it.
 DEPTH_JUMP = 0.15
 
 
 class ViewImage:
-    """One view: image (H, W, 3) uint8, depth (H, W) with inf on background. Segmentations are made once for all
-    clicks."""
+    """One view: image (H, W, 3) uint8, depth (H, W), inf on background. Segmentations are made once for all clicks."""
 
     def __init__(self, image: np.ndarray, depth: np.ndarray) -> None:
         self.image, self.depth, self.covered = image, depth, np.isfinite(depth)
@@ -41,8 +39,7 @@ def occlusions(depth: np.ndarray) -> np.ndarray:
 
 
 def watershed_of_distance(view: ViewImage, x: int, y: int, height: float) -> np.ndarray:
-    """The basin of the click: the distance to silhouettes and occlusions, cut at its necks; a bump lower than
-    `height` pixels is no basin."""
+    """The click's basin of the distance to silhouettes and occlusions; bumps lower than `height` pixels are none."""
 
     def make() -> np.ndarray:
         inside = gaussian_filter(distance_transform_edt(~occlusions(view.depth)), 1.0)
@@ -55,9 +52,11 @@ def watershed_of_distance(view: ViewImage, x: int, y: int, height: float) -> np.
 
 def felzenszwalb_segment(view: ViewImage, x: int, y: int, scale: float) -> np.ndarray:
     """The segment of the click by Felzenszwalb and Huttenlocher's graph-based segmentation of the image."""
-    segments = view.segments(
-        "felzenszwalb", scale, lambda: felzenszwalb(view.image, scale=scale, sigma=0.8, min_size=30)
-    )
+
+    def make() -> np.ndarray:
+        return felzenszwalb(view.image, scale=scale, sigma=0.8, min_size=30)
+
+    segments = view.segments("felzenszwalb", scale, make)
     return (segments == segments[y, x]) & view.covered
 
 

@@ -39,32 +39,25 @@ class Overlay:
     tiles: dict[str, Tile]
 
 
-def overlays_of(
-    teacher: Teacher, views: ShapeViews, view: int, clicks: np.ndarray, title: str, labelled: bool = True
-) -> list[Overlay]:
-    """An overlay for each of the clicks (P, 2) xy in one view; without labels there is no part to outline and no
-    second click."""
-    labels = views.labels[0, view]
-    truth = np.stack([labels == labels[y, x] for x, y in clicks])
+def overlay_of(
+    teacher: Teacher, views: ShapeViews, view: int, click: np.ndarray, title: str, labelled: bool = True
+) -> Overlay:
+    """What a click (1, 2) xy in one view gives; without labels there is no part to outline and no second click."""
+    labels, image, (x, y) = views.labels[0, view], views.images[view].numpy(), click[0].tolist()
+    truth = labels == labels[y, x]
     embedding = teacher.embed(views.images[view : view + 1])[0]
-    answers = ask(teacher, embedding, clicks, truth, torch.Generator().manual_seed(0), corrections=int(labelled))
-    image, box = views.images[view].numpy(), _box_around(labels >= 0)
-    result = []
-    for index, (x, y) in enumerate(clicks.tolist()):
-        wanted, dots = truth[index] if labelled else None, [(x + 0.5, y + 0.5, True)]
-        caption = "click, wanted part" if labelled else "click"
-        tiles = {caption: Tile(_tinted(image, wanted, TRUTH_COLOR, wanted), dots)}
-        for k, mask in enumerate(answers.masks[index]):
-            note = "" if wanted is None else f"IoU {iou(mask, wanted):.2f}, "
-            caption = f"mask {k}: {note}predicted {answers.scores[index, k]:.2f}"
-            tiles[caption] = Tile(_tinted(image, mask, MASK_COLORS[k], wanted), dots)
-        if wanted is not None:
-            (xy, label), second = answers.corrections[0], answers.more[0][index]
-            dots = [*dots, (float(xy[index, 0]) + 0.5, float(xy[index, 1]) + 0.5, bool(label[index]))]
-            caption = f"two clicks: IoU {iou(second, wanted):.2f}"
-            tiles[caption] = Tile(_tinted(image, second, MASK_COLORS[3], wanted), dots)
-        result.append(Overlay(title, box, tiles))
-    return result
+    first, *more = ask(teacher, embedding, click, truth[None], torch.Generator().manual_seed(0), rounds=1 + labelled)
+    wanted, dots = truth if labelled else None, [(x + 0.5, y + 0.5, True)]
+    tiles = {"click, wanted part" if labelled else "click": Tile(_tinted(image, wanted, TRUTH_COLOR, wanted), dots)}
+    for k, mask in enumerate(first.masks[0].numpy()):
+        note = "" if wanted is None else f"IoU {iou(mask, wanted):.2f}, "
+        caption = f"mask {k}: {note}predicted {first.scores[0, k]:.2f}"
+        tiles[caption] = Tile(_tinted(image, mask, MASK_COLORS[k], wanted), dots)
+    for turn in more:
+        mask, (x, y) = turn.masks[0, 0].numpy(), (turn.points[0, 0, -1] + 0.5).tolist()
+        dots = [*dots, (x, y, bool(turn.labels[0, 0, -1]))]
+        tiles[f"two clicks: IoU {iou(mask, truth):.2f}"] = Tile(_tinted(image, mask, MASK_COLORS[3], truth), dots)
+    return Overlay(title, _box_around(labels >= 0), tiles)
 
 
 def _box_around(covered: np.ndarray) -> tuple[float, float, float]:
@@ -86,14 +79,14 @@ def _tinted(
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def save_sheets(folder: Path, sheets: dict[str, list[Overlay]]) -> list[Path]:
-    """Write `<name>_<k>.png`, `ROWS` overlays each, and return the paths."""
+def save_sheets(folder: Path, sheets: dict[str, list[Overlay]], rows: int = ROWS) -> list[Path]:
+    """Write `<name>_<k>.png`, `rows` overlays each, and return the paths."""
     paths = []
     for name, overlays in sheets.items():
-        for page, start in enumerate(range(0, len(overlays), ROWS), 1):
-            paths.append(folder / f"{name}_{page}.png")
+        for start in range(0, len(overlays), rows):
+            paths.append(folder / f"{name}_{start // rows + 1}.png")
             with atomic_path(paths[-1]) as temporary:
-                _sheet(overlays[start : start + ROWS], start + 1).savefig(temporary, format="png")
+                _sheet(overlays[start : start + rows], start + 1).savefig(temporary, format="png")
     return paths
 
 
@@ -107,13 +100,14 @@ def _sheet(overlays: list[Overlay], first: int) -> Figure:
         axes.axis("off")
     for number, (overlay, row) in enumerate(zip(overlays, grid), first):
         left, top, side = overlay.box
-        for place, (axes, (caption, tile)) in enumerate(zip(row, overlay.tiles.items())):
+        heading = f"{number}. {overlay.title}\n"
+        for axes, (caption, tile) in zip(row, overlay.tiles.items()):
             height, width = tile.picture.shape[:2]
             axes.imshow(tile.picture, extent=(0, width, height, 0), interpolation="bicubic")
             axes.set(xlim=(left, left + side), ylim=(top + side, top))
             for x, y, positive in tile.clicks:
                 marker, color = ("P", "#14963c") if positive else ("X", "#dc2828")
                 axes.plot(x, y, marker, color=color, markersize=8, markeredgecolor="white", markeredgewidth=0.8)
-            heading = f"{number}. {overlay.title}\n" if place == 0 else ""
             axes.set_title(heading + caption, fontsize=8, loc="left")
+            heading = ""
     return figure

@@ -88,9 +88,9 @@ def table(report: dict) -> str:
 def _main_rows(report: dict) -> list[list[str]]:
     """One row a way of answering: its IoU, the interval, and the IoU where every part counts alike."""
     alike, rows = report["every_part_alike"], []
-    for name in report["intervals"]:
+    for name, interval in report["intervals"].items():
         value, other = (r["one_click"].get(name, r.get(name)) for r in (report, alike))
-        rows.append(_main_row(name, value, report["intervals"][name], other))
+        rows.append(_main_row(name, value, interval, other))
     for name, entry in report["baselines"].items():
         if entry is not None:
             setting = f" (best of its parameters: {entry['parameter']:g})" if "parameter" in entry else ""
@@ -100,10 +100,10 @@ def _main_rows(report: dict) -> list[list[str]]:
 
 
 def _main_row(name: str, value: float | None, interval: list[float] | None, alike: float | None) -> list[str]:
-    if value is None or interval is None:
+    if interval is None:
         return [name.replace("_", " "), "-", "-", "-"]
-    low, high = interval
-    return [name.replace("_", " "), f"{value:.3f}", f"{low:.3f} to {high:.3f}", "" if alike is None else f"{alike:.3f}"]
+    between = " to ".join(map(_number, interval))
+    return [name.replace("_", " "), _number(value), between, "" if alike is None else _number(alike)]
 
 
 def _number(value: float | None) -> str:

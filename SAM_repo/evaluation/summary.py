@@ -5,25 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from SAM_repo.evaluation.image_baselines import BASELINES
 from SAM_repo.evaluation.measure import SMALL_AREA
-from SAM_repo.training.views import VIEW_SIZE
+from SAM_repo.views import VIEW_SIZE
+from utils.evaluation.annotator import ratio_interval
 
 SIZES = (0, 200, SMALL_AREA, 2000, VIEW_SIZE**2)
-AREA_POWER = (
-    0.35  # between every visible part alike (0) and every visible pixel alike (1), as `draw_clicks` of the training
-)
+# Between every visible part alike (0) and every visible pixel alike (1), as `draw_clicks` of the training.
+AREA_POWER = 0.35
 MASKS = ("mask0", "mask1", "mask2")
-RESAMPLINGS = 1000
 Value = Callable[[dict], float | None]
 
 ONE_CLICK: dict[str, Value] = {
-    "mask0": lambda row: row["ious"][0][0],
-    "mask1": lambda row: row["ious"][1][0],
-    "mask2": lambda row: row["ious"][2][0],
+    **{name: lambda row, k=k: row["ious"][k][0] for k, name in enumerate(MASKS)},
     "best": lambda row: row["ious"][int(np.argmax(row["scores"]))][0],
     "oracle": lambda row: max(of_mask[0] for of_mask in row["ious"]),
 }
@@ -45,8 +43,7 @@ class Rows:
 
     @classmethod
     def as_clicked(cls, groups: list[list[dict]]) -> Rows:
-        """Every view counts the same, and in it a part by its visible area to the power `AREA_POWER`, as the training
-        draws clicks."""
+        """Every view counts the same, and in it a part by its visible area to the power `AREA_POWER`."""
         rows = cls.all_alike(groups)
         weights = np.array([row["area"] ** AREA_POWER for row in rows.rows], dtype=float)
         views = np.array([(mesh, row["view"]) for mesh, row in zip(rows.mesh, rows.rows)]).reshape(-1, 2)
@@ -60,21 +57,16 @@ class Rows:
         return cls(rows, np.repeat(np.arange(len(groups)), [len(group) for group in groups]), np.ones(len(rows)))
 
     def mean(self, value: Value, seed: int | None = None) -> tuple[float | None, list[float] | None]:
-        """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval when meshes are
-        resampled."""
-        values = np.array([np.nan if (v := value(row)) is None else v for row in self.rows], dtype=float)
+        """Mean of value(row) over the rows where it is not None, and with a seed its 95 % interval over meshes."""
+        values = np.array([value(row) for row in self.rows], dtype=float)  # None: nan
         used = ~np.isnan(values)
         totals = np.bincount(self.mesh[used], self.weights[used])
         sums = np.bincount(self.mesh[used], (values * self.weights)[used])[totals > 0]
         totals = totals[totals > 0]
         if not len(sums):
             return None, None
-        mean = float(sums.sum() / totals.sum())
-        if seed is None:
-            return mean, None
-        picks = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLINGS, len(sums)))
-        means = sums[picks].sum(1) / totals[picks].sum(1)
-        return mean, [float(np.quantile(means, q)) for q in (0.025, 0.975)]
+        interval = None if seed is None else list(ratio_interval(sums, totals, np.random.default_rng(seed)))
+        return float(sums.sum() / totals.sum()), interval
 
     def where(self, keep: np.ndarray) -> Rows:
         """The rows marked in keep (N,) bool."""
@@ -115,8 +107,7 @@ def by_category(rows: Rows, categories: list[str]) -> dict[str, dict]:
 
 def nesting(rows: list[dict]) -> dict[str, float]:
     """How the three masks lie in one another: mean share of mask 1 in mask 0 and of mask 0 in mask 2, how often it is
-    at least 90 %, and
-    medians of the masks' sizes over that of mask 0."""
+    at least 90 %, and medians of the masks' sizes over that of mask 0."""
     inside, sizes = np.array([row["inside"] for row in rows]), np.array([row["sizes"] for row in rows], dtype=float)
     relative = sizes / np.maximum(sizes[:, :1], 1)
     return {
@@ -131,14 +122,11 @@ def nesting(rows: list[dict]) -> dict[str, float]:
 
 
 def best_baselines(rows: Rows, seed: int = 0) -> dict[str, dict]:
-    """Each baseline with the parameter that suits these very clicks best (which flatters it), its interval, and all
-    its parameters."""
+    """Each baseline with the parameter that suits these very clicks best (which flatters it), and all parameters."""
     result = {}
     for name, (_, parameters) in BASELINES.items():
-        measured = [
-            rows.mean(lambda row, name=name, index=index: row["baselines"][name][index], seed)
-            for index in range(len(parameters))
-        ]
+        values = [lambda row, name=name, k=k: row["baselines"][name][k] for k in range(len(parameters))]
+        measured = [rows.mean(value, seed) for value in values]
         best = int(np.argmax([np.nan if mean is None else mean for mean, _ in measured]))
         result[name] = {
             "iou": measured[best][0],
@@ -156,29 +144,20 @@ def other_people(rows: Rows, seed: int = 0) -> dict | None:
 
 
 def score_errors(rows: list[dict], targets: tuple[int, int, int] = (0, 0, 0)) -> dict[str, float]:
-    """Mean absolute error of the predicted IoU, of mask 0 and of all three, and mask 0's bias. targets: for each mask
-    the labelling it shows."""
-    difference = np.array(
-        [[score - ious[target] for score, ious, target in zip(row["scores"], row["ious"], targets)] for row in rows]
-    )
+    """Mean absolute error of the predicted IoU of mask 0 and of all three, and mask 0's bias. targets: for each mask
+    the labelling that it shows."""
+    ious = np.array([[of_mask[target] for of_mask, target in zip(row["ious"], targets)] for row in rows])
+    off = np.array([row["scores"] for row in rows]) - ious
     return {
-        "mask0": float(np.abs(difference[:, 0]).mean()),
-        "all_masks": float(np.abs(difference).mean()),
-        "mask0_bias": float(difference[:, 0].mean()),
+        "mask0": float(np.abs(off[:, 0]).mean()),
+        "all_masks": float(np.abs(off).mean()),
+        "mask0_bias": float(off[:, 0].mean()),
     }
 
 
-def mask_levels(rows: list[dict], levels: tuple[str, ...]) -> dict[str, int | dict[str, float | None]]:
+def mask_levels(rows: list[dict], levels: tuple[str, ...]) -> dict[str, Any]:
     """Mean IoU of each mask with each level of the hierarchy at the click; over the clicks where the first two levels
     differ by a fifth."""
-    differ = [row for row in rows if min(row["areas"][:2]) < 0.8 * max(row["areas"][:2])]
-    return dict(
-        clicks=len(differ),
-        **{
-            mask: {
-                level: float(np.mean([row["ious"][m][k] for row in differ])) if differ else None
-                for k, level in enumerate(levels)
-            }
-            for m, mask in enumerate(MASKS)
-        },
-    )
+    differ = [row["ious"] for row in rows if min(row["areas"][:2]) < 0.8 * max(row["areas"][:2])]
+    means = np.mean(differ, axis=0).tolist() if differ else [[None] * len(levels)] * len(MASKS)
+    return {"clicks": len(differ), **{mask: dict(zip(levels, of_mask)) for mask, of_mask in zip(MASKS, means)}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,6 @@ class TrainConfig:
     third_click: float = 0.2  # share of the steps with a third click
     largest_gradient: float = 5.0  # norm to which gradients are clipped
 
-    def to_dict(self) -> dict[str, float | str]:
-        return asdict(self)
-
     def left_out(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.leave_out.split(",") if name.strip())
 
@@ -60,6 +57,3 @@ class ScoreConfig:
     lr: float = 1e-3
     weight_decay: float = 0.05
     one_click: float = 2.0  # weight of answers to a single click against those to more clicks
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)

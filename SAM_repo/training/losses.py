@@ -1,5 +1,4 @@
-"""What vit_t is trained for: masks after one click and after corrections, their predicted IoU, and read-outs of the
-embedding."""
+"""What vit_t is trained for: masks after one click and after corrections, their predicted IoU, and the embedding."""
 
 from __future__ import annotations
 
@@ -12,8 +11,9 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.prompting import add_correction, hard_iou
 from SAM_repo.training.config import TrainConfig
-from SAM_repo.training.views import Batch, soft_masks
+from SAM_repo.views import Batch
 from SAM_repo.vit_t import VitTConfig, normalise
 
 # ---- model with training-only heads ----------------------------------------------------------------------------------
@@ -63,8 +63,7 @@ def affinity_loss(
     """Same part close, other parts far, within a view and across the views of one shape.
 
     embedding (B, C, h, w), part (B, H, W) with ids shared by `views` consecutive images. Cosine similarities become
-    logits; the two
-    classes weigh the same.
+    logits; the two classes weigh the same.
     """
     count, channels, _, width = embedding.shape
     step = part.shape[-1] // width
@@ -77,9 +76,8 @@ def affinity_loss(
         similarity = features @ features.transpose(1, 2)
     logits = heads.likeness[0].exp() * (similarity - heads.likeness[1])
     same = (labels[:, :, None] == labels[:, None, :]).float()
-    valid = ((labels > 0)[:, :, None] & (labels > 0)[:, None, :]).float() * (
-        1 - torch.eye(views * samples, device=labels.device)
-    )
+    others = 1 - torch.eye(views * samples, device=labels.device)
+    valid = ((labels > 0)[:, :, None] & (labels > 0)[:, None, :]).float() * others
     loss = F.binary_cross_entropy_with_logits(logits, same, reduction="none")
     positive, negative = valid * same, valid * (1 - same)
     return (loss * positive).sum() / positive.sum().clamp_min(1) + (loss * negative).sum() / negative.sum().clamp_min(1)
@@ -93,21 +91,15 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float, spill: Tensor) -> 
 
     Cross-entropy relative to the target's area (a small part counts as much as a large one) plus a Tversky loss.
     balance: 1 gives both classes the same weight (early: otherwise all masks are empty), 0 leaves every pixel its own
-    weight (later: the
-    former makes masks too large). spill: (M,) in (0, 1), weight of pixels wrongly inside against those wrongly
-    outside; 0.5 is the Dice loss.
+    weight (later: the former makes masks too large). spill: (M,) in (0, 1), weight of pixels wrongly inside against
+    those wrongly outside; 0.5 is the Dice loss.
     """
     x, t = logits.flatten(2), target.flatten(2)
     softplus, probability = F.softplus(x), torch.sigmoid(x)
     area, pixels = t.sum(-1), x.shape[-1]
-    all_negative, t_softplus, t_x, inside = (
-        softplus.sum(-1),
-        (t * softplus).sum(-1),
-        (t * x).sum(-1),
-        (t * probability).sum(-1),
-    )
-    missed = t_softplus - t_x  # sum of -t log p
-    spilled = all_negative - t_softplus  # sum of -(1 - t) log(1 - p)
+    t_softplus, inside = (t * softplus).sum(-1), (t * probability).sum(-1)
+    missed = t_softplus - (t * x).sum(-1)  # sum of -t log p
+    spilled = softplus.sum(-1) - t_softplus  # sum of -(1 - t) log(1 - p)
     plain = (2 * (1 - spill) * missed + 2 * spill * spilled) / (area + 0.003 * pixels)
     equal = missed / area.clamp_min(1) + spilled / (pixels - area).clamp_min(1)
     false_in, false_out = probability.sum(-1) - inside, area - inside
@@ -117,58 +109,15 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float, spill: Tensor) -> 
     return balance * equal + (1 - balance) * 0.5 * plain + tversky, iou
 
 
-def hard_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """IoU (N, M) of logits > 0 with target > 0.5, both (N, M, h, w)."""
-    predicted, true = (logits > 0).flatten(2), (target > 0.5).flatten(2)
-    return (predicted & true).sum(-1) / (predicted | true).sum(-1).clamp_min(1)
-
-
-# Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first,
-# which is the level of
-# human labels; mask 1: the part of it that was clicked; mask 2: a second, more generous guess at the group.
+# Single mask (used with several clicks); mask 0: the limb or other group of parts that a person would name first, which
+# is the level of human labels; mask 1: the part of it that was clicked; mask 2: a second, more generous guess at the
+# group.
 MASK_WEIGHT = (0.15, 1.0, 0.5, 0.35)
 SPILL = (0.5, 0.45, 0.5, 0.25)
 
 
-def prompt_loss(logits: Tensor, scores: Tensor, target: Tensor, balance: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of the four masks of N prompts and of their predicted IoU. logits (N, 4, h, w), scores (N, 4), target (N,
-    4, h, w)."""
-    loss, iou = mask_loss(logits, target, balance, logits.new_tensor(SPILL))
-    score = F.mse_loss(scores, iou)
-    weight = logits.new_tensor(MASK_WEIGHT).repeat(len(loss), 1)
-    # The second guess learns most where the first fails, so that the two differ.
-    weight[:, 3] *= (1.25 * (1 - iou[:, 1])).clamp(0.1, 1)
-    return (loss * weight).sum(1).mean(), score, iou
-
-
-def corrective_clicks(logits: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A click in the larger of the missed and the wrongly included area, rather inside it than at its rim.
-
-    logits, target: (N, h, w). Returns xy (N, 2) in mask cells and labels (N,), 1 for a missed area; a perfect mask
-    gets a click inside.
-    """
-    predicted, true = logits > 0, target > 0.5
-    missed, spilled = true & ~predicted, predicted & ~true
-    positive = missed.flatten(1).sum(1) >= spilled.flatten(1).sum(1)
-    region = torch.where(positive[:, None, None], missed, spilled).float()
-    perfect = region.flatten(1).sum(1) == 0
-    region = torch.where(perfect[:, None, None], target + 1e-6, region)
-    depth = F.avg_pool2d(F.avg_pool2d(region[:, None], 3, 1, 1), 3, 1, 1)[:, 0]
-    weight = (region * depth**3).flatten(1).cpu() + 1e-12
-    index = torch.multinomial(weight, 1, generator=generator)[:, 0].to(logits.device)
-    width = logits.shape[-1]
-    return torch.stack([index % width, index // width], dim=1).float(), (positive | perfect).long()
-
-
-def add_click(points: Tensor, labels: Tensor, xy: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """One more click for every prompt: (B, P, K, 2), (B, P, K) and new xy (B * P, 2), label (B * P,) -> K + 1
-    clicks."""
-    shape = points.shape[:2]
-    return torch.cat([points, xy.view(*shape, 1, 2)], 2), torch.cat([labels, label.view(*shape, 1)], 2)
-
-
 @dataclass(frozen=True)
-class Round:
+class RoundLoss:
     """Losses of one round of prompts: of the masks, of their predicted IoU, and the IoU (N, 4) of the masks."""
 
     masks: Tensor
@@ -176,12 +125,24 @@ class Round:
     iou: Tensor
 
 
-def judge(answer: tuple[Tensor, Tensor], group: Tensor, part: Tensor, balance: float) -> Round:
+def judge(answer: tuple[Tensor, Tensor], group: Tensor, part: Tensor, balance: float) -> RoundLoss:
     """Losses of an answer of `decode_prompts`; group, part: soft masks (B, P, h, w) that masks 0 and 2, and mask 1,
     should show."""
-    target = torch.stack([group, group, part, group], dim=2)
-    logits, scores = answer
-    return Round(*prompt_loss(logits.flatten(0, 1), scores.flatten(0, 1), target.flatten(0, 1), balance))
+    target = torch.stack([group, group, part, group], dim=2).flatten(0, 1)
+    logits, scores = (x.flatten(0, 1) for x in answer)
+    loss, iou = mask_loss(logits, target, balance, logits.new_tensor(SPILL))
+    weight = logits.new_tensor(MASK_WEIGHT).repeat(len(loss), 1)
+    # The second guess learns most where the first fails, so that the two differ.
+    weight[:, 3] *= (1.25 * (1 - iou[:, 1])).clamp(0.1, 1)
+    return RoundLoss((loss * weight).sum(1).mean(), F.mse_loss(scores, iou), iou)
+
+
+def soft_masks(labels: Tensor, ids: Tensor, size: int) -> Tensor:
+    """Masks labels == id, averaged down from 2 x 2 samples: labels (B, 224, 224), ids (B, P) -> (B, P, size, size)."""
+    step = labels.shape[-1] // (2 * size)
+    labels = labels[:, step // 2 :: step, step // 2 :: step] if step > 1 else labels
+    masks = (labels[:, None] == ids[:, :, None, None].to(labels.dtype)).float()
+    return F.avg_pool2d(masks, 2)
 
 
 @dataclass(frozen=True)
@@ -228,31 +189,20 @@ def corrected_round(
     config: TrainConfig,
     balance: float,
     generator: torch.Generator,
-) -> Round:
-    """The second round: a click, sometimes two, into the error of the masks before; gradients flow through the last
-    alone.
+) -> RoundLoss:
+    """The second round: one or two clicks into the error of the masks before; gradients flow through the last alone.
 
     clicks: points (B, P, 1, 2), labels (B, P, 1), soft group and part (B, P, h, w), and logits (B, P, h, w) of the
-    first round.
+    first round, whose cells are 2 x 2 pixels of the image.
     """
     points, labels, group, part, current = clicks
     aims_at_group = torch.rand(part.shape[:2], generator=generator).to(part.device) < config.wanted_group
     wanted = torch.where(aims_at_group[..., None, None], group, part)
     shown = torch.rand((), generator=generator).item() < config.shown_mask
     third = torch.rand((), generator=generator).item() < config.third_click
-    if third:
-        points, labels = _corrected(points, labels, current, wanted, generator)
-        with torch.no_grad():
+    for is_last in (False, True) if third else (True,):
+        points, labels = add_correction(points, labels, current.flatten(0, 1), wanted.flatten(0, 1), generator, cell=2)
+        with torch.set_grad_enabled(is_last):
             answer = decode_prompts(sam, embedding, points, labels, current[:, :, None] if shown else None)
         current = answer[0][:, :, 1]
-    points, labels = _corrected(points, labels, current, wanted, generator)
-    answer = decode_prompts(sam, embedding, points, labels, current[:, :, None] if shown else None)
     return judge(answer, wanted, part, balance)
-
-
-def _corrected(
-    points: Tensor, labels: Tensor, logits: Tensor, wanted: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Clicks with one more in the error of logits (B, P, h, w), whose cells are 2 x 2 pixels of the image."""
-    xy, label = corrective_clicks(logits.flatten(0, 1), wanted.flatten(0, 1), generator)
-    return add_click(points, labels, (xy + 0.5) * 2 - 0.5, label)

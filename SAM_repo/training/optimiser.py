@@ -14,8 +14,7 @@ from utils.training import cosine
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Nearest (semi-)orthogonal matrices, roughly, by the Newton-Schulz iteration of Muon. (N, rows, columns) to the
-    same shape."""
+    """Roughly the nearest (semi-)orthogonal matrices (N, rows, columns), by the Newton-Schulz iteration of Muon."""
     x = matrices.bfloat16()
     transposed = x.shape[-2] > x.shape[-1]
     if transposed:
@@ -28,8 +27,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates for weight matrices (convolutions flattened), scaled to the size of Adam's
-    updates."""
+    """Momentum with orthogonalised updates for weight matrices (convolutions flattened), of the size of Adam's."""
 
     def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
@@ -51,15 +49,11 @@ def build_optimisers(sam: Sam, heads: AuxiliaryHeads, config: TrainConfig) -> li
     """Muon for the hidden weight matrices, AdamW for everything else."""
     hidden, rest = [], []
     for name, parameter in sam.named_parameters():
-        inner = name.startswith(("image_encoder.", "mask_decoder.transformer.")) and not name.startswith(
-            ("image_encoder.stem.", "image_encoder.position.")
-        )
-        (hidden if inner and parameter.ndim >= 2 else rest).append(parameter)
-    rest += list(heads.parameters())
-    return [
-        Muon(hidden, config.lr, config.weight_decay),
-        torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+        inner = name.startswith(("image_encoder.", "mask_decoder.transformer."))
+        outer = name.startswith(("image_encoder.stem.", "image_encoder.position."))
+        (hidden if inner and not outer and parameter.ndim >= 2 else rest).append(parameter)
+    adam = torch.optim.AdamW([*rest, *heads.parameters()], config.lr, betas=(0.9, 0.98), weight_decay=0.0)
+    return [Muon(hidden, config.lr, config.weight_decay), adam]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

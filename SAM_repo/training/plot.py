@@ -15,8 +15,7 @@ TITLES = {"held_out": "held-out synthetic shapes", "labelled": "labelled meshes,
 
 
 def plot_curve(log: Path, measured: Path, output: Path) -> None:
-    """Write a PNG: the loss on the left, IoU of mask 0 in training and where it was measured on the right, over
-    thousands of images."""
+    """Write a PNG over thousands of images: the loss; the IoU of mask 0 in training and where it was measured."""
     rows, sets = read_table(log), read_table(measured)
     figure = Figure(figsize=(10, 3.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -26,15 +25,8 @@ def plot_curve(log: Path, measured: Path, output: Path) -> None:
     left.set(xlabel="thousand images", ylabel="training loss (mean of 25 steps)")
     right.plot(images, [float(row["iou0"]) for row in rows], color="#bbbbbb", linewidth=1, label="training batches")
     for name in dict.fromkeys(row["set"] for row in sets):
-        of_set = [row for row in sets if row["set"] == name]
-        right.plot(
-            [int(row["images"]) / 1000 for row in of_set],
-            [float(row["mask0"]) for row in of_set],
-            "o-",
-            markersize=4,
-            color=COLORS.get(name),
-            label=TITLES.get(name, name),
-        )
+        of_set = [(int(row["images"]) / 1000, float(row["mask0"])) for row in sets if row["set"] == name]
+        right.plot(*zip(*of_set), "o-", markersize=4, color=COLORS.get(name), label=TITLES.get(name, name))
     right.set(xlabel="thousand images", ylabel="IoU of mask 0 after one click", ylim=(0, 1))
     right.legend(frameon=False)
     for row in (r for r, before in zip(rows[1:], rows) if r["size"] != before["size"]):

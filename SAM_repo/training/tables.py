@@ -28,8 +28,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Remove what an interrupted run logged after its last checkpoint, for those steps come again; at step 0 the
-    table."""
+    """Remove what an interrupted run logged after its last checkpoint: those steps come again. At step 0 the table."""
     if step == 0:
         path.unlink(missing_ok=True)
     if not path.is_file():

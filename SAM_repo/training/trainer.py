@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ import torch.distributed as dist
 from segment_anything.modeling import Sam
 from torch.utils.data import DataLoader
 
-from SAM_repo.evaluation.measure import HELD_OUT_SEED, held_out_set, labelled_mesh_set, measure
+from SAM_repo.evaluation.measure import click_sets, measure
 from SAM_repo.training.config import TrainConfig
 from SAM_repo.training.losses import AuxiliaryHeads, training_loss
 from SAM_repo.training.optimiser import build_optimisers, learning_rate
 from SAM_repo.training.plot import plot_curve
 from SAM_repo.training.tables import append_row, drop_rows_after
-from SAM_repo.training.views import Batch, TrainingViews, claim_views, families_without
-from SAM_repo.vit_t import VitTConfig, build_vit_t, set_image_size
+from SAM_repo.training.views import TrainingViews, claim_views, families_without
+from SAM_repo.views import Batch
+from SAM_repo.vit_t import VitTConfig, build_vit_t, restore_vit_t, set_image_size
 from utils.device import choose_device, fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
@@ -31,8 +31,8 @@ from utils.progress import Progress, Step, silent
 from utils.training import Saver, set_rate
 
 KIND = "vit_t training"
-LOG_EVERY = 25  # steps
 SIZES = VitTConfig()  # of a new run
+COUNTERS = ("step", "images", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ class RunSettings:
     plot: Path | None = option(None, "draw the curve of the run here", metavar="PNG")
     restart: bool = option(False, "ignore an existing checkpoint of the run", nargs="?", const=True)
     clicks: int = 150  # measured on each set; 0: nothing is measured
+    log_every: int = 25  # steps
 
     @property
     def checkpoint(self) -> Path:
@@ -70,49 +71,92 @@ class RunSettings:
 
 
 class Trainer:
-    """Model, averaged weights, optimisers, generator: everything that a checkpoint holds."""
+    """One process of a training: what a checkpoint holds, its steps, and the books that the first process keeps."""
 
-    def __init__(self, sizes: VitTConfig, config: TrainConfig, device: torch.device, rank: int = 0) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        config: TrainConfig,
+        sizes: VitTConfig,
+        state: dict[str, Any] | None,
+        rank: int = 0,
+        on_progress: Progress = silent,
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.sizes, self.config, self.device, self.rank = sizes, config, device, rank
-        self.sam = build_vit_t(sizes).to(device).train()
-        self.heads = AuxiliaryHeads(sizes).to(device)
+        self.settings, self.config, self.rank, self.on_progress = settings, config, rank, on_progress
+        self.sizes = VitTConfig(**state["model_config"]) if state else sizes
+        self.device = choose_device(settings.device)
+        self.sam = build_vit_t(self.sizes).to(self.device).train()
+        self.heads = AuxiliaryHeads(self.sizes).to(self.device)
         self.average = {k: v.clone() for k, v in self.sam.state_dict().items()}
         self.optimisers = build_optimisers(self.sam, self.heads, config)
         self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank)
         self.step, self.images, self.seconds = 0, 0, 0.0
+        if state:
+            self._restore(state)
+        self.sums, self.note = Counter[str](), ""
+        self.sets = click_sets(settings.labelled, settings.clicks) if not rank and settings.clicks else {}
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
         return {
             "kind": KIND,
-            "model_config": self.sizes.to_dict(),
-            "train_config": self.config.to_dict(),
+            "model_config": asdict(self.sizes),
+            "train_config": asdict(self.config),
             "sam": self.sam.state_dict(),
             "heads": self.heads.state_dict(),
             "average": self.average,
             "optimisers": [o.state_dict() for o in self.optimisers],
             "generator": self.generator.get_state(),
-            "step": self.step,
-            "images": self.images,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in COUNTERS},
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any]) -> None:
         self.sam.load_state_dict(state["sam"])
         self.heads.load_state_dict(state["heads"])
         self.average = {k: v.to(self.device) for k, v in state["average"].items()}
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
             optimiser.load_state_dict(saved)
         self.generator.set_state(state["generator"].cpu())
-        self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
+        self.step, self.images, self.seconds = (state[name] for name in COUNTERS)
         if self.rank:
             self.generator.manual_seed(self.config.seed + 1000 * self.rank + self.step)
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
+    def run(self) -> None:
+        """Train and, in the first process, log, save and measure."""
+        settings, begun, start = self.settings, time.monotonic(), self.step
+        saver, measurer = Saver(self._save, settings.save_every), Saver(self._measure, settings.measure_every)
+        clock = time.monotonic()
+        for batch in self._batches():
+            values = self._train_step(batch.to(self.device))
+            self.seconds += time.monotonic() - clock
+            if not self.rank:
+                self._log(values)
+                saver()
+                measurer()
+            late = settings.stop_after is not None and time.monotonic() - begun > 60 * settings.stop_after
+            if settings.stop_after is not None and agreed(late):
+                break
+            clock = time.monotonic()  # measuring is no training
+        if not self.rank and self.step > start:
+            self._save()
+            self._measure()
+
+    def _batches(self) -> DataLoader:
+        workers = self.settings.workers
+        return DataLoader(
+            TrainingViews(self.config, self.sizes.image_size, self.settings.data, self.rank),
+            batch_size=None,
+            sampler=range(self.step, self.config.steps),
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if workers else None,
+        )
+
+    def _train_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step on one batch; returns what is logged."""
         config = self.config
         rate = learning_rate(config, self.step)
-        batch = Batch(**{k: v.to(self.device, non_blocking=True) for k, v in vars(batch).items()})
         set_image_size(self.sam, batch.images.shape[1])
         balance = max(0.0, 1 - self.step / config.steps / config.balance_until)
         with fast_autocast(self.device):
@@ -130,7 +174,7 @@ class Trainer:
         self.step += 1
         self.images += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         if dist.is_initialized() and self.step % config.sync_every == 0:
-            self.average_processes()
+            self._average_processes()
         return dict(result.parts, norm=float(norm), lr=rate, size=batch.images.shape[1])
 
     @torch.no_grad()
@@ -143,33 +187,52 @@ class Trainer:
                 self.average[name].copy_(value)
 
     @torch.no_grad()
-    def average_processes(self) -> None:
+    def _average_processes(self) -> None:
         """All processes go on from the mean of their weights."""
         for tensor in (*self.sam.parameters(), *self.heads.parameters()):
             dist.all_reduce(tensor)
             tensor /= dist.get_world_size()
+
+    def _log(self, values: dict[str, float]) -> None:
+        self.sums.update(values, steps=1)
+        if self.step % self.settings.log_every == 0:
+            means = {name: round(self.sums[name] / self.sums["steps"], 5) for name in values}
+            append_row(self.settings.run / "log.csv", self._counters(1) | means)
+            self.note = f"loss {means['loss']:.3f} IoU {means['iou0']:.3f}"
+            self.sums.clear()
+        self.on_progress(Step("training", self.step, self.config.steps, note=self.note))
+
+    def _counters(self, digits: int | None = None) -> dict[str, Any]:
+        return {"step": self.step, "images": self.images, "seconds": round(self.seconds, digits)}
+
+    def _save(self) -> None:
+        save_torch(self.settings.checkpoint, self.state())
+
+    def _measure(self) -> None:
+        """Measure the averaged weights, append a row for each set to measure.csv, and draw the curve."""
+        run = self.settings.run
+        sam = averaged_model(self.state()).to(self.device)
+        for name, clicks in self.sets.items():
+            result = {k: round(v, 4) for k, v in measure(sam, clicks, self.device).items()}
+            append_row(run / "measure.csv", self._counters() | {"set": name} | result)
+        if self.settings.plot is not None:
+            plot_curve(run / "log.csv", run / "measure.csv", self.settings.plot)
 
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
 
 
 def train(
-    settings: RunSettings,
-    changed: dict[str, Any],
-    sizes: VitTConfig = SIZES,
-    on_progress: Progress = silent,
-    on_step: Callable[[dict[str, float]], None] | None = None,
+    settings: RunSettings, changed: dict[str, Any], sizes: VitTConfig = SIZES, on_progress: Progress = silent
 ) -> None:
     """Train to the last step, or until `stop_after` minutes; goes on where an earlier run stopped.
 
-    changed: fields of `TrainConfig` that are not as in the run so far, or as by default. on_step hears what every
-    step of the first
-    process gives. log.csv gets means over 25 steps, measure.csv the measurements. Raises UserError for settings that
-    make no sense.
+    changed: fields of `TrainConfig` that are not as in the run so far, or as by default. log.csv gets means over
+    `log_every` steps, measure.csv the measurements. Raises UserError for settings that make no sense.
     """
     settings.run.mkdir(parents=True, exist_ok=True)
     if settings.processes == 1:
-        _train_process(0, settings, changed, sizes, None, on_progress, on_step)
+        _train_process(0, settings, changed, sizes, None, on_progress)
         return
     with tempfile.TemporaryDirectory() as folder:
         rest = (settings, changed, sizes, f"file://{folder}/meet", on_progress)
@@ -183,104 +246,20 @@ def _train_process(
     sizes: VitTConfig,
     meeting: str | None,
     on_progress: Progress = silent,
-    on_step: Callable[[dict[str, float]], None] | None = None,
 ) -> None:
     """One training process; `meeting` is where several find one another."""
     torch.set_num_threads(settings.threads)
     state = read_run(settings.run) if settings.checkpoint.exists() and not settings.restart else None
     config = train_config({**(state["train_config"] if state else {}), **changed}, settings.data)
-    device = choose_device(settings.device)
     if meeting:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=settings.processes)
-    trainer = Trainer(VitTConfig(**state["model_config"]) if state else sizes, config, device, rank)
-    if state:
-        trainer.restore(state)
-    if rank:
-        Run(trainer, settings, silent, None).go()
-        return
-    if settings.data is not None and config.shapes:
-        claim_views(settings.data, config.stored_views, config.left_out())
-    for name in ("log.csv", "measure.csv"):
-        drop_rows_after(settings.run / name, trainer.step)
-    Run(trainer, settings, on_progress, on_step).go()
-
-
-class Run:
-    """The steps of one process, and the books that the first process keeps."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        settings: RunSettings,
-        on_progress: Progress,
-        on_step: Callable[[dict[str, float]], None] | None,
-    ) -> None:
-        self.trainer, self.settings, self.on_progress, self.on_step = trainer, settings, on_progress, on_step
-        self.sums, self.first, self.note = Counter[str](), trainer.rank == 0, ""
-        self.sets = {}
-        if self.first and settings.clicks:
-            self.sets["held_out"] = held_out_set(HELD_OUT_SEED, settings.clicks)
-            if settings.labelled is not None:
-                self.sets["labelled"] = labelled_mesh_set(settings.labelled, settings.clicks)
-
-    def go(self) -> None:
-        """Train and, in the first process, log, save and measure."""
-        trainer, settings, begun, start = self.trainer, self.settings, time.monotonic(), self.trainer.step
-        saver, measurer = Saver(self.save, settings.save_every), Saver(self.measure, settings.measure_every)
-        clock = time.monotonic()
-        for batch in self._batches():
-            values = trainer.train_step(batch)
-            trainer.seconds += time.monotonic() - clock
-            if self.first:
-                self._log(values)
-                saver()
-                measurer()
-            late = settings.stop_after is not None and time.monotonic() - begun > 60 * settings.stop_after
-            if settings.stop_after is not None and agreed(late):
-                break
-            clock = time.monotonic()  # measuring is no training
-        if self.first and trainer.step > start:
-            self.save()
-            self.measure()
-
-    def _batches(self) -> DataLoader:
-        trainer, workers = self.trainer, self.settings.workers
-        views = TrainingViews(trainer.config, trainer.sizes.image_size, self.settings.data, trainer.rank)
-        return DataLoader(
-            views,
-            batch_size=None,
-            sampler=range(trainer.step, trainer.config.steps),
-            num_workers=workers,
-            pin_memory=trainer.device.type == "cuda",
-            prefetch_factor=4 if workers else None,
-        )
-
-    def _log(self, values: dict[str, float]) -> None:
-        trainer = self.trainer
-        self.sums.update(values, steps=1)
-        if trainer.step % LOG_EVERY == 0:
-            means = {name: round(self.sums[name] / self.sums["steps"], 5) for name in values}
-            head = {"step": trainer.step, "images": trainer.images, "seconds": round(trainer.seconds, 1)}
-            append_row(self.settings.run / "log.csv", head | means)
-            self.note = f"loss {means['loss']:.3f} IoU {means['iou0']:.3f}"
-            self.sums.clear()
-        if self.on_step is not None:
-            self.on_step(values)
-        self.on_progress(Step("training", trainer.step, trainer.config.steps, note=self.note))
-
-    def save(self) -> None:
-        save_torch(self.settings.checkpoint, self.trainer.state())
-
-    def measure(self) -> None:
-        """Measure the averaged weights, append a row for each set to measure.csv, and draw the curve."""
-        trainer, run = self.trainer, self.settings.run
-        sam = averaged_model(trainer.state()).to(trainer.device)
-        head = {"step": trainer.step, "images": trainer.images, "seconds": round(trainer.seconds)}
-        for name, clicks in self.sets.items():
-            result = {k: round(v, 4) for k, v in measure(sam, clicks, trainer.device).items()}
-            append_row(run / "measure.csv", head | {"set": name} | result)
-        if self.settings.plot is not None:
-            plot_curve(run / "log.csv", run / "measure.csv", self.settings.plot)
+    trainer = Trainer(settings, config, sizes, state, rank, on_progress)
+    if not rank:
+        if settings.data is not None and config.shapes:
+            claim_views(settings.data, config.stored_views, config.left_out())
+        for name in ("log.csv", "measure.csv"):
+            drop_rows_after(settings.run / name, trainer.step)
+    trainer.run()
 
 
 def agreed(stop: bool) -> bool:
@@ -307,10 +286,8 @@ def train_config(values: dict[str, Any], data: Path | None) -> TrainConfig:
             "--corrected at most --prompts"
         )
     if config.shapes and data is None:
-        raise UserError(
-            "give a folder for the views with --data DIR, or --shapes 0 to draw new shapes in every step "
-            "and keep nothing"
-        )
+        remedy = "or --shapes 0 to draw new shapes in every step and keep nothing"
+        raise UserError(f"give a folder for the views with --data DIR, {remedy}")
     return config
 
 
@@ -327,9 +304,7 @@ def read_run(run: Path) -> dict[str, Any]:
 
 def averaged_model(state: dict[str, Any]) -> Sam:
     """The model with a run's averaged weights."""
-    sam = build_vit_t(VitTConfig(**state["model_config"]))
-    sam.load_state_dict(state["average"])
-    return sam.eval()
+    return restore_vit_t(state["model_config"], state["average"])
 
 
 def export(run: Path, output: Path) -> None:
@@ -342,9 +317,6 @@ def export(run: Path, output: Path) -> None:
 
 
 def measured_run(run: Path, labelled: Path | None, clicks: int) -> dict[str, dict[str, float]]:
-    """`measure` of a run's averaged weights on held-out synthetic shapes and, if given, on labelled meshes."""
+    """`measure` of a run's averaged weights on each of `click_sets`."""
     sam, device = averaged_model(read_run(run)), torch.device("cpu")
-    results = {"held-out synthetic": measure(sam, held_out_set(HELD_OUT_SEED, clicks), device)}
-    if labelled is not None:
-        results["labelled meshes"] = measure(sam, labelled_mesh_set(labelled, clicks), device)
-    return results
+    return {name: measure(sam, of_set, device) for name, of_set in click_sets(labelled, clicks).items()}

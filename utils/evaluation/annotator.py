@@ -123,6 +123,14 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """95 % interval of the mean over all values when whole groups (meshes) are resampled."""
     sums, counts = np.array([np.sum(g) for g in groups]), np.array([len(g) for g in groups])
-    picks = generator.integers(0, len(groups), (draws, len(groups)))
-    means = sums[picks].sum(1) / np.maximum(counts[picks].sum(1), 1)
+    return ratio_interval(sums, counts, generator, draws)
+
+
+def ratio_interval(
+    sums: np.ndarray, totals: np.ndarray, generator: np.random.Generator, draws: int = 1000
+) -> tuple[float, float]:
+    """95 % interval of the sum of `sums` over that of `totals`, (groups,) each, when groups are resampled."""
+    picks = generator.integers(0, len(sums), (draws, len(sums)))
+    weight = totals[picks].sum(1)
+    means = sums[picks].sum(1) / np.where(weight > 0, weight, 1)
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
