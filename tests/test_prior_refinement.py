@@ -22,8 +22,10 @@ from utils.errors import UserError
 from utils.files import load_torch, save_torch
 from utils.geometry.mesh import load_mesh
 from utils.output.export import save_colored_mesh
+from utils.progress import silent
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import lift_masks
+from utils.supervision.store import SupervisionSet
 from utils.supervision.training_samples import choose_samples
 
 
@@ -61,8 +63,6 @@ def prepared(work, mesh) -> Prepared:
 
 @pytest.fixture(scope="module")
 def targets(work, mesh):
-    from utils.supervision.store import SupervisionSet
-
     samples = SupervisionSet.open(work / "data", mesh)
     chosen = choose_samples(samples, 100, 1.0, torch.Generator().manual_seed(0))
     return lift_masks(samples, chosen, Rasterizer(mesh, "embree"), torch.Generator().manual_seed(0))
@@ -73,8 +73,16 @@ def _settings(work, save_dir, **changed) -> DecoderSettings:
     return DecoderSettings(**told | {"save_dir": save_dir} | changed)
 
 
-def _refine(work, save_dir, **changed) -> None:
-    refine(_settings(work, save_dir, **changed), teacher=FakeTeacher(), weights=work / "prior.pt")
+def _refine(work, save_dir, on_progress=silent, **changed) -> None:
+    refine(_settings(work, save_dir, **changed), on_progress, FakeTeacher(), work / "prior.pt")
+
+
+@pytest.fixture(scope="module")
+def refined(work, tmp_path_factory):
+    """The folder of a finished refinement."""
+    directory = tmp_path_factory.mktemp("refined")
+    _refine(work, directory)
+    return directory
 
 
 def _chosen(prepared, targets, settings, ask=None) -> ChosenSets:
@@ -119,7 +127,7 @@ def test_a_mask_chooses_the_candidate_it_confirms_and_else_the_default_stays(pre
 
 def test_refining_brings_the_default_to_the_targets_and_leaves_the_prior_as_it_was(prepared, targets):
     before = {key: value.clone() for key, value in prepared.answers.network.state_dict().items()}
-    settings = RefinementSettings(steps=50, learning_rate=5e-3, sets=20)
+    settings = RefinementSettings(steps=30, learning_rate=8e-3, sets=20)
     sets, position = _chosen(prepared, targets, settings).sets, prepared.patches.graph.position
     for click_set in sets:  # a wish that the untrained network does not have
         click_set.target = np.linalg.norm(position - position[click_set.nodes[0]], axis=1) < 0.6
@@ -151,19 +159,33 @@ def test_an_interrupted_refinement_goes_on_as_if_it_had_not_been(prepared, targe
     assert second.losses == pytest.approx(whole.losses, rel=1e-4)
 
 
-def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, mesh, tmp_path, capsys):
-    assert not _settings(work, tmp_path).from_scratch
-    _refine(work, tmp_path)
-    path = tmp_path / "decoder_checkpoint.pth"
-    assert is_refined_prior(path) and "prior refined" in capsys.readouterr().out
-    refined = PriorSegmenter.prepare(mesh, FakeTeacher(), weights=path, views=6, voters=24)
-    assert refined.kind == "trained" and refined.segment([3], [9]).selected[3]
-    assert refined.sources == {"checkpoint": str(path)}
-    head = refined.prepared.answers.network.head.weight
+def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, mesh, refined, capsys):
+    assert not _settings(work, refined).from_scratch
+    path = refined / "decoder_checkpoint.pth"
+    assert is_refined_prior(path)
+    segmenter = PriorSegmenter.prepare(mesh, FakeTeacher(), weights=path, views=6, voters=24)
+    assert segmenter.kind == "trained" and segmenter.segment([3], [9]).selected[3]
+    assert segmenter.sources == {"checkpoint": str(path)}
+    head = segmenter.prepared.answers.network.head.weight
     assert not np.array_equal(head, load_torch(work / "prior.pt")["weights"]["head.weight"])
     before = path.read_bytes()
-    _refine(work, tmp_path)
-    assert "already trained" in capsys.readouterr().out and path.read_bytes() == before
+    _refine(work, refined)
+    assert "already trained (5 steps)" in capsys.readouterr().out and path.read_bytes() == before
+
+
+def test_a_killed_refinement_goes_on_from_its_last_checkpoint(work, refined, capsys):
+    def kill(step):
+        if step.stage == "refine decoder" and step.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _refine(work, refined, kill, model_name="killed.pth", save_interval=2)
+    assert not load_torch(refined / "killed.pth")["complete"]
+    _refine(work, refined, model_name="killed.pth")
+    printed = capsys.readouterr().out
+    assert "killed.pth goes on after step 2" in printed and "prior refined" in printed and "3 steps" in printed
+    whole, parts = (load_torch(refined / name) for name in ("decoder_checkpoint.pth", "killed.pth"))
+    assert parts["complete"] and parts["state"]["losses"] == pytest.approx(whole["state"]["losses"], rel=1e-4)
 
 
 def test_a_missing_or_damaged_checkpoint_is_no_refined_prior(tmp_path, work):
@@ -172,17 +194,16 @@ def test_a_missing_or_damaged_checkpoint_is_no_refined_prior(tmp_path, work):
     assert not is_refined_prior(tmp_path / "damaged.pth")
 
 
-def test_refinements_of_other_settings_meshes_and_kinds_are_refused(work, icosphere, tmp_path):
-    _refine(work, tmp_path)
-    with pytest.raises(UserError, match="--overwrite 1"):
-        _refine(work, tmp_path, seed=1)
+def test_refinements_of_other_settings_meshes_and_kinds_are_refused(work, icosphere, refined, tmp_path):
+    with pytest.raises(UserError, match="another training settings, click supervision or prior; add --overwrite 1"):
+        _refine(work, refined, seed=1)
     with pytest.raises(UserError, match="--init scratch"):
         _settings(work, tmp_path, init="prior", loss="lifted")
     with pytest.raises(UserError, match="refined on another mesh"):
         moved = type(icosphere)(icosphere.vertices * [1, 2, 1], icosphere.faces)
-        prepare(moved, FakeTeacher(), weights=tmp_path / "decoder_checkpoint.pth")
+        prepare(moved, FakeTeacher(), weights=refined / "decoder_checkpoint.pth")
     save_torch(tmp_path / "pred_f.pth", torch.zeros(icosphere.num_vertices, 256))
-    features = _settings(work, tmp_path, encoder_f_path=tmp_path / "pred_f.pth")
+    features = _settings(work, refined, encoder_f_path=tmp_path / "pred_f.pth")
     assert features.from_scratch  # the features describe the paper's training
     with pytest.raises(UserError, match="not a decoder checkpoint"):
         train_decoder(features)
