@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +44,18 @@ SOLIDS = {
 }
 
 
+NET = [(family, seed) for seed in (0, 1) for family in FAMILIES] + [("mechanical", 3)]  # the last: a coarse surface
+
+
 @pytest.fixture(scope="module")
-def shapes():
-    """One shape of each family and some of any."""
-    return [random_shape(seed, [family]) for seed, family in enumerate(FAMILIES)] + [
-        random_shape(1000 + seed) for seed in range(20)
-    ]
+def drawn():
+    """Two shapes of each family, and what the net holds besides."""
+    return {(family, seed): random_shape(seed, [family]) for family, seed in NET}
+
+
+@pytest.fixture(scope="module")
+def shapes(drawn):
+    return list(drawn.values())
 
 
 # ---------------------------------------------------------------------------------------------- the same data for ever
@@ -66,13 +74,41 @@ def test_recipes_draw_the_solids_they_always_drew(stored, seeds):
         assert not changed, f"{family}: seeds {changed}"
 
 
-@pytest.mark.parametrize("seeds", [2, pytest.param(golden.SHAPE_SEEDS, marks=pytest.mark.slow)])
-def test_seeds_give_the_meshes_they_always_gave(stored, seeds):
-    if golden.arithmetic() != stored["arithmetic"]:
-        pytest.skip("this machine rounds differently: seams and triangles of blended shapes may differ")
-    for family in FAMILIES:
-        changed = [s for s, d in enumerate(golden.shape_digests(family, seeds)) if d != stored["shapes"][family][s]]
-        assert not changed, f"{family}: seeds {changed}"
+def unlike(shapes, stored) -> list[str]:
+    """What differs from the stored shapes: to the digit here, roughly where arithmetic rounds differently."""
+    exact = golden.arithmetic() == stored["arithmetic"]
+    if not exact:
+        warnings.warn("this machine rounds differently: only counts and names of the shapes are compared", stacklevel=2)
+    differences = {key: golden.difference(shape, stored["shapes"][key[0]][key[1]], exact) for key, shape in shapes}
+    return [f"{family} {seed}: {text}" for (family, seed), text in differences.items() if text]
+
+
+RENEW = "if meant, and generated data may change: python -m tests.golden.shapes"
+
+
+def test_seeds_give_the_meshes_they_always_gave(drawn, stored):
+    assert unlike(drawn.items(), stored) == [], RENEW
+
+
+@pytest.mark.slow
+def test_many_seeds_give_the_meshes_they_always_gave(stored):
+    keys = ((family, seed) for family in FAMILIES for seed in range(golden.SHAPE_SEEDS))
+    assert unlike(((key, random_shape(key[1], [key[0]])) for key in keys), stored) == [], RENEW
+
+
+def test_where_arithmetic_rounds_differently_counts_and_names_still_hold_the_meshes(drawn, stored):
+    elsewhere = {**stored, "arithmetic": "another machine"}
+    with pytest.warns(UserWarning, match="rounds differently"):
+        assert unlike(drawn.items(), elsewhere) == []
+    shape = drawn["chair", 0]
+    changed = [
+        replace(shape, names={**shape.names, "part": ["leg", *shape.names["part"][1:]]}),
+        replace(shape, part=np.where(shape.part == shape.part[0], (shape.part + 1) % 2, shape.part)),
+        replace(shape, faces=shape.faces[::2], part=shape.part[::2]),
+    ]
+    for other in changed:
+        with pytest.warns(UserWarning):
+            assert len(unlike([(("chair", 0), other)], elsewhere)) == 1
 
 
 # ---------------------------------------------------------------------------------------------- generator
@@ -91,7 +127,7 @@ def test_a_seed_always_gives_the_same_shape_and_another_seed_another():
 
 
 def test_every_family_gives_a_finite_shape_in_the_unit_ball(shapes):
-    assert {shape.family for shape in shapes[: len(FAMILIES)]} == set(FAMILIES)
+    assert {shape.family for shape in shapes} == set(FAMILIES)
     for shape in shapes:
         assert shape.vertices.dtype == np.float64 and shape.faces.dtype == np.int64
         assert np.isfinite(shape.vertices).all()
@@ -102,15 +138,20 @@ def test_every_family_gives_a_finite_shape_in_the_unit_ball(shapes):
         assert areas.sum() > 1e-2 and (areas > 0).mean() > 0.97, shape.family
 
 
+def consistent(shape) -> None:
+    """Labels of a shape are one a face, numbered from 0, named without repetition, and nested."""
+    for labels, names in ((shape.part, shape.names["part"]), (shape.group, shape.names["group"])):
+        assert labels.shape == (len(shape.faces),)
+        np.testing.assert_array_equal(np.unique(labels), np.arange(len(names)))
+        assert len(set(names)) == len(names)
+    pairs = np.unique(shape.part * len(shape.names["group"]) + shape.group)
+    assert len(pairs) == len(shape.names["part"]), "a part lies in two groups"
+    assert not shape.whole.any()
+
+
 def test_every_face_has_a_part_and_groups_are_unions_of_parts(shapes):
     for shape in shapes:
-        for labels, names in ((shape.part, shape.names["part"]), (shape.group, shape.names["group"])):
-            assert labels.shape == (len(shape.faces),)
-            np.testing.assert_array_equal(np.unique(labels), np.arange(len(names)))
-            assert len(set(names)) == len(names)
-        pairs = np.unique(np.stack([shape.part, shape.group], 1), axis=0)
-        assert len(pairs) == len(shape.names["part"]), "a part lies in two groups"
-        assert not shape.whole.any()
+        consistent(shape)
 
 
 def test_most_shapes_have_groups_between_part_and_whole(shapes):
@@ -142,13 +183,6 @@ def test_a_limb_thinner_than_the_grid_stays_whole():
     limb.remove_unreferenced_vertices()
     assert limb.body_count == 1
     assert np.ptp(limb.vertices[:, 0]) > 1.0
-
-
-def consistent(shape) -> None:
-    """Labels of a shape are numbered from 0, named, and nested."""
-    np.testing.assert_array_equal(np.unique(shape.part), np.arange(len(shape.names["part"])))
-    np.testing.assert_array_equal(np.unique(shape.group), np.arange(len(shape.names["group"])))
-    assert len(np.unique(np.stack([shape.part, shape.group], 1), axis=0)) == len(shape.names["part"])
 
 
 def test_an_opened_shape_loses_faces_on_one_side_and_keeps_consistent_labels():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import scipy
-import skimage
 
 from utils.shapes import Builder, LabelledMesh, random_shape
 from utils.shapes.generate import RECIPES
@@ -46,12 +46,29 @@ def shape_digest(shape: LabelledMesh) -> str:
     return short(shape.vertices, shape.faces, shape.part, shape.group, text=(shape.names, shape.family))
 
 
+def shape_record(shape: LabelledMesh) -> list:
+    """What is stored of a shape: its digest; numbers of vertices and faces; faces of each part; digest of the names."""
+    faces_of_part = np.bincount(shape.part, minlength=len(shape.names["part"])).tolist()
+    counts = [len(shape.vertices), len(shape.faces), faces_of_part]
+    return [shape_digest(shape), *counts, short(text=(shape.names, shape.family))]
+
+
+def difference(shape: LabelledMesh, stored: list, exact: bool) -> str:
+    """How a shape differs from its stored record, or "". Where arithmetic is not the one of the record (not `exact`),
+    counts may differ by 3 % of the faces; names of parts and groups and the family may not."""
+    digest, vertices, faces, faces_of_part, names = shape_record(shape)
+    if exact:
+        return "" if digest == stored[0] else f"digest {digest}, not {stored[0]}"
+    if names != stored[4]:
+        return f"names of {len(faces_of_part)} parts, not the {len(stored[3])} stored"
+    counts, known = np.array([vertices, faces, *faces_of_part]), np.array([*stored[1:3], *stored[3]])
+    worst = int(np.abs(counts - known).argmax())
+    limit = 0.03 * stored[2] + 2
+    return "" if abs(counts[worst] - known[worst]) <= limit else f"{counts[worst]}, not about {known[worst]}"
+
+
 def recipe_digests(family: str, seeds: int) -> list[str]:
     return [recipe_digest(RECIPES[family][0], seed, bool(seed % 2)) for seed in range(seeds)]
-
-
-def shape_digests(family: str, seeds: int) -> list[str]:
-    return [shape_digest(random_shape(seed, [family])) for seed in range(seeds)]
 
 
 def sample_digests() -> dict[str, str]:
@@ -63,7 +80,7 @@ def arithmetic() -> str:
     x = np.linspace(0.01, 3, 1000)
     values = [np.sin(x), np.cos(x), np.exp(x), np.log(x), np.arctan2(x, x[::-1]), x**0.37, x.reshape(50, 20) @ x[:20]]
     exact = b"".join(value.tobytes() for value in values)
-    return short(text=(exact, np.__version__, scipy.__version__, skimage.__version__))
+    return short(text=(exact, np.__version__, scipy.__version__, version("scikit-image")))
 
 
 def main() -> None:
@@ -71,9 +88,13 @@ def main() -> None:
         "arithmetic": arithmetic(),
         "samples": sample_digests(),
         "recipes": {family: recipe_digests(family, RECIPE_SEEDS) for family in RECIPES},
-        "shapes": {family: shape_digests(family, SHAPE_SEEDS) for family in RECIPES},
+        "shapes": {
+            family: [shape_record(random_shape(seed, [family])) for seed in range(SHAPE_SEEDS)] for family in RECIPES
+        },
     }
-    FILE.write_text(json.dumps(stored).replace("], ", "],\n").replace("}, ", "},\n") + "\n")
+    FILE.write_text(
+        json.dumps(stored).replace('"], "', '"],\n"').replace("]], ", "]],\n").replace("}, ", "},\n") + "\n"
+    )
 
 
 if __name__ == "__main__":

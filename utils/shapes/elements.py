@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.solids import (
-    Box,
-    Ellipsoid,
-    Lathe,
-    Prism,
-    RoundCone,
-    Solid,
-    Superquadric,
-    Torus,
-    Tube,
-    rod,
-    rotation_to,
-    unit,
-)
+from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Solid, Superquadric, Torus, Tube, rod
+from utils.shapes.tessellation import rotation_to, unit
 
 SIDES = ((-1, "right"), (1, "left"))
 
@@ -159,9 +147,8 @@ def wheel(b: Builder, at, radius: float, width: float, name: str, axis=(0, 0, 1)
     frame = rotation_to(axis)
 
     def disc(part: str, half: float, outer: float, bevel: float = 0.0) -> None:
-        b.add(
-            b.part(f"{name} {part}", name), rod(at - axis * width * half, at + axis * width * half, outer, bevel=bevel)
-        )
+        reach = axis * width * half
+        b.add(b.part(f"{name} {part}", name), rod(at - reach, at + reach, outer, bevel=bevel))
 
     if b.chance(0.45):
         tyre = Torus(at, radius * 0.8, radius * 0.24, frame, section=b.u(0.8, 1.3))

@@ -6,21 +6,8 @@ import numpy as np
 
 from utils.shapes.builder import Builder
 from utils.shapes.elements import SIDES
-from utils.shapes.solids import (
-    Array,
-    Box,
-    Ellipsoid,
-    Lathe,
-    Prism,
-    RoundCone,
-    Solid,
-    Superquadric,
-    Tube,
-    rod,
-    rotation_about,
-    rotation_to,
-    unit,
-)
+from utils.shapes.solids import Array, Box, Ellipsoid, Lathe, Prism, RoundCone, Solid, Superquadric, Tube, rod
+from utils.shapes.tessellation import rotation_about, rotation_to, unit
 
 
 def curve(points, count: int = 20) -> Array:
@@ -57,29 +44,14 @@ def hammer(b: Builder) -> None:
     put(b, "cheek", "head", 0.3, rod((0, y - 0.13, 0), (0, y - 0.02, 0), 0.058, 0.062, 0.2))
     neck = [(0, 0), (0.066, 0), (0.056, 0.07), (0.052, 0.11), (0.054, 0.16), (0, 0.16)]
     put(b, "neck", "head", 0.35, Lathe((0.05, y, 0), neck, ahead))
-    face = [
-        (0, 0),
-        (0.05, 0),
-        (0.074, 0.022),
-        (0.082, 0.035),
-        (0.082, 0.125),
-        (0.076, 0.136),
-        (0.05, 0.142),
-        (0, 0.144),
-    ]
+    cheek = [(0, 0), (0.05, 0), (0.074, 0.022), (0.082, 0.035)]
+    face = [*cheek, (0.082, 0.125), (0.076, 0.136), (0.05, 0.142), (0, 0.144)]
     put(b, "face", "head", 0.12, Lathe((0.19, y, 0), face, ahead))
     shaft = curve([(0.048, -0.3), (0.043, -0.05), (0.041, 0.22), (0.047, y - 0.08)], 14)
     put(b, "shaft", "handle", 0.15, Lathe(origin, [(0, -0.3), *shaft, (0, y - 0.08)], squash=0.82))
-    grip = [
-        (0.066, -0.84),
-        (0.071, -0.79),
-        (0.060, -0.66),
-        (0.063, -0.5),
-        (0.069, -0.35),
-        (0.062, -0.22),
-        (0.055, -0.19),
-    ]
-    grip = [(0, -0.86), (0.05, -0.86), *curve(grip, 30), (0, -0.185)]
+    lower = [(0.066, -0.84), (0.071, -0.79), (0.060, -0.66), (0.063, -0.5)]
+    upper = [(0.069, -0.35), (0.062, -0.22), (0.055, -0.19)]
+    grip = [(0, -0.86), (0.05, -0.86), *curve([*lower, *upper], 30), (0, -0.185)]
     put(b, "grip", "handle", 0.1, Lathe(origin, grip, squash=0.82))
     end = [(0, -0.92), (0.055, -0.92), (0.072, -0.91), (0.08, -0.89), (0.08, -0.85), (0.07, -0.835), (0, -0.83)]
     put(b, "grip end", "handle", 0.12, Lathe(origin, end, squash=0.85))
@@ -223,11 +195,8 @@ def humanoid(b: Builder) -> None:
 
 
 def _arm(b: Builder, side: int, name: str, group: str) -> None:
-    shoulder, elbow, wrist = np.array([(-0.005, 0.505, 0.21), (-0.03, 0.265, 0.335), (0.06, 0.04, 0.425)]) * [
-        1,
-        1,
-        side,
-    ]
+    joints = [(-0.005, 0.505, 0.21), (-0.03, 0.265, 0.335), (0.06, 0.04, 0.425)]
+    shoulder, elbow, wrist = np.array(joints) * [1, 1, side]
     put(b, f"{name} upper arm", group, 0.9, Ellipsoid(shoulder, (0.066, 0.07, 0.064)))
     put(b, f"{name} upper arm", group, 0.5, RoundCone(shoulder, elbow, 0.06, 0.047))
     thickest = elbow + (wrist - elbow) * 0.35
@@ -273,14 +242,8 @@ def teapot(b: Builder) -> None:
     radii = along([(0, 0.15), (0.33, 0.10), (0.67, 0.066), (1, 0.056)], 60)
     put(b, "spout", "spout", 0.5, Tube(spout, radii))
     put(b, "spout", "spout", 0.2, RoundCone((0.83, 0.31, 0), (0.95, 0.39, 0), 0.034, 0.036), carve=True)
-    handle = [
-        (-0.38, 0.17, 0),
-        (-0.6, 0.25, 0),
-        (-0.82, 0.19, 0),
-        (-0.86, -0.02, 0),
-        (-0.7, -0.2, 0),
-        (-0.42, -0.24, 0),
-    ]
+    bend = [(-0.82, 0.19, 0), (-0.86, -0.02, 0), (-0.7, -0.2, 0)]
+    handle = [(-0.38, 0.17, 0), (-0.6, 0.25, 0), *bend, (-0.42, -0.24, 0)]
     put(b, "handle", "handle", 0.5, Tube(curve(handle, 60), 0.05))
 
 
