@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, polar, prism, put, rod, span, torus
+from utils.shapes.combinators import ball, bar, box, centred, limb, polar, prism, put, rod, row, span, torus
 from utils.shapes.elements import circle, random_solid, star_outline
-from utils.shapes.solids import Box, Ellipsoid, RoundCone, Superquadric, rotation_about, unit
+from utils.shapes.solids import Ellipsoid, Superquadric, rotation_about, unit
 
 LETTERS = {  # strokes of letters on a 2 x 4 grid
     "A": [((0, 0), (1, 4)), ((1, 4), (2, 0)), ((0.4, 1.5), (1.6, 1.5))],
@@ -27,32 +27,7 @@ LETTERS = {  # strokes of letters on a 2 x 4 grid
 def letters(b: Builder) -> None:
     """Letters of strokes, signs, stars and outlines with holes, extruded, on plates or posts."""
     if b.chance(0.55):
-        count = b.n(1, 3)
-        depth, width = b.u(0.06, 0.2), b.u(0.05, 0.12)
-        round_stroke = b.chance(0.3)
-        for i in range(count):
-            letter = b.pick(list(LETTERS))
-            for j, stroke in enumerate(LETTERS[letter]):
-                p, q = (
-                    np.array([s[0] * 0.25 + (i - (count - 1) / 2) * 0.8 - 0.25, s[1] * 0.25 - 0.5, 0]) for s in stroke
-                )
-                part = b.part(f"letter {i} stroke {j}", f"letter {i}")
-                if round_stroke:
-                    b.add(part, RoundCone(p, q, width))
-                else:
-                    way = unit(q - p)
-                    frame = np.stack([np.cross(way, [0, 0, 1]), way, [0, 0, 1]], 1)
-                    b.add(
-                        part,
-                        Box(
-                            (p + q) / 2, (width, np.linalg.norm(q - p) / 2 + width * 0.6, depth * b.u(0.9, 1.1)), frame
-                        ),
-                    )
-        if b.chance(0.35):
-            box(b, "plate", (0, 0, -depth), (0.45 * count + 0.1, 0.65, 0.04))
-        if b.chance(0.3):
-            box(b, "plate/stand", (0, -0.62, 0), (0.42 * count + 0.1, 0.08, depth * 2))
-        return
+        return _word(b)
     z = 0.0
     for i in range(b.n(1, 4)):
         outline = star_outline(b) * b.u(0.8, 1.3) * (1 - 0.18 * i)
@@ -69,6 +44,27 @@ def letters(b: Builder) -> None:
         ball(b, f"studs/stud {i}", (np.cos(a) * 0.25, np.sin(a) * 0.25, z), b.u(0.03, 0.07))
 
 
+def _word(b: Builder) -> None:
+    """One to three letters of square or round strokes, perhaps on a plate or stand."""
+    count = b.n(1, 3)
+    depth, width = b.u(0.06, 0.2), b.u(0.05, 0.12)
+    round_stroke = b.chance(0.3)
+    for i, x in centred(count, 0.8):
+        for j, stroke in enumerate(LETTERS[b.pick(list(LETTERS))]):
+            p, q = (np.array([s[0] * 0.25 + x - 0.25, s[1] * 0.25 - 0.5, 0]) for s in stroke)
+            path = f"letter {i}/letter {i} stroke {j}"
+            if round_stroke:
+                limb(b, path, p, q, width)
+                continue
+            way = unit(q - p)
+            half = (width, np.linalg.norm(q - p) / 2 + width * 0.6, depth * b.u(0.9, 1.1))
+            box(b, path, (p + q) / 2, half, np.stack([np.cross(way, [0, 0, 1]), way, [0, 0, 1]], 1))
+    if b.chance(0.35):
+        box(b, "plate", (0, 0, -depth), (0.45 * count + 0.1, 0.65, 0.04))
+    if b.chance(0.3):
+        box(b, "plate/stand", (0, -0.62, 0), (0.42 * count + 0.1, 0.08, depth * 2))
+
+
 def building(b: Builder) -> None:
     """House, tower, castle, temple: bodies, roofs, windows, doors, chimneys, columns, battlements, steps."""
     kind = b.pick(["house", "tower", "castle", "temple", "block"])
@@ -82,34 +78,19 @@ def _house(b: Builder, kind: str) -> None:
     w, d, h = b.u(0.3, 0.5), b.u(0.3, 0.7), b.u(0.25, 0.4) if kind == "house" else b.u(0.5, 0.9)
     box(b, "house/walls", (0, 0, 0), (w, h, d))
     if kind == "house":
-        rise = b.u(0.2, 0.5)
-        gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
-        if b.chance(0.7):
-            prism(b, "roof", (0, h * 0.98, 0), gable, d * 1.1)
-        else:
-            rod(b, "roof", (0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
-        if b.chance(0.7):
-            x = b.u(-0.6, 0.6) * w
-            box(b, "roof/chimney", (x, h + rise * 0.7, d * 0.4), (0.06, 0.2, 0.06))
-            if b.chance(0.5):
-                rod(b, "roof/chimney pot", *span(x, (h + rise * 0.7 + 0.2, h + rise * 0.7 + 0.28), d * 0.4), 0.045)
-        if b.chance(0.4):
-            box(b, "dormer", (w * 0.6, h + rise * 0.35, 0), (w * 0.35, 0.1, 0.12))
-            at = (w * 0.6, h + rise * 0.35 + 0.09, 0)
-            outline = np.array([(-0.15, 0), (0.15, 0), (0, 0.12)])
-            prism(b, "dormer/dormer roof", at, outline, w * 0.4, rotation_about("y", np.pi / 2))
+        _gable(b, w, d, h)
     else:
         box(b, "roof/roof slab", (0, h, 0), (w * 1.06, 0.03, d * 1.06))
         for i in range(b.n(0, 3)):
-            at = (b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d)
-            box(b, f"roof/roof unit {i}", at, b.rng.uniform(0.05, 0.12, 3))
+            middle = (b.u(-0.5, 0.5) * w, h + 0.08, b.u(-0.6, 0.6) * d)
+            box(b, f"roof/roof unit {i}", middle, b.rng.uniform(0.05, 0.12, 3))
     rows, cols = (b.n(1, 2), b.n(2, 3)) if kind == "house" else (b.n(3, 5), b.n(2, 4))
-    for face, name in ((1, "front"), (-1, "rear")):
+    size = (0.025, h / rows * 0.35, d / cols * 0.4)
+    for side, name in ((1, "front"), (-1, "rear")):
         for i in range(rows):
-            for j in range(cols):
-                y, z = -h + 2 * h * (i + 0.6) / rows, -d + 2 * d * (j + 0.5) / cols
-                at = (face * w, y, z)
-                box(b, f"{name} windows/{name} window {i}.{j}", at, (0.025, h / rows * 0.35, d / cols * 0.4))
+            for j, z in row(cols, -d, d):
+                y = -h + 2 * h * (i + 0.6) / rows
+                box(b, f"{name} windows/{name} window {i}.{j}", (side * w, y, z), size)
     box(b, "entrance/door", (0, -h * 0.6, d), (0.1, h * 0.4, 0.025))
     if b.chance(0.5):
         box(b, "entrance/porch", (0, -h * 0.1, d + 0.1), (0.17, 0.02, 0.13))
@@ -117,6 +98,26 @@ def _house(b: Builder, kind: str) -> None:
             rod(b, f"entrance/porch post {s}", (s * 0.15, -h, d + 0.2), (s * 0.15, -h * 0.1, d + 0.2), 0.02)
     for i in range(b.n(0, 3)):
         box(b, f"entrance/step {i}", (0, -h + 0.03 * (3 - i), d + 0.06 * (i + 1)), (0.14, 0.03 * (3 - i), 0.03))
+
+
+def _gable(b: Builder, w: float, d: float, h: float) -> None:
+    """Gabled or pointed roof of a house, with chimney and dormer."""
+    rise = b.u(0.2, 0.5)
+    gable = np.array([(-w * 1.15, 0), (w * 1.15, 0), (0, rise)])
+    if b.chance(0.7):
+        prism(b, "roof", (0, h * 0.98, 0), gable, d * 1.1)
+    else:
+        rod(b, "roof", (0, h * 0.98, 0), (0, h + rise, 0), max(w, d) * 1.5, 0.02, segments=4, spin=np.pi / 4)
+    if b.chance(0.7):
+        x, top = b.u(-0.6, 0.6) * w, h + rise * 0.7
+        box(b, "roof/chimney", (x, top, d * 0.4), (0.06, 0.2, 0.06))
+        if b.chance(0.5):
+            rod(b, "roof/chimney pot", *span(x, (top + 0.2, top + 0.28), d * 0.4), 0.045)
+    if b.chance(0.4):
+        y = h + rise * 0.35
+        box(b, "dormer", (w * 0.6, y, 0), (w * 0.35, 0.1, 0.12))
+        outline = np.array([(-0.15, 0), (0.15, 0), (0, 0.12)])
+        prism(b, "dormer/dormer roof", (w * 0.6, y + 0.09, 0), outline, w * 0.4, rotation_about("y", np.pi / 2))
 
 
 def _castle(b: Builder, kind: str) -> None:

@@ -7,19 +7,14 @@ import numpy as np
 from utils.shapes.builder import Builder
 from utils.shapes.combinators import around, ball, bar, box, cushion, lathe, limb, polar, prism, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, circle, random_profile, rounded_rectangle
-from utils.shapes.solids import Lathe, rotation_about, rotation_to
+from utils.shapes.solids import rotation_about, rotation_to
 
 
 def hammer_like(b: Builder) -> None:
     """Hammer, axe, mallet, pick: a handle with grip and pommel, a head with face, cheek, claw or blade."""
-    r = b.u(0.035, 0.07)
-    grip = b.u(0.3, 0.5)
-    flat = b.u(0.6, 1)
-    handle = b.part("handle", "handle")
-    b.add(
-        handle,
-        Lathe((0, -0.6, 0), [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)], squash=flat, segments=20),
-    )
+    r, grip, flat = b.u(0.035, 0.07), b.u(0.3, 0.5), b.u(0.6, 1)
+    profile = [(0, 0), (r, 0), (r * 0.85, 0.6), (r * 0.8, 1.25), (0, 1.25)]
+    lathe(b, "handle", (0, -0.6, 0), profile, squash=flat, segments=20)
     if b.chance(0.75):
         profile = [(0, 0), (r * 1.3, 0.02), (r * 1.5, 0.1), (r * 1.25, grip * 0.5), (r * 1.4, grip), (0, grip)]
         lathe(b, "handle/grip", (0, -0.66, 0), profile, squash=flat, segments=20)
@@ -27,40 +22,27 @@ def hammer_like(b: Builder) -> None:
         ball(b, "handle/pommel", (0, -0.66, 0), (r * 1.7, r * 1.1, r * 1.7 * flat))
     if b.chance(0.4):
         rod(b, "handle/ferrule", (0, 0.42, 0), (0, 0.5, 0), r * 1.15)
-    y = 0.58
-    hr = b.u(0.07, 0.13)
+    y, hr = 0.58, b.u(0.07, 0.13)
     box(b, "head/cheek", (0, y, 0), (0.11, hr, hr * 0.8), rounding=hr * 0.25)
-    for s, end in (
-        (1, b.pick(["face", "face", "blade", "pick"])),
-        (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"])),
-    ):
+    front = b.pick(["face", "face", "blade", "pick"])
+    for s, end in ((1, front), (-1, b.pick(["face", "claw", "blade", "pick", "ball", "none"]))):
         if end == "face":
             rod(b, f"head/neck {s}", (s * 0.08, y, 0), (s * 0.22, y, 0), hr * 0.75, hr * 0.65)
             rod(b, f"head/face {s}", (s * 0.2, y, 0), (s * b.u(0.3, 0.4), y, 0), hr * 1.0, hr * 1.05, 0.12)
         elif end == "ball":
             ball(b, "head/ball", (s * 0.2, y, 0), hr * 1.1)
         elif end == "pick":
-            curve = arc((s * 0.08, y, 0), (s * 0.6, y - 0.12, 0), (0, 0.07, 0))
-            tube(b, f"head/pick {s}", curve, np.linspace(hr * 0.8, 0.012, 7))
+            spike = arc((s * 0.08, y, 0), (s * 0.6, y - 0.12, 0), (0, 0.07, 0))
+            tube(b, f"head/pick {s}", spike, np.linspace(hr * 0.8, 0.012, 7))
         elif end == "blade":
-            outline = np.array(
-                [
-                    (0.05, -hr * 0.6),
-                    (0.25, -hr * 1.6),
-                    (0.38, -hr * 2.3),
-                    (0.43, 0),
-                    (0.38, hr * 2),
-                    (0.2, hr * 1.1),
-                    (0.05, hr * 0.6),
-                ]
-            ) * [s, 1]
-            prism(b, f"head/blade {s}", (0, y, 0), outline, hr * 0.3)
+            low = [(0.05, -hr * 0.6), (0.25, -hr * 1.6), (0.38, -hr * 2.3)]
+            outline = np.array([*low, (0.43, 0), (0.38, hr * 2), (0.2, hr * 1.1), (0.05, hr * 0.6)])
+            prism(b, f"head/blade {s}", (0, y, 0), outline * [s, 1], hr * 0.3)
         elif end == "claw":
             for side, name in SIDES:
-                points = arc(
-                    (s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75), (0, 0.06, 0), 9
-                )
-                tube(b, f"claw/{name} prong", points, np.linspace(hr * 0.5, hr * 0.22, 9), flat=0.7, normal=(0, 0, 1))
+                root, tip = (s * 0.07, y + 0.01, side * hr * 0.35), (s * 0.38, y - 0.1, side * hr * 0.75)
+                width = np.linspace(hr * 0.5, hr * 0.22, 9)
+                tube(b, f"claw/{name} prong", arc(root, tip, (0, 0.06, 0), 9), width, flat=0.7, normal=(0, 0, 1))
 
 
 def pivot_tool(b: Builder) -> None:
@@ -70,31 +52,30 @@ def pivot_tool(b: Builder) -> None:
     thick = b.u(0.025, 0.05)
     for side, name in SIDES:
         spin = rotation_about("z", side * opening / 2)
-        group = f"{name} lever"
-        z = side * thick * (0.8 if kind == "scissors" else 0.3)
+        path, z = f"{name} lever/{name}", side * thick * (0.8 if kind == "scissors" else 0.3)
 
-        def at(x, y, spin=spin, z=z):
+        def place(x, y, spin=spin, z=z):
             return spin @ np.array([x, y, z])
 
         if kind == "scissors":
             blade = np.array([(-0.06, 0), (0.05, -0.02), (0.075, 0.3), (0.01, b.u(0.7, 1.0)), (-0.02, 0.6)]) * [side, 1]
-            prism(b, f"{group}/{name} blade", (0, 0, z), blade @ spin[:2, :2].T, thick * 0.7)
-            points = np.stack([at(0, 0.05), at(-side * 0.05, -0.2), at(-side * 0.14, -0.42)])
-            tube(b, f"{group}/{name} shank", points, [0.05, 0.04, 0.035], flat=0.7, normal=(0, 0, 1))
+            prism(b, f"{path} blade", (0, 0, z), blade @ spin[:2, :2].T, thick * 0.7)
+            shank = np.stack([place(0, 0.05), place(-side * 0.05, -0.2), place(-side * 0.14, -0.42)])
+            tube(b, f"{path} shank", shank, [0.05, 0.04, 0.035], flat=0.7, normal=(0, 0, 1))
             r = b.u(0.11, 0.17)
-            center = at(-side * 0.16, -0.42 - r)
-            torus(b, f"{group}/{name} finger ring", center, r, b.u(0.025, 0.045), spin @ rotation_about("x", np.pi / 2))
+            middle, turn = place(-side * 0.16, -0.42 - r), spin @ rotation_about("x", np.pi / 2)
+            torus(b, f"{path} finger ring", middle, r, b.u(0.025, 0.045), turn)
         elif kind == "pliers":
-            points = np.stack(
-                [at(side * 0.01, 0.0), at(side * 0.1, 0.14), at(side * 0.05, 0.32), at(side * 0.015, b.u(0.45, 0.6))]
-            )
-            tube(b, f"jaws/{name} jaw", points, [0.07, 0.07, 0.05, 0.03], flat=0.7, normal=(0, 0, 1))
-            curve = arc(at(0, -0.05), at(-side * 0.12, -0.95), spin @ np.array([-side * b.u(0.03, 0.12), 0, 0]), 9)
-            tube(b, f"{name} handle/{name} shank", curve[:4], 0.04)
-            tube(b, f"{name} handle/{name} grip", curve[3:], b.u(0.05, 0.065))
+            bend = [(side * 0.01, 0.0), (side * 0.1, 0.14), (side * 0.05, 0.32), (side * 0.015, b.u(0.45, 0.6))]
+            jaw = np.stack([place(*point) for point in bend])
+            tube(b, f"jaws/{name} jaw", jaw, [0.07, 0.07, 0.05, 0.03], flat=0.7, normal=(0, 0, 1))
+            bow = spin @ np.array([-side * b.u(0.03, 0.12), 0, 0])
+            handle = arc(place(0, -0.05), place(-side * 0.12, -0.95), bow, 9)
+            tube(b, f"{name} handle/{name} shank", handle[:4], 0.04)
+            tube(b, f"{name} handle/{name} grip", handle[3:], b.u(0.05, 0.065))
         else:
-            bar(b, f"{group}/{name} leg", at(0, 0), at(0, -0.8), 0.04, b.chance(0.5), 0.04)
-            rod(b, f"{group}/{name} point", at(0, -0.75), at(0, -1.0), 0.03, 0.004)
+            bar(b, f"{path} leg", place(0, 0), place(0, -0.8), 0.04, b.chance(0.5), 0.04)
+            rod(b, f"{path} point", place(0, -0.75), place(0, -1.0), 0.03, 0.004)
     rod(b, "pivot", (0, 0, -thick * 2.4), (0, 0, thick * 2.4), b.u(0.04, 0.075), bevel=0.2)
     if kind == "compass":
         rod(b, "pivot/grip", (0, 0, 0), (0, 0.25, 0), 0.035, 0.045)
@@ -181,29 +162,20 @@ def _drill(b: Builder) -> None:
 def glasses(b: Builder) -> None:
     """Spectacles: rims, lenses, bridge, temples with hinges and tips, nose pads."""
     r, gap, wire = b.u(0.2, 0.3), b.u(0.06, 0.12), b.u(0.015, 0.045)
-    square = b.chance(0.5)
-    lens = b.chance(0.5)
-    bow = b.u(0.6, 1.0)
+    square, lens, bow = b.chance(0.5), b.chance(0.5), b.u(0.6, 1.0)
     for side, name in SIDES:
         c = np.array([0, 0, side * (r + gap)])
         outline = rounded_rectangle(r, r * bow * 0.8, r * b.u(0.2, 0.6), 5) if square else circle(r, 24) * [1, bow]
-        loop = (
-            np.stack(
-                [np.zeros(len(outline) + 1), np.r_[outline[:, 1], outline[0, 1]], np.r_[outline[:, 0], outline[0, 0]]],
-                1,
-            )
-            + c
-        )
-        tube(b, f"front/{name} rim", loop, wire, sides=8)
+        closed = np.concatenate([outline, outline[:1]])
+        tube(b, f"front/{name} rim", np.c_[np.zeros(len(closed)), closed[:, ::-1]] + c, wire, sides=8)
         if lens:
             prism(b, f"front/{name} lens", c, outline, wire * 0.3, rotation_about("y", -np.pi / 2))
         hinge = c + [0, r * bow * 0.3, side * r]
-        group = f"{name} temple"
+        path = f"{name} temple/{name}"
         back = hinge + [-b.u(0.7, 0.95), -0.02, b.u(-0.08, 0.05) * side]
-        box(b, f"{group}/{name} hinge", hinge, (wire * 1.8, wire * 1.6, wire * 1.6))
-        points = np.stack([hinge, (hinge + back) / 2, back])
-        tube(b, f"{group}/{name} arm", points, wire * 0.9, flat=0.6, normal=(0, 0, 1))
-        tube(b, f"{group}/{name} tip", arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4))
+        box(b, f"{path} hinge", hinge, (wire * 1.8, wire * 1.6, wire * 1.6))
+        tube(b, f"{path} arm", np.stack([hinge, (hinge + back) / 2, back]), wire * 0.9, flat=0.6, normal=(0, 0, 1))
+        tube(b, f"{path} tip", arc(back, back + [-0.2, -0.18, -0.03 * side], (0, 0.05, 0)), wire * b.u(1, 1.4))
         if b.chance(0.4):
             ball(b, f"front/{name} nose pad", (-0.05, -0.05, side * gap * 0.7), (0.02, 0.05, 0.015))
     tube(b, "front/bridge", arc((0, r * 0.2, -gap * 1.1), (0, r * 0.2, gap * 1.1), (0, b.u(0, 0.08), 0)), wire)
