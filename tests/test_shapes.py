@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from scripts import make_meshes
 from tests.golden import shapes as golden
@@ -44,12 +44,13 @@ SOLIDS = {
 }
 
 
-NET = [(family, seed) for seed in (0, 1) for family in FAMILIES] + [("mechanical", 3)]  # the last: a coarse surface
+# The last one is a coarse surface, which once changed with the leaf size of a search tree.
+NET = [*((family, 0) for family in FAMILIES), *((family, 1) for family in FAMILIES[::2]), ("mechanical", 3)]
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Two shapes of each family, and what the net holds besides."""
+    """The shapes of the net, by family and seed."""
     return {(family, seed): random_shape(seed, [family]) for family, seed in NET}
 
 
@@ -58,7 +59,7 @@ def shapes(drawn):
     return list(drawn.values())
 
 
-# ---------------------------------------------------------------------------------------------- the same data for ever
+# -- the same data for ever
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_where_arithmetic_rounds_differently_counts_and_names_still_hold_the_mes
     shape = drawn["chair", 0]
     changed = [
         replace(shape, names={**shape.names, "part": ["leg", *shape.names["part"][1:]]}),
-        replace(shape, part=np.where(shape.part == shape.part[0], (shape.part + 1) % 2, shape.part)),
+        replace(shape, part=np.zeros_like(shape.part)),
         replace(shape, faces=shape.faces[::2], part=shape.part[::2]),
     ]
     for other in changed:
@@ -111,18 +112,16 @@ def test_where_arithmetic_rounds_differently_counts_and_names_still_hold_the_mes
             assert len(unlike([(("chair", 0), other)], elsewhere)) == 1
 
 
-# ---------------------------------------------------------------------------------------------- generator
+# -- generator
 
 
 def test_a_seed_always_gives_the_same_shape_and_another_seed_another():
-    np.random.seed(1)
-    first = random_shape(7)
-    np.random.seed(2)
-    second = random_shape(7)
-    for name in ("vertices", "faces", "part", "group"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    assert first.names == second.names and first.family == second.family
-    other = random_shape(8)
+    shapes = []
+    for state in (1, 2):
+        np.random.seed(state)
+        shapes.append(random_shape(7))
+    first, other = shapes[0], random_shape(8)
+    assert golden.shape_digest(first) == golden.shape_digest(shapes[1])
     assert other.vertices.shape != first.vertices.shape or not np.allclose(other.vertices, first.vertices)
 
 
@@ -149,14 +148,10 @@ def consistent(shape) -> None:
     assert not shape.whole.any()
 
 
-def test_every_face_has_a_part_and_groups_are_unions_of_parts(shapes):
+def test_every_face_has_a_part_and_groups_are_unions_of_parts_most_often_real_ones(shapes):
     for shape in shapes:
         consistent(shape)
-
-
-def test_most_shapes_have_groups_between_part_and_whole(shapes):
-    real = [1 < len(shape.names["group"]) < len(shape.names["part"]) for shape in shapes]
-    assert np.mean(real) > 0.7
+    assert np.mean([1 < len(shape.names["group"]) < len(shape.names["part"]) for shape in shapes]) > 0.7
 
 
 def test_families_can_be_chosen_and_unknown_ones_are_refused():
@@ -185,29 +180,28 @@ def test_a_limb_thinner_than_the_grid_stays_whole():
     assert np.ptp(limb.vertices[:, 0]) > 1.0
 
 
-def test_an_opened_shape_loses_faces_on_one_side_and_keeps_consistent_labels():
-    shape = random_shape(3, ["chair"])
+def test_an_opened_shape_loses_faces_on_one_side_and_keeps_consistent_labels(drawn):
+    shape = drawn["chair", 0]
     cut = opened(shape, np.random.default_rng(0))
     assert 0.8 * len(shape.faces) < len(cut.faces) < len(shape.faces)
     consistent(cut)
-    kept = {shape.names["part"][p] for p in np.unique(shape.part)} & set(cut.names["part"])
-    assert kept == set(cut.names["part"])
+    assert set(cut.names["part"]) <= set(shape.names["part"])
 
 
-def test_an_assembly_has_the_parts_of_both_shapes_and_they_touch():
-    first, second = random_shape(3, ["chair"]), random_shape(4, ["blob"])
+def test_an_assembly_has_the_parts_of_both_shapes_and_they_touch(drawn):
+    first, second = drawn["chair", 0], drawn["blob", 0]
     for seed in range(4):
         both = assembly(first, second, np.random.default_rng(seed))
         consistent(both)
         assert len(both.names["part"]) == len(first.names["part"]) + len(second.names["part"])
         assert len(both.names["group"]) in (2, len(first.names["group"]) + len(second.names["group"]))
         split = len(first.vertices)
-        gap = cKDTree(both.vertices[:split]).query(both.vertices[split:])[0].min()
+        gap = KDTree(both.vertices[:split]).query(both.vertices[split:])[0].min()
         assert gap < 0.15
         np.testing.assert_allclose(np.linalg.norm(both.vertices, axis=1).max(), 1.0)
 
 
-# ---------------------------------------------------------------------------------------------- solids
+# -- solids
 
 
 @pytest.mark.parametrize("name", SOLIDS)
@@ -238,7 +232,7 @@ def test_polygon_distance_against_dense_sampling():
     outline = np.concatenate([a + steps * (b - a) for a, b in zip(polygon, np.roll(polygon, -1, 0))])
     points = np.random.default_rng(0).uniform(-0.5, 2.5, (200, 2))
     distance = polygon_distance(points, polygon)
-    np.testing.assert_allclose(np.abs(distance), cKDTree(outline).query(points)[0], atol=1e-3)
+    np.testing.assert_allclose(np.abs(distance), KDTree(outline).query(points)[0], atol=1e-3)
     below_roof = points[:, 1] < np.where(points[:, 0] < 1, 1 - 0.6 * points[:, 0], -0.2 + 0.6 * points[:, 0])
     inside = below_roof & (points[:, 1] > 0) & (points[:, 0] > 0) & (points[:, 0] < 2)
     np.testing.assert_array_equal(distance < 0, inside)
@@ -255,7 +249,7 @@ def test_ear_clipping_covers_the_polygon_once():
     assert signed.sum() == pytest.approx((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
 
 
-# ---------------------------------------------------------------------------------------------- blending
+# -- blending
 
 
 def pair_of_balls(blend: float) -> list[Piece]:
@@ -294,7 +288,7 @@ def test_a_coarse_surface_has_few_irregular_triangles_on_the_same_surface_unless
     assert coarse_surface(thin, surface, 200, np.random.default_rng(0)) is surface
 
 
-# ---------------------------------------------------------------------------------------------- remeshing
+# -- remeshing
 
 
 def onto_ball(points):
@@ -359,7 +353,7 @@ def test_smooth_labels_removes_islands(ball):
     assert (smooth_labels(noisy, faces) == labels).mean() > 0.97
 
 
-# ---------------------------------------------------------------------------------------------- sample meshes
+# -- sample meshes
 
 
 @pytest.fixture(scope="module")
@@ -367,19 +361,14 @@ def samples():
     return {name: load_sample(MESHES / f"{name}.obj") for name in SAMPLES}
 
 
-def test_sample_meshes_are_connected_closed_surfaces_with_labels_for_every_face(samples):
+def test_sample_meshes_are_connected_closed_surfaces_of_even_triangles_with_labels_for_every_face(samples):
     for name, shape in samples.items():
         assert len(shape.vertices) == SAMPLES[name].vertices
         assert is_closed_manifold(shape.faces), name
         mesh = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
         assert mesh.body_count == 1 and mesh.volume > 0, name
-        np.testing.assert_array_equal(np.unique(shape.part), np.arange(len(shape.names["part"])))
-        np.testing.assert_array_equal(np.unique(shape.group), np.arange(len(shape.names["group"])))
+        consistent(shape)
         assert 1 < len(shape.names["group"]) < len(shape.names["part"]), name
-
-
-def test_sample_meshes_have_well_shaped_triangles(samples):
-    for name, shape in samples.items():
         scores = quality(shape.vertices, shape.faces)
         assert np.quantile(scores, 0.01) > 0.4 and scores.mean() > 0.9, name
 
@@ -397,15 +386,12 @@ def test_parts_of_sample_meshes_are_in_one_piece(samples):
 def test_demo_clicks_of_the_hammer_lie_where_the_readme_says(samples):
     hammer = samples["hammer"]
 
-    def around(vertex):
+    def parts(vertex):
         return {hammer.names["part"][p] for p in hammer.part[(hammer.faces == vertex).any(1)]}
 
-    assert around(5141) == {"cheek"}
-    assert around(61) == {"grip"}
-    assert around(10795) == {"claw"}
-    group = {
-        part: hammer.names["group"][hammer.group[hammer.part == i][0]] for i, part in enumerate(hammer.names["part"])
-    }
+    assert [parts(vertex) for vertex in (5141, 61, 10795)] == [{"cheek"}, {"grip"}, {"claw"}]
+    pairs = set(zip(hammer.part.tolist(), hammer.group.tolist()))
+    group = {hammer.names["part"][part]: hammer.names["group"][index] for part, index in pairs}
     assert group["cheek"] == group["claw"] == group["face"] == "head" and group["grip"] == group["shaft"] == "handle"
 
 
@@ -422,14 +408,14 @@ def dumbbell(b: Builder) -> None:
 
 
 def test_making_a_sample_again_gives_the_same_bytes(tmp_path):
-    small = Sample(dumbbell, 500)
+    small = Sample(dumbbell, 300)
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
-        save_sample(tmp_path / folder, "bell", make_sample(small, "bell"))
+        save_sample(tmp_path / folder, "bell", make_sample(small, "bell", fineness=8))
     for name in ("bell.obj", "bell.seg", "bell.json"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     again = load_sample(tmp_path / "first" / "bell.obj")
-    assert len(again.vertices) == 500 and again.names["part"] == ["left ball", "right ball", "bar"]
+    assert len(again.vertices) == 300 and again.names["part"] == ["left ball", "right ball", "bar"]
 
 
 def test_labels_that_do_not_fit_are_refused_with_one_line(tmp_path):
@@ -456,4 +442,4 @@ def test_the_script_makes_the_mesh_in_the_repository(tmp_path, samples):
     assert made.names == kept.names and made.faces.shape == kept.faces.shape
     # Another processor may round differently, which moves vertices along the surface; the surface stays.
     for first, second in ((made, kept), (kept, made)):
-        assert cKDTree(first.vertices).query(second.vertices)[0].max() < 0.04
+        assert KDTree(first.vertices).query(second.vertices)[0].max() < 0.04

@@ -6,7 +6,7 @@ import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, box, lathe, polar, prism, put, rod, torus, tube
+from utils.shapes.combinators import around, ball, box, lathe, polar, prism, put, rod, torus, tube
 from utils.shapes.elements import SIDES, circle, gear_outline, rounded_rectangle, spiral
 from utils.shapes.solids import Box, Ellipsoid, Torus, rotation_about, rotation_to
 
@@ -22,24 +22,21 @@ def _flange(b: Builder) -> None:
     r, t, holes = b.u(0.4, 0.6), b.u(0.04, 0.1), b.n(3, 8)
     bore, bolt = r * b.u(0.2, 0.35), r * b.u(0.07, 0.11)
     drilled = b.chance(0.6)
-    where = [
-        circle(bolt, 10, (np.cos(a) * r * 0.78, np.sin(a) * r * 0.78)) for a in np.arange(holes) * 2 * np.pi / holes
-    ]
-    bores = ([circle(bore, 20)] if b.chance(0.5) else []) + (where if drilled else [])
+    bores = [circle(bore, 20)] if b.chance(0.5) else []
+    if drilled:
+        bores += [circle(bolt, 10, (np.cos(a) * r * 0.78, np.sin(a) * r * 0.78)) for _, a in around(holes)]
     prism(b, "flange/disc", (0, 0, 0), circle(r, 40), t, flat, holes=bores)
-    if not drilled:
-        for i, a in enumerate(np.arange(holes) * 2 * np.pi / holes):
-            p = polar(a, r * 0.78, 0)
-            rod(b, f"bolts/bolt {i}", p + [0, t * 0.5, 0], p + [0, t + bolt * 1.2, 0], bolt, segments=6)
+    for i, a in () if drilled else around(holes):
+        p = polar(a, r * 0.78)
+        rod(b, f"bolts/bolt {i}", p + [0, t * 0.5, 0], p + [0, t + bolt * 1.2, 0], bolt, segments=6)
     hub = bore * b.u(1.2, 1.9)
     h = b.u(0.15, 0.6)
     lathe(b, "hub", (0, 0, 0), [(bore, 0), (hub, 0), (hub * b.u(0.8, 1), h), (bore, h)])
     if b.chance(0.4):
         torus(b, "hub/collar", (0, h, 0), hub * 0.95, hub * 0.12)
     for i in range(b.n(3, 6) if b.chance(0.5) else 0):
-        a = 2 * np.pi * (i + 0.5) / 6
         rib = np.array([(hub * 0.9, t), (r * 0.9, t), (hub * 0.9, h * 0.9)])
-        prism(b, f"ribs/rib {i}", (0, 0, 0), rib, 0.025, rotation_about("y", a))
+        prism(b, f"ribs/rib {i}", (0, 0, 0), rib, 0.025, rotation_about("y", 2 * np.pi * (i + 0.5) / 6))
 
 
 def _bracket(b: Builder) -> None:
@@ -73,21 +70,15 @@ def _shaft(b: Builder) -> None:
         reach, r = b.u(0.1, 0.4), b.u(0.06, 0.18)
         form = b.pick(["rod", "rod", "cone", "gear", "ring"])
         if form == "gear":
-            rr, half = b.u(0.25, 0.42), b.u(0.05, 0.09)
+            wheel, half = b.u(0.25, 0.42), b.u(0.05, 0.09)
             turn = rotation_to((1, 0, 0)) @ rotation_about("x", np.pi / 2)
-            prism(b, f"gear {i}", (x + half, 0, 0), gear_outline(rr, b.n(8, 20), rr * 0.18), half, turn)
-            rod(b, f"gear {i}/gear hub {i}", (x - 0.03, 0, 0), (x + 2 * half + 0.03, 0, 0), rr * 0.5)
+            prism(b, f"gear {i}", (x + half, 0, 0), gear_outline(wheel, b.n(8, 20), wheel * 0.18), half, turn)
+            rod(b, f"gear {i}/gear hub {i}", (x - 0.03, 0, 0), (x + 2 * half + 0.03, 0, 0), wheel * 0.5)
             reach = 2 * half
         else:
-            rod(
-                b,
-                f"shaft/step {i}",
-                (x, 0, 0),
-                (x + reach + 0.01, 0, 0),
-                r,
-                r * b.u(0.4, 1.2) if form == "cone" else r,
-                0.08 if b.chance(0.5) else 0,
-            )
+            end = r * b.u(0.4, 1.2) if form == "cone" else r
+            bevel = 0.08 if b.chance(0.5) else 0
+            rod(b, f"shaft/step {i}", (x, 0, 0), (x + reach + 0.01, 0, 0), r, end, bevel)
             if form == "ring":
                 torus(b, f"shaft/ring {i}", (x + reach / 2, 0, 0), r, r * 0.3, rotation_to((1, 0, 0)))
         x += reach
@@ -129,47 +120,36 @@ def _bolt(b: Builder) -> None:
 def _pipe(b: Builder) -> None:
     """Pipe runs with elbows, sleeves and an end flange."""
     r = b.u(0.1, 0.17)
-    at, way = np.zeros(3), np.array([0.0, 1, 0])
+    joint, way = np.zeros(3), np.array([0.0, 1, 0])
     for i in range(b.n(2, 5)):
-        end = at + way * b.u(0.35, 0.7)
-        rod(b, f"run {i}/pipe {i}", at, end, r)
+        end = joint + way * b.u(0.35, 0.7)
+        rod(b, f"run {i}/pipe {i}", joint, end, r)
         if b.chance(0.6):
-            mid = at + (end - at) * 0.5
+            mid = joint + (end - joint) * 0.5
             rod(b, f"run {i}/sleeve {i}", mid - way * r * 0.5, mid + way * r * 0.5, r * 1.25, bevel=0.1)
         put(b, f"elbow {i}", Ellipsoid(end, r * 1.2) if b.chance(0.6) else Torus(end, r, r * 0.3, rotation_to(way)))
-        at, way = end, np.roll(way, b.n(1, 2)) * b.pick([-1, 1])
-    rod(b, "end/end flange", at, at + way * 0.1, r * 1.9)
+        joint, way = end, np.roll(way, b.n(1, 2)) * b.pick([-1, 1])
+    rod(b, "end/end flange", joint, joint + way * 0.1, r * 1.9)
 
 
 def _block(b: Builder) -> None:
     """Block with bosses and caps, perhaps drilled and milled."""
     w = b.rng.uniform(0.25, 0.6, 3)
-    block = b.part("block", "block")
-    b.add(block, Box((0, 0, 0), w, rounding=b.pick([0, 0.04])))
+    box(b, "block", (0, 0, 0), w, rounding=b.pick([0, 0.04]))
     for _ in range(b.n(1, 4) if b.smooth else 0):  # drilled and milled away
-        axis, at = b.n(0, 2), b.rng.uniform(-0.7, 0.7, 3) * w
+        axis, middle = b.n(0, 2), b.rng.uniform(-0.7, 0.7, 3) * w
         way, r = np.eye(3)[axis], b.u(0.06, 0.2)
-        b.add(
-            block,
-            b.pick(
-                [
-                    solids.rod(at - way * 2 * w[axis], at + way * b.pick([0, 2 * w[axis]]), r),
-                    Box(at + way * w[axis], b.rng.uniform(0.1, 0.3, 3)),
-                ]
-            ),
-            softness=0.05,
-            carve=True,
-        )
+        bore = solids.rod(middle - way * 2 * w[axis], middle + way * b.pick([0, 2 * w[axis]]), r)
+        pocket = Box(middle + way * w[axis], b.rng.uniform(0.1, 0.3, 3))
+        put(b, "block", b.pick([bore, pocket]), softness=0.05, carve=True)
     for i in range(b.n(2, 7)):
-        axis = b.n(0, 2)
-        s = b.pick([-1, 1])
+        axis, s = b.n(0, 2), b.pick([-1, 1])
         p = b.rng.uniform(-0.7, 0.7, 3) * w
         p[axis] = s * w[axis]
-        way = np.eye(3)[axis] * s
-        r = b.u(0.05, 0.16)
-        g = f"feature {i}"
+        way, r = np.eye(3)[axis] * s, b.u(0.05, 0.16)
         end = p + way * b.u(0.06, 0.3)
-        rod(b, f"{g}/boss {i}", p - way * 0.02, end, r, r * b.u(0.7, 1), segments=b.pick([6, 24, 24]))
+        path = f"feature {i}/boss {i}"
+        rod(b, path, p - way * 0.02, end, r, r * b.u(0.7, 1), segments=b.pick([6, 24, 24]))
         if b.chance(0.4):
-            solid = Ellipsoid(p + way * 0.2, r * 0.8) if b.chance(0.5) else solids.rod(p, p + way * 0.38, r * 0.5)
-            put(b, f"{g}/cap {i}", solid)
+            cap = Ellipsoid(p + way * 0.2, r * 0.8) if b.chance(0.5) else solids.rod(p, p + way * 0.38, r * 0.5)
+            put(b, f"feature {i}/cap {i}", cap)
