@@ -22,7 +22,7 @@ from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out, subdivided
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
-from models.prior.views import NodeViews, fill_unseen, render_views
+from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
 from models.prior.votes import Votes, pairwise_iou
 from SAM_repo.teacher import load_teacher
 from scripts import train_prior
@@ -136,12 +136,62 @@ def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
     )
     values = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(1))
-    for averaging in (nodes.plain, nodes.concave):
+    for kind, averaging in enumerate((nodes.plain, nodes.concave)):
+        conductance = np.zeros((len(nodes), len(nodes)))
+        for (i, j), value in zip(patches.graph.pairs, patches.graph.conductance[:, kind]):
+            conductance[i, j] = conductance[j, i] = value
+        conductance += 0.05 * kind * np.eye(len(nodes))  # a side of a crease by itself stays what it is
         dense = averaging.matrix.to_dense()
-        assert torch.allclose(dense.sum(dim=1), torch.ones(len(nodes)), atol=1e-5)
+        assert np.allclose(dense, conductance / conductance.sum(axis=1, keepdims=True), atol=1e-5)
         assert torch.allclose(averaging(values), dense @ values, atol=1e-5)
         (gradient,) = torch.autograd.grad((averaging(values) * weight).sum(), values)
         assert torch.allclose(gradient, dense.T @ weight, atol=1e-5)
+
+
+def test_channels_say_where_a_node_lies_to_the_clicks(patches):
+    graph = patches.graph
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(len(graph), 8))
+    nodes = NodeTensors.of(graph, features, np.ones(len(graph)))
+    clicked, positive = rng.choice(len(graph), 5, replace=False), np.array([True, True, True, False, True])
+    away = graph.distances_from(clicked)
+    given = torch.from_numpy(clicked), torch.from_numpy(positive), torch.from_numpy(away)
+    channels = nodes.click_channels(*given).numpy()
+    position, normal, thickness = graph.position, graph.normal, np.log(graph.thickness[:, 0].clip(1e-3, 2.0))
+    alike = nodes.features.numpy() / np.linalg.norm(nodes.features.numpy(), axis=1, keepdims=True)
+    for kind, which in enumerate((positive, ~positive)):
+        found = channels[:, kind * KIND_CHANNELS : (kind + 1) * KIND_CHANNELS][:, USED]
+        nearest = away[which].min(axis=0)
+        to = clicked[which][away[which][..., 1].argmin(axis=0)]
+        offset = position - position[to]
+        length = np.linalg.norm(offset, axis=1)
+        way = offset / np.maximum(length, 1e-4)[:, None]
+        assert np.allclose(found[:, :2], nearest / 4, atol=1e-5)
+        for place, scale in enumerate((0.08, 0.25)):
+            assert np.allclose(found[:, 2 + place], np.exp(-nearest[:, 0] / scale), atol=1e-5)
+        nearer = (graph.area * (nearest[:, None, 0] >= nearest[None, :, 0])).sum(axis=1)
+        assert np.allclose(found[:, 6], nearer, atol=0.02)  # of nodes that are equally far, some count
+        assert np.allclose(found[:, 12], (alike @ alike[clicked[which]].T).max(axis=1), atol=1e-5)
+        expected = [
+            length,
+            (way * normal).sum(axis=1),
+            (way * normal[to]).sum(axis=1),
+            (normal * normal[to]).sum(axis=1),
+        ]
+        expected += [thickness - thickness[to], thickness[to]]
+        assert np.allclose(found[:, 13:19].T, expected, atol=1e-5)
+    assert np.allclose(channels[:, -2:], np.log([5, 2]), atol=1e-6)
+
+
+def test_features_are_means_over_the_pixels_that_show_a_node():
+    height, width = np.mgrid[:14, :14]
+    sight = np.full((1, SIGHT, SIGHT), -1, dtype=np.int32)
+    sight[0, 10:14, 60:80], sight[0, 90:100, 20:30] = 0, 1
+    views = NodeViews(3, np.array([(0, 2)]), sight, np.stack([width, height])[None].astype(np.float16))
+    expected = np.array([[8.25, 1.0], [2.625, 11.375], [8.25, 1.0]])  # an eighth of a pixel is a cell; 2 is not seen
+    assert np.allclose(views.features(), expected, atol=1e-4) and np.array_equal(views.seen, [1, 1, 0])
+    projection, mean = torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0]]), torch.tensor([1.0, 4.0])
+    assert np.allclose(views.features(projection, mean), (expected - mean.numpy()) @ projection.numpy(), atol=1e-3)
 
 
 def test_unseen_nodes_take_their_neighbours_value():
