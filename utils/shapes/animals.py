@@ -120,13 +120,12 @@ def crawler(b: Builder) -> None:
         ball(b, f"body/{name}", centers[-1], radii[-1])
     thin = _crawler_legs(b, centers[1], radii[1])
     _crawler_head(b, centers[0], radii[0], thin)
-    if b.chance(0.25):
-        for side, name in SIDES:
-            for k in range(b.n(1, 2)):
-                way = unit([-0.9 - 0.3 * k, 0.35 - 0.25 * k, side])
-                middle = centers[1] + [0, radii[1][1] * 0.8, 0] + way * 0.35
-                turn = rotation_to(way, b.u(-0.2, 0.2)) @ rotation_about("y", np.pi / 2)
-                ball(b, f"{name} wings/{name} wing {k}", middle, (0.13, 0.36, 0.012), turn, smooth=False)
+    for side, name in SIDES if b.chance(0.25) else ():
+        for k in range(b.n(1, 2)):
+            way = unit([-0.9 - 0.3 * k, 0.35 - 0.25 * k, side])
+            middle = centers[1] + [0, radii[1][1] * 0.8, 0] + way * 0.35
+            turn = rotation_to(way, b.u(-0.2, 0.2)) @ rotation_about("y", np.pi / 2)
+            ball(b, f"{name} wings/{name} wing {k}", middle, (0.13, 0.36, 0.012), turn, smooth=False)
     if b.chance(0.3):
         rear = centers[-1] - [radii[-1][0] * 0.8, 0, 0]
         tail = arc(rear, rear + [b.u(-0.2, 0.4), b.u(0.3, 0.6), 0], [-b.u(0.1, 0.35), 0, 0], 9)
@@ -170,15 +169,14 @@ def _crawler_head(b: Builder, head, radii, thin: float) -> None:
     if b.chance(0.5):
         place = head + [radii[0] * 0.6, radii[1] * 0.4, 0]
         eyes(b, place, radii[2] * 0.6, radii[1] * b.u(0.2, 0.45), (1, 0, 0), "head parts")
-    if b.chance(0.35):
-        for side, name in SIDES:
-            group = f"{name} claw"
-            wrist = head + [radii[0] * 1.6, 0, side * 0.22]
-            limb(b, f"{group}/{name} claw arm", head + [0, 0, side * radii[2] * 0.7], wrist, thin * 1.5, thin * 1.3)
-            ball(b, f"{group}/{name} claw palm", wrist + [0.06, 0, 0], (0.09, 0.04, 0.06))
-            for j, f in enumerate((-0.5, 0.5)):
-                pincer = arc(wrist + [0.1, 0, f * 0.05], wrist + [0.26, 0, f * 0.04], [0, 0, f * 0.08])
-                tube(b, f"{group}/{name} pincer {j}", pincer, np.linspace(0.022, 0.008, 7), softness=0.2)
+    for side, name in SIDES if b.chance(0.35) else ():
+        group = f"{name} claw"
+        wrist = head + [radii[0] * 1.6, 0, side * 0.22]
+        limb(b, f"{group}/{name} claw arm", head + [0, 0, side * radii[2] * 0.7], wrist, thin * 1.5, thin * 1.3)
+        ball(b, f"{group}/{name} claw palm", wrist + [0.06, 0, 0], (0.09, 0.04, 0.06))
+        for j, f in enumerate((-0.5, 0.5)):
+            pincer = arc(wrist + [0.1, 0, f * 0.05], wrist + [0.26, 0, f * 0.04], [0, 0, f * 0.08])
+            tube(b, f"{group}/{name} pincer {j}", pincer, np.linspace(0.022, 0.008, 7), softness=0.2)
 
 
 def octopus(b: Builder) -> None:

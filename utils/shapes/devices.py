@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from utils.shapes import solids
 from utils.shapes.builder import Builder
-from utils.shapes.combinators import ball, bar, box, centred, cushion, grid, limb, put, rod, span, torus, tube
+from utils.shapes.combinators import around, ball, bar, box, centred, cushion, grid, limb, put, rod, span, torus, tube
 from utils.shapes.elements import SIDES, arc, slab, wheel
 from utils.shapes.solids import Box, Ellipsoid, rotation_about, rotation_to, unit
 
@@ -164,8 +166,7 @@ def _clock(b: Builder) -> None:
     def dial(x: float, a: float, reach: float) -> tuple[float, float, float]:
         return (x, np.sin(a) * r * reach, np.cos(a) * r * reach)
 
-    for i in range(12 if b.chance(0.6) else 4):
-        a = i * 2 * np.pi / 12
+    for i, a in itertools.islice(around(12), 12 if b.chance(0.6) else 4):
         box(b, f"dial/mark {i}", dial(0.055, a, 0.78), (0.012, 0.035, 0.015), rotation_about("x", -a + np.pi / 2))
     for i, reach in enumerate((0.45, 0.7)):
         limb(b, f"hands/hand {i}", (0.08, 0, 0), dial(0.08, b.u(0, 6.28), reach), 0.022, 0.012)

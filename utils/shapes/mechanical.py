@@ -57,10 +57,9 @@ def _bracket(b: Builder) -> None:
             rod(b, f"pin {i}", (x - t * 4, h, 0), (x + t * 4, h, 0), w * 0.2, bevel=0.2)
         if b.chance(0.4):
             prism(b, f"lug {i}/web {i}", (x, t, 0), np.array([(0, 0), (reach * 0.45, 0), (0, h * 0.6)]), 0.03)
-    if b.chance(0.5):
-        for i in range(b.n(1, 4)):
-            p = np.array([(-1) ** i * reach * 0.7, t, (-1) ** (i // 2) * w * 0.6])
-            rod(b, f"bolts/bolt {i}", p, p + [0, 0.07, 0], 0.085, segments=6)
+    for i in range(b.n(1, 4) if b.chance(0.5) else 0):
+        p = np.array([(-1) ** i * reach * 0.7, t, (-1) ** (i // 2) * w * 0.6])
+        rod(b, f"bolts/bolt {i}", p, p + [0, 0.07, 0], 0.085, segments=6)
 
 
 def _shaft(b: Builder) -> None:

@@ -19,11 +19,10 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
     if b.chance(0.7):
         start = c + [r * 0.85, r * 0.15, 0]
         limb(b, f"{group}/nose", start, c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22))
-    if b.chance(0.7):
-        for side, name in SIDES:
-            at = c + [-0.05 * r, 0, side * r * 0.85]
-            size = (r * 0.16, r * 0.26, r * 0.1)
-            ball(b, f"{group}/{name} ear", at, size, rotation_about("y", -side * 0.4), softness=0.3)
+    for side, name in SIDES if b.chance(0.7) else ():
+        at = c + [-0.05 * r, 0, side * r * 0.85]
+        size = (r * 0.16, r * 0.26, r * 0.1)
+        ball(b, f"{group}/{name} ear", at, size, rotation_about("y", -side * 0.4), softness=0.3)
     if b.chance(0.6):
         eyes(b, c + [r * 0.8, r * 0.22, 0], r * 0.33, r * b.u(0.1, 0.2), ahead, group)
     if b.chance(0.35):
@@ -205,12 +204,11 @@ def bust(b: Builder) -> None:
     if b.chance(0.35):
         rod(b, "base/plinth", (0, -0.75, 0), (0, -0.42, 0), 0.3, 0.22, 0.1, smooth=False)
         rod(b, "base/foot plate", (0, -0.82, 0), (0, -0.74, 0), 0.36, 0.36, 0.02, smooth=False)
-    if b.chance(0.2):
-        for side, name in SIDES:
-            at = c + [r * 0.95, r * 0.2, side * r * 0.36]
-            torus(b, f"spectacles/{name} glass", at, r * 0.26, r * 0.04, rotation_to([1, 0, 0]), smooth=False)
-            end = c + [-r * 0.2, r * 0.25, side * r * 0.95]
-            rod(b, f"spectacles/{name} temple", c + [r * 0.95, r * 0.25, side * r * 0.62], end, r * 0.035, smooth=False)
+    for side, name in SIDES if b.chance(0.2) else ():
+        at = c + [r * 0.95, r * 0.2, side * r * 0.36]
+        torus(b, f"spectacles/{name} glass", at, r * 0.26, r * 0.04, rotation_to([1, 0, 0]), smooth=False)
+        end = c + [-r * 0.2, r * 0.25, side * r * 0.95]
+        rod(b, f"spectacles/{name} temple", c + [r * 0.95, r * 0.25, side * r * 0.62], end, r * 0.035, smooth=False)
     if b.chance(0.2):
         horn_pair(b, c + [0, r * 0.9, r * 0.45], r * 0.16, r * b.u(0.5, 1.2), "horns")
     if b.chance(0.25):

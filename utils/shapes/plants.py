@@ -96,10 +96,9 @@ def blob(b: Builder) -> None:
             way = unit(way + b.rng.normal(size=3) * 0.4)
         else:
             at = unit(b.rng.normal(size=3)) * b.u(0.35, 0.6)
-    if b.chance(0.5):
-        for i in range(b.n(1, 5)):
-            way = unit(b.rng.normal(size=3))
-            ball(b, f"buds/bud {i}", way * 0.4, b.u(0.05, 0.1), softness=0.2)
+    for i in range(b.n(1, 5) if b.chance(0.5) else 0):
+        way = unit(b.rng.normal(size=3))
+        ball(b, f"buds/bud {i}", way * 0.4, b.u(0.05, 0.1), softness=0.2)
 
 
 def _bear(b: Builder) -> None:

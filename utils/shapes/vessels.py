@@ -160,12 +160,11 @@ def turned(b: Builder) -> None:
             torus(b, f"{group}/ring {i}", (0, y + h, 0), max(end, 0.05), b.u(0.012, 0.035), section=b.u(0.6, 1.4))
         y, r = y + h, max(end, 0.05)
     _finish(b, np.array([0, y, 0]), r, segments)
-    if b.chance(0.25):
-        for k in range(b.n(1, 3)):
-            side = -1 if k else 1
-            middle, z = y * b.u(0.3, 0.8), side * r * 0.6
-            path = arc((0, middle - 0.12, z), (0, middle + 0.12, z), (0, 0, side * b.u(0.15, 0.35)), 9)
-            tube(b, f"handle {k}", path, b.u(0.02, 0.035))
+    for k in range(b.n(1, 3) if b.chance(0.25) else 0):
+        side = -1 if k else 1
+        middle, z = y * b.u(0.3, 0.8), side * r * 0.6
+        path = arc((0, middle - 0.12, z), (0, middle + 0.12, z), (0, 0, side * b.u(0.15, 0.35)), 9)
+        tube(b, f"handle {k}", path, b.u(0.02, 0.035))
 
 
 def _finish(b: Builder, top: np.ndarray, r: float, segments: int) -> None:
