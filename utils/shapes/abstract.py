@@ -141,12 +141,12 @@ def _castle(b: Builder, kind: str) -> None:
         else:
             for k in range(6):
                 a = k * np.pi / 3
-                at = foot + polar(a, r * 0.9, h + 0.04)
-                box(b, f"{g}/{g} merlon {k}", at, (0.04, 0.06, 0.04), rotation_about("y", -a))
+                place = foot + polar(a, r * 0.9, h + 0.04)
+                box(b, f"{g}/{g} merlon {k}", place, (0.04, 0.06, 0.04), rotation_about("y", -a))
         for k in range(b.n(1, 4)):
             a = b.u(0, 6.28)
-            at = foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r]
-            box(b, f"{g}/{g} window {k}", at, (0.03, 0.06, 0.035), rotation_about("y", -a))
+            place = foot + [np.cos(a) * r, h * b.u(0.3, 0.9), np.sin(a) * r]
+            box(b, f"{g}/{g} window {k}", place, (0.03, 0.06, 0.035), rotation_about("y", -a))
     for i in range(towers if towers > 2 else towers - 1):
         p, q = np.array(spots[i]), np.array(spots[(i + 1) % towers])
         middle, along = (p + q) / 2, q - p
@@ -186,10 +186,10 @@ def soup(b: Builder) -> None:
         b.add(core, random_solid(b, unit(b.rng.normal(size=3)) * 0.45, b.u(0.12, 0.35)), softness=0.1, carve=True)
     symmetric = b.chance(0.4)
     for i in range(count):
-        at, size, group = nodes[b.n(0, len(nodes) - 1)]
+        origin, size, group = nodes[b.n(0, len(nodes) - 1)]
         way = unit(b.rng.normal(size=3))
         small = size * b.u(0.25, 0.75)
-        center = at + way * (size * 0.75 + small * 0.3)
+        center = origin + way * (size * 0.75 + small * 0.3)
         name = f"branch {i}" if group == "core" else group
         solid = random_solid(b, center, small)
         put(b, f"{name}/piece {i}", solid)

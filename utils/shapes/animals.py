@@ -49,12 +49,12 @@ def quadruped(b: Builder) -> None:
         tube(b, "neck/mane", mane, [rn * 0.35, rn * 0.5, rn * 0.35], softness=0.3)
     if b.chance(0.9):
         tail, tr = b.u(0.15, 1.0), girth * b.u(0.08, 0.3)
-        start = hip + [-depth * 0.7, depth * 0.5, 0]
-        end = start + tail * unit([-1, b.u(-1.4, 1.0), b.u(-0.3, 0.3)])
-        points = arc(start, end, [0, tail * b.u(-0.2, 0.25), 0])
-        tube(b, "tail", points, np.linspace(tr, tr * b.u(0.3, 1.0), 7))
+        root = hip + [-depth * 0.7, depth * 0.5, 0]
+        tip = root + tail * unit([-1, b.u(-1.4, 1.0), b.u(-0.3, 0.3)])
+        path = arc(root, tip, [0, tail * b.u(-0.2, 0.25), 0])
+        tube(b, "tail", path, np.linspace(tr, tr * b.u(0.3, 1.0), 7))
         if b.chance(0.3):
-            ball(b, "tail/tail tuft", points[-1], (tr * 2, tr * 2.6, tr * 2))
+            ball(b, "tail/tail tuft", path[-1], (tr * 2, tr * 2.6, tr * 2))
     _legs(b, hip, shoulder, depth, girth, leg, thick)
 
 
@@ -74,11 +74,11 @@ def _head_features(b: Builder, skull, tip, ahead, hr: float, mr: float, leg: flo
         ear, kind = hr * b.u(0.5, 1.7), b.pick(["leaf", "round", "hanging"])
         up = b.u(-0.2, 0.4)
         for side, name in SIDES:
-            at = skull + [-0.3 * hr, hr * 0.65, side * hr * 0.6]
+            root = skull + [-0.3 * hr, hr * 0.65, side * hr * 0.6]
             way = unit([-0.3, {"leaf": 1.0, "round": 0.6, "hanging": -0.9}[kind], side * (0.4 + up)])
             wide = ear * (0.42 if kind == "leaf" else 0.6 if kind == "round" else 0.4)
-            center = at + way * ear * 0.45
-            ball(b, f"head/{name} ear", center, (wide, ear * 0.6, wide * 0.3), rotation_to(way), softness=0.4)
+            middle = root + way * ear * 0.45
+            ball(b, f"head/{name} ear", middle, (wide, ear * 0.6, wide * 0.3), rotation_to(way), softness=0.4)
     if b.chance(0.4):
         horn_pair(b, skull + [0, hr * 0.75, hr * 0.3], hr * b.u(0.14, 0.26), hr * b.u(0.8, 3.0), "head")
     if b.chance(0.5):

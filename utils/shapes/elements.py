@@ -141,21 +141,21 @@ def random_solid(b: Builder, center, size: float) -> Solid:
     return Ellipsoid(center, r, turn)
 
 
-def wheel(b: Builder, at, radius: float, width: float, name: str, axis=(0, 0, 1)) -> None:
+def wheel(b: Builder, center, radius: float, width: float, name: str, axis=(0, 0, 1)) -> None:
     """Tyre, rim and hub about `axis`; sometimes one part, sometimes spoked."""
-    at, axis = np.asarray(at, float), unit(axis)
+    center, axis = np.asarray(center, float), unit(axis)
     frame = rotation_to(axis)
 
     def disc(part: str, half: float, outer: float, bevel: float = 0.0) -> None:
         reach = axis * width * half
-        b.add(b.part(f"{name} {part}", name), rod(at - reach, at + reach, outer, bevel=bevel))
+        b.add(b.part(f"{name} {part}", name), rod(center - reach, center + reach, outer, bevel=bevel))
 
     if b.chance(0.45):
-        tyre = Torus(at, radius * 0.8, radius * 0.24, frame, section=b.u(0.8, 1.3))
+        tyre = Torus(center, radius * 0.8, radius * 0.24, frame, section=b.u(0.8, 1.3))
         b.add(b.part(f"{name} tyre", name), tyre)
         if b.chance(0.5):
             for x, z in circle(0.75 * radius, 5):
-                b.add(b.part(f"{name} spokes", name), rod(at, at + frame @ [x, 0, z], radius * 0.07))
+                b.add(b.part(f"{name} spokes", name), rod(center, center + frame @ [x, 0, z], radius * 0.07))
         else:
             disc("rim", 0.35, radius * 0.68)
     else:
@@ -170,11 +170,11 @@ def eyes(b: Builder, center, spread: float, radius: float, ahead, group: str) ->
     pupil = b.chance(0.3)
     smooth = b.chance(0.4) and b.smooth
     for side, name in SIDES:
-        at = np.asarray(center, float) + [0, 0, side * spread]
-        b.add(b.part(f"{name} eye", group), Ellipsoid(at, radius), smooth=smooth, softness=0.05)
+        eye = np.asarray(center, float) + [0, 0, side * spread]
+        b.add(b.part(f"{name} eye", group), Ellipsoid(eye, radius), smooth=smooth, softness=0.05)
         if pupil:
             look = unit(np.asarray(ahead, float) + [0, 0, 0.5 * side])
-            ball = Ellipsoid(at + look * radius * 0.7, radius * 0.5)
+            ball = Ellipsoid(eye + look * radius * 0.7, radius * 0.5)
             b.add(b.part(f"{name} pupil", group), ball, smooth=smooth, softness=0.05)
 
 
@@ -186,13 +186,13 @@ def horn_pair(b: Builder, base, radius: float, length: float, group: str) -> Non
     bow = b.u(0.1, 0.35) * length
     turns, wind = b.u(0.4, 1.2), b.u(0.15, 0.4)
     for side, name in SIDES:
-        at = np.asarray(base, float) * [1, 1, side]
+        root = np.asarray(base, float) * [1, 1, side]
         way = unit([lean, 1.0, side * out])
         part = b.part(f"{name} horn", group)
         if kind == "wound":
-            points = spiral(at, way, wind * length, turns, length)
+            points = spiral(root, way, wind * length, turns, length)
         else:
-            points = arc(at, at + way * length, np.array([bow, 0, side * bow]) * (kind != "straight"), 9)
+            points = arc(root, root + way * length, np.array([bow, 0, side * bow]) * (kind != "straight"), 9)
         b.add(part, Tube(points, np.linspace(radius, radius * 0.25, len(points))), softness=0.3)
         if kind == "antler":
             for t in (3, 5):

@@ -17,12 +17,12 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
     c = np.asarray(center, float)
     r = radius
     if b.chance(0.7):
-        start = c + [r * 0.85, r * 0.15, 0]
-        limb(b, f"{group}/nose", start, c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22))
+        bridge = c + [r * 0.85, r * 0.15, 0]
+        limb(b, f"{group}/nose", bridge, c + [r * b.u(1.05, 1.3), -r * 0.12, 0], r * 0.1, r * b.u(0.12, 0.22))
     for side, name in SIDES if b.chance(0.7) else ():
-        at = c + [-0.05 * r, 0, side * r * 0.85]
+        lobe = c + [-0.05 * r, 0, side * r * 0.85]
         size = (r * 0.16, r * 0.26, r * 0.1)
-        ball(b, f"{group}/{name} ear", at, size, rotation_about("y", -side * 0.4), softness=0.3)
+        ball(b, f"{group}/{name} ear", lobe, size, rotation_about("y", -side * 0.4), softness=0.3)
     if b.chance(0.6):
         eyes(b, c + [r * 0.8, r * 0.22, 0], r * 0.33, r * b.u(0.1, 0.2), ahead, group)
     if b.chance(0.35):
@@ -35,11 +35,11 @@ def face(b: Builder, center, radius: float, ahead, group: str = "head") -> None:
     elif top == "bun":
         ball(b, f"{group}/bun", c + [-r * 0.7, r * 0.8, 0], r * 0.4, softness=0.2)
     elif top in ("hat", "cap"):
-        start = c + [0.3 * r * (top == "cap"), r * 0.55, 0]
-        end = c + [0.3 * r * (top == "cap"), r * 0.65, 0]
-        rod(b, "hat/hat brim", start, end, r * (1.5 if top == "hat" else 1.05), smooth=False)
-        start = c + [0, r * 0.6, 0]
-        rod(b, "hat/hat crown", start, c + [0, r * b.u(1.1, 1.9), 0], r * 0.88, r * b.u(0.5, 0.9), 0.2, smooth=False)
+        low = c + [0.3 * r * (top == "cap"), r * 0.55, 0]
+        high = c + [0.3 * r * (top == "cap"), r * 0.65, 0]
+        rod(b, "hat/hat brim", low, high, r * (1.5 if top == "hat" else 1.05), smooth=False)
+        crown = c + [0, r * 0.6, 0]
+        rod(b, "hat/hat crown", crown, c + [0, r * b.u(1.1, 1.9), 0], r * 0.88, r * b.u(0.5, 0.9), 0.2, smooth=False)
     elif top == "helmet":
         ball(b, "hat/helmet", c + [-r * 0.1, r * 0.35, 0], (r * 1.08, r * 0.9, r * 1.08), smooth=False)
 
@@ -193,8 +193,8 @@ def bust(b: Builder) -> None:
     face(b, c, r, (1, 0, 0))
     for side, name in SIDES:
         if b.chance(0.6):
-            at = c + [r * 0.82, r * 0.45, side * r * 0.33]
-            ball(b, f"face/{name} brow", at, (r * 0.12, r * 0.06, r * 0.2), softness=0.3)
+            brow = c + [r * 0.82, r * 0.45, side * r * 0.33]
+            ball(b, f"face/{name} brow", brow, (r * 0.12, r * 0.06, r * 0.2), softness=0.3)
         if b.chance(0.4):
             ball(b, f"face/{name} cheek", c + [r * 0.68, -r * 0.15, side * r * 0.42], r * 0.24)
     if b.chance(0.85):
@@ -205,8 +205,8 @@ def bust(b: Builder) -> None:
         rod(b, "base/plinth", (0, -0.75, 0), (0, -0.42, 0), 0.3, 0.22, 0.1, smooth=False)
         rod(b, "base/foot plate", (0, -0.82, 0), (0, -0.74, 0), 0.36, 0.36, 0.02, smooth=False)
     for side, name in SIDES if b.chance(0.2) else ():
-        at = c + [r * 0.95, r * 0.2, side * r * 0.36]
-        torus(b, f"spectacles/{name} glass", at, r * 0.26, r * 0.04, rotation_to([1, 0, 0]), smooth=False)
+        glass = c + [r * 0.95, r * 0.2, side * r * 0.36]
+        torus(b, f"spectacles/{name} glass", glass, r * 0.26, r * 0.04, rotation_to([1, 0, 0]), smooth=False)
         end = c + [-r * 0.2, r * 0.25, side * r * 0.95]
         rod(b, f"spectacles/{name} temple", c + [r * 0.95, r * 0.25, side * r * 0.62], end, r * 0.035, smooth=False)
     if b.chance(0.2):

@@ -46,25 +46,25 @@ def plant(b: Builder) -> None:
             for j in range(b.n(1, 3)):
                 way = unit(b.rng.normal(size=3) + [end[0] * 2, 0.6, end[2] * 2])
                 s = b.u(0.15, 0.3)
-                at = end + way * s * 0.7
-                ball(b, f"{group}/leaf {i}.{j}", at, (s * b.u(0.3, 0.5), s, 0.018), frame_along(way), softness=0.2)
+                middle = end + way * s * 0.7
+                ball(b, f"{group}/leaf {i}.{j}", middle, (s * b.u(0.3, 0.5), s, 0.018), frame_along(way), softness=0.2)
         else:
             r = b.u(0.05, 0.09)
             ball(b, f"{group}/blossom {i}", end, (r, r * 0.6, r), softness=0.1)
             petals = b.n(4, 7)
             for j, a in around(petals):
                 way = unit([np.cos(a), 0.25, np.sin(a)])
-                at = end + way * r * 1.5
-                ball(b, f"{group}/petal {i}.{j}", at, (r * 0.6, r * 1.1, 0.014), frame_along(way), smooth=False)
+                middle = end + way * r * 1.5
+                ball(b, f"{group}/petal {i}.{j}", middle, (r * 0.6, r * 1.1, 0.014), frame_along(way), smooth=False)
 
 
 def _mushroom(b: Builder) -> None:
     """A group of mushrooms."""
     for i in range(b.n(1, 4)):
-        at = np.array([b.u(-0.4, 0.4), -0.3, b.u(-0.4, 0.4)]) * (i > 0)
+        foot = np.array([b.u(-0.4, 0.4), -0.3, b.u(-0.4, 0.4)]) * (i > 0)
         h, r = b.u(0.25, 0.6), b.u(0.15, 0.4)
-        limb(b, f"mushroom {i}/stalk {i}", at, at + [0, h, 0], r * 0.35, r * 0.25)
-        ball(b, f"mushroom {i}/cap {i}", at + [0, h, 0], (r, r * b.u(0.35, 0.8), r), softness=0.2)
+        limb(b, f"mushroom {i}/stalk {i}", foot, foot + [0, h, 0], r * 0.35, r * 0.25)
+        ball(b, f"mushroom {i}/cap {i}", foot + [0, h, 0], (r, r * b.u(0.35, 0.8), r), softness=0.2)
 
 
 def _cactus(b: Builder) -> None:
@@ -86,16 +86,16 @@ def blob(b: Builder) -> None:
     kind = b.pick(["chain", "star", "bear"])
     if kind == "bear":
         return _bear(b)
-    at = np.zeros(3)
+    center = np.zeros(3)
     way = unit(b.rng.normal(size=3))
     for i in range(b.n(2, 6)):
         r = b.rng.uniform(0.15, 0.4, 3)
-        ball(b, ("first half" if i < 2 else "second half") + f"/lobe {i}", at, r, rotation_to(way))
+        ball(b, ("first half" if i < 2 else "second half") + f"/lobe {i}", center, r, rotation_to(way))
         if kind == "chain":
-            at = at + way * r[1] * b.u(1.1, 1.6)
+            center = center + way * r[1] * b.u(1.1, 1.6)
             way = unit(way + b.rng.normal(size=3) * 0.4)
         else:
-            at = unit(b.rng.normal(size=3)) * b.u(0.35, 0.6)
+            center = unit(b.rng.normal(size=3)) * b.u(0.35, 0.6)
     for i in range(b.n(1, 5) if b.chance(0.5) else 0):
         way = unit(b.rng.normal(size=3))
         ball(b, f"buds/bud {i}", way * 0.4, b.u(0.05, 0.1), softness=0.2)

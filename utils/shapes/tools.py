@@ -250,12 +250,12 @@ def _umbrella(b: Builder) -> None:
 
 def _telescope(b: Builder) -> None:
     """Tubes and rings on a tripod."""
-    at, r = -0.7, b.u(0.09, 0.12)
+    x, r = -0.7, b.u(0.09, 0.12)
     for i in range(b.n(2, 4)):
         reach = b.u(0.3, 0.5)
-        rod(b, f"tube/tube {i}", (at, 0.2, 0), (at + reach, 0.2, 0), r)
-        rod(b, f"tube/ring {i}", (at + reach - 0.04, 0.2, 0), (at + reach + 0.02, 0.2, 0), r * 1.25)
-        at, r = at + reach, r * 1.2
+        rod(b, f"tube/tube {i}", (x, 0.2, 0), (x + reach, 0.2, 0), r)
+        rod(b, f"tube/ring {i}", (x + reach - 0.04, 0.2, 0), (x + reach + 0.02, 0.2, 0), r * 1.25)
+        x, r = x + reach, r * 1.2
     rod(b, "tube/eyepiece", (-0.8, 0.2, 0), (-0.68, 0.2, 0), 0.06, 0.05)
     ball(b, "tripod/mount", (0, 0.05, 0), 0.09)
     for i in range(3):
@@ -270,17 +270,17 @@ def _robot_arm(b: Builder) -> None:
     """Links and joints with a gripper."""
     rod(b, "base", (0, -0.7, 0), (0, -0.55, 0), 0.28, 0.22)
     rod(b, "base/turret", (0, -0.56, 0), (0, -0.4, 0), 0.16)
-    at, angle = np.array([0, -0.35, 0.0]), b.u(1.2, 2.0)
+    joint, angle = np.array([0, -0.35, 0.0]), b.u(1.2, 2.0)
     for i in range(b.n(2, 4)):
-        rod(b, f"link {i}/joint {i}", at - [0, 0, 0.12], at + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15)
-        end = at + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(0.3, 0.5)
-        bar(b, f"link {i}", at, end, 0.07 - 0.01 * i, b.chance(0.5))
-        at, angle = end, angle - b.u(0.4, 1.2)
-    ball(b, "gripper/wrist", at, 0.07)
+        rod(b, f"link {i}/joint {i}", joint - [0, 0, 0.12], joint + [0, 0, 0.12], 0.11 - 0.015 * i, bevel=0.15)
+        end = joint + np.array([np.cos(angle), np.sin(angle), 0]) * b.u(0.3, 0.5)
+        bar(b, f"link {i}", joint, end, 0.07 - 0.01 * i, b.chance(0.5))
+        joint, angle = end, angle - b.u(0.4, 1.2)
+    ball(b, "gripper/wrist", joint, 0.07)
     way = np.array([np.cos(angle), np.sin(angle), 0])
     for side, name in SIDES:
-        points = np.stack([at, at + way * 0.12 + [0, 0, side * 0.1], at + way * 0.28 + [0, 0, side * 0.05]])
-        tube(b, f"gripper/{name} finger", points, [0.03, 0.028, 0.015])
+        finger = np.stack([joint, joint + way * 0.12 + [0, 0, side * 0.1], joint + way * 0.28 + [0, 0, side * 0.05]])
+        tube(b, f"gripper/{name} finger", finger, [0.03, 0.028, 0.015])
 
 
 def _dumbbell(b: Builder) -> None:
