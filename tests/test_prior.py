@@ -224,6 +224,7 @@ def test_faces_take_the_values_of_their_nodes_and_keep_candidates_in_order(patch
     probability = borders.on_faces(np.stack([logits - 1, logits, logits + 1]))
     assert (np.diff(probability, axis=0) >= -1e-9).all()
     assert ((probability[1] > 0.5) == (patches.fine.centroid[:, 1] > 0.3)).mean() > 0.93
+    assert np.allclose(borders.on_faces(10 * logits[None]), probability[1])  # what is sure is not made surer
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -239,6 +240,8 @@ def test_candidates_are_nested_and_granularity_leads_from_one_to_the_next(segmen
         assert np.allclose(segmenter.probability(clicks, granularity), candidates.probability[1], atol=1e-5)
     steps = np.stack([segmenter.probability(clicks, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0)])
     assert (np.diff(steps.sum(axis=1)) >= -1e-4).all()
+    for beyond, end in ((-1.0, 0), (7.0, 4)):
+        assert np.array_equal(segmenter.probability(clicks, beyond), steps[end])
 
 
 def test_clicked_vertices_are_obeyed(segmenter):
