@@ -70,9 +70,10 @@ def main(argv: list[str] | None = None) -> int:
             command.add_argument(f"--{field.name}", type=type(field.default), help=f"default {field.default}")
     args = parser.parse_args(argv)
     kind, config, _ = COMMANDS[args.command]
-    settings = settings_from(args, kind)
-    changed: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(config)} if config else {}
-    changed = {name: value for name, value in changed.items() if value is not None}
+    settings, given = settings_from(args, kind), vars(args)
+    changed: dict[str, Any] = (
+        {f.name: given[f.name] for f in fields(config) if given[f.name] is not None} if config else {}
+    )
     if isinstance(settings, ViewsSettings):
         left_out = TrainConfig(leave_out=settings.leave_out).left_out()
         write_views(settings.data, settings.shapes, settings.stored_views, left_out, Bars())

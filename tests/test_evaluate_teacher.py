@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,16 @@ from SAM_repo.evaluation.image_baselines import (
     occlusions,
     watershed_of_distance,
 )
+from SAM_repo.evaluation.measure import held_out_set, measure
 from SAM_repo.evaluation.overlays import TRUTH_COLOR, overlay_of, save_sheets
 from SAM_repo.evaluation.report import table
 from SAM_repo.evaluation.summary import Rows, summarise
+from SAM_repo.teacher import SamTeacher
+from SAM_repo.vit_t import build_vit_t
 from scripts.evaluate_teacher import main
-from tests.fakes import FakeTeacher
+from tests.fakes import TINY_SAM, FakeTeacher
 from utils.errors import UserError
+from utils.selection import iou
 from utils.teacher import TeacherMasks
 
 
@@ -108,6 +113,25 @@ def test_corrective_clicks_lie_in_the_error_and_show_the_teacher_its_mask(views:
         assert signs[0, -1] == 1 and truth[row, column] and not given[0, row, column]  # the missed part
         assert previous.shape[1] == 1 and np.array_equal(previous[0, 0].numpy() > 0, given[0])
     assert [turn.masks.shape for turn in rounds] == [(1, 3, 224, 224)] * 3
+
+
+def test_the_fast_measure_says_what_rows_of_clicks_say() -> None:
+    torch.manual_seed(0)
+    sam, clicks = build_vit_t(replace(TINY_SAM, image_size=224)), held_out_set(2_000_000_000, 3)
+    measured = measure(sam, clicks, torch.device("cpu"))
+    teacher, points = SamTeacher(sam, "tiny-0"), clicks.points[0].numpy()
+    truth, fine = clicks.masks[0].numpy(), clicks.fine[0].numpy()
+    rounds = ask(teacher, teacher.embed(clicks.images)[0], points, truth, torch.Generator().manual_seed(0))
+
+    def mean_iou(turn: int, mask: int, wanted: np.ndarray) -> float:
+        return float(np.mean([iou(*pair) for pair in zip(rounds[turn].masks[:, mask].numpy(), wanted)]))
+
+    expected = {f"mask{k}": mean_iou(0, k, truth) for k in range(3)} | {"fine": mean_iou(0, 1, fine)}
+    expected |= {"two_clicks": mean_iou(1, 0, truth), "three_clicks": mean_iou(2, 0, truth)}
+    found, area = rounds[0].masks[:, 0].numpy(), truth.sum((1, 2))
+    expected["missed"] = float(np.median((truth & ~found).sum((1, 2)) / area))
+    expected["spilled"] = float(np.median((found & ~truth).sum((1, 2)) / area))
+    assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=2e-3)
 
 
 # ---- classical methods -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from SAM_repo.fast_decoder import decode_prompts
-from SAM_repo.prompting import corrective_clicks, hard_iou, prompt_rounds
+from SAM_repo.prompting import add_correction, corrective_clicks, hard_iou, prompt_rounds
 from SAM_repo.teacher import SamTeacher
 from SAM_repo.training.config import ScoreConfig, TrainConfig
 from SAM_repo.training.losses import mask_loss, part_boundaries, soft_masks
@@ -127,6 +127,14 @@ def test_corrective_clicks_lie_in_the_larger_error() -> None:
         assert label.tolist() == [1, 0]
         assert target[0, y[0], x[0]] == 1 and logits[0, y[0], x[0]] < 0
         assert target[1, y[1], x[1]] == 0 and logits[1, y[1], x[1]] > 0
+
+
+def test_corrections_on_coarse_masks_lie_in_the_middle_of_the_cell(generator: torch.Generator) -> None:
+    wanted = torch.zeros(1, 4, 4)
+    wanted[0, 1, 2] = 1  # of pixels 4 and 5 across, 2 and 3 down
+    points, labels = torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, dtype=torch.long)
+    points, labels = add_correction(points, labels, wanted - 1, wanted, generator, cell=2)
+    assert points.tolist() == [[[[0, 0], [4.5, 2.5]]]] and labels.tolist() == [[[1, 1]]]
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from segment_anything.modeling import Sam
 from torch.utils.data import DataLoader
 
 from SAM_repo.evaluation.measure import click_sets, measure
@@ -30,7 +29,7 @@ from utils.options import option, positive_int
 from utils.progress import Progress, Step, silent
 from utils.training import Saver, set_rate
 
-KIND = "vit_t training"
+KIND, CHECKPOINT = "vit_t training", "checkpoint.pth"
 SIZES = VitTConfig()  # of a new run
 COUNTERS = ("step", "images", "seconds")
 
@@ -39,9 +38,7 @@ COUNTERS = ("step", "images", "seconds")
 class RunSettings:
     """Where and how a training runs; `TrainConfig` says what it computes."""
 
-    data: Path | None = option(
-        None, "folder that keeps the views of the shapes; not needed with --shapes 0", group="run"
-    )
+    data: Path | None = option(None, "folder that keeps the shapes' views; not needed with --shapes 0", group="run")
     run: Path = option(help="folder of the run: checkpoint, log")
     device: str = option("auto", "auto, cpu or cuda")
     threads: int = option(torch.get_num_threads(), "threads of the processor", type=positive_int)
@@ -64,10 +61,6 @@ class RunSettings:
     restart: bool = option(False, "ignore an existing checkpoint of the run", nargs="?", const=True)
     clicks: int = 150  # measured on each set; 0: nothing is measured
     log_every: int = 25  # steps
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.run / "checkpoint.pth"
 
 
 class Trainer:
@@ -206,12 +199,12 @@ class Trainer:
         return {"step": self.step, "images": self.images, "seconds": round(self.seconds, digits)}
 
     def _save(self) -> None:
-        save_torch(self.settings.checkpoint, self.state())
+        save_torch(self.settings.run / CHECKPOINT, self.state())
 
     def _measure(self) -> None:
         """Measure the averaged weights, append a row for each set to measure.csv, and draw the curve."""
         run = self.settings.run
-        sam = averaged_model(self.state()).to(self.device)
+        sam = restore_vit_t(asdict(self.sizes), self.average).to(self.device)
         for name, clicks in self.sets.items():
             result = {k: round(v, 4) for k, v in measure(sam, clicks, self.device).items()}
             append_row(run / "measure.csv", self._counters() | {"set": name} | result)
@@ -249,7 +242,7 @@ def _train_process(
 ) -> None:
     """One training process; `meeting` is where several find one another."""
     torch.set_num_threads(settings.threads)
-    state = read_run(settings.run) if settings.checkpoint.exists() and not settings.restart else None
+    state = read_run(settings.run) if (settings.run / CHECKPOINT).exists() and not settings.restart else None
     config = train_config({**(state["train_config"] if state else {}), **changed}, settings.data)
     if meeting:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=settings.processes)
@@ -296,15 +289,11 @@ def train_config(values: dict[str, Any], data: Path | None) -> TrainConfig:
 
 def read_run(run: Path) -> dict[str, Any]:
     """The checkpoint of a run; UserError if there is none or it is something else."""
-    state = load_torch(run / "checkpoint.pth", what="training checkpoint of vit_t")
+    path = run / CHECKPOINT
+    state = load_torch(path, what="training checkpoint of vit_t")
     if not isinstance(state, dict) or state.get("kind") != KIND:
-        raise UserError(f"{run / 'checkpoint.pth'} is not a training checkpoint of vit_t")
+        raise UserError(f"{path} is not a training checkpoint of vit_t")
     return state
-
-
-def averaged_model(state: dict[str, Any]) -> Sam:
-    """The model with a run's averaged weights."""
-    return restore_vit_t(state["model_config"], state["average"])
 
 
 def export(run: Path, output: Path) -> None:
@@ -318,5 +307,6 @@ def export(run: Path, output: Path) -> None:
 
 def measured_run(run: Path, labelled: Path | None, clicks: int) -> dict[str, dict[str, float]]:
     """`measure` of a run's averaged weights on each of `click_sets`."""
-    sam, device = averaged_model(read_run(run)), torch.device("cpu")
+    state, device = read_run(run), torch.device("cpu")
+    sam = restore_vit_t(state["model_config"], state["average"])
     return {name: measure(sam, of_set, device) for name, of_set in click_sets(labelled, clicks).items()}
