@@ -120,7 +120,8 @@ def settings_from(args: argparse.Namespace, settings: type[Settings], **given: A
 
 def part_of(settings: Any, kind: type[Settings]) -> Settings:
     """The settings of a narrower kind that wider ones include, by the names of the fields."""
-    return kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: getattr(settings, name) for name in names})
 
 
 def parse_settings(settings: type[Settings], description: str | None, argv: list[str] | None = None) -> Settings:

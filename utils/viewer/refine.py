@@ -106,7 +106,7 @@ class Refinement:
 
 def _run(work: Callable[[Progress], None], told: Connection) -> None:
     """In the process: tells every step, and in the end why it failed, or "" where it did not."""
-    if hasattr(os, "setsid"):
+    if os.name == "posix":
         os.setsid()  # a group of its own: Ctrl-C is for the page, and what this process starts ends with it
     message = ""
     try:
