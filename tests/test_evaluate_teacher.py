@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +25,9 @@ from SAM_repo.evaluation.measure import held_out_set, measure
 from SAM_repo.evaluation.overlays import TRUTH_COLOR, overlay_of, save_sheets
 from SAM_repo.evaluation.report import table
 from SAM_repo.evaluation.summary import Rows, summarise
-from SAM_repo.teacher import SamTeacher
-from SAM_repo.vit_t import build_vit_t
+from SAM_repo.teacher import load_teacher
 from scripts.evaluate_teacher import main
-from tests.fakes import TINY_SAM, FakeTeacher
+from tests.fakes import FakeTeacher
 from utils.errors import UserError
 from utils.selection import iou
 from utils.teacher import TeacherMasks
@@ -116,10 +114,8 @@ def test_corrective_clicks_lie_in_the_error_and_show_the_teacher_its_mask(views:
 
 
 def test_the_fast_measure_says_what_rows_of_clicks_say() -> None:
-    torch.manual_seed(0)
-    sam, clicks = build_vit_t(replace(TINY_SAM, image_size=224)), held_out_set(2_000_000_000, 3)
-    measured = measure(sam, clicks, torch.device("cpu"))
-    teacher, points = SamTeacher(sam, "tiny-0"), clicks.points[0].numpy()
+    teacher, clicks = load_teacher("vit_t"), held_out_set(2_000_000_000, 3)
+    measured, points = measure(teacher.sam, clicks, torch.device("cpu")), clicks.points[0].numpy()
     truth, fine = clicks.masks[0].numpy(), clicks.fine[0].numpy()
     rounds = ask(teacher, teacher.embed(clicks.images)[0], points, truth, torch.Generator().manual_seed(0))
 
@@ -132,6 +128,7 @@ def test_the_fast_measure_says_what_rows_of_clicks_say() -> None:
     expected["missed"] = float(np.median((truth & ~found).sum((1, 2)) / area))
     expected["spilled"] = float(np.median((found & ~truth).sum((1, 2)) / area))
     assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=2e-3)
+    assert min(abs(measured["fine"] - mean_iou(0, k, fine)) for k in (0, 2)) > 0.01  # other masks would be noticed
 
 
 # ---- classical methods -----------------------------------------------------------------------------------------------

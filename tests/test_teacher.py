@@ -94,6 +94,8 @@ def test_clicks_scale_with_the_image(tiny: Sam, image: np.ndarray) -> None:
     small = teacher.segment(embedding, torch.tensor([[[10.0, 40.0]]]), torch.ones(1, 1), (64, 64))
     large = teacher.segment(embedding, torch.tensor([[[20.0, 80.0]]]), torch.ones(1, 1), (128, 128))
     torch.testing.assert_close(small.logits, large.logits)
+    wide = teacher.segment(embedding, torch.tensor([[[20.0, 40.0]]]), torch.ones(1, 1), (64, 128))  # height, width
+    torch.testing.assert_close(small.logits, wide.logits)
     assert large.masks().shape == (1, 3, 128, 128) and large.masks(1).shape == (1, 128, 128)
 
 

@@ -15,7 +15,7 @@ from SAM_repo.fast_decoder import decode_prompts
 from SAM_repo.prompting import add_correction, corrective_clicks, hard_iou, prompt_rounds
 from SAM_repo.teacher import SamTeacher
 from SAM_repo.training.config import ScoreConfig, TrainConfig
-from SAM_repo.training.losses import mask_loss, part_boundaries, soft_masks
+from SAM_repo.training.losses import corrected_round, mask_loss, part_boundaries, soft_masks
 from SAM_repo.training.optimiser import orthogonalise
 from SAM_repo.training.plot import plot_curve
 from SAM_repo.training.score import ScoreData, calibrate, fit_head, head_errors, score_data
@@ -109,6 +109,14 @@ def test_mask_loss_is_its_formula() -> None:
     tversky = 1 - (inside + 1) / (inside + 0.8 * false_in + 0.2 * false_out + 1)
     loss, _ = mask_loss(logits, target, balance, torch.tensor([spill]))
     assert loss.item() == pytest.approx(balance * equal + (1 - balance) * 0.5 * plain + tversky, rel=1e-4)
+
+
+@pytest.mark.parametrize("third_click", [0.0, 1.0])
+def test_the_last_correction_is_learned_from(third_click: float, generator: torch.Generator) -> None:
+    sam, masks = build_vit_t(TINY_SAM), torch.zeros(1, 1, 56, 56)
+    clicks = (torch.full((1, 1, 1, 2), 40.0), torch.ones(1, 1, 1, dtype=torch.long), masks + 1, masks + 1, masks - 1)
+    config = TrainConfig(third_click=third_click)
+    assert corrected_round(sam, torch.randn(1, 32, 14, 14), clicks, config, 0.0, generator).masks.requires_grad
 
 
 def test_iou_counts_pixels() -> None:
