@@ -15,8 +15,8 @@ from models.pipeline import PipelineSettings, run_pipeline
 from utils.device import choose_device
 from utils.errors import UserError, run_cli
 from utils.geometry.mesh import Mesh
-from utils.options import Color, MeshSettings, TeacherSettings, color_option, option, parse_settings
-from utils.output.export import SPHERE_RADIUS, Palette
+from utils.options import MeshSettings, TeacherSettings, option, parse_settings
+from utils.output.query import Colors
 from utils.progress import Progress
 from utils.segmenter import Segmenter
 from utils.supervision.training_samples import CHECKPOINT_NAME
@@ -28,7 +28,7 @@ LOCAL = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class InteractiveSettings(TeacherSettings, MeshSettings):
+class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
     """The page and what answers on it."""
 
     segmenter: str = option(
@@ -51,28 +51,17 @@ class InteractiveSettings(TeacherSettings, MeshSettings):
     out_dir: Path = option(Path("experiments/interactive"), "the only folder that is written to")
     single_click: bool = option(False, "every click starts a new selection")
     otsu: bool | None = option(None, "start with Otsu's threshold; default: as the segmenter needs it")
-    sphere_radius: float = option(SPHERE_RADIUS, "of the click balls; the object has radius 1")
-    base_color: Color = color_option(Palette.base)
-    seg_color: Color = color_option(Palette.selected)
-    pos_color: Color = color_option(Palette.positive)
-    neg_color: Color = color_option(Palette.negative)
     instant_weights: Path = WEIGHTS
 
     def __post_init__(self) -> None:
-        for name, color in vars(self.palette).items():
-            if not all(0 <= channel <= 1 for channel in color):
-                raise UserError(f"the {name} colour must be three numbers from 0 to 1")
-        if not 0 < self.sphere_radius <= 0.5:
+        super().__post_init__()
+        if self.sphere_radius > 0.5:
             raise UserError(
                 f"--sphere_radius {self.sphere_radius:g} must be above 0 and at most 0.5; the object has radius 1"
             )
         if not 0 <= self.port <= 65535:
             raise UserError(f"--port {self.port} is not a port: give a number from 0 to 65535")
         choose_device(self.device)
-
-    @property
-    def palette(self) -> Palette:
-        return Palette(self.base_color, self.seg_color, self.pos_color, self.neg_color)
 
     def is_named(self, mesh: Mesh) -> bool:
         """Whether the command line says where a decoder of this mesh lies."""

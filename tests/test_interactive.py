@@ -679,7 +679,7 @@ def _settings(*more: str, mesh: object = "nothing.obj") -> interactive.Interacti
     "more, reason",
     [
         ((), "no mesh at"),
-        (("--base_color", "2", "0", "0"), "colour"),
+        (("--base_color", "2", "0", "0"), "base_color"),
         (("--sphere_radius", "0"), "sphere_radius"),
         (("--port", "99999"), "port"),
         (("--device", "tpu"), "device"),

@@ -147,8 +147,8 @@ def test_select_correct_undo_keep_export_and_reload(opened, server, tmp_path):
     assert ball[1] > ball[0] + 30 and ball[1] > ball[2] + 30, f"no green ball: {ball}"
 
     window.page.mouse.move(*window.page.evaluate(f"window.iseg.where({handle})"))
-    window.page.wait_for_function(f"(window.iseg.hovered || {{}}).vertex === {handle}")
-    assert window.page.inner_text("#iseg-hover").startswith(f"vertex {handle}")
+    under = "(document.getElementById('iseg-hover') || {}).textContent"
+    window.page.wait_for_function(f"({under} || '').startsWith('vertex {handle}')")
 
     window.click(handle, key="Control")
     corrected = window.labels()

@@ -28,17 +28,14 @@ FORMATS = ("npy", "ply", "png", "glb", "obj", "seg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """How an answer is coloured; colours are RGB from 0 to 1, the sphere's radius is normalised."""
+class Colors:
+    """Of everything that is drawn, RGB from 0 to 1, and the normalised radius of the clicks' spheres."""
 
-    show_spheres: bool = option(False, "spheres at the clicks in the coloured mesh", group="answer")
-    sphere_radius: float = option(SPHERE_RADIUS, "normalised; the object has radius 1")
-    show_seg: bool = option(True, "colour the mesh by probability")
+    sphere_radius: float = option(SPHERE_RADIUS, "of the clicks, normalised; the object has radius 1", group="colours")
     base_color: Color = color_option(Palette.base)
     seg_color: Color = color_option(Palette.selected)
     pos_color: Color = color_option(Palette.positive)
     neg_color: Color = color_option(Palette.negative)
-    renderer: str = "auto"
 
     def __post_init__(self) -> None:
         check_positive(sphere_radius=self.sphere_radius)
@@ -49,6 +46,15 @@ class Look:
     @property
     def palette(self) -> Palette:
         return Palette(self.base_color, self.seg_color, self.pos_color, self.neg_color)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Colors):
+    """How an answer is shown."""
+
+    show_spheres: bool = option(False, "spheres at the clicks in the coloured mesh", group="answer")
+    show_seg: bool = option(True, "colour the mesh by probability")
+    renderer: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

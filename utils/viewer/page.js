@@ -100,7 +100,7 @@
       shape.hidden = update.hidden;
     }
     viser().requestRender();
-    requestAnimationFrame(() => { page.painted = { count: update.count, time: performance.now() }; });
+    requestAnimationFrame(() => { page.painted = { count: update.count }; });
     if (page.stroke) page.stroke.waiting = false;
     else if (moved) hover();  // what is under the cursor may belong to something else now
   };
@@ -141,12 +141,9 @@
       if (t > 0 && t < nearest) { nearest = t; best = f; }
     }
     if (best < 0) return null;
-    const at = [ox + nearest * dx, oy + nearest * dy, oz + nearest * dz];
-    let corner = 0, gap = Infinity;
-    for (let c = 3 * best; c < 3 * best + 3; c++) {
-      const d = (places[3 * c] - at[0]) ** 2 + (places[3 * c + 1] - at[1]) ** 2 + (places[3 * c + 2] - at[2]) ** 2;
-      if (d < gap) { gap = d; corner = c; }
-    }
+    const [x, y, z] = [ox + nearest * dx, oy + nearest * dy, oz + nearest * dz];
+    const gap = (c) => Math.hypot(places[3 * c] - x, places[3 * c + 1] - y, places[3 * c + 2] - z);
+    const corner = [3 * best, 3 * best + 1, 3 * best + 2].reduce((a, b) => (gap(b) < gap(a) ? b : a));
     return { face: best, vertex: ids[corner] };
   }
 
@@ -179,7 +176,6 @@
       return;
     }
     const hit = pick(ray(moved));
-    page.hovered = hit;
     if (!hit) { box.style.display = "none"; return; }
     const name = (page.names || [])[shape.labels[hit.face]];
     box.textContent = "vertex " + hit.vertex + (name ? " · " + name : "");
@@ -200,7 +196,7 @@
     const stroke = page.stroke;
     if (!stroke || (stroke.waiting && !last) || (!stroke.rays.length && !last)) return;
     stroke.waiting = true;
-    page.send({ type: "brush", stroke: stroke.id, mode: stroke.mode, rays: stroke.rays.splice(0, 64), last });
+    page.send({ type: "brush", stroke: stroke.id, mode: stroke.mode, rays: stroke.rays.splice(0, 64) });
   }
   function onDown(event) {
     if (!page.brush || !page.shape || event.button !== 0 || !viser() || event.target !== viser().canvas) return;
