@@ -473,6 +473,14 @@ def test_a_reloaded_tab_finds_its_work_and_a_copied_one_starts_anew(tab, open_ta
     assert (_set(again, "History", "Undo") == REST).all()
 
 
+@own_server
+def test_a_closed_tab_hears_no_more_of_refinements(tab, open_tab, studio):
+    before, other = len(studio.listeners), open_tab()
+    assert len(studio.listeners) == before + 1
+    other.close()
+    tab.wait(lambda: len(studio.listeners) == before)
+
+
 @pytest.mark.parametrize("how", [{"script_wait": 0.1}])
 def test_without_its_script_the_page_still_selects(server):
     plain = Tab(server.port, script=False)

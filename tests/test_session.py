@@ -9,7 +9,7 @@ from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter,
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
-from utils.session.edits import apply_edits
+from utils.session.edits import EditedShape, apply_edits
 from utils.session.files import replay, result_digest
 from utils.session.history import History
 from utils.session.picking import Picker, first_ball
@@ -609,6 +609,11 @@ def test_extruding_moves_along_the_outward_normals_only(icosphere):
         tip = peak(mesh)
         expected = mesh.vertices[tip] * (1 + distance * mesh.scale)  # a sphere's normals are its radii
         assert shape.vertices[tip] == pytest.approx(expected, abs=0.02)
+
+
+def test_an_edited_shape_stays_in_the_frame_of_the_original(tetrahedron):
+    moved = EditedShape(tetrahedron.vertices + np.eye(4, 3), np.ones(4, dtype=bool))
+    assert tetrahedron.denormalize(moved.places(tetrahedron)) == pytest.approx(moved.vertices, abs=1e-6)
 
 
 def test_a_whole_component_shrinks_around_its_middle(two_boxes, two_boxes_head):

@@ -191,7 +191,7 @@ class Tab:
             while not (found := condition()):
                 left = deadline - time.monotonic()
                 assert left > 0, f"nothing happened; notes: {self.notes[-3:]}"
-                self._changed.wait(min(left, 0.2))
+                self._changed.wait(min(left, 0.01))
             return found
 
     def settle(self, seconds: float = 0.05) -> None:
