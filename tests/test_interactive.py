@@ -128,6 +128,7 @@ def _click(tab: Tab, vertex: int, modifier: str | None = None) -> np.ndarray:
 
 
 def _set(tab: Tab, label: str, value: object) -> np.ndarray:
+    tab.settle()
     return tab.after(lambda: tab.set(label, value))["labels"]
 
 
@@ -144,7 +145,6 @@ def _keep(tab: Tab) -> np.ndarray:
 
 
 def _answer_with(tab: Tab, label: str) -> np.ndarray:
-    tab.settle()
     return _set(tab, "Answered by", label)
 
 
