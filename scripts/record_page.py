@@ -165,7 +165,7 @@ def record(settings: RecordingSettings, tab, address: str) -> Recorder:
 def main(argv: list[str] | None = None) -> int:
     settings = parse_settings(RecordingSettings, __doc__, argv)
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError("the recording needs a browser; run: bash scripts/install_browser.sh") from error
     chromium = os.environ.get("ISEG_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -75,7 +75,8 @@ def _tinted(
     if mask is not None:
         picture[mask] = 0.45 * picture[mask] + 0.55 * np.array(color)
     if outline is not None:
-        picture[outline & ~binary_erosion(outline, border_value=1)] = TRUTH_COLOR
+        inner = np.asarray(binary_erosion(outline, border_value=1), dtype=bool)
+        picture[outline & ~inner] = TRUTH_COLOR
     return picture.clip(0, 255).astype(np.uint8)
 
 
