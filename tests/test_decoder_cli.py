@@ -12,14 +12,15 @@ import torch
 import decoder
 from models.iseg.checkpoint import load_decoder_checkpoint
 from models.iseg.decoder_stage import train_decoder
+from models.open import open_segmenter
 from tests.halves import write_halves
 from tests.published import probability, random_release
 from utils.errors import UserError
 from utils.files import save_torch
+from utils.geometry.mesh import load_mesh
 from utils.options import parse_settings
 from utils.output.export import save_colored_mesh
-from utils.output.query import QuerySettings
-from utils.segmenter import Segmenter, answer_query
+from utils.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,6 @@ def work(icosphere, tmp_path_factory):
     """A folder with mesh.ply, features and supervision."""
     directory = tmp_path_factory.mktemp("decoder")
     save_colored_mesh(directory / "mesh.ply", icosphere, np.full((icosphere.num_vertices, 3), 0.5))
-    from utils.geometry.mesh import load_mesh
 
     mesh = load_mesh(directory / "mesh.ply")
     write_halves(directory / "data", mesh, views=4, clicked=20)
@@ -187,22 +187,29 @@ class Fixed(Segmenter):
         return np.linspace(0.3, 0.9, 162, dtype=np.float32)  # Otsu would cut at 0.6
 
 
-def test_an_answer_is_cut_where_its_segmenter_keeps_clicked_vertices_apart(icosphere, tmp_path, capsys):
+def test_an_answer_is_cut_where_its_segmenter_keeps_clicked_vertices_apart(icosphere):
     probability = Fixed(icosphere).probability(None)
     for threshold, cut in ((None, 0.5), (0.8, 0.8)):
-        query = QuerySettings(select_vertices=("100",), hard=True, threshold=threshold)
-        answer_query(Fixed(icosphere), query, tmp_path, 0.0)
-        count = (probability > cut).sum()
-        assert f"selection: {count} of 162 vertices above {cut:.3f}" in capsys.readouterr().out
+        answer = Fixed(icosphere).segment([100], threshold=threshold)
+        assert answer.threshold == cut and (answer.selected == (probability > cut)).all()
 
 
-def test_vertex_zero_is_clicked_either_way(work, trained, tmp_path):
-    (tmp_path / "decoder_checkpoint.pth").write_bytes((trained / "decoder_checkpoint.pth").read_bytes())
-    assert _ask(work, tmp_path, "--select_vertices", "9", "-0") == 0
-    assert _ask(work, tmp_path, "--positive_vertices", "9", "--negative_vertices", "0") == 0
-    assert _ask(work, tmp_path, "--positive_vertices", "9", "0") == 0
-    excluded, included = (np.load(tmp_path / f"vertex_probability_{label}.npy") for label in ("v9_v-0", "v9_v0"))
-    assert np.abs(excluded - included).max() > 1e-4
+def test_vertex_zero_is_clicked_either_way(work, trained):
+    """In the published notation and in lists of either kind."""
+    segmenter = open_segmenter(
+        load_mesh(work / "mesh.ply"),
+        checkpoint=trained / "decoder_checkpoint.pth",
+        features=work / "pred_f.pth",
+        device="cpu",
+    )
+
+    def ask(*clicks):
+        options = ["--obj_path", "mesh.ply", "--mode", "test", *clicks]
+        return segmenter.probability(parse_settings(decoder.DecoderSettings, None, options).clicks)
+
+    signed, listed = ask("--select_vertices", "9", "-0"), ask("--positive_vertices", "9", "--negative_vertices", "0")
+    assert (signed == listed).all()
+    assert np.abs(signed - ask("--positive_vertices", "9", "0")).max() > 1e-4
 
 
 @pytest.mark.parametrize(
