@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,18 @@ import scipy.sparse as sp
 
 from utils.errors import UserError
 from utils.files import digest
+from utils.geometry.glb import read_glb
 from utils.geometry.graphs import symmetric
 from utils.geometry.obj import read_obj
+from utils.geometry.off import read_off
+from utils.geometry.ply import read_ply
+from utils.geometry.stl import read_stl
 from utils.geometry.welding import first_of_each, weld
 
-FORMATS = (".obj", ".ply", ".off", ".stl", ".glb")
+READERS = {".obj": read_obj, ".ply": read_ply, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
+FORMATS = tuple(READERS)
+SMALLEST, LARGEST, PRECISION = 1e-30, 1e30, 1e-13  # widths that are read, alone and as a share of the coordinates
+FAR = 1000.0  # how far a vertex may be away, in distances that hold nine in ten of the others
 SIDES = [[0, 1], [1, 2], [2, 0]]  # of a triangle, by the places of their corners
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, OverflowError)
 
@@ -29,6 +35,7 @@ class Mesh:
     faces         (F, 3) int64 triangles; degenerate and duplicate ones stay, so that face i means face i of the file
     path          the file, or None for a mesh made in memory
     face_polygon  (F,) int64, the polygon of the file that each triangle was cut from
+    num_polygons  of the file, also those without triangles
 
     Everything the pipeline computes is in the normalised frame of the paper: mean of the vertices at the origin,
     largest norm 1. `denormalize` leads back.
@@ -38,12 +45,15 @@ class Mesh:
     faces: np.ndarray
     path: Path | None = None
     face_polygon: np.ndarray = None  # type: ignore[assignment]  # None: every triangle is a polygon
+    num_polygons: int = None  # type: ignore[assignment]  # None: up to the last one of `face_polygon`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, dtype=np.float64))
         object.__setattr__(self, "faces", np.ascontiguousarray(self.faces, dtype=np.int64))
         if self.face_polygon is None:
             object.__setattr__(self, "face_polygon", np.arange(len(self.faces), dtype=np.int64))
+        if self.num_polygons is None:
+            object.__setattr__(self, "num_polygons", int(self.face_polygon.max(initial=-1)) + 1)
 
     @property
     def num_vertices(self) -> int:
@@ -139,10 +149,6 @@ class Mesh:
 
     # --- polygons of the file --------------------------------------------------------------------
 
-    @property
-    def num_polygons(self) -> int:
-        return int(self.face_polygon.max()) + 1
-
     @cached_property
     def opens_polygon(self) -> np.ndarray:
         """(F,) bool, the first triangle of each polygon's fan: (0, 1, 2), then (0, 2, 3), ..."""
@@ -181,13 +187,12 @@ def load_mesh(path: str | Path) -> Mesh:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; export the mesh again")
     try:
-        reader = {".obj": _read_obj, ".off": _read_off}.get(suffix, _read_with_trimesh)
-        vertices, faces, polygon = reader(path)
+        found = READERS[suffix](path)
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is not a readable {suffix[1:].upper()} mesh: {reason}; export it again") from error
-    _validate(path, vertices, faces)
-    return Mesh(vertices, faces, path, polygon)
+    _validate(path, found.vertices, found.faces)
+    return Mesh(found.vertices, found.faces, path, found.face_polygon, found.num_polygons)
 
 
 def _validate(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
@@ -204,67 +209,32 @@ def _validate(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
             f"{path}: triangle {bad} refers to vertex {int(faces[bad].max())}, but the vertices are 0 to "
             f"{len(vertices) - 1}; export the mesh again"
         )
-    extent = np.ptp(vertices[faces.ravel()], axis=0).max()
+    _validate_extent(path, vertices[np.unique(faces)], vertices, faces)
+
+
+def _validate_extent(path: Path, used: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Refuse what is no surface once the object has radius 1. used: the vertices of faces."""
+    low, high = used.min(axis=0), used.max(axis=0)
+    with np.errstate(over="ignore"):
+        extent = float((high - low).max())
     if not np.isfinite(extent) or extent <= 0:
         raise UserError(
             f"{path}: all vertices of the faces lie at one point or too far apart for numbers; export it again"
         )
-
-
-def _fan(polygons: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Triangle fans (F, 3) of vertex index polygons, and the polygon (F,) that each triangle came from."""
-    triangles = [(face[0], *pair) for face in polygons for pair in pairwise(face[1:])]
-    owner = np.repeat(np.arange(len(polygons)), [max(0, len(face) - 2) for face in polygons])
-    return np.asarray(triangles, dtype=np.int64).reshape(-1, 3), owner
-
-
-def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    found = read_obj(path)
-    if not found.vertices:
-        raise UserError(f"{path} has no vertices ('v' lines); is it an OBJ file?")
-    vertices = np.array([line.split()[:3] for line in found.vertices], dtype=np.float64)
-    return vertices.reshape(len(vertices), 3), *_fan(found.corners())
-
-
-def _read_off(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices and faces of a text OFF file (also COFF and a header on one line)."""
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    lines = [line for line in (raw.split("#")[0].strip() for raw in text.splitlines()) if line]
-    if not lines or not lines[0].upper().lstrip("STCN4").startswith("OFF"):
-        raise UserError(f"{path} does not begin with 'OFF'; is it an OFF file?")
-    counts = lines[0].split()[1:] or lines[1].split()
-    body = lines[1:] if lines[0].split()[1:] else lines[2:]
-    num_vertices, num_faces = int(counts[0]), int(counts[1])
-    if len(body) < num_vertices + num_faces:
+    if not SMALLEST <= extent <= LARGEST or extent < PRECISION * np.abs(used).max():
         raise UserError(
-            f"{path} is cut short: {num_vertices} vertices and {num_faces} faces announced, "
-            f"{len(body)} lines found; export the mesh again"
+            f"{path}: the mesh is {extent:.3g} wide and up to {np.abs(used).max():.3g} from the origin, beyond what "
+            "numbers hold; move or scale it and export it again"
         )
-    vertices = np.array([line.split()[:3] for line in body[:num_vertices]], dtype=np.float64).reshape(-1, 3)
-    polygons = []
-    for line in body[num_vertices : num_vertices + num_faces]:
-        count, *corners = line.split()
-        if len(corners) < int(count):
-            raise ValueError(f"face line '{line[:60]}' is cut short")
-        polygons.append([int(corner) for corner in corners[: int(count)]])
-    return vertices, *_fan(polygons)
-
-
-def _read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    import trimesh
-
-    try:
-        loaded = trimesh.load(path, process=False, maintain_order=True)
-    except Exception as error:  # the readers of binary formats raise whatever the damage leads to
-        raise ValueError(str(error) or type(error).__name__) from error
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_mesh()
-    if not isinstance(loaded, trimesh.Trimesh):
-        raise UserError(f"{path} holds points or curves but no faces; a surface mesh is needed")
-    vertices = np.asarray(loaded.vertices, dtype=np.float64)
-    faces = np.asarray(loaded.faces, dtype=np.int64)
-    if path.suffix.lower() == ".stl" and len(vertices):
-        place = weld(vertices)
-        first = first_of_each(place)
-        vertices, faces = vertices[np.sort(first)], first.argsort().argsort()[place][faces]
-    return vertices, faces, np.arange(len(faces), dtype=np.int64)
+    distance = np.linalg.norm(used - np.median(used, axis=0), axis=1)
+    most = float(np.quantile(distance, 0.9))
+    if distance.max() > FAR * most:
+        bad = int(np.flatnonzero((vertices == used[distance.argmax()]).all(axis=1))[0])
+        raise UserError(
+            f"{path}: vertex {bad} lies {distance.max() / max(most, SMALLEST):.3g} times as far away as most others, "
+            "so the object would be a point in every view; delete that vertex and export the mesh again"
+        )
+    corner = (vertices[faces] - low) / extent
+    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1).max()
+    if not area > 0:
+        raise UserError(f"{path}: no face has an area (all lie on a line or at a point); a surface mesh is needed")

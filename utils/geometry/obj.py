@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from utils.geometry.surface import FileSurface, colors_of, coordinates_of, text_lines
+
 
 @dataclass(eq=False)
 class ObjText:
@@ -13,6 +17,7 @@ class ObjText:
     vertices, coordinates, normals   the values of its "v", "vt" and "vn" lines
     polygons    for each face its corners "v", "v/vt", "v//vn" or "v/vt/vn", counted from 1
     materials   of each face, "" for none; libraries: files of materials
+    groups      of each face, the words of its latest "g" or, without one since, "o" line
     """
 
     vertices: list[str] = field(default_factory=list)
@@ -21,6 +26,7 @@ class ObjText:
     polygons: list[list[str]] = field(default_factory=list)
     materials: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
     def corners(self) -> list[list[int]]:
         """The vertices of each face, counted from 0. ValueError for what is no whole number."""
@@ -31,15 +37,38 @@ class ObjText:
         return [[_attribute(corner.split("/"), place, count) for corner in face] for face in self.polygons]
 
 
-def read_obj(path: Path) -> ObjText:
-    """Read the lines that describe a surface."""
-    found, material = ObjText(), ""
+def read_obj(path: Path) -> FileSurface:
+    """Read the surface; ValueError for what is none."""
+    return surface_of(read_obj_text(path))
+
+
+def surface_of(found: ObjText) -> FileSurface:
+    """The surface that a file describes; ValueError for what is none."""
+    if not found.vertices:
+        raise ValueError("it has no vertices ('v' lines)")
+    rows = [line.split() for line in found.vertices]
+    names = list(dict.fromkeys(name for name in found.groups if name))
+    number = {name: place for place, name in enumerate(names)} | {"": -1}
+    return FileSurface.of_polygons(
+        coordinates_of(rows),
+        found.corners(),
+        colors=colors_of(np.array([row[3:] for row in rows], dtype=np.float64)) if {*map(len, rows)} == {6} else None,
+        names=names,
+        piece=np.array([number[name] for name in found.groups], dtype=np.int64),
+    )
+
+
+def read_obj_text(path: Path) -> ObjText:
+    """Read the lines that describe a surface; a backslash at the end continues a line."""
+    found, material, group = ObjText(), "", ""
     counted = (found.vertices, found.coordinates, found.normals)
     values = dict(zip(("v", "vt", "vn"), counted))
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    if "\\" in text:
-        text = text.replace("\\\r\n", " ").replace("\\\n", " ")
-    for line in text.splitlines():
+    begun = ""
+    for part in text_lines(path.read_bytes()):
+        if part.endswith("\\"):
+            begun += part[:-1] + " "
+            continue
+        line, begun = begun + part, ""
         kind, _, rest = line.strip().replace("\t", " ").partition(" ")
         if kind == "f":
             corners = rest.split("#")[0].split()
@@ -47,10 +76,13 @@ def read_obj(path: Path) -> ObjText:
                 corners = [_counted_from_the_start(corner, counted) for corner in corners]
             found.polygons.append(corners)
             found.materials.append(material)
+            found.groups.append(group)
         elif kind in values:
             values[kind].append(rest.split("#")[0].strip())
         elif kind == "usemtl":
             material = rest.strip()
+        elif kind in ("g", "o"):
+            group = rest.strip()
         elif kind == "mtllib":
             found.libraries.append(rest.strip())
     return found

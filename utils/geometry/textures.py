@@ -1,25 +1,29 @@
-"""Texture coordinates of a mesh file, which `utils.geometry.mesh` does not read, for files that are written from it."""
+"""What decorates a mesh file beside its surface, for files written from it: texture coordinates, colours, names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from utils.geometry.mesh import Mesh
-from utils.geometry.obj import read_obj
+from utils.errors import UserError
+from utils.geometry.mesh import READERS, UNREADABLE, Mesh
+from utils.geometry.obj import ObjText, read_obj_text, surface_of
+from utils.geometry.surface import FileSurface
 
 
 @dataclass(frozen=True, eq=False)
 class Textures:
-    """Texture coordinates (and an OBJ's normals and materials) as the file has them.
+    """Texture coordinates, names and colours (and an OBJ's normals and materials) as the file has them.
 
     coordinates    (T, 2) float64
-    corners        one list for each polygon of the file: the coordinate of each of its corners, -1 for none
+    corners        one list for each polygon of the file: the coordinate of each of its corners, -1 for none; empty
+                   where there are no coordinates
     lines          the file's own texts of the coordinates, which keep their digits; empty unless it is an OBJ
     normal_lines, normal_corners   likewise for normals
     materials      the material of each polygon, "" for none; libraries: files of materials
+    groups         the group or node of each polygon, "" for none; empty where the file names no more than one
+    colors         (V, 3) float64 RGB from 0 to 1 of the vertices, None for none
     """
 
     coordinates: np.ndarray
@@ -29,6 +33,8 @@ class Textures:
     normal_corners: list[list[int]] = field(default_factory=list)
     materials: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    colors: np.ndarray | None = None
 
     def of_triangles(self, mesh: Mesh) -> np.ndarray:
         """(F, 3) int64, the coordinate of each triangle's corners, -1 for none."""
@@ -42,24 +48,30 @@ class Textures:
 
 
 def read_textures(mesh: Mesh) -> Textures | None:
-    """The texture coordinates in the file of `mesh`, None where it has none or is not there any more."""
+    """What decorates the file of `mesh`; None where nothing does, or the file is not there or another one by now."""
     if mesh.path is None or not mesh.path.is_file():
         return None
+    suffix = mesh.path.suffix.lower()
     try:
-        found = _read_obj(mesh.path) if mesh.path.suffix.lower() == ".obj" else _read_with_trimesh(mesh.path, mesh)
-    except Exception:  # the mesh itself was readable; its decoration may be of any kind, and is optional
+        text = read_obj_text(mesh.path) if suffix == ".obj" else None
+        surface = READERS[suffix](mesh.path) if text is None else surface_of(text)
+    except (UserError, *UNREADABLE):  # it was readable when the mesh was loaded
         return None
-    fits = found is not None and len(found.corners) >= mesh.num_polygons
-    return found if fits else None
+    if len(surface.vertices) != mesh.num_vertices or surface.num_polygons != mesh.num_polygons:
+        return None
+    found = _of_vertices(surface, mesh) if text is None else _of_obj(text)
+    groups = []
+    if surface.piece is not None and len(np.unique(surface.piece)) > 1:
+        groups = [surface.names[piece] if piece >= 0 else "" for piece in surface.piece.tolist()]
+    found = replace(found, groups=groups, colors=surface.colors)
+    empty = not len(found.coordinates) and not found.normal_lines and not any(found.materials)
+    return None if empty and not groups and surface.colors is None else found
 
 
-def _read_obj(path: Path) -> Textures | None:
-    found = read_obj(path)
-    if not found.coordinates and not found.normals:
-        return None
+def _of_obj(found: ObjText) -> Textures:
     values = [[float(value) for value in line.split()[:2]] for line in found.coordinates]
     return Textures(
-        np.array(values).reshape(len(values), 2),
+        np.array([(*value, 0.0)[:2] for value in values]).reshape(len(values), 2),
         found.attributes(1, len(values)),
         found.coordinates,
         found.normals,
@@ -69,15 +81,8 @@ def _read_obj(path: Path) -> Textures | None:
     )
 
 
-def _read_with_trimesh(path: Path, mesh: Mesh) -> Textures | None:
-    import trimesh
-
-    if path.suffix.lower() not in (".glb", ".ply"):
-        return None
-    loaded = trimesh.load(path, process=False, maintain_order=True)
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_mesh()
-    coordinates = getattr(getattr(loaded, "visual", None), "uv", None)
-    if coordinates is None or len(coordinates) != mesh.num_vertices:
-        return None
-    return Textures(np.asarray(coordinates, dtype=np.float64), mesh.faces.tolist())
+def _of_vertices(surface: FileSurface, mesh: Mesh) -> Textures:
+    """Where coordinates belong to vertices, and not to corners."""
+    if surface.coordinates is None:
+        return Textures(np.zeros((0, 2)), [])
+    return Textures(surface.coordinates, mesh.polygons())

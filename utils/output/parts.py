@@ -77,7 +77,8 @@ def save_glb(
 
     glTF keeps coordinates as float32, so each part is stored around the mesh's centre and moved back by its node's
     matrix: small shapes far from the origin stay exact. vertices (V, 3): in place of the mesh's own; textures: of the
-    mesh's file, whose coordinates are kept.
+    mesh's file, whose coordinates are kept. Where the file has several nodes or groups, a part is a node with a child
+    "part/group" for each that it touches.
     """
     import trimesh
     from trimesh.visual import TextureVisuals
@@ -89,22 +90,45 @@ def save_glb(
     back[:3, 3] = mesh.center
     scene = trimesh.Scene()
     for number, name, color in labelling.present():
-        chosen, coordinates = labelling.labels == number, None
-        if textures is None or corners is None:
-            used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
-        else:  # a vertex with several texture coordinates becomes several
-            pairs = np.stack([mesh.faces[chosen].ravel(), corners[chosen].ravel()], axis=1)
-            pairs, faces = np.unique(pairs, axis=0, return_inverse=True)
-            used = pairs[:, 0]
-            coordinates = np.where(pairs[:, 1, None] >= 0, textures.coordinates[pairs[:, 1]], 0.0)
-        part = trimesh.Trimesh(vertices[used] - mesh.center, faces.reshape(-1, 3), process=False)
+        pieces = _pieces(mesh, labelling.labels == number, textures)
         material = PBRMaterial(
             name=name, baseColorFactor=[*color, 1.0], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
         )
-        part.visual = TextureVisuals(uv=coordinates, material=material)
-        scene.add_geometry(part, node_name=name, geom_name=name, transform=back)
+        if len(pieces) > 1:
+            scene.graph.update(name, scene.graph.base_frame)
+        for group, chosen in pieces.items():
+            used, faces, coordinates = _indexed(mesh, chosen, textures, corners)
+            part = trimesh.Trimesh(vertices[used] - mesh.center, faces, process=False)
+            part.visual = TextureVisuals(uv=coordinates, material=material)
+            node, above = (name, None) if len(pieces) == 1 else (f"{name}/{group or 'unnamed'}", name)
+            scene.add_geometry(part, node_name=node, geom_name=node, parent_node_name=above, transform=back)
     with atomic_path(path) as temporary:
         scene.export(temporary, file_type="glb")
+
+
+def _pieces(mesh: Mesh, chosen: np.ndarray, textures: Textures | None) -> dict[str, np.ndarray]:
+    """The triangles (F,) bool of a part by the file's own groups."""
+    if textures is None or not textures.groups:
+        return {"": chosen}
+    names, number = np.unique(textures.groups, return_inverse=True)
+    of_face = number[mesh.face_polygon]
+    return {str(names[each]): chosen & (of_face == each) for each in np.unique(of_face[chosen])}
+
+
+def _indexed(
+    mesh: Mesh, chosen: np.ndarray, textures: Textures | None, corners: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The vertices that the chosen triangles use, the triangles (N, 3) in them, and coordinates of the vertices.
+
+    corners  (F, 3) as `Textures.of_triangles`; a vertex with several coordinates becomes several
+    """
+    if textures is None or corners is None:
+        used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
+        return used, faces.reshape(-1, 3), None
+    pairs = np.stack([mesh.faces[chosen].ravel(), corners[chosen].ravel()], axis=1)
+    pairs, faces = np.unique(pairs, axis=0, return_inverse=True)
+    coordinates = np.where(pairs[:, 1, None] >= 0, textures.coordinates[pairs[:, 1]], 0.0)
+    return pairs[:, 0], faces.reshape(-1, 3), coordinates
 
 
 def save_obj(
@@ -115,10 +139,10 @@ def save_obj(
     textures: Textures | None = None,
 ) -> None:
     """Write a group for each part that has triangles: all vertices in the file's order and with every digit, polygons
-    as they were.
+    as they were. A part's group is followed by the file's own, where that has several.
 
-    vertices (V, 3): in place of the mesh's own; textures: of the mesh's file, whose coordinates, normals and materials
-    are kept. Normals are left out where the vertices have moved.
+    vertices (V, 3): in place of the mesh's own; textures: of the mesh's file, whose coordinates, normals, materials and
+    colours are kept. Normals are left out where the vertices have moved.
     """
     moved = vertices is not None and not np.array_equal(vertices, mesh.vertices)
     textures = textures or Textures(np.zeros((0, 2)), [])
@@ -130,16 +154,22 @@ def save_obj(
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for library in textures.libraries:
             file.write(f"mtllib {_relative(mesh, library, Path(path))}\n")
-        for x, y, z in (vertices if vertices is not None else mesh.vertices).tolist():
-            file.write(f"v {x!r} {y!r} {z!r}\n")
+        rows = np.asarray(vertices if vertices is not None else mesh.vertices)
+        if textures.colors is not None:
+            rows = np.concatenate([rows, textures.colors], axis=1)
+        file.writelines(f"v {' '.join(map(repr, row))}\n" for row in rows.tolist())
         file.writelines(f"vt {line}\n" for line in textures.lines)
         file.writelines(f"vn {line}\n" for line in textures.normal_lines)
         for number, name, _ in labelling.present():
-            file.write(f"g {name.replace(' ', '_')}\n")
+            group = None
             material = ""
             for polygon in np.flatnonzero(numbers == number).tolist():
                 if not polygons[polygon]:
                     continue
+                inside = textures.groups[polygon] if textures.groups else ""
+                if inside != group:
+                    file.write(f"g {name.replace(' ', '_')} {inside}".rstrip() + "\n")
+                    group = inside
                 wanted = textures.materials[polygon] if textures.materials else ""
                 if wanted != material:
                     file.write(f"usemtl {wanted}\n")

@@ -12,6 +12,7 @@ import torch
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
+from utils.geometry.textures import read_textures
 from utils.options import Color, check_positive, color_option, option
 from utils.output.export import (
     SPHERE_RADIUS,
@@ -131,8 +132,12 @@ def save_answer(
         figures.save_render_views(paths.views, Rasterizer(mesh, look.renderer), shown, clicks, palette)
         written.append(paths.views)
     labelling = Labelling.of_selection(mesh, selected)
-    for name, save in (("glb", save_glb), ("obj", save_obj), ("seg", save_seg)):
+    textures = read_textures(mesh) if {"glb", "obj"} & set(formats) else None
+    for name, save in (("glb", save_glb), ("obj", save_obj)):
         if name in formats:
             written.append(paths.selection(name))
-            save(paths.selection(name), mesh, labelling)
+            save(paths.selection(name), mesh, labelling, textures=textures)
+    if "seg" in formats:
+        written.append(paths.selection("seg"))
+        save_seg(written[-1], mesh, labelling)
     return written

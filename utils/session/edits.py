@@ -34,7 +34,7 @@ class EditedShape:
 
     def mesh(self, original: Mesh) -> Mesh:
         """As a mesh with all of the original's faces; `alive` says which to use."""
-        return Mesh(self.vertices, original.faces, original.path, original.face_polygon)
+        return Mesh(self.vertices, original.faces, original.path, original.face_polygon, original.num_polygons)
 
     def places(self, original: Mesh) -> np.ndarray:
         """(V, 3) float32, the vertices in the original's normalised frame."""
