@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.clicks import Clicks
+from utils.errors import UserError
 from utils.geometry.face_clicks import FaceClicks
 from utils.geometry.mesh import Mesh
+from utils.geometry.part_tree import DETAIL, Partition, PartTree
 from utils.output.query import Look, QuerySettings, save_answer
 from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
 
@@ -130,6 +132,18 @@ class Segmenter(ABC):
     @cached_property
     def _face_clicks(self) -> FaceClicks:
         return FaceClicks(self.mesh)
+
+    # --- parts without a click -------------------------------------------------------------------
+
+    @property
+    def part_tree(self) -> PartTree:
+        """Nested parts of the whole mesh; UserError from segmenters that propose none."""
+        raise UserError(f"the {self.label} proposes no parts: open the mesh with the prior")
+
+    def parts(self, detail: float = DETAIL, count: int | None = None) -> Partition:
+        """The whole mesh in parts, before any click: at a level of detail from 0 to 1, or so many."""
+        tree = self.part_tree
+        return Partition.of(tree, tree.cut(detail) if count is None else tree.cut_into(count))
 
     # --- learning --------------------------------------------------------------------------------
 

@@ -39,6 +39,10 @@ class Borders:
         probability = 1 / (1 + np.exp(-values))
         return np.clip(self._solve(self.patches.fine.area[:, None] * probability).T, 0.0, 1.0)
 
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Node values (N,) evened out over the fine faces (E,) in the same way; linear in the values."""
+        return self._solve(self.patches.fine.area * (self.patches.interpolation @ values))
+
     def tidy(self, probability: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
         """(E,) with clicked faces obeyed, pieces without an included face taken out and small holes closed."""
         result = obey(probability.copy(), included, excluded)

@@ -15,12 +15,14 @@ from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
 from models.prior.nodes import NODES, Patches, cut
+from models.prior.parts import PriorPartTree, grow_tree
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
 from models.prior.votes import VOTERS, Votes
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import digest, load_npz, save_npz
 from utils.geometry.mesh import Mesh
+from utils.geometry.part_tree import PartTree
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
@@ -202,6 +204,15 @@ class PriorSegmenter(Segmenter):
         """(F, E): means over the fine faces of each face, by area."""
         fine = self.patches.fine
         return weighted_means(fine.parent, np.arange(len(fine)), fine.area, self.mesh.num_faces)
+
+    # --- parts without a click -------------------------------------------------------------------
+
+    @cached_property
+    def part_tree(self) -> PartTree:
+        """Nested parts of the whole mesh, from the answers to the clicks that vote."""
+        answers, seen = self.prepared.answers, self.prepared.seen
+        votes = answers.votes or ask_around(answers, seen, VOTERS)
+        return PriorPartTree(self.patches, self.prepared.borders, grow_tree(self.patches, votes))
 
     # --- what both share -------------------------------------------------------------------------
 

@@ -1,0 +1,289 @@
+"""The whole mesh in nested parts, from the answers to the clicks that vote: nothing is clicked, nothing trained.
+
+Two nodes belong together as often as the answers that hold one hold the other (evidence accumulation clustering: Fred
+and Jain 2005). Average linkage groups the nodes into small pieces; the pieces are joined pairwise, the nearest first.
+Pieces are the farther apart the fewer answers hold both and the more concave the border between them is, and nearer
+where they are two sides of one thin wall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial.distance import squareform
+
+from models.prior.borders import HOLE, Borders
+from models.prior.nodes import Patches
+from models.prior.votes import Votes, pairwise_iou
+from utils.geometry.part_tree import NodeInfo, Part, PartTree
+from utils.rendering.rasterize import ray_scene
+
+# Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
+PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
+MOST_PIECES = 256
+FLAT_SHARE = 0.3  # what a border without any concave turn keeps of the distance between its sides ...
+TURN_SCALE = 0.1  # ... and radians of mean turn along it over which the rest comes back
+FACING_SHARE = 0.5  # what two sides of one wall lose of their distance
+APART = 0.05  # added to the distance of pieces that do not touch
+CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
+
+
+@dataclass(frozen=True, eq=False)
+class NodeTree:
+    """Nested groups of N nodes; see `PartTree` for `children` and `heights`.
+
+    leaf       (N,) int64, the leaf that each node is in
+    agreement  (2 L - 1,) float64, mean IoU of each group with the answers to clicks in it
+    """
+
+    leaf: np.ndarray
+    children: np.ndarray
+    heights: np.ndarray
+    agreement: np.ndarray
+
+
+def grow_tree(patches: Patches, votes: Votes) -> NodeTree:
+    """The tree of a mesh that clicks were answered on; about 0.5 s of one core."""
+    chosen = elected(votes)
+    together = co_association(np.concatenate([chosen[:, 0], chosen[:, 1]]))
+    leaf = _pieces(patches, together, held=chosen[:, :2].reshape(-1, chosen.shape[2]).any(axis=0))
+    children, heights = _join(_Gaps.between(patches, leaf, together))
+    inside = np.zeros((2 * len(children) + 1, len(leaf)), dtype=bool)
+    inside[leaf, np.arange(len(leaf))] = True
+    for node, (first, second) in enumerate(children.tolist(), start=len(children) + 1):
+        inside[node] = inside[first] | inside[second]
+    return NodeTree(leaf, children, heights, _agreement(inside, chosen[:, 1], votes))
+
+
+def elected(votes: Votes) -> np.ndarray:
+    """(K, 3, N) bool, what each of the voting clicks selects by consent: finer, default, coarser."""
+    answers = [
+        votes.elect(int(node), votes.logits[k].astype(np.float32), votes.quality[k])[0] > 0
+        for k, node in enumerate(votes.nodes)
+    ]
+    return np.stack(answers)
+
+
+def co_association(selected: np.ndarray) -> np.ndarray:
+    """(N, N) float32: of the selections (K, N) bool that hold either node, the share that hold both; 1 to itself."""
+    rows = selected.astype(np.float32)
+    both = rows.T @ rows
+    count = np.diag(both)
+    result = both / np.maximum(count[:, None] + count[None] - both, 1.0)
+    np.fill_diagonal(result, 1.0)
+    return np.clip(result, 0.0, 1.0)
+
+
+def _agreement(inside: np.ndarray, default: np.ndarray, votes: Votes) -> np.ndarray:
+    """(M,) mean IoU of groups (M, N) bool with the answers (K, N) to clicks in them; 0 where none was clicked."""
+    clicked = inside[:, votes.nodes]
+    iou = pairwise_iou(inside, default, votes.area)
+    return (iou * clicked).sum(axis=1) / np.maximum(clicked.sum(axis=1), 1)
+
+
+def _pieces(patches: Patches, together: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """(N,) int64, the connected piece of nodes that each is in; what no answer holds goes to the nearest piece."""
+    graph, size = patches.graph, len(together)
+    if size == 1:
+        return np.zeros(1, dtype=np.int64)
+    levels = linkage(squareform(1.0 - together, checks=False), "average")
+    group = fcluster(levels, PIECE_HEIGHT, "distance")
+    if group.max() > MOST_PIECES:
+        group = fcluster(levels, MOST_PIECES, "maxclust")
+    same = graph.pairs[group[graph.pairs[:, 0]] == group[graph.pairs[:, 1]]]
+    joined = sp.csr_matrix((np.ones(len(same)), same.T), shape=(size, size))
+    piece = sp.csgraph.connected_components(joined, directed=False)[1]
+    area = np.bincount(piece, graph.area)
+    largest = np.zeros(group.max() + 1)
+    np.maximum.at(largest, group, area[piece])
+    lost = ~held | ((area[piece] < CRUMB) & (area[piece] < largest[group]))
+    if lost.any() and not lost.all():
+        firm = np.flatnonzero(~lost)
+        _, _, source = dijkstra(graph.distance_graphs[1], indices=firm, min_only=True, return_predecessors=True)
+        piece = np.where(lost & (source >= 0), piece[source], piece)
+    return np.unique(piece, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+# --- joining pieces ---------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Gaps:
+    """What lies between pieces. All (L, L) symmetric but for `facing`, and changed as pieces are joined.
+
+    count    (L,) nodes; area (L,)
+    held     sum of the co-association of their nodes
+    border   length that they share; turn: the same times its concave turn in radians
+    facing   area of the one that faces the other through the solid
+    """
+
+    count: np.ndarray
+    area: np.ndarray
+    held: np.ndarray
+    border: np.ndarray
+    turn: np.ndarray
+    facing: np.ndarray
+
+    @classmethod
+    def between(cls, patches: Patches, leaf: np.ndarray, together: np.ndarray) -> _Gaps:
+        graph, fine, size = patches.graph, patches.fine, int(leaf.max()) + 1
+        member = sp.csr_matrix((np.ones(len(leaf), dtype=np.float32), (leaf, np.arange(len(leaf)))))
+
+        def added(pairs: np.ndarray, values: np.ndarray) -> np.ndarray:
+            code = leaf[pairs[:, 0]] * size + leaf[pairs[:, 1]]
+            return np.bincount(code, values, size * size).reshape(size, size)
+
+        ends = patches.node[fine.pairs]
+        border = added(ends, fine.border)
+        length = sp.csr_matrix((fine.border, ends.T), shape=(len(leaf),) * 2)
+        length = np.asarray((length + length.T)[graph.pairs[:, 0], graph.pairs[:, 1]]).reshape(-1)
+        turn = added(graph.pairs, length * (graph.length[:, 1] - graph.length[:, 0]))
+        facing = opposite_nodes(patches)
+        seen = np.flatnonzero(facing >= 0)
+        return cls(
+            np.bincount(leaf).astype(np.float64),
+            np.bincount(leaf, graph.area),
+            np.asarray((member @ (member @ together).T).T, dtype=np.float64),
+            border + border.T,
+            turn + turn.T,
+            added(np.stack([seen, facing[seen]], axis=1), graph.area[seen]),
+        )
+
+    def distance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Between pieces, (R, C); from 0 to 1, a little more where they do not touch."""
+        cells = np.ix_(rows, columns)
+        apart = 1.0 - self.held[cells] / np.outer(self.count[rows], self.count[columns])
+        border = self.border[cells]
+        concave = 1.0 - np.exp(-self.turn[cells] / np.maximum(border, 1e-12) / TURN_SCALE)
+        touching = apart * (FLAT_SHARE + (1.0 - FLAT_SHARE) * concave)
+        smaller = np.maximum(np.minimum.outer(self.area[rows], self.area[columns]), 1e-12)
+        facing = (self.facing[cells] + self.facing[np.ix_(columns, rows)].T) / (2 * smaller)
+        result = np.where(border > 0, touching, apart + APART) * (1.0 - FACING_SHARE * np.clip(facing, 0.0, 1.0))
+        result[rows[:, None] == columns[None]] = np.inf
+        return result
+
+    def join(self, kept: int, gone: int) -> None:
+        """Add a piece to another."""
+        self.count[kept] += self.count[gone]
+        self.area[kept] += self.area[gone]
+        for values in (self.held, self.border, self.turn, self.facing):
+            values[kept] += values[gone]
+            values[:, kept] += values[:, gone]
+
+
+def _join(gaps: _Gaps) -> tuple[np.ndarray, np.ndarray]:
+    """Children (L - 1, 2) and ascending heights (L - 1,): always the two nearest pieces are joined."""
+    size = len(gaps.count)
+    everyone = np.arange(size)
+    distance, name = gaps.distance(everyone, everyone), np.arange(size)
+    children, heights = np.zeros((size - 1, 2), dtype=np.int64), np.zeros(size - 1)
+    for step in range(size - 1):
+        first, second = divmod(int(distance.argmin()), size)
+        children[step], heights[step] = (name[first], name[second]), distance[first, second]
+        gaps.join(first, second)
+        name[first] = size + step
+        distance[second] = distance[:, second] = np.inf
+        alive = np.flatnonzero(np.isfinite(distance).any(axis=1) | (everyone == first))
+        row = gaps.distance(np.array([first]), alive)[0]
+        distance[first, alive], distance[alive, first] = row, row
+    return children, np.maximum.accumulate(heights) if size > 1 else heights
+
+
+def opposite_nodes(patches: Patches) -> np.ndarray:
+    """(N,) int64, the node where a ray from the middle of each node into the solid meets the surface; -1 for none."""
+    fine, start = patches.fine, patches.center
+    inward = -fine.normal[start]
+    origin = (fine.centroid[start] + 1e-4 * inward).astype(np.float32)
+    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
+    hit = np.asarray(scene.run(origin, inward.astype(np.float32), query="INTERSECT")).reshape(-1)
+    return np.where(hit >= 0, patches.node[hit], -1)
+
+
+# --- on the mesh ------------------------------------------------------------------------------------
+
+
+class PriorPartTree(PartTree):
+    """The tree on the mesh: each join is drawn as a border on the fine faces when it is first needed."""
+
+    def __init__(self, patches: Patches, borders: Borders, tree: NodeTree) -> None:
+        super().__init__(tree.children, tree.heights)
+        self.patches, self.borders, self.tree = patches, borders, tree
+        self._sides: dict[int, np.ndarray] = {}
+
+    def nodes(self, part: Part) -> np.ndarray:
+        """(N,) bool, the nodes of the graph that a part holds."""
+        return np.isin(self.tree.leaf, [leaf for node in part for leaf in self.leaves(node)])
+
+    def labels(self, parts: list[Part]) -> np.ndarray:
+        fine = self.fine_labels(parts)
+        size, parent = len(parts) + 1, self.patches.fine.parent
+        votes = np.bincount(parent * size + fine + 1, self.patches.fine.area, self.patches.mesh.num_faces * size)
+        return votes.reshape(-1, size).argmax(axis=1) - 1
+
+    def fine_labels(self, parts: list[Part]) -> np.ndarray:
+        """(E,) int64, as `labels`, on the fine faces."""
+        place = {node: index for index, part in enumerate(parts) for node in part}
+        result = np.full(len(self.patches.fine), -1, dtype=np.int64)
+        waiting = [(2 * self.num_leaves - 2, np.arange(len(result)))]
+        while waiting:
+            node, faces = waiting.pop()
+            if node in place:
+                result[faces] = place[node]
+            elif len(below := self.children_of(node)):
+                side = self._side(node, faces)
+                waiting += [(below[0], faces[side]), (below[1], faces[~side])]
+        return result
+
+    def _side(self, node: int, faces: np.ndarray) -> np.ndarray:
+        """(M,) bool, which of the fine faces (M,) of a node belong to its first child."""
+        if node in self._sides:
+            return self._sides[node]
+        first, second = (self.nodes((child,)) for child in self.children_of(node))
+        value = self.borders.spread(first.astype(np.float64) - second)
+        value[self.patches.center[first]] = np.inf  # so that neither is left without a face
+        value[self.patches.center[second]] = -np.inf
+        inside = np.zeros(len(value), dtype=bool)
+        inside[faces] = True
+        chosen = _without_crumbs(value > 0, inside, self.patches)[faces]
+        self._sides[node] = chosen
+        return chosen
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return self.patches.fine.area / self.patches.fine.area.sum()
+
+    def info(self, node: int) -> NodeInfo:
+        faces = np.flatnonzero(self.fine_labels([(node,)]) == 0)
+        depth = self.patches.graph.depth_inside(self.nodes((node,)))
+        middle = self.patches.fine.parent[self.patches.center[int(depth.argmax())]]
+        return NodeInfo(
+            float(self._weights[faces].sum()),
+            float(self.tree.agreement[node]),
+            int(self.patches.mesh.faces[middle, 0]),
+            self.children_of(node),
+        )
+
+
+def _without_crumbs(side: np.ndarray, inside: np.ndarray, patches: Patches) -> np.ndarray:
+    """(E,) bool: `side`, where detached small bits of either side within `inside` (E,) bool change over."""
+    fine, code = patches.fine, np.where(inside, side.astype(np.int64), -1)
+    same = fine.pairs[(code[fine.pairs[:, 0]] == code[fine.pairs[:, 1]]) & inside[fine.pairs[:, 0]]]
+    size = len(side)
+    joined = sp.csr_matrix((np.ones(len(same), dtype=bool), same.T), shape=(size, size))
+    piece = sp.csgraph.connected_components(joined, directed=False)[1]
+    area = np.bincount(piece, fine.area)
+    across = fine.pairs[(code[fine.pairs[:, 0]] + code[fine.pairs[:, 1]]) == 1]
+    beside = np.zeros(len(area), dtype=bool)
+    beside[piece[across].ravel()] = True
+    crumb = np.zeros(size, dtype=bool)
+    for each in (True, False):
+        mine = inside & (side == each)
+        if mine.any():
+            own = area[piece[mine]]
+            crumb[mine] = (own < HOLE * fine.area[mine].sum()) & (own < own.max()) & beside[piece[mine]]
+    return side ^ crumb

@@ -1,0 +1,207 @@
+"""Parts without a click: the tree of nested parts, its cuts, and what a person changes about them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.open import open_segmenter
+from models.prior.borders import Borders
+from models.prior.nodes import cut
+from models.prior.parts import PriorPartTree, co_association, grow_tree, opposite_nodes
+from models.prior.votes import Votes
+from utils.errors import UserError
+from utils.geometry.mesh import Mesh
+from utils.geometry.part_tree import Partition
+
+
+def voted(mesh: Mesh, answer, nodes: int = 200, voters: int = 60) -> PriorPartTree:
+    """The tree of a mesh on which a click at node k of `patches` selects `answer(patches, k)` (N,) bool."""
+    patches = cut(mesh, nodes=nodes)
+    count = len(patches.graph)
+    clicked = np.unique(np.linspace(0, count - 1, min(voters, count)).astype(np.int64))
+    selected = np.stack([answer(patches, int(k)) for k in clicked])
+    logits = np.where(selected, 4.0, -4.0).astype(np.float16)[:, None].repeat(3, axis=1)
+    votes = Votes(clicked, logits, np.full((len(clicked), 3), 0.9, dtype=np.float32), patches.graph.area)
+    return PriorPartTree(patches, Borders(patches), grow_tree(patches, votes))
+
+
+@pytest.fixture(scope="module")
+def on_head(two_boxes, two_boxes_head):
+    return two_boxes_head[two_boxes.faces[:, 0]]
+
+
+@pytest.fixture(scope="module")
+def tree(two_boxes, on_head) -> PriorPartTree:
+    def same_box(patches, node):
+        side = on_head[patches.fine.parent[patches.center]]
+        return side == side[node]
+
+    return voted(two_boxes, same_box)
+
+
+@pytest.fixture(scope="module")
+def halves(two_boxes, on_head) -> PriorPartTree:
+    """Both boxes in two halves."""
+
+    def same_half(patches, node):
+        part = on_head[patches.fine.parent[patches.center]] + 2 * (patches.graph.position[:, 2] > 0)
+        return part == part[node]
+
+    return voted(two_boxes, same_half)
+
+
+def soup(count: int) -> Mesh:
+    """So many triangles that do not touch."""
+    generator = np.random.default_rng(1)
+    corners = generator.normal(size=(count, 1, 3)) * 3 + generator.normal(size=(count, 3, 3))
+    return Mesh(corners.reshape(-1, 3), np.arange(3 * count).reshape(-1, 3))
+
+
+def grid(side: int) -> Mesh:
+    """A flat open sheet."""
+    x, y = np.meshgrid(np.arange(side + 1.0), np.arange(side + 1.0))
+    at = np.arange((side + 1) ** 2).reshape(side + 1, -1)
+    a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
+    return Mesh(np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], axis=1), np.r_[np.c_[a, b, c], np.c_[a, c, d]])
+
+
+# --- growing --------------------------------------------------------------------------------------
+
+
+def test_what_the_clicks_agree_on_is_what_is_proposed(tree, on_head):
+    partition = Partition.of(tree, tree.cut())
+    assert len(partition.parts) == 2
+    assert len(np.unique(partition.labels[on_head])) == 1 and len(np.unique(partition.labels[~on_head])) == 1
+    assert [round(tree.info(part[0]).agreement, 2) for part in partition.parts] == [1.0, 1.0]
+
+
+def test_co_association_counts_the_answers_that_hold_both():
+    selected = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)
+    expected = [[1, 1 / 3, 0], [1 / 3, 1, 1 / 2], [0, 1 / 2, 1]]
+    np.testing.assert_allclose(co_association(selected), expected, atol=1e-6)
+
+
+def test_a_border_without_a_crease_separates_less_than_one_along_a_crease(two_boxes, on_head):
+    def halves_of_the_head(patches, node):
+        head = on_head[patches.fine.parent[patches.center]]
+        part = np.where(head, 1 + (patches.graph.position[:, 0] > patches.graph.position[head, 0].mean()), 0)
+        return part == part[node]
+
+    tree = voted(two_boxes, halves_of_the_head)
+    two = tree.labels(tree.cut_into(2))
+    assert len(np.unique(two[on_head])) == 1, "the head falls apart before it comes off the handle"
+    assert len(np.unique(tree.labels(tree.cut_into(3))[on_head])) == 2
+
+
+def test_rays_into_the_solid_meet_the_other_side(two_boxes):
+    patches = cut(two_boxes, nodes=200)
+    opposite = opposite_nodes(patches)
+    faces_x = np.abs(patches.graph.normal[:, 0]) > 0.95
+    seen = faces_x & (opposite >= 0)
+    assert seen.sum() > 10
+    assert ((patches.graph.normal[opposite[seen], 0] * patches.graph.normal[seen, 0]) < 0).mean() > 0.8
+
+
+# --- the tree ---------------------------------------------------------------------------------------
+
+
+def test_parts_are_nested_at_every_detail(halves):
+    coarse = None
+    for detail in np.linspace(0, 1, 6):
+        fine = halves.labels(halves.cut(float(detail)))
+        assert (fine >= 0).all()
+        if coarse is not None:
+            assert len(np.unique(np.stack([coarse, fine]), axis=1).T) == len(np.unique(fine))
+        coarse = fine
+
+
+def test_as_many_parts_as_asked_for(halves):
+    for count in range(1, halves.num_leaves + 1):
+        parts = halves.cut_into(count)
+        assert len(parts) == count
+        assert sorted(leaf for part in parts for leaf in halves.leaves(part[0])) == list(range(halves.num_leaves))
+
+
+def test_a_node_is_its_children_and_its_area_is_theirs(halves):
+    root = 2 * halves.num_leaves - 2
+    info = halves.info(root)
+    assert info.area == pytest.approx(1)
+    assert sum(halves.info(child).area for child in info.children) == pytest.approx(1)
+    for child in info.children:
+        held = halves.patches.mesh.faces[halves.labels([(child,)]) == 0]
+        assert halves.info(child).vertex in held
+
+
+def test_merged_parts_come_apart_again(halves):
+    parts = halves.cut_into(3)
+    for first, second in ((0, 2), (2, 0)):
+        merged = halves.merge(parts, first, second)
+        assert len(merged) == 2
+        place = next(place for place, part in enumerate(merged) if len(part) == 2)
+        labels = halves.labels(parts)
+        expected = np.isin(labels, (first, second))
+        np.testing.assert_array_equal(halves.labels(merged) == place, expected)
+        assert sorted(halves.split(merged, place)) == sorted(parts)
+
+
+def test_a_part_is_split_into_its_children(halves):
+    parts = halves.cut_into(1)
+    assert [part for (part,) in halves.split(parts, 0)] == list(halves.children_of(parts[0][0]))
+
+
+def test_what_cannot_be_asked_is_said_in_one_line(halves):
+    with pytest.raises(UserError, match="from 0"):
+        halves.cut(1.5)
+    with pytest.raises(UserError, match="ask for 1 to"):
+        halves.cut_into(halves.num_leaves + 1)
+    with pytest.raises(UserError, match="two different parts"):
+        halves.merge(halves.cut(), 1, 1)
+    with pytest.raises(UserError, match="cannot be split further"):
+        halves.split([(0,)], 0)
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+
+BAD = {
+    "a triangle": soup(1),
+    "triangles that do not touch": soup(40),
+    "a flat sheet": grid(6),
+    "a degenerate triangle beside a good one": Mesh(
+        np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0.0]]), np.array([[0, 1, 2], [0, 1, 3]])
+    ),
+    "two triangles at one place": Mesh(np.eye(3), np.array([[0, 1, 2], [0, 1, 2]])),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_every_face_is_in_exactly_one_part_whatever_the_mesh(name):
+    generator = np.random.default_rng(2)
+    mesh = BAD[name]
+    tree = voted(mesh, lambda patches, _: generator.random(len(patches.graph)) < 0.3)
+    for parts in (tree.cut(0), tree.cut(), tree.cut(1), tree.cut_into(tree.num_leaves)):
+        partition = Partition.of(tree, parts)
+        assert partition.labels.shape == (mesh.num_faces,)
+        assert np.array_equal(np.unique(partition.labels), np.arange(len(partition.parts)))
+    assert tree.info(2 * tree.num_leaves - 2).area == pytest.approx(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD)
+def test_the_shipped_prior_proposes_parts_of_any_mesh(name):
+    partition = open_segmenter(BAD[name], "prior").parts()
+    assert np.array_equal(np.unique(partition.labels), np.arange(len(partition.parts)))
+
+
+@pytest.mark.slow
+def test_the_shipped_prior_takes_a_mallet_apart(two_boxes, on_head):
+    segmenter = open_segmenter(two_boxes, "prior")
+    labels = segmenter.parts(count=2).labels
+    assert (labels == labels[on_head][0]).tolist() == on_head.tolist()
+    assert len(segmenter.parts(detail=1).parts) >= len(segmenter.parts(detail=0).parts)
+
+
+def test_segmenters_without_parts_say_which_has_them(icosphere):
+    with pytest.raises(UserError, match="open the mesh with the prior"):
+        open_segmenter(icosphere, "instant").parts()
