@@ -23,6 +23,7 @@ from models.prior.votes import Votes, pairwise_iou
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
 from utils.rendering.rasterize import ray_scene
 
+PARTS_VERSION = 1  # counts up where measured results would change
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
 PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
 MOST_PIECES = 256
@@ -51,7 +52,7 @@ def grow_tree(patches: Patches, votes: Votes) -> NodeTree:
     """The tree of a mesh that clicks were answered on; about 0.5 s of one core."""
     chosen = elected(votes)
     together = co_association(np.concatenate([chosen[:, 0], chosen[:, 1]]))
-    leaf = _pieces(patches, together, held=chosen[:, :2].reshape(-1, chosen.shape[2]).any(axis=0))
+    leaf = _pieces(patches, together, held=np.asarray(chosen[:, :2].any(axis=(0, 1))))
     children, heights = _join(_Gaps.between(patches, leaf, together))
     inside = np.zeros((2 * len(children) + 1, len(leaf)), dtype=bool)
     inside[leaf, np.arange(len(leaf))] = True
