@@ -159,4 +159,5 @@ def average(errors: list[PartitionErrors]) -> PartitionErrors:
     """The means of each measure over those that have it."""
     columns = {name: [asdict(each)[name] for each in errors] for name in MEASURES}
     held = {name: [value for value in values if value is not None] for name, values in columns.items()}
-    return PartitionErrors(**{name: float(np.mean(values)) if values else None for name, values in held.items()})  # type: ignore[arg-type]
+    means = {name: float(np.mean(values)) if values else None for name, values in held.items()}
+    return PartitionErrors(**means)  # type: ignore[arg-type]

@@ -150,16 +150,16 @@ def actions(tree: PartTree, wanted: Sequence[np.ndarray], areas: np.ndarray, alo
     each split on the way to a node below a proposal that fits; otherwise as many as `alone`, without proposals.
     """
     parts = tree.cut()
-    proposed = np.stack([tree.labels(parts) == place for place in range(len(parts))])
+    proposed = tree.labels(parts)[None] == np.arange(len(parts))[:, None]
     costs = [list(alone), np.where(_ious(proposed, wanted, areas).max(axis=0) >= DONE, 0, CAP).tolist()]
     for node, splits in [found for (top,) in parts for found in _descendants(tree, top)]:
         fit = _ious((tree.labels([(node,)]) == 0)[None], wanted, areas)[0]
         costs.append(np.where(fit >= DONE, splits, CAP).tolist())
     merged = []
     for part in wanted:
-        mine = (proposed & part) @ areas > 0.5 * (proposed @ areas)
+        mine = np.flatnonzero((proposed & part) @ areas > 0.5 * (proposed @ areas))
         fits = _ious(proposed[mine].any(axis=0)[None], [part], areas)[0, 0] >= DONE
-        merged.append(int(mine.sum()) if fits and 1 < mine.sum() <= MERGES else CAP)
+        merged.append(len(mine) if fits and 1 < len(mine) <= MERGES else CAP)
     return np.min([*costs, merged], axis=0).tolist()
 
 
