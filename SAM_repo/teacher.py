@@ -17,7 +17,7 @@ from SAM_repo.vit_t import build_vit_t, restore_vit_t
 from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch
-from utils.teacher import TeacherMasks
+from utils.teacher import Teacher, TeacherMasks
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "model_checkpoints"
 OFFICIAL = {
@@ -28,7 +28,7 @@ OFFICIAL = {
 EMBEDDED = "vit_t.pth"
 
 
-class SamTeacher:
+class SamTeacher(Teacher):
     """A `Sam` that embeds images once and answers many prompts at once (`utils.teacher.Teacher`).
 
     name: see there. fast: matrix products in bfloat16 where the device is faster in it; results are float32 either way.

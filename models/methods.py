@@ -25,6 +25,7 @@ from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.evaluation.baselines import geodesic, sam_baseline
+from utils.evaluation.label_teacher import LABEL_TEACHERS, LabelTeacher
 from utils.evaluation.method import FaceSegmenter, Method, Prepared, StageClock, Stopwatch
 from utils.files import digest
 from utils.geometry.face_graph import FaceGraph
@@ -56,7 +57,12 @@ class MethodSettings:
     )
     architecture: str = option("geometric", "of iseg with --cpu_seconds", choices=ARCHITECTURES)
     loss: str = option("lifted", "of iseg with --cpu_seconds", choices=LOSSES)
-    SAM: str = option("auto", "teacher of sam_baseline, iseg and iseg_prior", choices=TEACHERS)
+    SAM: str = option(
+        "auto",
+        "teacher of sam_baseline, iseg and iseg_prior; perfect and people, of iseg alone, answer in every view with "
+        "the wanted part, and with a part that another annotator marked",
+        choices=(*TEACHERS, *LABEL_TEACHERS),
+    )
     prior_weights: Path | None = option(
         None, "of iseg_prior, written by scripts/train_prior.py export; default: the shipped ones", metavar="FILE"
     )
@@ -64,6 +70,7 @@ class MethodSettings:
         None, "where iseg keeps what it makes of a mesh; default: beside --out, with the ending .work"
     )
     device: str = option("auto", "auto, cpu or cuda")
+    annotator: int | None = option(None, "the human whose parts are wanted; default: who agrees best with the others")
     seed: int = option(0, "of all randomness")
 
     def __post_init__(self) -> None:
@@ -76,6 +83,8 @@ class MethodSettings:
 
 @cache
 def _teacher(name: str, device: str) -> SamTeacher:
+    if name in LABEL_TEACHERS:
+        raise UserError(f"--SAM {name} is a teacher of iseg alone")
     return load_teacher(name, device=choose_device(device))
 
 
@@ -110,8 +119,8 @@ def iseg(settings: MethodSettings, preset: Preset | None = None, teacher: Teache
 
     preset, teacher: in place of those that the settings name.
     """
-    name = (teacher or _teacher(settings.SAM, settings.device)).name
-    whole = _Iseg(settings, preset or PRESETS[settings.preset], teacher, name)
+    base = teacher or _teacher("vit_t" if settings.SAM in LABEL_TEACHERS else settings.SAM, settings.device)
+    whole = _Iseg(settings, preset or PRESETS[settings.preset], base)
     return Method("iseg", whole.identity, whole.prepare)
 
 
@@ -124,8 +133,12 @@ class _Iseg:
 
     settings: MethodSettings
     preset: Preset
-    teacher: Teacher | None
-    teacher_name: str
+    teacher: Teacher
+
+    @property
+    def teacher_name(self) -> str:
+        label = self.settings.SAM in LABEL_TEACHERS
+        return f"{self.settings.SAM}-{self.settings.annotator}-{self.teacher.name}" if label else self.teacher.name
 
     @property
     def identity(self) -> str:
@@ -142,11 +155,11 @@ class _Iseg:
             raise UserError("iseg needs a mesh that lies in a file")
         s, name = self.settings, f"{mesh.path.stem}_{mesh.digest[:8]}"
         folder = f"iseg_{s.preset}_{self.preset.digest[:8]}_{self.teacher_name}_{s.seed}"
-        named = {key: getattr(s, key) for key in ("preset", "SAM", "device", "seed")}
-        out_dir = (s.work_dir or Path("experiments")) / folder / name
-        return Pipeline(
-            PipelineSettings(obj_path=mesh.path, out_dir=out_dir, name=name, **named), self.preset, self.teacher
-        )
+        named = {key: getattr(s, key) for key in ("preset", "device", "seed")}
+        out_dir, teacher = (s.work_dir or Path("experiments")) / folder / name, self.teacher
+        if s.SAM in LABEL_TEACHERS:
+            teacher = LabelTeacher.of(s.SAM, mesh, teacher, s.annotator)
+        return Pipeline(PipelineSettings(obj_path=mesh.path, out_dir=out_dir, name=name, **named), self.preset, teacher)
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> Prepared:
         s, pipeline = self.settings, self.pipeline(mesh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class TeacherMasks:
 
 
 class Teacher(Protocol):
-    """A promptable segmentation model: embed an image once, prompt it often. Subclasses inherit `segment_each`.
+    """A promptable segmentation model: embed an image once, prompt it often. Subclasses inherit two methods.
 
     name             model type and the first 8 digits of the weights' SHA-256, recorded in every output
     image_size       side in pixels of the square image that the encoder sees
@@ -65,6 +65,10 @@ class Teacher(Protocol):
         previous  (P, 1, 4h, 4w) low-resolution logits of an earlier answer, or None
         """
         ...
+
+    def in_view(self, camera: Any) -> Teacher:
+        """Whom to prompt with the embedding of one view, of this camera (`Cameras` of one): most need not know it."""
+        return self
 
     def segment_each(
         self, embeddings: Tensor, points: Tensor, labels: Tensor, image_size: tuple[int, int]

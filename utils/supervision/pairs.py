@@ -96,16 +96,16 @@ def write_pairs(
         needed = torch.cat([prompt for prompt, _ in drawn.values()]).unique()
         if not len(needed):
             return
-        embedding, pixels = pool.embedding(view), views.pixels[view]
+        asked, embedding, pixels = teacher.in_view(pool.cameras[view]), pool.embedding(view), views.pixels[view]
         one_label = torch.ones((len(needed), 1), dtype=torch.int64)
-        start = prompt_clicks(teacher, embedding, pixels[first[needed]][:, None], one_label, size).best
+        start = prompt_clicks(asked, embedding, pixels[first[needed]][:, None], one_label, size).best
         for kind in missing:
             for prompt, other in zip(*(part.split(PAIRS_AT_ONCE) for part in drawn[kind])):
                 both = torch.stack([first[prompt], other], dim=1)
                 positive = torch.tensor([True, kind == "positive"]).repeat(len(both), 1)
                 begin = start[torch.searchsorted(needed, prompt)]
                 calls = settings.refinements
-                answer = prompt_clicks(teacher, embedding, pixels[both], positive.long(), size, begin, calls)
+                answer = prompt_clicks(asked, embedding, pixels[both], positive.long(), size, begin, calls)
                 kept = changes_enough(masks[prompt], answer.masks, positive[:, 1], settings.max_iou)
                 vertices, scores = views.vertices[both[kept]], answer.scores[kept]
                 yield kind, Samples.of(vertices, positive[kept], view, scores, answer.masks[kept])

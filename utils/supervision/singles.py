@@ -31,7 +31,8 @@ def write_singles(
     def samples_of(view: int, _: Sequence[str]) -> Iterator[tuple[str, Samples]]:
         first = prompted[view].nonzero()[:, 0]
         labels = torch.ones((len(first), 1), dtype=torch.int64)
-        answer = prompt_clicks(teacher, pool.embedding(view), views.pixels[view, first][:, None], labels, size)
+        asked = teacher.in_view(pool.cameras[view])
+        answer = prompt_clicks(asked, pool.embedding(view), views.pixels[view, first][:, None], labels, size)
         vertices = torch.stack([views.vertices[first], torch.full_like(first, ABSENT)], dim=1)
         positive = torch.tensor([True, False]).repeat(len(first), 1)
         yield "single", Samples.of(vertices, positive, view, answer.scores, answer.masks)
