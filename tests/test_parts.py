@@ -7,8 +7,10 @@ import pytest
 
 from models.open import open_segmenter
 from models.prior.borders import Borders
+from models.prior.checkpoint import WEIGHTS
 from models.prior.nodes import cut
 from models.prior.parts import PriorPartTree, co_association, grow_tree, opposite_nodes
+from models.prior.segmenter import Prepared, PriorSegmenter
 from models.prior.votes import Votes
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
@@ -23,7 +25,8 @@ def voted(mesh: Mesh, answer, nodes: int = 200, voters: int = 60) -> PriorPartTr
     selected = np.stack([answer(patches, int(k)) for k in clicked])
     logits = np.where(selected, 4.0, -4.0).astype(np.float16)[:, None].repeat(3, axis=1)
     votes = Votes(clicked, logits, np.full((len(clicked), 3), 0.9, dtype=np.float32), patches.graph.area)
-    return PriorPartTree(patches, Borders(patches), grow_tree(patches, votes))
+    segmenter = PriorSegmenter(Prepared(patches, None, None, WEIGHTS, False, ""))  # type: ignore[arg-type]
+    return PriorPartTree(patches, Borders(patches), grow_tree(patches, votes), segmenter._vertex_means)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ where they are two sides of one thin wall.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +32,7 @@ FLAT_SHARE = 0.3  # what a border without any concave turn keeps of the distance
 TURN_SCALE = 0.1  # ... and radians of mean turn along it over which the rest comes back
 FACING_SHARE = 0.5  # what two sides of one wall lose of their distance
 APART = 0.05  # added to the distance of pieces that do not touch
+SMALL = 0.001  # share of the area at which a piece loses half of its distance: one or two nodes are no evidence
 CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
 
 
@@ -164,6 +166,7 @@ class _Gaps:
         touching = apart * (FLAT_SHARE + (1.0 - FLAT_SHARE) * concave)
         smaller = np.maximum(np.minimum.outer(self.area[rows], self.area[columns]), 1e-12)
         facing = (self.facing[cells] + self.facing[np.ix_(columns, rows)].T) / (2 * smaller)
+        touching = touching * smaller / (smaller + SMALL)
         result = np.where(border > 0, touching, apart + APART) * (1.0 - FACING_SHARE * np.clip(facing, 0.0, 1.0))
         result[rows[:, None] == columns[None]] = np.inf
         return result
@@ -211,22 +214,27 @@ def opposite_nodes(patches: Patches) -> np.ndarray:
 class PriorPartTree(PartTree):
     """The tree on the mesh: each join is drawn as a border on the fine faces when it is first needed."""
 
-    def __init__(self, patches: Patches, borders: Borders, tree: NodeTree) -> None:
+    def __init__(self, patches: Patches, borders: Borders, tree: NodeTree, vertex_means: sp.csr_matrix) -> None:
+        """vertex_means (V, E): means of the vertices over the fine faces around them."""
         super().__init__(tree.children, tree.heights)
-        self.patches, self.borders, self.tree = patches, borders, tree
+        self.patches, self.borders, self.tree, self.vertex_means = patches, borders, tree, vertex_means
         self._sides: dict[int, np.ndarray] = {}
 
     def nodes(self, part: Part) -> np.ndarray:
         """(N,) bool, the nodes of the graph that a part holds."""
         return np.isin(self.tree.leaf, [leaf for node in part for leaf in self.leaves(node)])
 
-    def labels(self, parts: list[Part]) -> np.ndarray:
+    def labels(self, parts: Sequence[Part]) -> np.ndarray:
         fine = self.fine_labels(parts)
         size, parent = len(parts) + 1, self.patches.fine.parent
         votes = np.bincount(parent * size + fine + 1, self.patches.fine.area, self.patches.mesh.num_faces * size)
         return votes.reshape(-1, size).argmax(axis=1) - 1
 
-    def fine_labels(self, parts: list[Part]) -> np.ndarray:
+    def membership(self, parts: Sequence[Part]) -> np.ndarray:
+        fields = [self.vertex_means @ self.borders.spread(self.nodes(part).astype(np.float64)) for part in parts]
+        return np.stack(fields, axis=1)
+
+    def fine_labels(self, parts: Sequence[Part]) -> np.ndarray:
         """(E,) int64, as `labels`, on the fine faces."""
         place = {node: index for index, part in enumerate(parts) for node in part}
         result = np.full(len(self.patches.fine), -1, dtype=np.int64)

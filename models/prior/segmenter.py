@@ -212,7 +212,8 @@ class PriorSegmenter(Segmenter):
         """Nested parts of the whole mesh, from the answers to the clicks that vote."""
         answers, seen = self.prepared.answers, self.prepared.seen
         votes = answers.votes or ask_around(answers, seen, VOTERS)
-        return PriorPartTree(self.patches, self.prepared.borders, grow_tree(self.patches, votes))
+        tree = grow_tree(self.patches, votes)
+        return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means)
 
     # --- what both share -------------------------------------------------------------------------
 

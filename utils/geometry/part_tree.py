@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.errors import UserError
+from utils.geometry.mesh import Mesh
 
 Part = tuple[int, ...]  # the nodes of the tree that make up a part: one, or several that a person merged
 DETAIL = 0.5
@@ -101,6 +102,10 @@ class PartTree(ABC):
         """(F,) int64, the place in `parts` of the part that each face of the mesh is in; -1 for none."""
 
     @abstractmethod
+    def membership(self, parts: Sequence[Part]) -> np.ndarray:
+        """(V, P) float64, how much each vertex belongs to each part, from 0 to 1: equal where a border runs."""
+
+    @abstractmethod
     def info(self, node: int) -> NodeInfo:
         """What is known of a node."""
 
@@ -119,3 +124,10 @@ class Partition:
         labels = tree.labels(parts)
         used, labels = np.unique(labels, return_inverse=True)
         return cls(tree, [parts[place] for place in used.tolist()], labels.reshape(-1))
+
+    def on_polygons(self, mesh: Mesh) -> np.ndarray:
+        """(F,) labels where all triangles of a polygon are in the part of most of it."""
+        size = len(self.parts)
+        place = mesh.face_polygon * size + self.labels
+        votes = np.bincount(place, mesh.face_areas + 1e-12, mesh.num_polygons * size)
+        return votes.reshape(-1, size).argmax(axis=1)[mesh.face_polygon]

@@ -106,6 +106,31 @@ def save_contact_sheet(
     canvas.save(path)
 
 
+PART_ANGLES = ((25, 35), (25, 125), (25, 215), (25, 305))  # degrees of elevation and azimuth
+WORDS_SHOWN = 24
+
+
+def save_parts_picture(
+    path: str | Path, rasterizer: Rasterizer, face_colors: np.ndarray, colors: np.ndarray, words: Sequence[str]
+) -> None:
+    """Write one picture of a mesh in parts from four sides: face_colors (F, 3), and a legend of colours (P, 3)."""
+    elevation, azimuth = torch.tensor(PART_ANGLES, dtype=torch.float32).deg2rad().T
+    frame = Frame.around(rasterizer.mesh, elevation, azimuth, area=420 * 420)
+    tiles = frame.crop(MeshPainter(rasterizer).images(frame.cameras, face_colors=face_colors))
+    gap, line = 20, 24
+    columns = max(1, (4 * (frame.width + gap)) // 150)
+    shown = list(zip(colors, words))[:WORDS_SHOWN]
+    rows = -(-len(shown) // columns)
+    canvas = Canvas(4 * (frame.width + gap) + gap, frame.height + 3 * gap + rows * line)
+    for place, tile in enumerate(tiles):
+        canvas.tile(gap + place * (frame.width + gap), gap, tile)
+    for place, (color, text) in enumerate(shown):
+        left, top = gap + 150 * (place % columns), frame.height + 2 * gap + line * (place // columns)
+        canvas.tile(left, top, np.broadcast_to(np.asarray(color, dtype=np.float32), (14, 14, 3)))
+        canvas.text(left + 22, top + 7, text, size=14, align="left")
+    canvas.save(path)
+
+
 def _columns(count: int, width: int, height: int, aspect: float = 1.5) -> int:
     """How many of `count` blocks go beside each other: a sheet about `aspect` times as wide as high, with few gaps."""
 
