@@ -40,8 +40,7 @@ class DecoderSettings(TrainingSettings, QuerySettings):
     precision: str = option("exact", "auto: the fastest that the processor offers", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
-        TrainingSettings.__post_init__(self)
-        QuerySettings.__post_init__(self)
+        super().__post_init__()
         if self.init == "prior" and self.describes_scratch:
             raise UserError(
                 "--architecture, --loss and --num_epochs are of the paper's training: leave them out, or give "

@@ -7,20 +7,18 @@ test      answer clicks on any mesh, with the files that decoder.py writes (Sec.
 
 from __future__ import annotations
 
-import argparse
-
 from models.iseg3d.dataset import GenerateSettings, generate
 from models.iseg3d.query import AnswerSettings, answer
 from models.iseg3d.training import TrainSettings, train
 from utils.errors import run_cli
-from utils.options import HelpFormatter, add_options, settings_from
+from utils.options import Parser, add_options, settings_from
 from utils.progress import Bars
 
 SHARED = ("seed", "device", "save_dir")  # of training and answers
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
     parser.add_argument("--mode", choices=("generate", "train", "test"), default="test")
     add_options(parser, GenerateSettings)
     add_options(parser, TrainSettings, without=("data_dir", "shapes"))

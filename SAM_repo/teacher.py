@@ -122,7 +122,7 @@ def load_teacher(
             f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, "
             "or use the embedded teacher: --SAM vit_t"
         )
-    weights = load_torch(path, what=f"SAM checkpoint ({sam})")
+    weights = load_torch(path, what=f"SAM checkpoint ({sam})", kind=dict)
     try:
         if sam == "vit_t":
             model = restore_vit_t(weights["model_config"], weights["weights"])

@@ -30,7 +30,7 @@ from utils.evaluation.method import FaceSegmenter, Method, Prepared, StageClock,
 from utils.files import digest
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
-from utils.options import TEACHERS, check_positive, option, positive_int
+from utils.options import SEED, TEACHERS, Checked, option, positive_int
 from utils.progress import Bars
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.training_samples import open_samples
@@ -40,12 +40,12 @@ PROBE_STEPS = 8  # of a training, that tell how long one takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodSettings:
+class MethodSettings(Checked):
     """What the methods can be told."""
 
-    radius: float = option(0.2, "of geodesic, in bounding-box diagonals", group="methods")
-    concave_radius: float = option(0.48, "of geodesic_concave")
-    crease_factor: float = option(40.0, "of geodesic_concave")
+    radius: float = option(0.2, "of geodesic, in bounding-box diagonals", within="(0, 100]", group="methods")
+    concave_radius: float = option(0.48, "of geodesic_concave", within="(0, 100]")
+    crease_factor: float = option(40.0, "of geodesic_concave", within="[0, 1000000]")
     n_views: int = option(100, "of sam_baseline", type=positive_int)
     preset: str = option(
         "fast",
@@ -53,7 +53,10 @@ class MethodSettings:
         choices=tuple(PRESETS),
     )
     cpu_seconds: float | None = option(
-        None, "iseg trains for so much processor time (all threads) instead of as its preset says", metavar="S"
+        None,
+        "iseg trains for so much processor time (all threads) instead of as its preset says",
+        within="(0, 1000000]",
+        metavar="S",
     )
     architecture: str = option("geometric", "of iseg with --cpu_seconds", choices=ARCHITECTURES)
     loss: str = option("lifted", "of iseg with --cpu_seconds", choices=LOSSES)
@@ -71,10 +74,10 @@ class MethodSettings:
     )
     device: str = option("auto", "auto, cpu or cuda")
     annotator: int | None = option(None, "the human whose parts are wanted; default: who agrees best with the others")
-    seed: int = option(0, "of all randomness")
+    seed: int = option(0, "of all randomness", within=SEED)
 
     def __post_init__(self) -> None:
-        check_positive(cpu_seconds=self.cpu_seconds)
+        super().__post_init__()
         if self.prior_weights is not None and not self.prior_weights.is_file():
             raise UserError(f"no prior decoder at {self.prior_weights}")
         if self.cpu_seconds is not None and not PRESETS[self.preset].needs_field:

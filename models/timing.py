@@ -31,7 +31,7 @@ from utils.errors import UserError
 from utils.evaluation.report import markdown
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.sampling import farthest_point_sampling
-from utils.options import TEACHERS, option, positive_int
+from utils.options import SEED, TEACHERS, Checked, option, positive_int
 from utils.progress import Bars
 
 MESHES = (Path("meshes/camel.obj"), Path("meshes/hammer.obj"))
@@ -45,7 +45,7 @@ QUERY_HEAD = ("mesh", "vertices", "decoder", "clicks", "number format", "ms", "G
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimingSettings:
+class TimingSettings(Checked):
     """What is timed."""
 
     meshes: tuple[Path, ...] = option(MESHES, nargs="+", metavar="FILE", group="what to time")
@@ -56,7 +56,7 @@ class TimingSettings:
     work_dir: Path | None = option(None, "where the stages write, starting over; default: a temporary folder")
     repeats: int = option(21, "of each query", type=positive_int)
     out: Path | None = option(None, "also write the numbers here", metavar="JSON")
-    seed: int = option(0)
+    seed: int = option(0, within=SEED)
     page: bool = option(False, "time interactive.py instead, from a click to its colours, on tori", group="the page")
     vertices: tuple[int, ...] = option(
         (1500, 5500, 11000, 25000, 100000), "of the tori; they have twice as many faces", type=positive_int
@@ -65,6 +65,7 @@ class TimingSettings:
     precision: str = option("exact", "of the decoder", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.random_weights and self.SAM == "auto":
             raise UserError("--random_weights 1 needs a named model, such as --SAM vit_h")
 

@@ -31,8 +31,7 @@ class Settings(MethodSettings, EvaluationSettings):
     )
 
     def __post_init__(self) -> None:
-        MethodSettings.__post_init__(self)
-        EvaluationSettings.__post_init__(self)
+        super().__post_init__()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,16 +7,14 @@ method) pairs are kept beside the output, so an interrupted run goes on.
 
 from __future__ import annotations
 
-import argparse
-
 from models.iseg3d.evaluation import EvaluationSettings, Setting, evaluate
 from utils.errors import run_cli
-from utils.options import HelpFormatter, add_options, settings_from
+from utils.options import Parser, add_options, settings_from
 from utils.progress import Bars
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(description=__doc__)
     add_options(parser, EvaluationSettings)
     add_options(parser, Setting)
     args = parser.parse_args(argv)

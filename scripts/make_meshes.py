@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import run_cli
-from utils.options import option, parse_settings
+from utils.options import Checked, option, parse_settings
 from utils.progress import Bars
 from utils.shapes.samples import SAMPLES, make_samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Checked):
     output_dir: Path = option(Path(__file__).resolve().parents[1] / "meshes", "folder of the meshes")
     names: tuple[str, ...] = option(tuple(SAMPLES), "objects to make", nargs="*")
 

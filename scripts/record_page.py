@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import UserError, run_cli
 from utils.files import atomic_path
-from utils.options import option, parse_settings
+from utils.options import Checked, option, parse_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
@@ -28,7 +28,7 @@ WAIT = 300_000  # milliseconds; software WebGL is slow
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingSettings:
+class RecordingSettings(Checked):
     """What is clicked, and where the picture goes."""
 
     obj_path: Path = option(ROOT / "meshes" / "camel.obj", "the mesh", metavar="FILE", group="recording")

@@ -8,23 +8,21 @@ export   the weights that `models.open` loads
 
 from __future__ import annotations
 
-import argparse
-
 from models.prior.data import DataSettings, make_data
 from models.prior.measuring import ExportSettings, MeasureSettings, export, measure
 from models.prior.training import TrainSettings, train
 from utils.errors import run_cli
-from utils.options import HelpFormatter, add_options, settings_from
+from utils.options import Parser, add_options, settings_from
 from utils.progress import Bars
 
 ACTIONS = {"data": DataSettings, "train": TrainSettings, "measure": MeasureSettings, "export": ExportSettings}
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, settings in ACTIONS.items():
-        add_options(actions.add_parser(name, help=settings.__doc__, formatter_class=HelpFormatter), settings)
+        add_options(actions.add_parser(name, help=settings.__doc__), settings)
     args = parser.parse_args(argv)
     settings = settings_from(args, ACTIONS[args.action])
     if isinstance(settings, DataSettings):

@@ -22,14 +22,14 @@ from SAM_repo.training.score import calibrate
 from SAM_repo.training.trainer import RunSettings, export, measured_run, train
 from SAM_repo.training.views import write_views
 from utils.errors import run_cli
-from utils.options import add_options, option, positive_int, settings_from
+from utils.options import Checked, Parser, add_options, option, positive_int, settings_from
 from utils.progress import Bars
 
 WEIGHTS = CHECKPOINT_DIR / EMBEDDED
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewsSettings:
+class ViewsSettings(Checked):
     data: Path = option(help="folder of the views, about 2 MB a shape")
     shapes: int = option(TrainConfig.shapes, "number of shapes", type=positive_int)
     stored_views: int = option(TrainConfig.stored_views, "views of each shape", type=positive_int)
@@ -37,7 +37,7 @@ class ViewsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishedSettings:
+class FinishedSettings(Checked):
     run: Path = option(help="folder of the run")
     labelled: Path | None = option(None, "folder with off/ and seg/ of labelled meshes")
     clicks: int = option(400, "clicks measured on each set")
@@ -45,7 +45,7 @@ class FinishedSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(Checked):
     data: Path = option(help="folder of what the head learns from; an interrupted run goes on")
     weights: Path = option(WEIGHTS, "exported weights to start from")
     output: Path = option(WEIGHTS, "where the weights with the new head go")
@@ -61,7 +61,7 @@ COMMANDS: dict[str, tuple[type, type | None, str]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (kind, config, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text)

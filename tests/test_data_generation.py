@@ -113,7 +113,7 @@ def test_preview_is_a_sheet_of_pictures(obj_path, tmp_path):
         (["--single_click", 0], "nothing to do"),
         (["--percentage", 3], "0.03 for 3 %"),
         (["--percentage", 0], "0.03 for 3 %"),
-        (["--percentage", "nan"], "0.03 for 3 %"),
+        (["--percentage", "nan"], "is no number"),
         (["--pair_views", -1], "--pair_views"),
         (["--min_facing", 1], "--min_facing"),
         (["--single_click", 0, "--second_positive", 1], "data_generation.py"),

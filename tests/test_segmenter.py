@@ -232,7 +232,7 @@ def test_features_of_another_mesh_are_refused(two_boxes, icosphere, geometric, t
 )
 def test_files_that_are_no_features_are_refused(two_boxes, geometric, tmp_path, value, message):
     checkpoint, field = _save(*geometric[:1], tmp_path, two_boxes, geometric[1])
-    save_torch(field, value)
+    torch.save(value, field)
     with pytest.raises(UserError, match=message):
         DecoderSegmenter.load(checkpoint, field, two_boxes)
 

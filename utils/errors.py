@@ -7,13 +7,21 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+OF_THE_SYSTEM = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EINVAL),
+    *(errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)  # what a path or a disk that a person chose may be
+
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # as torch says it
+
 
 class UserError(Exception):
     """Something the person at the keyboard can put right; the message is one line that says how."""
 
 
 def run_cli(main: Callable[[], int | None]) -> NoReturn:
-    """Run an entry script's `main` and exit: 0 when done, 2 on a `UserError` or a full disk, 130 on Ctrl-C."""
+    """Run an entry script's `main` and exit: 0, 2 on a `UserError`, a path that will not do or too little memory,
+    130 on Ctrl-C."""
     try:
         sys.exit(main() or 0)
     except UserError as error:
@@ -22,13 +30,18 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted: finished work is kept; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        print(
+            "error: not enough memory; give fewer or smaller views, a smaller batch or a smaller mesh", file=sys.stderr
+        )
+        sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+        if error.errno not in OF_THE_SYSTEM:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"error: cannot write: {error.strerror}{where}; free space or choose another folder, then run "
-            "the same command again",
-            file=sys.stderr,
-        )
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        todo = "free space or choose another folder" if full else "choose another file or folder, or its permissions"
+        print(f"error: {error.strerror}{where}; {todo}, then run the same command again", file=sys.stderr)
         sys.exit(2)

@@ -7,35 +7,52 @@ import hashlib
 import json
 import os
 import pickle
+import struct
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from utils.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # no such locks on this system: nothing is swept
+    fcntl = None
+
 Value = TypeVar("Value")
 NOT_WHOLE = "the file could not be written whole (disk full?)"
+
+
+TEMPORARY = ".part-"  # how the names of files begin that are being written
+SEAL = b"crc32:"  # at the end of a sealed `.npy`, before eight hex digits; whoever reads the array stops before
+SEALED = "seal"  # the key of a digest in a JSON file
+SEAL_LENGTH = len(SEAL) + 8
+DAMAGE = (
+    *(RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError),
+    *(OSError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+)  # what readers raise on damaged files
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` of the same suffix; rename it over `path` on success, else remove it.
 
-    The folder is created where missing. A reader never sees a half-written file, also after `kill -9`.
+    The folder is created where missing. A reader never sees a half-written file, also after `kill -9`; what a killed
+    writer left in the folder is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    sweep(path.parent)
+    handle, temporary = _locked(path)
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -48,6 +65,35 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that are no more: a living one holds a lock on its own."""
+    if fcntl is None:
+        return
+    for left in folder.glob(f"{TEMPORARY}*"):
+        with suppress(OSError), open(left, "rb") as file:
+            _lock(file.fileno())
+            left.unlink()
+
+
+def _locked(path: Path) -> tuple[int, Path]:
+    """A new temporary file for `path`, open and locked."""
+    while True:
+        start = f"{TEMPORARY}{path.stem[:100]}-"
+        handle, name = tempfile.mkstemp(prefix=start, suffix=path.suffix, dir=path.parent)
+        with suppress(OSError):  # a file system without locks
+            _lock(handle)
+        if os.path.exists(name):  # else swept between these two lines
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """OSError where another process holds the lock."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _umask() -> int:
@@ -62,8 +108,22 @@ def _existing(path: str | os.PathLike, what: str) -> Path:
     return Path(path)
 
 
+def _reason(error: BaseException) -> str:
+    """Why a file cannot be read, in one line."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors and plain values, or is damaged"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+# --- writing: whole, and only numbers -------------------------------------------------------------
+
+
 def save_torch(path: str | os.PathLike, value: Any) -> None:
-    """Save tensors and plain types so that `load_torch` (weights only) reads them back."""
+    """Save tensors and plain types so that `load_torch` (weights only) reads them back. UserError for a NaN in it."""
+    require_finite(path, value)
     with atomic_path(path) as temporary:
         try:
             torch.save(value, temporary)
@@ -71,46 +131,136 @@ def save_torch(path: str | os.PathLike, value: Any) -> None:
             raise OSError(errno.ENOSPC, NOT_WHOLE, str(path)) from error
 
 
-def load_torch(path: str | os.PathLike, map_location: str | torch.device = "cpu", what: str = "checkpoint") -> Any:
-    """Load a file of tensors and plain types; nothing is unpickled.
-
-    Raises UserError naming `path` and `what` if it is missing, truncated or not such a file.
-    """
-    path = _existing(path, what)
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{path} is not a readable {what} (truncated, or another kind of file): {reason}; create it again"
-        ) from error
-
-
-def save_json(path: str | os.PathLike, value: Any) -> None:
-    """Write `value` as indented JSON."""
+def save_json(path: str | os.PathLike, value: Any, seal: bool = False) -> None:
+    """Write `value` as indented JSON; seal: a dict with a digest of itself, which `load_json` checks and takes off."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+        temporary.write_text(_json_text(value, seal))
 
 
-def load_json(path: str | os.PathLike, what: str = "file") -> Any:
-    """Read JSON; UserError naming `path` and `what` if it is missing or damaged."""
-    path = _existing(path, what)
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a readable {what}: {error}; create it again") from error
+def _json_text(value: Any, seal: bool) -> str:
+    return json.dumps({**value, SEALED: _json_digest(value)} if seal else value, indent=1) + "\n"
 
 
-def save_npy(path: str | os.PathLike, array: np.ndarray) -> None:
-    """Write one array as `.npy`."""
+def _json_digest(value: Any) -> str:
+    return digest(json.dumps(value, sort_keys=True))
+
+
+def save_npy(path: str | os.PathLike, array: np.ndarray, seal: bool = False) -> None:
+    """Write one array as `.npy`; seal: with a checksum behind it for `open_npy`. UserError for a NaN in it."""
+    require_finite(path, array)
     with atomic_path(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+        if seal:
+            with open(temporary, "r+b") as file:
+                file.write(b"%s%08x" % (SEAL, _crc32(file)))
 
 
 def save_npz(path: str | os.PathLike, compressed: Any = True, **arrays: np.ndarray) -> None:
-    """Write named arrays as `.npz`, `compressed` or not."""
+    """Write named arrays as `.npz`, `compressed` or not. UserError for a NaN in them."""
+    require_finite(path, arrays)
     with atomic_path(path) as temporary:
         (np.savez_compressed if compressed else np.savez)(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def require_finite(path: str | os.PathLike, value: Any) -> None:
+    """UserError, naming the file that is not written, if `value` is not `finite`."""
+    if not finite(value):
+        raise UserError(
+            f"{path} was not written, since it would hold NaN or infinite numbers; an earlier one is kept. If this was "
+            "a training, lower its learning rate and run it again"
+        )
+
+
+def finite(value: Any) -> bool:
+    """Whether all tensors and arrays in `value`, which may be nested, hold finite numbers."""
+    if isinstance(value, Mapping):
+        return all(map(finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(finite, value))
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    return not isinstance(value, np.ndarray) or value.dtype.kind != "f" or bool(np.isfinite(value).all())
+
+
+# --- reading: checked -------------------------------------------------------------------------------
+
+
+def load_torch(
+    path: str | os.PathLike,
+    map_location: str | torch.device = "cpu",
+    what: str = "checkpoint",
+    kind: type | None = None,
+) -> Any:
+    """Load a file of tensors and plain types, the checksum of each part checked; nothing is unpickled.
+
+    Raises UserError naming `path` and `what` if it is missing, truncated, damaged, not finite, or of another `kind`.
+    """
+    path = _existing(path, what)
+    try:
+        if zipfile.is_zipfile(path):  # else of the format before torch 1.6, which has no checksums
+            check_zip(path)
+        held = torch.load(path, map_location=map_location, weights_only=True)
+        if kind is not None and not isinstance(held, kind):
+            raise ValueError(f"it holds a {type(held).__name__}")
+        if not finite(held):
+            raise ValueError("it holds NaN or infinite numbers")
+        return held
+    except DAMAGE as error:
+        raise UserError(
+            f"{path} is not a readable {what} (damaged, or another kind of file): {_reason(error)}; create it again"
+        ) from error
+
+
+def check_zip(path: Path) -> None:
+    """Compare every part of a `.npz` or `.pth` with its checksum; BadZipFile, or another of `DAMAGE`, if it differs."""
+    with zipfile.ZipFile(path) as archive:
+        bad = archive.testzip()
+    if bad is not None:
+        raise zipfile.BadZipFile(f"the checksum of '{bad}' does not fit")
+
+
+def load_json(path: str | os.PathLike, what: str = "file", kind: type | None = None) -> Any:
+    """Read JSON; UserError naming `path` and `what` if it is missing, damaged, or of another `kind`."""
+    path = _existing(path, what)
+    try:
+        held = json.loads(path.read_text())
+        if kind is not None and not isinstance(held, kind):
+            raise ValueError(f"it holds a {type(held).__name__}")
+        if isinstance(held, dict) and SEALED in held and held.pop(SEALED) != _json_digest(held):
+            raise ValueError("its digest does not fit, it was damaged or edited")
+        return held
+    except DAMAGE as error:
+        raise UserError(f"{path} is not a readable {what}: {_reason(error)}; create it again") from error
+
+
+def open_npy(path: str | os.PathLike, what: str = "array", remedy: str = "run the same command again") -> np.ndarray:
+    """The array of a `.npy`, memory-mapped, its checksum checked where it has one.
+
+    UserError naming `path`, `what` and `remedy` if it is missing or damaged.
+    """
+    path = _existing(path, what)
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - SEAL_LENGTH))
+            seal = file.read()
+            if seal.startswith(SEAL) and seal != b"%s%08x" % (SEAL, _crc32(file, end - SEAL_LENGTH)):
+                raise ValueError("its checksum does not fit")
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it holds no array")
+        return array
+    except DAMAGE as error:
+        raise UserError(f"{path} is not a readable {what}: {_reason(error)}; {remedy}") from error
+
+
+def _crc32(file: BinaryIO, length: int | None = None) -> int:
+    """Of the first `length` bytes of a file, default: all; the file then stands behind them."""
+    left, sum_ = float("inf") if length is None else length, 0
+    file.seek(0)
+    while block := file.read(int(min(left, 1 << 22))):
+        left, sum_ = left - len(block), zlib.crc32(block, sum_)
+    return sum_
 
 
 def load_npz(
@@ -119,16 +269,31 @@ def load_npz(
     names: Sequence[str] | None = None,
     remedy: str = "delete it and run the same command again",
 ) -> dict[str, np.ndarray]:
-    """Read the named arrays (default: all; others are not decompressed).
+    """Read the named arrays, checksums checked (default: all; others are not decompressed).
 
     UserError naming `path`, `what` and `remedy` if it is missing, damaged or lacks an array.
     """
     path = _existing(path, what)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (file.files if names is None else names)}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a readable {what}: {error}; {remedy}") from error
+            held = {name: file[name] for name in (file.files if names is None else names)}
+        if not finite(held):
+            raise ValueError("it holds NaN or infinite numbers")
+        return held
+    except DAMAGE as error:
+        raise UserError(f"{path} is not a readable {what}: {_reason(error)}; {remedy}") from error
+
+
+def whole(read: Callable[[], Any]) -> bool:
+    """Whether reading works; a piece of work that can be made again is made again where it does not."""
+    try:
+        read()
+    except UserError:
+        return False
+    return True
+
+
+# --- folders of pieces ------------------------------------------------------------------------------
 
 
 def differing(held: dict, wanted: dict) -> list[str]:
@@ -146,20 +311,32 @@ def differing(held: dict, wanted: dict) -> list[str]:
 def claim_folder(manifest: Path, wanted: dict, stale: Sequence[str], what: str, overwrite: bool = False) -> None:
     """Write `wanted` as the manifest of a new folder, or check that the one of an earlier run says the same.
 
-    stale   patterns of the files that go with a manifest; they are removed when a new one is written
-    what    that the folder holds, for the UserError about another manifest; `overwrite` replaces that instead
+    stale   patterns of the files that go with a manifest; `overwrite` removes them and writes a new one
+    what    that the folder holds, for the UserError about another manifest, or about such files without one
     """
-    if manifest.is_file() and not overwrite:
-        names = differing(load_json(manifest, what), wanted)
-        if names:
-            other = ", ".join(names)
-            raise UserError(
-                f"{manifest.parent} holds {what} of another {other}; choose another folder or add --overwrite 1"
-            )
-        return
-    manifest.unlink(missing_ok=True)
-    remove_files(manifest.parent, stale)
-    save_json(manifest, wanted)
+    if not overwrite:
+        if manifest.is_file():
+            names = differing(load_json(manifest, what, dict), wanted)
+            if names:
+                other = ", ".join(names)
+                raise UserError(
+                    f"{manifest.parent} holds {what} of another {other}; choose another folder or add --overwrite 1"
+                )
+            return
+        require_none(manifest, stale, what)
+    with atomic_path(manifest) as temporary:  # nothing is removed where the new one cannot be written
+        temporary.write_text(_json_text(wanted, seal=True))
+        manifest.unlink(missing_ok=True)
+        remove_files(manifest.parent, stale)
+
+
+def require_none(manifest: Path, patterns: Sequence[str], what: str) -> None:
+    """UserError if a folder holds files that its manifest, missing or another by now, does not describe."""
+    if any(True for pattern in patterns for _ in manifest.parent.glob(pattern)):
+        raise UserError(
+            f"{manifest.parent} holds {what} that no {manifest.name} there describes; put that file back, choose "
+            "another folder, or add --overwrite 1 to start over"
+        )
 
 
 def remove_files(directory: Path, patterns: Sequence[str]) -> None:

@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from utils.errors import UserError
 from utils.files import load_torch
+
+Value = TypeVar("Value")
 
 
 def cosine(share: float, floor: float = 0.0) -> float:
@@ -52,9 +54,29 @@ def resumable(
     """
     if start_over or not path.is_file():
         return None
-    held = load_torch(path, what=what)
-    check_same(path, held if isinstance(held, dict) else {}, record, named, remedy)
+    held = load_torch(path, what=what, kind=dict)
+    check_same(path, held, record, named, remedy)
     return held
+
+
+def restored(path: Path, restore: Callable[[], Value], remedy: str) -> Value:
+    """What `restore` makes of the checkpoint at `path`; UserError, ending in `remedy`, if it lacks what is needed."""
+    try:
+        return restore()
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} lacks part of a training, or is of another version; {remedy}") from error
+
+
+def check_loss(loss: torch.Tensor | float, done: int | None = None) -> float:
+    """The loss as a number; UserError if the training has diverged, before a step spoils its weights. done: steps."""
+    value = float(loss)
+    if not math.isfinite(value):
+        when = "" if done is None else f" after step {done}"
+        raise UserError(
+            f"the training diverged{when}: its loss is {value}. The last checkpoint is kept; lower the learning rate "
+            "and start over"
+        )
+    return value
 
 
 def check_same(

@@ -29,7 +29,7 @@ from utils.errors import UserError
 from utils.evaluation.psb import LabelledShape, ShapeId, UnusableShape, benchmark_ids, choose_ids, load_shape
 from utils.files import digest, load_json, save_json
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import TeacherSettings, option, positive_int
+from utils.options import SEED, TeacherSettings, option, positive_int
 from utils.progress import Progress, silent, track
 from utils.shapes import random_shape
 from utils.teacher import Teacher
@@ -56,7 +56,7 @@ class BenchmarkSettings(TeacherSettings):
     overlay_meshes: tuple[Path, ...] = option((), "meshes without labels to draw one click on", metavar="FILE")
     weights_dir: Path = option(CHECKPOINT_DIR, "folder with the weights")
     device: str = option("auto", "auto, cpu or cuda")
-    seed: int = option(0, "of views and clicks")
+    seed: int = option(0, "of views and clicks", within=SEED)
 
 
 @dataclass(frozen=True)

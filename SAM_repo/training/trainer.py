@@ -25,9 +25,9 @@ from SAM_repo.vit_t import VitTConfig, build_vit_t, restore_vit_t, set_image_siz
 from utils.device import choose_device, fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
-from utils.options import option, positive_int
+from utils.options import Checked, option, positive_int
 from utils.progress import Progress, Step, silent
-from utils.training import Saver, set_rate
+from utils.training import Saver, check_loss, restored, set_rate
 
 KIND, CHECKPOINT = "vit_t training", "checkpoint.pth"
 SIZES = VitTConfig()  # of a new run
@@ -35,7 +35,7 @@ COUNTERS = ("step", "images", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(Checked):
     """Where and how a training runs; `TrainConfig` says what it computes."""
 
     data: Path | None = option(None, "folder that keeps the shapes' views; not needed with --shapes 0", group="run")
@@ -86,7 +86,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed + 1000 * rank)
         self.step, self.images, self.seconds = 0, 0, 0.0
         if state:
-            self._restore(state)
+            restored(settings.run / CHECKPOINT, lambda: self._restore(state), "begin the run again with --restart")
         self.sums, self.note = Counter[str](), ""
         self.sets = click_sets(settings.labelled, settings.clicks) if not rank and settings.clicks else {}
 
@@ -157,6 +157,7 @@ class Trainer:
         for optimiser in self.optimisers:
             set_rate(optimiser, rate)
             optimiser.zero_grad(set_to_none=True)
+        check_loss(result.loss.detach(), self.step)
         result.loss.backward()
         parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.largest_gradient)

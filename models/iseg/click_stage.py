@@ -48,6 +48,7 @@ class SupervisionSettings(TeacherSettings, RenderSettings, MeshSettings, SecondC
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.kinds:
             raise UserError(
                 "nothing to do: give at least one of --single_click 1, --second_positive 1, --second_negative 1"

@@ -22,7 +22,7 @@ from models.iseg.training import (
 )
 from utils.device import choose_device
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import given, option, positive_int
+from utils.options import RATE, given, option, positive_int
 from utils.progress import Progress, silent
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import lift_masks
@@ -78,6 +78,7 @@ class TrainingSettings(ClickTrainingSettings):
         None,
         f"of Adam; default: rendered {RenderedSettings.learning_rate:g}, lifted {LiftedSettings.learning_rate:g}, "
         "prior its own",
+        within=RATE,
     )
 
     @property

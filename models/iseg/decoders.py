@@ -143,7 +143,7 @@ def build_network(
     if architecture == "geometric":
         try:
             decoder = GeometricDecoder(GeometricConfig(**(config or {})))
-        except TypeError as error:
+        except (TypeError, ValueError, AttributeError, AssertionError) as error:
             raise UserError(
                 f"the decoder's configuration {config} is not one this program knows; train the decoder again"
             ) from error

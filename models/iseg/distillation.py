@@ -13,12 +13,13 @@ from torch import Tensor
 
 from models.iseg.field import FeatureField
 from utils.device import fast_autocast
+from utils.errors import UserError
 from utils.files import load_torch, save_torch
 from utils.progress import Progress, Step, silent, track
 from utils.rendering.lifting import CollapsedLoss, DistillationQuadratic, pixel_weights, quiet_sparse
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool
-from utils.training import cosine, set_rate
+from utils.training import check_loss, cosine, set_rate
 
 
 def collapse_views(
@@ -26,13 +27,9 @@ def collapse_views(
 ) -> CollapsedLoss:
     """Stream the pool once into the quadratic of `utils.rendering.lifting`; kept in `cache` for the next call."""
     key = {"mesh_digest": pool.mesh_digest, "teacher": pool.teacher_name, "settings": repr(pool.settings.to_dict())}
-    if cache is not None and cache.is_file():
-        held = load_torch(cache, rasterizer.device, "collapsed distillation loss")
-        if held.get("key") == key:
-            a = held["a"]
-            with quiet_sparse():
-                matrix = torch.sparse_csr_tensor(a["crow"], a["col"], a["values"], a["size"], check_invariants=False)
-            return CollapsedLoss(matrix, held["b"], held["c"])
+    held = _held_loss(cache, key, rasterizer.device) if cache is not None and cache.is_file() else None
+    if held is not None:
+        return held
     quadratic = DistillationQuadratic(rasterizer.mesh, pool.embedding_shape[0], rasterizer.device)
     cameras = pool.cameras.resized(pool.embedding_shape[1:])
     for view in track(range(len(pool)), "collapse views", on_progress, len(pool), "view"):
@@ -42,6 +39,20 @@ def collapse_views(
         a = {"crow": loss.a.crow_indices(), "col": loss.a.col_indices(), "values": loss.a.values()}
         save_torch(cache, {"key": key, "a": {**a, "size": list(loss.a.shape)}, "b": loss.b, "c": loss.c})
     return loss
+
+
+def _held_loss(cache: Path, key: dict, device: torch.device) -> CollapsedLoss | None:
+    """The loss kept in `cache`; None if it is of other views or damaged, and has to be made again."""
+    try:
+        held = load_torch(cache, device, "collapsed distillation loss")
+        if held["key"] != key:
+            return None
+        a = held["a"]
+        with quiet_sparse():
+            matrix = torch.sparse_csr_tensor(a["crow"], a["col"], a["values"], a["size"], check_invariants=True)
+        return CollapsedLoss(matrix, held["b"], held["c"])
+    except (UserError, LookupError, TypeError, AttributeError, ValueError, RuntimeError):
+        return None
 
 
 @dataclass
@@ -83,10 +94,11 @@ class FieldTraining:
 
     def step(self, loss: Tensor) -> None:
         """One step of Adam on a scalar loss."""
+        value = check_loss(loss.detach(), len(self.losses))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.losses.append(float(loss.detach()))
+        self.losses.append(value)
 
 
 def distill_collapsed(

@@ -15,14 +15,15 @@ from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
-from utils.files import digest, load_torch, save_json, save_torch
+from utils.files import differing, digest, load_torch, save_json, save_torch
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import (
+    COUNT_OR_NONE,
+    RATE,
     Color,
     MeshSettings,
     RenderSettings,
     TeacherSettings,
-    check_positive,
     color_option,
     option,
     part_of,
@@ -34,7 +35,7 @@ from utils.rendering.rasterize import Rasterizer
 from utils.rendering.shading import interpolate
 from utils.rendering.view_pool import SAMPLINGS, ViewPool, ViewSettings, build_view_pool, open_view_pool, render_views
 from utils.teacher import Teacher
-from utils.training import Saver
+from utils.training import Saver, restored
 
 CHECKPOINT = "encoder_checkpoint.pth"
 
@@ -51,13 +52,13 @@ class EncoderSettings(FieldConfig, TeacherSettings, RenderSettings, MeshSettings
     start_training: bool = option(True, "train the field and write pred_f.pth")
     test: bool = option(False, "draw SAM's automatic masks from its own features beside those from the rendered field")
     overwrite: bool = option(False, "start over instead of resuming")
-    n_views: int = option(1000, "views in the pool", type=positive_int, group="views")
+    n_views: int = option(1000, "views in the pool", within="[1, 100000]", group="views")
     view_sampling: str = option(
         "front",
         "front: published encoder views; uniform: published decoder views; sphere: evenly spread",
         choices=SAMPLINGS,
     )
-    frontview_std: float = option(4.0, "divides pi and 2 pi in the front sampling")
+    frontview_std: float = option(4.0, "divides pi and 2 pi in the front sampling", within="[0.01, 1000]")
     mesh_color: Color = color_option((2 / 3, 2 / 3, 2 / 3))
     distillation: str = option(
         "collapsed",
@@ -67,14 +68,16 @@ class EncoderSettings(FieldConfig, TeacherSettings, RenderSettings, MeshSettings
     )
     steps: int = option(400, "of the collapsed training", type=positive_int)
     num_epochs: int = option(3, "passes over the views of the rendered training", type=positive_int)
-    learning_rate: float = option(1e-3, "of Adam")
-    batch_size: int = option(8, "views embedded at once", type=positive_int)
-    save_interval: float = option(20.0, "seconds between checkpoints", metavar="S")
-    test_elev_deg: tuple[float, ...] = option((0.0, 30.0), "elevations of the test views, degrees", group="test")
-    test_azim_deg: tuple[float, ...] = option((0.0, 60.0), "azimuths of the test views, degrees")
+    learning_rate: float = option(1e-3, "of Adam", within=RATE)
+    batch_size: int = option(8, "views embedded at once", within="[1, 1024]")
+    save_interval: float = option(20.0, "seconds between checkpoints", within=COUNT_OR_NONE, metavar="S")
+    test_elev_deg: tuple[float, ...] = option(
+        (0.0, 30.0), "elevations of the test views, degrees", within="[-90, 90]", group="test"
+    )
+    test_azim_deg: tuple[float, ...] = option((0.0, 60.0), "azimuths of the test views, degrees", within="[-360, 360]")
 
     def __post_init__(self) -> None:
-        check_positive(learning_rate=self.learning_rate)
+        super().__post_init__()
         if len(self.test_elev_deg) != len(self.test_azim_deg):
             raise UserError("--test_elev_deg and --test_azim_deg need equally many angles")
 
@@ -174,7 +177,7 @@ def train_field(
     path = settings.model_dir / "pred_f.pth"
     save_torch(path, features)
     note = {"mesh_digest": mesh.digest, "features_digest": digest(features), "teacher": pool.teacher_name}
-    save_json(path.with_suffix(".json"), {**note, "mean_squared_error": final, "run": run})
+    save_json(path.with_suffix(".json"), {**note, "mean_squared_error": final, "run": run}, seal=True)
     print(
         f"field: {path} ({mesh.num_vertices} x {settings.n_classes}, mean squared error {final:.5f}, "
         f"{total - resumed_at} steps, {time.perf_counter() - started:.1f} s)"
@@ -182,17 +185,18 @@ def train_field(
 
 
 def _resume(training: FieldTraining, settings: EncoderSettings, run: dict, device: torch.device) -> None:
-    """Go on from the checkpoint of the same training. Other settings are trained anew, another mesh is refused."""
-    checkpoint = settings.model_dir / CHECKPOINT
+    """Go on from the checkpoint of the same training; UserError if it is of another one or cannot be used."""
+    checkpoint, remedy = settings.model_dir / CHECKPOINT, "choose another --encoder_model_dir or add --overwrite 1"
     if not checkpoint.is_file() or settings.overwrite:
         return
-    held = load_torch(checkpoint, device, "encoder checkpoint")
-    if held.get("run") == run:
-        training.restore(held)
-    elif held.get("run", {}).get("mesh_digest") not in (None, run["mesh_digest"]):
-        raise UserError(
-            f"{settings.model_dir} holds the field of another mesh; choose another folder or add --overwrite 1"
-        )
+    held = load_torch(checkpoint, device, "encoder checkpoint", dict)
+    of_run = held.get("run")
+    if not isinstance(of_run, dict):
+        raise UserError(f"{checkpoint} does not say how it was trained; {remedy}")
+    names = differing(of_run, run)
+    if names:
+        raise UserError(f"{checkpoint} was trained with another {', '.join(names)}; {remedy}")
+    restored(checkpoint, lambda: training.restore(held), remedy)
 
 
 def _output_scale(pool: ViewPool) -> float:

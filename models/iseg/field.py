@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.iseg.decoders import initialize
-from utils.options import option, positive_int
+from utils.options import Checked, option
 
 
 class FourierFeatures(nn.Module):
@@ -35,18 +35,18 @@ class FourierFeatures(nn.Module):
 
 
 @dataclass(frozen=True)
-class FieldConfig:
+class FieldConfig(Checked):
     """Architecture of the field; the defaults are the published ones.
 
     positional_encoding  off feeds the bare position
     output_scale         multiplies the tanh: 1 as published; larger for a teacher whose embedding leaves [-1, 1]
     """
 
-    depth: int = option(4, "hidden layers after the first", group="field")
-    width: int = option(256, "of the hidden layers", type=positive_int)
-    n_classes: int = option(256, "channels of the field; the teacher's embedding has 256", type=positive_int)
+    depth: int = option(4, "hidden layers after the first", within="[0, 64]", group="field")
+    width: int = option(256, "of the hidden layers", within="[1, 8192]")
+    n_classes: int = option(256, "channels of the field; the teacher's embedding has 256", within="[1, 8192]")
     positional_encoding: bool = option(True, "Gaussian Fourier features")
-    sigma: float = option(5.0, "of the Fourier features")
+    sigma: float = option(5.0, "of the Fourier features", within="(0, 1000]")
     output_scale: float = 1.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,8 +19,8 @@ from utils.rendering.lifting import PixelWeights, pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import ClickTable, LiftedTargets
 from utils.supervision.store import SupervisionSet
-from utils.supervision.training_samples import kind_chances
-from utils.training import cosine, set_rate
+from utils.supervision.training_samples import CHECKPOINT_NAME, REMEDY, kind_chances
+from utils.training import check_loss, cosine, restored, set_rate
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,26 @@ class DecoderTraining:
         )
 
     def restore(self, held: DecoderCheckpoint) -> None:
-        """The inverse of `checkpoint`."""
+        """The inverse of `checkpoint`; UserError if that lacks what a training goes on from."""
+        restored(Path(CHECKPOINT_NAME), lambda: self._restore(held), REMEDY)
+
+    def _restore(self, held: DecoderCheckpoint) -> None:
         self.network.attention.load_state_dict(held.attention_state_dict)
         self.network.decoder.load_state_dict(held.model_state_dict)
         self.optimizer.load_state_dict(held.optimizer_state_dict)
         self.epoch, self.batch_idx, self.num_batch = held.epoch, held.batch_idx, held.num_batch
         self.shuffled_indices, self.losses = held.shuffled_indices, list(held.losses)
-        if held.generator_state is not None:
-            self.generator.set_state(held.generator_state.cpu())
+        if held.generator_state is None:
+            raise KeyError("generator_state")
+        self.generator.set_state(held.generator_state.cpu())
 
     def step(self, loss: Tensor) -> None:
         """One step of Adam on a scalar loss."""
+        value = check_loss(loss.detach(), len(self.losses))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.losses.append(float(loss.detach()))
+        self.losses.append(value)
 
     def progress(self, stage: str, total: int) -> Step:
         """Where the training stands, with the mean of its last losses."""

@@ -18,7 +18,7 @@ from models.iseg3d.pointnet2 import Plan, PointNet2Config
 from models.iseg3d.surface import Primitive
 from utils.errors import UserError
 from utils.files import Recent, digest, load_json, load_npz, save_json, save_npz
-from utils.options import option, positive_int
+from utils.options import Checked, option, positive_int
 from utils.progress import Progress, silent, track
 
 SHARD = 64  # clouds of a file
@@ -30,7 +30,7 @@ HELD_PLANS = 8000  # about 0.3 MB each in memory; further ones are made anew
 
 
 @dataclass(frozen=True, kw_only=True)
-class CloudSettings:
+class CloudSettings(Checked):
     """The training clouds: where they lie, and how many."""
 
     data_dir: Path = option(Path("data/iseg3d"), "of the training clouds", group="generate and train")

@@ -32,7 +32,7 @@ from utils.evaluation.psb import UnusableShape, benchmark_ids, choose_ids, load_
 from utils.evaluation.report import markdown
 from utils.files import digest, load_json, save_json
 from utils.geometry.mesh import Mesh
-from utils.options import option, positive_int
+from utils.options import SEED, Checked, option, positive_int
 from utils.progress import Progress, silent, track
 from utils.selection import iou
 from utils.shapes.samples import load_sample
@@ -49,7 +49,7 @@ PAPER: dict[str, dict[str, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(Checked):
     """How clicks are placed. Finished results are kept under its text."""
 
     clicks: int = option(
@@ -59,16 +59,17 @@ class Setting:
     asked: int = option(
         4, "points that it compares for the heatmap network, which answers each anew", type=positive_int
     )
-    seed: int = option(0, "of the candidates and of the points on meshes")
+    seed: int = option(0, "of the candidates and of the points on meshes", within=SEED)
     device: str = option("auto", "auto, cpu or cuda")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.clicks < COUNTS[-1]:
             raise UserError(f"--clicks {self.clicks} is below {COUNTS[-1]}, after which the IoU is reported")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
+class EvaluationSettings(Checked):
     """Shapes and methods; points of a cloud, and the files that the networks are read from."""
 
     out: Path = option(help="the results", metavar="JSON", group="results")

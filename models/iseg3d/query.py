@@ -20,7 +20,7 @@ from models.iseg3d.segmenter import WEIGHTS, Iseg3dSegmenter
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh
-from utils.options import BACKENDS, check_positive, option, positive_int
+from utils.options import BACKENDS, SEED, option
 from utils.output.query import QuerySettings
 from utils.segmenter import answer_query
 
@@ -31,7 +31,7 @@ class AnswerSettings(QuerySettings):
 
     obj_path: Path | None = option(None, "the mesh: OBJ, PLY, OFF, STL or GLB", group="test: the mesh", metavar="FILE")
     weights: Path = option(WEIGHTS, "network that --mode train exported")
-    points: int = option(POINTS, "sampled on the mesh", type=positive_int)
+    points: int = option(POINTS, "sampled on the mesh", within="[64, 1000000]")
     renderer: str = option("auto", "of the pictures; auto: kaolin with CUDA, else embree", choices=BACKENDS)
     scribble: tuple[int, ...] = option(
         (),
@@ -39,19 +39,17 @@ class AnswerSettings(QuerySettings):
         group="annotation",
         metavar="ID",
     )
-    radius: float = option(AnnotationSettings.radius, "of a positive click in the embedding (Eq. 7)")
+    radius: float = option(
+        AnnotationSettings.radius, "of a positive click in the embedding (Eq. 7)", within="(0, 1000]"
+    )
     outlier_removal: bool = option(True, "Algorithm 1")
     smoothing: bool = option(True, "Algorithm 2")
-    fine_tune: int = option(0, "of online fine-tuning by the clicks before answering (Eq. 9)", metavar="STEPS")
-    seed: int = option(0, "of the points on the mesh", group="options")
+    fine_tune: int = option(
+        0, "of online fine-tuning by the clicks before answering (Eq. 9)", within="[0, 100000]", metavar="STEPS"
+    )
+    seed: int = option(0, "of the points on the mesh", within=SEED, group="options")
     device: str = option("auto", "auto, cpu or cuda")
     save_dir: Path | None = option(None, "of the answers, default experiments/NAME/iseg3d")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(radius=self.radius)
-        if self.fine_tune < 0:
-            raise UserError(f"--fine_tune {self.fine_tune} must be 0 or more steps")
 
     @property
     def annotation(self) -> AnnotationSettings:

@@ -19,9 +19,9 @@ from models.iseg3d.losses import EmbeddingLoss
 from models.iseg3d.pointnet2 import Plan, PointNet2, PointNet2Config
 from utils.device import choose_device, fast_autocast
 from utils.files import save_torch
-from utils.options import check_positive, option, positive_int
+from utils.options import RATE, SEED, option, positive_int
 from utils.progress import Progress, Step, silent
-from utils.training import Saver, cosine, resumable, set_rate
+from utils.training import Saver, check_loss, cosine, restored, resumable, set_rate
 
 KINDS = ("embedding", "heatmap")
 HEATMAP_WIDTH = 0.08  # standard deviation of a click's Gaussian; the cloud has radius 1
@@ -36,9 +36,9 @@ class TrainSettings(CloudSettings):
     network: str = option("embedding", "embedding: iSeg3D; heatmap: the baseline", choices=KINDS, group="train")
     steps: int = option(4000, "of the training", type=positive_int)
     batch_size: int = option(8, "clouds in a step", type=positive_int)
-    learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it")
+    learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it", within=RATE)
     overwrite: bool = option(False, "start over instead of resuming")
-    seed: int = option(0, "of the training; of the points on the mesh", group="options")
+    seed: int = option(0, "of the training; of the points on the mesh", within=SEED, group="options")
     device: str = option("auto", "auto, cpu or cuda; auto takes CUDA where there is a GPU")
     save_dir: Path | None = option(
         None,
@@ -47,7 +47,7 @@ class TrainSettings(CloudSettings):
     )
 
     def __post_init__(self) -> None:
-        check_positive(learning_rate=self.learning_rate)
+        super().__post_init__()
 
     @property
     def record(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def train(settings: TrainSettings, on_progress: Progress = silent, config: Point
     remedy = "choose another --save_dir or give --overwrite 1"
     held = resumable(path, training.state(), named, "checkpoint of iSeg3D", remedy, settings.overwrite)
     if held is not None:
-        training.restore(held)
+        restored(path, lambda: training.restore(held), remedy)
 
     def save() -> None:
         save_torch(path, training.state())
@@ -196,9 +196,10 @@ class Training:
             loss = binary_cross_entropy_with_logits(logits, target)
             wanted, chosen = target.bool(), logits.detach() > 0
             record = {"iou": float((wanted & chosen).sum() / (wanted | chosen).sum().clamp(min=1))}
+        value = check_loss(loss.detach(), self.done)
         loss.backward()
         self.optimizer.step()
-        return {"loss": float(loss.detach()), **record}
+        return {"loss": value, **record}
 
     def _apply(self, batch: Batch, channels: Tensor) -> Tensor:
         with fast_autocast(self.device):

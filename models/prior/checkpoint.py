@@ -20,7 +20,7 @@ MASKS = "masks"  # in `left_out`: an input that was given up
 
 def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]]:
     """The network at `path` in float32, and everything recorded with it; UserError if it cannot be used."""
-    held = load_torch(path, what="prior decoder")
+    held = load_torch(path, what="prior decoder", kind=dict)
     try:
         network = load_network(held["config"], held["weights"], held.get("left_out", ()))
         held["field_components"], held["field_mean"], held["teacher"]

@@ -19,7 +19,7 @@ from utils.device import choose_device
 from utils.errors import UserError
 from utils.files import load_npz, load_torch, save_npz, save_torch
 from utils.geometry.mesh import Mesh
-from utils.options import TeacherSettings, option
+from utils.options import SEED, Checked, TeacherSettings, option
 from utils.progress import Progress, silent, track
 from utils.shapes import Builder, LabelledMesh, compose, random_shape
 from utils.shapes.builder import attach_loose_pieces
@@ -38,13 +38,13 @@ SMALLEST = 0.012  # share of the area below which a part counts as a detail of i
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderSettings:
+class FolderSettings(Checked):
     """Where the files of a prior lie."""
 
     folder: Path = option(help="of the checkpoint and the log, and of the shards", group="folders and run")
     data: Path | None = option(None, "folder of the shards and the projection; default: --folder")
     device: str = option("auto", "auto, cpu or cuda")
-    seed: int = option(0, "of all randomness of the training")
+    seed: int = option(0, "of all randomness of the training", within=SEED)
 
     @property
     def data_folder(self) -> Path:
@@ -66,6 +66,7 @@ class DataSettings(FolderSettings, TeacherSettings):
     init: Path | None = option(None, "use the projection of these exported weights", metavar="FILE")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_families(self.families or ())
 
 

@@ -77,7 +77,7 @@ def validate(
 
 def load_average(folder: Path) -> tuple[PriorNetwork, dict[str, Any]]:
     """The mean of the network's weights of the run in `folder`, and its checkpoint."""
-    held = load_torch(folder / "checkpoint.pt", what="checkpoint of the prior")
+    held = load_torch(folder / "checkpoint.pt", what="checkpoint of the prior", kind=dict)
     network = load_network(held["config"], held["average"], held["settings"].get("left_out", (MASKS,)))
     return network.eval(), held
 
@@ -89,6 +89,7 @@ class MeasureSettings(FolderSettings):
     families: tuple[str, ...] | None = option(None, "shapes of these families alone", metavar="FAMILY", group="measure")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_families(self.families or ())
 
 

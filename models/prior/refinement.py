@@ -36,7 +36,7 @@ from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import LiftedTargets, lift_masks
 from utils.supervision.training_samples import REMEDY, ClickTrainingSettings, kind_chances, open_samples, says_finished
 from utils.teacher import Teacher
-from utils.training import cosine, resumable, set_rate
+from utils.training import check_loss, cosine, restored, resumable, set_rate
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,12 @@ class PriorRefinement:
             clicks = click_batch(tensors, distances, [(each.nodes, each.positive) for each in sets])
             logits, quality = self.network(tensors, self.network.encode(tensors), clicks)
             loss, _ = set_losses(logits, quality, sets, weight, LossWeights())
+            value = check_loss(loss.detach(), len(self.losses))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             self.optimizer.step()
-            self.losses.append(float(loss.detach()))
+            self.losses.append(value)
             note = f"loss {np.mean(self.losses[-20:]):.4f}"
             on_progress(Step("refine decoder", len(self.losses), settings.steps, note=note))
             after_step()
@@ -204,8 +205,8 @@ def refine(
     }
     named = {"kind": "--init", "mesh_digest": "mesh", "run": "training settings, click supervision or prior"}
     held = resumable(path, record, named, "decoder checkpoint", REMEDY, settings.start_over)
-    resumed_at = len(held["state"]["losses"]) if held is not None else 0
-    if held is not None and says_finished(path, held["complete"], resumed_at):
+    resumed_at = restored(path, lambda: len(held["state"]["losses"]), REMEDY) if held is not None else 0
+    if held is not None and says_finished(path, bool(held.get("complete")), resumed_at):
         return
     teacher = teacher or load_teacher("vit_t", device=choose_device(settings.device))
     prepared = prepare(mesh, teacher, settings.directory / "prior", weights)
@@ -215,7 +216,7 @@ def refine(
     chosen = choose_sets(prepared, targets, loop, generator.manual_seed(seed), on_progress=on_progress)
     refinement = PriorRefinement(prepared, chosen.sets, loop, generator)
     if held is not None:
-        refinement.restore(held["weights"], held["state"])
+        restored(path, lambda: refinement.restore(held["weights"], held["state"]), REMEDY)
 
     def save(complete: bool) -> None:
         save_torch(path, {**record, "weights": refinement.weights(), "state": refinement.state(), "complete": complete})

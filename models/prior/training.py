@@ -22,9 +22,9 @@ from models.prior.network import PriorConfig, PriorNetwork
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.files import load_torch, save_json, save_torch
-from utils.options import option, positive_int
+from utils.options import RATE, option, positive_int
 from utils.progress import Progress, Step, silent
-from utils.training import Saver, cosine, set_rate
+from utils.training import Saver, check_loss, cosine, restored, set_rate
 
 VALIDATED = 24  # held-out shapes that each checkpoint is measured on
 WARM_UP = 60  # steps over which the learning rate rises
@@ -53,7 +53,7 @@ class PriorTraining(Habits, LossWeights):
 class TrainSettings(FolderSettings):
     """One run of the training."""
 
-    minutes: float = option(60.0, "the learning rate falls to 0 over them", group="training")
+    minutes: float = option(60.0, "the learning rate falls to 0 over them", within="(0, 10000000]", group="training")
     steps: int | None = option(
         None,
         "end after so many steps, and let the learning rate fall over them, in place of --minutes: the same on a busy "
@@ -63,8 +63,8 @@ class TrainSettings(FolderSettings):
     init: Path | None = option(
         None, "begin with exported weights, or with the checkpoint of an earlier training", metavar="FILE"
     )
-    learning_rate: float = option(PriorTraining.learning_rate, "of AdamW at its highest")
-    width: int = option(PriorConfig.width, "of the network's layers", type=positive_int)
+    learning_rate: float = option(PriorTraining.learning_rate, "of AdamW at its highest", within=RATE)
+    width: int = option(PriorConfig.width, "of the network's layers", within="[8, 4096]")
     hold_out: tuple[str, ...] = option((), "families not to train on", metavar="FAMILY")
     anywhere: float = option(PriorTraining.anywhere, "share of the clicks that are not innermost")
     border_noise: float = option(PriorTraining.border_noise, "share of the wishes with a border beside the crease")
@@ -72,6 +72,7 @@ class TrainSettings(FolderSettings):
     save_seconds: float = 360.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_families(self.hold_out)
         for name in ("anywhere", "border_noise"):
             if not 0 <= getattr(self, name) <= 1:
@@ -131,6 +132,7 @@ def train_rounds(
                 for row, click_set in enumerate(each.sets):
                     correct(each.shape, click_set, selected[row], rng, settings.anywhere)
                 each.sets = [click_set for click_set in each.sets if not click_set.done]
+        check_loss(loss_sum)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         records.append(Round(len(records), total, loss_sum, **Measured.means(measured)))
@@ -166,7 +168,7 @@ class PriorRun:
         self.settings, self.loop, device = settings, settings.loop, choose_device(settings.device)
         self.path, self.config = settings.folder / "checkpoint.pt", PriorConfig(width=settings.width)
         projection = Projection.load(settings.data_folder)
-        held = load_torch(self.path, device, "checkpoint of the prior") if self.path.is_file() else {}
+        held = load_torch(self.path, device, "checkpoint of the prior", dict) if self.path.is_file() else {}
         self.shapes = Shapes(settings.data_folder, settings.hold_out, device, held.get("shards", ()))
         if len(self.shapes.training) < self.loop.shapes:
             raise UserError(
@@ -183,7 +185,7 @@ class PriorRun:
         )
         self.rng = np.random.default_rng([settings.seed, 0])
         if held:
-            self._restore(held)
+            restored(self.path, lambda: self._restore(held), "choose another --folder or remove it")
 
     @property
     def share(self) -> float:
@@ -267,7 +269,7 @@ def train(settings: TrainSettings, on_progress: Progress = silent) -> None:
 
 def first_weights(path: Path, network: PriorNetwork, projection: Projection) -> dict[str, Any]:
     """Load into `network` an exported file or a checkpoint; returns what is known of the training it comes from."""
-    held = load_torch(path, what="prior decoder or checkpoint of one")
+    held = load_torch(path, what="prior decoder or checkpoint of one", kind=dict)
     if "weights" in held and not (
         torch.equal(held["field_components"].float(), projection.components.float())
         and torch.equal(held["field_mean"].half(), projection.mean.half())

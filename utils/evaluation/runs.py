@@ -32,7 +32,7 @@ from utils.evaluation.psb import (
 )
 from utils.files import digest, load_json, save_json
 from utils.geometry.face_graph import FaceGraph
-from utils.options import option, positive_int
+from utils.options import SEED, Checked, option, positive_int
 from utils.progress import Progress, silent, track
 from utils.selection import iou
 
@@ -43,7 +43,7 @@ Build = Callable[[str], Method]  # the method of a name; several processes each 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolSettings:
+class ProtocolSettings(Checked):
     """The labelled meshes and the simulated annotator."""
 
     psb_dir: Path = option(
@@ -53,7 +53,7 @@ class ProtocolSettings:
     clicks: int = option(10, "clicks a part gets whatever its IoU, 10 to 20", type=positive_int)
     annotator: int | None = option(None, "the human whose parts are wanted; default: who agrees best with the others")
     jitter: bool = option(False, "click at random in the region instead of innermost", nargs="?", const=True)
-    seed: int = option(0, "of all randomness")
+    seed: int = option(0, "of all randomness", within=SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class EvaluationSettings(ProtocolSettings):
     jobs: int = option(1, "processes, one thread each; 1: all threads in this one", type=positive_int)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not COUNTS[-1] <= self.clicks <= CAP:
             raise UserError(
                 f"--clicks {self.clicks} is outside {COUNTS[-1]} to {CAP}: IoU@{COUNTS[-1]} needs the first, the cap "

@@ -45,7 +45,7 @@ def read_obj(path: Path) -> FileSurface:
 def surface_of(found: ObjText) -> FileSurface:
     """The surface that a file describes; ValueError for what is none."""
     if not found.vertices:
-        raise ValueError("it has no vertices ('v' lines)")
+        raise ValueError("it has no vertices ('v' lines); is it an OBJ file?")
     rows = [line.split() for line in found.vertices]
     names = list(dict.fromkeys(name for name in found.groups if name))
     number = {name: place for place, name in enumerate(names)} | {"": -1}

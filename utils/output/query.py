@@ -13,7 +13,7 @@ from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.geometry.textures import read_textures
-from utils.options import Color, check_positive, color_option, option
+from utils.options import Checked, Color, color_option, option
 from utils.output.export import (
     SPHERE_RADIUS,
     Palette,
@@ -29,20 +29,16 @@ FORMATS = ("npy", "ply", "png", "glb", "obj", "seg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colors:
+class Colors(Checked):
     """Of everything that is drawn, RGB from 0 to 1, and the normalised radius of the clicks' spheres."""
 
-    sphere_radius: float = option(SPHERE_RADIUS, "of the clicks, normalised; the object has radius 1", group="colours")
+    sphere_radius: float = option(
+        SPHERE_RADIUS, "of the clicks, normalised; the object has radius 1", within="(0, 10]", group="colours"
+    )
     base_color: Color = color_option(Palette.base)
     seg_color: Color = color_option(Palette.selected)
     pos_color: Color = color_option(Palette.positive)
     neg_color: Color = color_option(Palette.negative)
-
-    def __post_init__(self) -> None:
-        check_positive(sphere_radius=self.sphere_radius)
-        for name in ("base_color", "seg_color", "pos_color", "neg_color"):
-            if not all(0 <= channel <= 1 for channel in getattr(self, name)):
-                raise UserError(f"--{name} must be three numbers from 0 to 1")
 
     @property
     def palette(self) -> Palette:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from utils.errors import UserError
 
 FIELD_OF_VIEW = math.pi / 3  # vertical, radians (published)
 ORBIT_RADIUS = 2.0  # the object lies in the unit ball (published)
@@ -80,6 +83,19 @@ class Cameras:
         """The inverse of `to_dict`; tensors may have become arrays."""
         height, width = values["size"]
         return Cameras(torch.as_tensor(values["world_to_camera"]), float(values["fov_y"]), (int(height), int(width)))
+
+    @staticmethod
+    def from_file(values: Any, path: Path, remedy: str) -> Cameras:
+        """`from_dict` of what the file at `path` holds; UserError, ending in `remedy`, if that is no set of cameras."""
+        try:
+            cameras = Cameras.from_dict(values)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{path} does not hold cameras; {remedy}") from error
+        pose, angle = cameras.world_to_camera, cameras.fov_y
+        shaped = pose.dim() == 3 and pose.shape[1:] == (4, 4) and pose.is_floating_point() and min(cameras.size) > 0
+        if not shaped or not 0 < angle < math.pi or not bool(torch.isfinite(pose).all()):
+            raise UserError(f"{path} does not hold cameras; {remedy}")
+        return cameras
 
 
 def one_as_slice(index: int | slice | Tensor) -> slice | Tensor:

@@ -6,15 +6,16 @@ A finished shard exists and an unfinished one does not; that is how building res
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from utils.device import require_memory
 from utils.errors import UserError
-from utils.files import claim_folder, load_json, load_torch, save_npy, save_torch
+from utils.files import claim_folder, load_json, load_torch, open_npy, save_npy, save_torch, whole
 from utils.geometry.mesh import Mesh
 from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import (
@@ -29,6 +30,8 @@ from utils.rendering.shading import shade, to_uint8
 from utils.teacher import Teacher
 
 SHARD_VIEWS = 32
+PIXEL_BYTES = 100  # of memory while views are drawn: rays, hits, normals, colours
+REMEDY = "make it again: run encoder.py or data_generation.py with the same options"
 SAMPLINGS = ("front", "uniform", "sphere")
 
 
@@ -94,6 +97,7 @@ class ViewPool:
     mesh_digest: str
     teacher_name: str
     embedding_shape: tuple[int, int, int]
+    _open: dict[Path, np.ndarray] = field(default_factory=dict, repr=False)  # the shards read so far
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -102,8 +106,9 @@ class ViewPool:
         """(D, h, w) float32 embedding of one view, read from its memory-mapped shard."""
         view = range(len(self))[view]
         path, views = list(_shards(self.directory, len(self)).items())[view // SHARD_VIEWS]
-        held = np.load(path, mmap_mode="r", allow_pickle=False)
-        return torch.from_numpy(np.array(held[view - views.start], dtype=np.float32))
+        if path not in self._open:
+            self._open[path] = _read_shard(path, len(views), self.embedding_shape)
+        return torch.from_numpy(np.array(self._open[path][view - views.start], dtype=np.float32))
 
     def render(self, rasterizer: Rasterizer, views: list[int]) -> Tensor:
         """The images (B, H, W, 3) uint8 that the teacher saw."""
@@ -138,11 +143,19 @@ def build_view_pool(
         "embedding_shape": list(teacher.embedding_shape),
         "views_per_shard": SHARD_VIEWS,
     }
+    pixels = settings.render_res**2 * min(batch_size, settings.n_views)
+    require_memory(pixels * PIXEL_BYTES / 2**30, "rendering a batch", "give a smaller --render_res or --batch_size")
     claim_folder(directory / "pool.json", manifest, ("embeddings_*.npy", "cameras.pt"), "views", overwrite)
     cameras = settings.cameras()
-    if not (directory / "cameras.pt").is_file():
+    if not whole(lambda: _read_cameras(directory, settings.n_views)):
         save_torch(directory / "cameras.pt", cameras.to_dict())
-    missing = {path: views for path, views in _shards(directory, settings.n_views).items() if not path.exists()}
+    shards, shape = _shards(directory, settings.n_views), tuple(teacher.embedding_shape)
+    missing = {
+        path: views
+        for path, views in shards.items()
+        if not whole(lambda path=path, views=views: _read_shard(path, len(views), shape))
+    }
+    _require_sight(rasterizer, cameras)
     done = settings.n_views - sum(map(len, missing.values()))
     for path, views in missing.items():
         rows = []
@@ -151,7 +164,7 @@ def build_view_pool(
             batch = cameras[start : min(start + batch_size, views.stop)]
             rows.append(teacher.embed(render_views(rasterizer, batch, settings)).half().cpu().numpy())
             done += len(batch)
-        save_npy(path, np.concatenate(rows))
+        save_npy(path, np.concatenate(rows), seal=True)
     on_progress(Step("render and embed views", done, settings.n_views, "view"))
     return open_view_pool(directory, mesh)
 
@@ -164,11 +177,13 @@ def open_view_pool(directory: str | Path, mesh: Mesh) -> ViewPool:
             f"no views at {directory}; make them first: python encoder.py --obj_path {mesh.path} "
             f"--encoder_data_dir {directory} --generate_random_views 1 --start_training 0"
         )
-    manifest = load_json(directory / "pool.json", "view pool")
+    manifest = load_json(directory / "pool.json", "view pool", dict)
     try:
         settings = ViewSettings.from_dict(manifest["settings"])
         digest, teacher, shape = manifest["mesh_digest"], manifest["teacher"], tuple(manifest["embedding_shape"])
-    except (KeyError, TypeError) as error:
+        if settings.n_views < 1 or len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+            raise ValueError("odd numbers")
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{directory / 'pool.json'} is not a readable view pool; make the views again with --overwrite 1"
         ) from error
@@ -181,8 +196,37 @@ def open_view_pool(directory: str | Path, mesh: Mesh) -> ViewPool:
             f"the views at {directory} are unfinished; run encoder.py with --generate_random_views 1 again to "
             "finish them"
         )
-    cameras = Cameras.from_dict(load_torch(directory / "cameras.pt", what="camera file"))
+    cameras = _read_cameras(directory, settings.n_views)
     return ViewPool(directory, cameras, settings, digest, teacher, shape)
+
+
+def _read_cameras(directory: Path, count: int) -> Cameras:
+    """The views of a pool; UserError if they are missing, damaged or not `count`."""
+    path = directory / "cameras.pt"
+    cameras = Cameras.from_file(load_torch(path, what="camera file"), path, REMEDY)
+    if len(cameras) != count:
+        raise UserError(f"{path} holds {len(cameras)} views, not the {count} that pool.json announces; {REMEDY}")
+    return cameras
+
+
+def _read_shard(path: Path, views: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The embeddings (views, D, h, w) of one shard, memory-mapped; UserError if they are missing or damaged."""
+    held = open_npy(path, "shard of embeddings", REMEDY)
+    if held.shape != (views, *shape) or held.dtype.kind != "f":
+        raise UserError(f"{path} holds {held.dtype} {held.shape}, not {views} embeddings of {shape}; {REMEDY}")
+    return held
+
+
+def _require_sight(rasterizer: Rasterizer, cameras: Cameras) -> None:
+    """UserError if the object shows in none of some views spread over all, so that embedding them would be vain."""
+    some = torch.linspace(0, len(cameras) - 1, min(len(cameras), 12)).round().long()
+    for view in some.tolist():
+        if bool(rasterizer(cameras[view]).covered.any()):
+            return
+    raise UserError(
+        f"no view shows {rasterizer.mesh.path or 'the object'}: it is thinner than a pixel, or --radius or "
+        "--render_res do not suit; repair the mesh or change them"
+    )
 
 
 def _shards(directory: Path, n_views: int) -> dict[Path, range]:

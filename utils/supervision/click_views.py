@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import load_npz, save_npz
+from utils.files import load_npz, save_npz, whole
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
-from utils.options import option, positive_int
+from utils.options import Checked, option, positive_int
 from utils.progress import Progress, silent, track
 from utils.rendering.cameras import Cameras
 from utils.rendering.rasterize import Rasterizer, visible_vertices
 from utils.supervision.prompts import lowest_columns, seeded
-from utils.supervision.store import cameras_to_arrays
+from utils.supervision.store import REMEDY, cameras_to_arrays
 
 
 @dataclass(frozen=True)
-class ClickSettings:
+class ClickSettings(Checked):
     """Which vertices are clicked, by farthest-point sampling from the first, and in how many views.
 
     render_res  side of the masks, pixels; seed: of everything drawn
@@ -96,7 +96,8 @@ def held_clicks(
     path: Path, rasterizer: Rasterizer, cameras: Cameras, settings: ClickSettings, on_progress: Progress = silent
 ) -> ClickViews:
     """`locate_clicks` of the chosen vertices, kept in the file at `path`."""
-    if not path.exists():
+    count = rasterizer.mesh.num_vertices
+    if not whole(lambda: _read_clicks(path, count, len(cameras))):
         vertices = choose_clicked_vertices(rasterizer.mesh, settings)
         views = locate_clicks(rasterizer, cameras, vertices, settings.min_facing, on_progress)
         save_npz(
@@ -106,9 +107,22 @@ def held_clicks(
             pixels=views.pixels.numpy().astype(np.int16),
             **cameras_to_arrays(cameras),
         )
-    held = load_npz(path, "list of clicked vertices")
+    held = _read_clicks(path, count, len(cameras))
     positions, pixels = rasterizer.mesh.normalized[held["vertices"]], held["pixels"].astype(np.int64)
     return ClickViews(*map(torch.from_numpy, (held["vertices"], positions, held["visible"], pixels)))
+
+
+def _read_clicks(path: Path, count: int, views: int) -> dict[str, np.ndarray]:
+    """The arrays of the file; UserError if it is missing, damaged, or of another mesh or set of views."""
+    held = load_npz(path, "list of clicked vertices")
+    cameras = Cameras.from_file(held, path, REMEDY)
+    if not {"vertices", "visible", "pixels"} <= held.keys() or len(cameras) != views:
+        raise UserError(f"{path} is not a list of clicked vertices; {REMEDY}")
+    vertices, shape = held["vertices"], (views, len(held["vertices"]))
+    fits = held["visible"].shape == shape and held["pixels"].shape == (*shape, 2) and vertices.dtype.kind == "i"
+    if not fits or not (vertices.min(initial=0) >= 0 and vertices.max(initial=0) < count):
+        raise UserError(f"{path} is not the list of clicked vertices of this mesh; {REMEDY}")
+    return held
 
 
 def choose_views(visible: Tensor, n_views: int, seed: int) -> Tensor:

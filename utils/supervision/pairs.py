@@ -12,7 +12,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from utils.options import option, positive_int
+from utils.options import Checked, option, positive_int
 from utils.progress import Progress, silent
 from utils.rendering.view_pool import ViewPool
 from utils.supervision.prompts import (
@@ -36,7 +36,7 @@ SHARED_LEAST_VIEWS = 3  # a pair shared between views must be usable in so many
 
 
 @dataclass(frozen=True)
-class SecondClickSettings:
+class SecondClickSettings(Checked):
     """How second clicks are tried; the defaults are the published ones.
 
     max_iou  a second mask more like the first than this is dropped

@@ -14,7 +14,7 @@ A finished shard exists and an unfinished one does not; `utils.supervision.write
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import Recent, load_json, load_npz, save_json, save_npz
+from utils.files import Recent, load_json, load_npz, save_json, save_npz, whole
 from utils.geometry.mesh import Mesh
 from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import Cameras
@@ -31,6 +31,8 @@ from utils.rendering.cameras import Cameras
 KINDS = ("single", "positive", "negative")
 FLAG_OF_KIND = {"single": "--single_click 1", "positive": "--second_positive 1", "negative": "--second_negative 1"}
 FORMAT = 1
+REMEDY = "run data_generation.py again with the same options, which makes it again"
+MOST_SHARDS = 1_000_000
 ABSENT = -1  # the second vertex of a single click
 SHARD_SAMPLES = 4096  # prompts a shard answers at most, unless one view has more; a shard holds whole views
 SHARDS_HELD = 32  # some 25 MB each at 224 x 224
@@ -116,8 +118,10 @@ class SupervisionSet:
                 f"the click supervision at {directory} is unfinished ({missing} of {len(paths)} shards are missing); "
                 "run data_generation.py again with the same options to finish it"
             )
-        views = load_npz(directory / "clicks.npz", "list of clicked vertices", ("world_to_camera", "fov_y", "size"))
-        heads = [_read_shard(path, ("vertices", "positive", "view", "score")) for path in paths]
+        place = directory / "clicks.npz"
+        views = load_npz(place, "list of clicked vertices", ("world_to_camera", "fov_y", "size"), REMEDY)
+        cameras = Cameras.from_file(views, place, REMEDY)
+        heads = [_read_head(path, mesh.num_vertices, len(cameras)) for path in paths]
         counts = [len(head["view"]) for head in heads]
         kind_of_path = [KINDS.index(kind) for kind in kinds for _ in range(manifest["shards"][kind])]
 
@@ -127,7 +131,7 @@ class SupervisionSet:
 
         return SupervisionSet(
             directory,
-            Cameras.from_dict(views),
+            cameras,
             manifest["mesh_digest"],
             manifest["teacher"],
             manifest["settings"],
@@ -168,7 +172,9 @@ class SupervisionSet:
         packed = np.empty((len(samples), (height * width + 7) // 8), dtype=np.uint8)
         shards = np.searchsorted(self._starts, samples, side="right") - 1
         for shard in np.unique(shards).tolist():
-            held = self._recent.get(shard, lambda path=self._paths[shard]: _read_shard(path, ("masks",))["masks"])
+            held = self._recent.get(shard, lambda path=self._paths[shard]: _read_masks(path, packed.shape[1]))
+            if len(held) <= int((samples[shards == shard] - self._starts[shard]).max()):
+                raise UserError(f"{self._paths[shard]} has fewer masks than samples; {REMEDY}")
             packed[shards == shard] = held[samples[shards == shard] - self._starts[shard]]
         return unpack_masks(packed, (height, width))
 
@@ -196,9 +202,11 @@ def read_manifest(directory: Path, mesh: Mesh | None = None) -> dict:
             f"no click supervision at {directory}; make it first: python data_generation.py --obj_path {source} "
             f"--decoder_data_dir {directory} --single_click 1"
         )
-    manifest = load_json(path, "click supervision")
-    fields = {"format": int, "mesh_digest": str, "teacher": str, "settings": dict, "shards": dict}
-    if not isinstance(manifest, dict) or any(not isinstance(manifest.get(name), kind) for name, kind in fields.items()):
+    manifest = load_json(path, "click supervision", dict)
+    expected = {"format": int, "mesh_digest": str, "teacher": str, "settings": dict, "shards": dict}
+    counts = manifest["shards"].values() if isinstance(manifest.get("shards"), dict) else ()
+    odd = any(not isinstance(count, int) or not 0 <= count < MOST_SHARDS for count in counts)
+    if odd or any(not isinstance(manifest.get(name), kind) for name, kind in expected.items()):
         raise UserError(f"{path} is not a readable click supervision; make it again with --overwrite 1")
     if manifest["format"] != FORMAT:
         raise UserError(
@@ -242,7 +250,8 @@ def write_shards(
     _announce(directory, kinds, len(spans))
     done, total = 0, int(counts.sum())
     for shard, span in enumerate(spans):
-        missing = [kind for kind in kinds if not shard_path(directory, kind, shard).exists()]
+        paths = {kind: shard_path(directory, kind, shard) for kind in kinds}
+        missing = [kind for kind, path in paths.items() if not whole(lambda path=path: _check(path))]
         parts: dict[str, list[Samples]] = {kind: [] for kind in missing}
         for view in span:
             on_progress(Step(stage, done, total, "click"))
@@ -275,7 +284,7 @@ def _announce(directory: Path, kinds: tuple[str, ...], shards: int) -> None:
     manifest = read_manifest(directory)
     wanted = {**manifest["shards"], **dict.fromkeys(kinds, shards)}
     if wanted != manifest["shards"]:
-        save_json(directory / "supervision.json", {**manifest, "shards": wanted})
+        save_json(directory / "supervision.json", {**manifest, "shards": wanted}, seal=True)
 
 
 def pack_masks(masks: Tensor) -> np.ndarray:
@@ -290,8 +299,37 @@ def unpack_masks(packed: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 
 def _read_shard(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    remedy = "delete it and run data_generation.py again with the same options"
-    return load_npz(path, "shard of click supervision", names, remedy)
+    return load_npz(path, "shard of click supervision", names, REMEDY)
+
+
+def _check(path: Path) -> None:
+    """UserError if a shard is missing or damaged."""
+    held = _read_shard(path, [entry.name for entry in fields(Samples)])
+    if len({len(array) for array in held.values()}) != 1:
+        raise UserError(f"{path} has lists of different lengths; {REMEDY}")
+
+
+def _read_head(path: Path, vertices: int, views: int) -> dict[str, np.ndarray]:
+    """What a shard says of its samples, without the masks; UserError for what a mesh or a set of views has not."""
+    head = _read_shard(path, ("vertices", "positive", "view", "score"))
+    ids, view, count = head["vertices"], head["view"], len(head["view"])
+    shaped = ids.shape == (count, 2) == head["positive"].shape and view.shape == head["score"].shape == (count,)
+    whole_numbers = ids.dtype.kind in "iu" and view.dtype.kind in "iu" and np.isfinite(head["score"]).all()
+    if not shaped or not whole_numbers:
+        raise UserError(f"{path} is not a shard of click supervision; {REMEDY}")
+    if count and not (ids[:, 0].min() >= 0 and ids.min() >= ABSENT and ids.max() < vertices):
+        raise UserError(f"{path} has clicks on vertices that the mesh has not; {REMEDY}")
+    if count and not 0 <= view.min() <= view.max() < views:
+        raise UserError(f"{path} has clicks in views that there are not; {REMEDY}")
+    return head
+
+
+def _read_masks(path: Path, width: int) -> np.ndarray:
+    """(n, width) uint8, packed."""
+    masks = _read_shard(path, ("masks",))["masks"]
+    if masks.ndim != 2 or masks.shape[1] != width or masks.dtype != np.uint8:
+        raise UserError(f"{path} has masks of another size than the views; {REMEDY}")
+    return masks
 
 
 def _split_by(group: np.ndarray, count: int) -> list[Tensor]:

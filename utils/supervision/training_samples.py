@@ -12,7 +12,7 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
-from utils.options import BACKENDS, MeshSettings, check_positive, option, positive_int
+from utils.options import BACKENDS, Checked, MeshSettings, option, positive_int
 from utils.supervision.store import SupervisionSet
 
 CHECKPOINT_NAME = "decoder_checkpoint.pth"
@@ -20,7 +20,7 @@ REMEDY = "add --overwrite 1 to train it again, or choose another --save_dir or -
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleSettings:
+class SampleSettings(Checked):
     """The part of the click supervision to train on."""
 
     decoder_data_dir: Path | None = option(
@@ -32,6 +32,7 @@ class SampleSettings:
     data_percentage: float = option(1.0, "share of the samples to train on, 0 to 1")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.data_percentage <= 1:
             raise UserError(f"--data_percentage {self.data_percentage:g} is not a share of the samples: give 1 for all")
         if self.views_per_vert < 0:
@@ -56,10 +57,6 @@ class ClickTrainingSettings(SampleSettings, MeshSettings):
     save_interval: int = option(100, "steps between checkpoints", type=positive_int, group="training")
     continue_train: bool = option(True, "0 starts over, as --overwrite 1 does")
     overwrite: bool = option(False, "start over instead of resuming")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(learning_rate=self.learning_rate)
 
     @property
     def start_over(self) -> bool:

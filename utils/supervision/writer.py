@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import differing, remove_files, save_json
+from utils.files import claim_folder, differing, require_none
 from utils.progress import Progress, silent
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool
@@ -77,21 +77,27 @@ def _claim(directory: Path, identity: dict, kinds: tuple[str, ...], overwrite: b
     second clicks.
     """
     path, settings = directory / "supervision.json", identity["settings"]
+    patterns = [*(f"{kind}_*.npz" for kind in KINDS), "clicks.npz"]
     if not path.is_file() or (overwrite and "single" in kinds):
-        remove_files(directory, [*(f"{kind}_*.npz" for kind in KINDS), "clicks.npz"])
-        save_json(path, {"format": FORMAT, **identity, "shards": {}})
+        if not overwrite:
+            require_none(path, patterns, "click supervision")
+        claim_folder(path, {"format": FORMAT, **identity, "shards": {}}, patterns, "click supervision", overwrite=True)
         return
     held = read_manifest(directory)
-    if overwrite or not any(kind in held["shards"] for kind in SECOND_KINDS):
-        remove_files(directory, [f"{kind}_*.npz" for kind in SECOND_KINDS])
-        held["shards"] = {kind: count for kind, count in held["shards"].items() if kind == "single"}
-        held["settings"]["second_clicks"] = settings["second_clicks"]
-        save_json(path, held)
-    if not any(kind in kinds for kind in SECOND_KINDS):
+    afresh = overwrite or not any(kind in held["shards"] for kind in SECOND_KINDS)
+    if afresh or not any(kind in kinds for kind in SECOND_KINDS):
         settings = {part: values for part, values in settings.items() if part != "second_clicks"}
     names = differing(held, {**identity, "settings": settings})
     if names:
         raise UserError(
             f"{directory} holds click supervision with another {', '.join(names)}; "
-            "choose another --decoder_data_dir or add --overwrite 1"
+            "choose another --decoder_data_dir or add --overwrite 1 (with --single_click 1 to replace the singles too)"
         )
+    if afresh:
+        kept = {kind: count for kind, count in held["shards"].items() if kind == "single"}
+        second = identity["settings"]["second_clicks"]
+        held = {**held, "shards": kept, "settings": {**held["settings"], "second_clicks": second}}
+        stale = [f"{kind}_*.npz" for kind in SECOND_KINDS]
+        if not overwrite:
+            require_none(path, stale, "second clicks")
+        claim_folder(path, held, stale, "click supervision", overwrite=True)
