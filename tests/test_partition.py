@@ -153,6 +153,9 @@ class _Strip(PartTree):
         places = [{leaf: place for place, part in enumerate(parts) for node in part for leaf in self.leaves(node)}]
         return np.repeat([places[0].get(leaf, -1) for leaf in range(4)], 2)
 
+    def alike(self, part):
+        raise NotImplementedError
+
     def membership(self, parts):
         raise NotImplementedError
 

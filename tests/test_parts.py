@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+import trimesh
 
 from models.open import open_segmenter
 from models.prior.borders import Borders
@@ -26,7 +29,9 @@ def voted(mesh: Mesh, answer, nodes: int = 200, voters: int = 60) -> PriorPartTr
     logits = np.where(selected, 4.0, -4.0).astype(np.float16)[:, None].repeat(3, axis=1)
     votes = Votes(clicked, logits, np.full((len(clicked), 3), 0.9, dtype=np.float32), patches.graph.area)
     segmenter = PriorSegmenter(Prepared(patches, None, None, WEIGHTS, False, ""))  # type: ignore[arg-type]
-    return PriorPartTree(patches, Borders(patches), grow_tree(patches, votes), segmenter._vertex_means)
+    return PriorPartTree(
+        patches, Borders(patches), grow_tree(patches, votes), segmenter._vertex_means, np.zeros((count, 2))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +195,13 @@ def test_every_face_is_in_exactly_one_part_whatever_the_mesh(name):
     assert tree.info(2 * tree.num_leaves - 2).area == pytest.approx(1)
 
 
+def test_what_no_answer_holds_and_nothing_reaches_is_in_a_part_too():
+    """More loose triangles than are joined by bridges, of which the answers hold a few."""
+    mesh = soup(600)
+    tree = voted(mesh, lambda patches, node: np.arange(len(patches.graph)) // 40 == node // 40, nodes=700, voters=4)
+    assert (tree.labels(tree.cut()) >= 0).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_the_shipped_prior_proposes_parts_of_any_mesh(name):
@@ -208,3 +220,31 @@ def test_the_shipped_prior_takes_a_mallet_apart(two_boxes, on_head):
 def test_segmenters_without_parts_say_which_has_them(icosphere):
     with pytest.raises(UserError, match="open the mesh with the prior"):
         open_segmenter(icosphere, "instant").parts()
+
+
+# --- parts that match ---------------------------------------------------------------------------------
+
+
+def table() -> tuple[Mesh, np.ndarray]:
+    """A top on four equal legs and a shorter, thicker post in the middle; (F,) number of the box of each face."""
+    solids = [trimesh.creation.box((2, 0.15, 2))]
+    for x, z in itertools.product((-0.8, 0.8), repeat=2):
+        solids.append(trimesh.creation.box((0.15, 1.2, 0.15)).apply_translation((x, -0.65, z)))
+    solids.append(trimesh.creation.box((0.35, 0.6, 0.35)).apply_translation((0, -0.35, 0)))
+    solids = [solid.subdivide().subdivide().subdivide() for solid in solids]
+    whole = trimesh.util.concatenate(solids)
+    number = np.repeat(np.arange(6), [len(solid.faces) for solid in solids])
+    return Mesh(np.asarray(whole.vertices), np.asarray(whole.faces)), number
+
+
+def test_the_other_legs_match_a_leg_and_nothing_else_does():
+    mesh, box = table()
+    tree = voted(mesh, lambda patches, node: (of := box[patches.fine.parent[patches.center]]) == of[node], nodes=600)
+    parts = tree.cut_into(6)
+    labels = tree.labels(parts)
+    boxes = [int(np.bincount(box[labels == place]).argmax()) for place in range(6)]
+    for place in range(6):
+        expected = {1, 2, 3, 4} - {boxes[place]} if boxes[place] in (1, 2, 3, 4) else set()
+        found = tree.alike(parts[place])
+        covered = [int(np.bincount(box[tree.labels([part]) == 0]).argmax()) for part in found]
+        assert set(covered) == expected and len(covered) == len(expected)

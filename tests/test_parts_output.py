@@ -36,6 +36,9 @@ class Layers(PartTree):
             result[np.isin(self.layer, [leaf for node in part for leaf in self.leaves(node)])] = place
         return result
 
+    def alike(self, part):
+        raise NotImplementedError
+
     def membership(self, parts):
         leaves = [[leaf for node in part for leaf in self.leaves(node)] for part in parts]
         return np.stack([self.depth[:, each].max(axis=1) for each in leaves], axis=1)
@@ -63,6 +66,13 @@ def ball(tmp_path: Path) -> Mesh:
     path = tmp_path / "ball.obj"
     path.write_text("\n".join(lines) + "\n")
     return load_mesh(path)
+
+
+@pytest.fixture(autouse=True)
+def pictures(request, monkeypatch) -> None:
+    """Drawn only where the picture is what is tested: it takes most of the time."""
+    if "picture" not in request.node.name:
+        monkeypatch.setattr("utils.output.partition.save_picture", lambda path, *_: path.touch())
 
 
 @pytest.fixture

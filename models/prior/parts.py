@@ -18,6 +18,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import squareform
 
+from models.prior.alike import matches
 from models.prior.borders import HOLE, Borders
 from models.prior.nodes import Patches
 from models.prior.votes import Votes, pairwise_iou
@@ -32,7 +33,7 @@ FLAT_SHARE = 0.3  # what a border without any concave turn keeps of the distance
 TURN_SCALE = 0.1  # ... and radians of mean turn along it over which the rest comes back
 FACING_SHARE = 0.5  # what two sides of one wall lose of their distance
 APART = 0.05  # added to the distance of pieces that do not touch
-SMALL = 0.001  # share of the area at which a piece loses half of its distance: one or two nodes are no evidence
+SMALL = 0.0005  # share of the area at which a piece loses half of its distance: one or two nodes are no evidence
 CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
 
 
@@ -108,7 +109,7 @@ def _pieces(patches: Patches, together: np.ndarray, held: np.ndarray) -> np.ndar
     if lost.any() and not lost.all():
         firm = np.flatnonzero(~lost)
         _, _, source = dijkstra(graph.distance_graphs[1], indices=firm, min_only=True, return_predecessors=True)
-        piece = np.where(lost & (source >= 0), piece[source], piece)
+        piece = np.where(lost & (source >= 0), piece[np.maximum(source, 0)], piece)
     return np.unique(piece, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
@@ -214,10 +215,13 @@ def opposite_nodes(patches: Patches) -> np.ndarray:
 class PriorPartTree(PartTree):
     """The tree on the mesh: each join is drawn as a border on the fine faces when it is first needed."""
 
-    def __init__(self, patches: Patches, borders: Borders, tree: NodeTree, vertex_means: sp.csr_matrix) -> None:
-        """vertex_means (V, E): means of the vertices over the fine faces around them."""
+    def __init__(
+        self, patches: Patches, borders: Borders, tree: NodeTree, vertex_means: sp.csr_matrix, field: np.ndarray
+    ) -> None:
+        """vertex_means (V, E): means of the vertices over the fine faces around them; field: see `alike.matches`."""
         super().__init__(tree.children, tree.heights)
-        self.patches, self.borders, self.tree, self.vertex_means = patches, borders, tree, vertex_means
+        self.patches, self.borders, self.tree = patches, borders, tree
+        self.vertex_means, self.field = vertex_means, field
         self._sides: dict[int, np.ndarray] = {}
 
     def nodes(self, part: Part) -> np.ndarray:
@@ -261,6 +265,10 @@ class PriorPartTree(PartTree):
         chosen = _without_crumbs(value > 0, inside, self.patches)[faces]
         self._sides[node] = chosen
         return chosen
+
+    def alike(self, part: Part) -> list[Part]:
+        everything = np.stack([self.nodes((node,)) for node in range(2 * self.num_leaves - 1)])
+        return [(row,) for row in matches(self.patches.graph, self.field, everything, self.nodes(part))]
 
     @cached_property
     def _weights(self) -> np.ndarray:

@@ -213,7 +213,8 @@ class PriorSegmenter(Segmenter):
         answers, seen = self.prepared.answers, self.prepared.seen
         votes = answers.votes or ask_around(answers, seen, VOTERS)
         tree = grow_tree(self.patches, votes)
-        return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means)
+        field = answers.tensors.features.numpy()
+        return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means, field)
 
     # --- what both share -------------------------------------------------------------------------
 

@@ -106,6 +106,10 @@ class PartTree(ABC):
         """(V, P) float64, how much each vertex belongs to each part, from 0 to 1: equal where a border runs."""
 
     @abstractmethod
+    def alike(self, part: Part) -> list[Part]:
+        """What matches a part wherever it lies, turned or mirrored too, the best first; no two overlap, nor `part`."""
+
+    @abstractmethod
     def info(self, node: int) -> NodeInfo:
         """What is known of a node."""
 
