@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.open import open_segmenter
-from utils.errors import UserError
 from utils.geometry.mesh import load_mesh
 from utils.geometry.part_tree import DETAIL
-from utils.options import BACKENDS, option, positive_int
+from utils.options import BACKENDS, Checked, option, positive_int
 from utils.output.partition import CLOSINGS, CUTS, save_partition
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalSettings:
+class ProposalSettings(Checked):
     """Which mesh, how many parts, and how their borders are written."""
 
     obj_path: Path = option(help="the mesh: OBJ, PLY, OFF, STL or GLB", metavar="FILE", group="mesh")
     out: Path | None = option(None, "folder for the results; default: experiments/NAME/parts", metavar="DIR")
-    detail: float = option(DETAIL, "0 few parts, 1 many", group="parts")
+    detail: float = option(DETAIL, "0 few parts, 1 many", group="parts", within="[0, 1]")
     parts: int | None = option(None, "exactly so many, instead of --detail", type=positive_int, metavar="N")
     cut: str = option(
         "faces",
@@ -30,10 +29,6 @@ class ProposalSettings:
     close: str = option("open", "caps: close every part where it was cut off, for printing", choices=CLOSINGS)
     device: str = option("auto", "auto, cpu or cuda", group="run")
     renderer: str = option("auto", "of the picture", choices=BACKENDS)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.detail <= 1:
-            raise UserError(f"--detail {self.detail:g} must be from 0 (few parts) to 1 (many)")
 
     @property
     def directory(self) -> Path:

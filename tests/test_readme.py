@@ -17,6 +17,7 @@ from models.iseg.click_stage import SupervisionSettings
 from models.iseg.encoder_stage import EncoderSettings
 from models.iseg3d.query import AnswerSettings
 from models.pipeline import PipelineSettings
+from models.proposals import ProposalSettings
 from utils.options import parse_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ DOORS = {
     "iseg3d.py": AnswerSettings,
     "interactive.py": InteractiveSettings,
     "scripts/pipeline.py": PipelineSettings,
+    "scripts/parts.py": ProposalSettings,
 }
 
 
