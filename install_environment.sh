@@ -4,6 +4,7 @@
 #   bash install_environment.sh
 #
 # ISEG_PYTHON=/path/to/python   the interpreter to build on (default: the best of 3.10-3.13 found)
+# ISEG_HASHES=0                 do not compare the packages with their SHA-256 (requirements-hashed.txt)
 # ISEG_KAOLIN=0|1               never / in any case install NVIDIA Kaolin (default: where there is an NVIDIA GPU)
 #
 # The package index, mirror or proxy configured for pip (or uv) is used as it is.
@@ -121,12 +122,31 @@ configure_uv() {
     fi
 }
 
+# Is pip or uv told to take packages from elsewhere than the public index? Such a place may hold other builds.
+has_own_index() {
+    [ -n "$(pip_setting index-url)$(pip_setting extra-index-url)$(pip_setting find-links)" ] \
+        || [ -n "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}${UV_FIND_LINKS:-}" ]
+}
+
+# Installs requirements file $1: from the list with hashes beside it, where there is one.
 install_file() {
+    local hashed=${1%.txt}-hashed.txt
+    if [ -f "$hashed" ] && [ "${ISEG_HASHES:-1}" != 0 ]; then
+        run_installer "$hashed" --require-hashes && return
+        has_own_index || { say "the packages of $hashed could not be installed; ISEG_HASHES=0 does not compare hashes"; return 1; }
+        say "the configured index does not serve the files of $hashed: installing the same versions without comparing hashes"
+    fi
+    run_installer "$1"
+}
+
+run_installer() {
+    local file=$1
+    shift
     if [ -x "$VENV/bin/uv" ]; then
-        "$VENV/bin/uv" pip install --python "$PYTHON" --requirement "$1" && return
+        "$VENV/bin/uv" pip install --python "$PYTHON" "$@" --requirement "$file" && return
         say 'uv could not install them; trying pip'
     fi
-    "$PYTHON" -m pip install --progress-bar off --requirement "$1"
+    "$PYTHON" -m pip install --progress-bar off "$@" --requirement "$file"
 }
 
 make_venv() {

@@ -17,6 +17,7 @@ from SAM_repo.vit_t import build_vit_t, restore_vit_t
 from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch
+from utils.shipped import check_shipped
 from utils.teacher import Teacher, TeacherMasks
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "model_checkpoints"
@@ -122,6 +123,7 @@ def load_teacher(
             f"no weights of {sam} at {path}; fetch them with: bash scripts/download_sam.sh {sam}, "
             "or use the embedded teacher: --SAM vit_t"
         )
+    check_shipped(path)
     weights = load_torch(path, what=f"SAM checkpoint ({sam})", kind=dict)
     try:
         if sam == "vit_t":

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 
+from models.iseg3d.segmenter import load_network
+from models.prior.checkpoint import WEIGHTS, load_prior
+from SAM_repo.teacher import load_teacher
 from tests.fuzz import ANSWERED, CASES, FAULTS, REFUSED, Outcome, fuzz
+from utils.errors import UserError
+from utils.shipped import ROOT, SHIPPED, check_shipped
 
 
 def _require_no_faults(outcomes: list[Outcome]) -> None:
@@ -36,3 +45,45 @@ def test_a_fault_would_be_seen(tmp_path, monkeypatch):
     for case, verdict in ((wrong, "wrong"), (fault, "traceback")):
         monkeypatch.setattr(module, "CASES", {"any": (1.0, case)})
         assert module.run_case(0, 0, tmp_path).verdict == verdict
+
+
+# --- what comes from elsewhere ---------------------------------------------------------------------------
+
+
+def test_the_weights_of_the_repository_are_as_they_were_shipped(tmp_path):
+    shipped = [*(ROOT / "models" / "weights").glob("*.pt"), ROOT / "SAM_repo" / "model_checkpoints" / "vit_t.pth"]
+    assert {path.relative_to(ROOT).as_posix() for path in shipped} == SHIPPED.keys()
+    for path in shipped:
+        check_shipped(path)
+    (tmp_path / "models" / "weights").mkdir(parents=True)
+    other = tmp_path / "models" / "weights" / WEIGHTS.name
+    shutil.copy(ROOT / "models" / "weights" / "iseg3d.pt", other)
+    check_shipped(other)  # elsewhere it is nobody's business
+    with pytest.raises(UserError, match="git checkout -- models/weights/prior_vit_t.pt"):
+        check_shipped(other, tmp_path)
+
+
+def test_every_reader_of_shipped_weights_compares_them(monkeypatch):
+    for name in SHIPPED:
+        monkeypatch.setitem(SHIPPED, name, "0" * 64)
+    readers = (
+        lambda: load_prior(),
+        lambda: load_network(ROOT / "models" / "weights" / "iseg3d.pt", "embedding"),
+        lambda: load_network(ROOT / "models" / "weights" / "iseg3d_heatmap.pt", "heatmap"),
+        lambda: load_teacher("vit_t"),
+    )
+    for read in readers:
+        with pytest.raises(UserError, match="not as it was shipped"):
+            read()
+
+
+def _pins(path: Path) -> dict[str, str]:
+    """Each pinned package with its marker, and the lines that follow."""
+    found = re.split(r"^(?=[a-z0-9])", path.read_text(), flags=re.MULTILINE)
+    return {block.splitlines()[0].rstrip(" \\"): block for block in found if "==" in block.splitlines()[0]}
+
+
+def test_every_pinned_requirement_has_its_hashes():
+    pinned, hashed = _pins(ROOT / "requirements.txt"), _pins(ROOT / "requirements-hashed.txt")
+    assert pinned.keys() <= hashed.keys() and len(pinned) > 50
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in hashed.values())

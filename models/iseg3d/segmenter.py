@@ -20,6 +20,7 @@ from utils.files import digest, load_torch
 from utils.geometry.mesh import Mesh
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
+from utils.shipped import check_shipped
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d.pt"
 WIDEST = 1.6  # times the radius: the coarser of the three candidates; the finer one has the radius divided by it
@@ -139,6 +140,7 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
 
 def load_network(path: str | Path, kind: str) -> PointNet2:
     """The network of a kind (`models.iseg3d.training.KINDS`) in float32; UserError if the file cannot be used."""
+    check_shipped(path)
     held = load_torch(path, what=f"{kind} network of iSeg3D")
     shipped = Path(path).parent == WEIGHTS.parent
     remedy = "restore it with: git checkout -- models/weights" if shipped else "train it again: iseg3d.py --mode train"

@@ -11,6 +11,7 @@ from torch import Tensor
 from models.prior.network import PriorConfig, PriorNetwork
 from utils.errors import UserError
 from utils.files import load_torch
+from utils.shipped import check_shipped
 from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "prior_vit_t.pt"
@@ -20,6 +21,7 @@ MASKS = "masks"  # in `left_out`: an input that was given up
 
 def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]]:
     """The network at `path` in float32, and everything recorded with it; UserError if it cannot be used."""
+    check_shipped(path)
     held = load_torch(path, what="prior decoder", kind=dict)
     try:
         network = load_network(held["config"], held["weights"], held.get("left_out", ()))
