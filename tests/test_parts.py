@@ -13,11 +13,13 @@ from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS
 from models.prior.nodes import cut
 from models.prior.parts import PriorPartTree, co_association, grow_tree, opposite_nodes
+from models.prior.repeats import Score, kind, repeats, score
 from models.prior.segmenter import Prepared, PriorSegmenter
 from models.prior.votes import Votes
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.geometry.part_tree import Partition
+from utils.shapes import LabelledMesh
 
 
 def voted(mesh: Mesh, answer, nodes: int = 200, voters: int = 60) -> PriorPartTree:
@@ -209,6 +211,14 @@ def test_the_shipped_prior_proposes_parts_of_any_mesh(name):
     assert np.array_equal(np.unique(partition.labels), np.arange(len(partition.parts)))
 
 
+def test_no_more_parts_than_faces_can_be_had():
+    segmenter = PriorSegmenter(Prepared(cut(BAD["a triangle"], nodes=50), None, None, WEIGHTS, False, ""))  # type: ignore[arg-type]
+    generator = np.random.default_rng(2)
+    segmenter.part_tree = voted(BAD["a triangle"], lambda patches, _: generator.random(len(patches.graph)) < 0.3)
+    with pytest.raises(UserError, match="only 1 of 2 parts"):
+        segmenter.parts(count=2)
+
+
 @pytest.mark.slow
 def test_the_shipped_prior_takes_a_mallet_apart(two_boxes, on_head):
     segmenter = open_segmenter(two_boxes, "prior")
@@ -248,3 +258,34 @@ def test_the_other_legs_match_a_leg_and_nothing_else_does():
         found = tree.alike(parts[place])
         covered = [int(np.bincount(box[tree.labels([part]) == 0]).argmax()) for part in found]
         assert set(covered) == expected and len(covered) == len(expected)
+
+
+class _Matching:
+    """A tree of four leaves, of which leaf 0 matches what it is told."""
+
+    num_leaves = 4
+
+    def __init__(self, part: np.ndarray, found: list[int]) -> None:
+        self.part, self.found = part, found
+
+    def labels(self, parts):
+        ((node,),) = parts
+        return np.where(self.part == node if node < 4 else self.part >= 0, 0, -1)
+
+    def alike(self, part):
+        return [(node,) for node in self.found] if part == (0,) else []
+
+
+def test_matches_are_scored_by_names_and_sizes():
+    mesh, box = table()
+    names = ["top", "left leg", "right leg", "leg 2", "leg 3", "post"]
+    chosen = box[(box >= 1)] - 1  # legs are parts 0 to 3, the post 4
+    faces = mesh.faces[box >= 1]
+    shape = LabelledMesh(mesh.vertices, faces, chosen, chosen, {"part": names[1:], "group": names[1:]}, "table")
+    areas = Mesh(mesh.vertices, faces).face_areas
+    assert [kind(name) for name in names] == ["top", "leg", "leg", "leg", "leg", "post"]
+    same, alike = repeats(shape)
+    assert same[:4, :4].sum() == 12 and not same[4].any() and not alike[4].any()
+    found = score(_Matching(chosen, [1, 3]), shape, areas)  # type: ignore[arg-type]
+    assert found == Score(found=2, missed=1 + 9, wrong=0, absent=0)
+    assert score(_Matching(chosen, [1, 6]), shape, areas).wrong == 1  # type: ignore[arg-type]

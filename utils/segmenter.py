@@ -141,9 +141,17 @@ class Segmenter(ABC):
         raise UserError(f"the {self.label} proposes no parts: open the mesh with the prior")
 
     def parts(self, detail: float = DETAIL, count: int | None = None) -> Partition:
-        """The whole mesh in parts, before any click: at a level of detail from 0 to 1, or so many."""
+        """The whole mesh in parts, before any click: at a level of detail from 0 to 1, or so many.
+
+        UserError for a detail outside of that, and for more parts than the mesh can be divided into.
+        """
         tree = self.part_tree
-        return Partition.of(tree, tree.cut(detail) if count is None else tree.cut_into(count))
+        partition = Partition.of(tree, tree.cut(detail) if count is None else tree.cut_into(count))
+        if count is not None and len(partition.parts) < count:
+            raise UserError(
+                f"only {len(partition.parts)} of {count} parts would hold a face of the mesh: ask for fewer"
+            )
+        return partition
 
     # --- learning --------------------------------------------------------------------------------
 
