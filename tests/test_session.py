@@ -330,6 +330,7 @@ def test_keeping_nothing_is_refused(session):
 def test_another_parts_clicks_exclude_only_with_exclusive(session, icosphere):
     top, side = peak(icosphere), peak(icosphere, axis=0)
     session.set_threshold(0.5)
+    session.set_taking(True)
     session.click(top)
     session.keep_part()
     session.click(side)
@@ -352,6 +353,7 @@ def test_a_face_is_in_one_part_only_and_locked_parts_keep_theirs(session, icosph
     session.set_exclusive(False)
     session.click(peak(icosphere))
     session.set_threshold(0.45)
+    session.set_taking(True)
     wanted, kept = session.selection.faces, session.part_faces(top)
     session.set_locked(top, True)
     assert not (session.selection.faces & kept).any() and (session.selection.faces == wanted & ~kept).all()
@@ -359,6 +361,38 @@ def test_a_face_is_in_one_part_only_and_locked_parts_keep_theirs(session, icosph
     session.keep_part("all")
     assert not session.part_faces(top).any() and (session.part_faces(3) == wanted).all()
     assert session.part_faces(bottom).any()
+
+
+def test_kept_parts_keep_their_faces_and_taking_from_them_says_what_it_takes(session, icosphere):
+    top, _ = _two_parts(session, icosphere)
+    session.set_exclusive(False)
+    session.set_threshold(0.3)
+    kept = session.part_faces(top)
+    session.click(peak(icosphere, axis=0))
+    beside, meant = session.selection.faces, dict(session.selection.overlap)
+    assert not (beside & kept).any() and beside.any() and meant[top] > 0
+    session.set_taking(True)
+    assert session.selection.overlap == meant and (session.selection.faces & kept).sum() == meant[top]
+    session.keep_part("taker")
+    assert session.part_faces(top).sum() == kept.sum() - meant[top]
+    session.undo()
+    session.undo()
+    session.keep_part("polite")
+    polite = session.state.parts[-1].id
+    assert (session.part_faces(top) == kept).all() and (session.part_faces(polite) == beside).all()
+
+
+def test_a_selection_within_a_kept_part_says_whose_it_is(session, icosphere):
+    session.click(peak(icosphere))
+    session.keep_part("lid")
+    session.click(peak(icosphere))
+    with pytest.raises(UserError, match="kept parts"):
+        session.keep_part()
+    session.select_part(1)
+    assert (session.selection.faces == session.part_faces(1)).all()  # selecting it again is such a choice
+    session.reset()
+    session.click(peak(icosphere))
+    assert not session.selection.faces.any()
 
 
 def test_locked_faces_cannot_be_painted(session, icosphere):
@@ -466,6 +500,7 @@ def test_learning_changes_what_clicks_select_and_undo_takes_it_back(learning):
 def test_what_is_learnt_is_what_is_asked_and_what_other_parts_asked(learning, icosphere):
     segmenter, top, side = learning.answers.segmenter, peak(icosphere), peak(icosphere, axis=2)
     learning.keep_part()
+    learning.set_taking(True)
     learning.paint(np.arange(320) < 3)
     learning.keep_part("painted")  # of no click: nothing that it would answer
     learning.click(side)

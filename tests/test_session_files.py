@@ -28,7 +28,7 @@ from tests.sessions import (
 )
 from tests.test_iseg3d import save_weights
 from utils.errors import UserError
-from utils.files import load_json
+from utils.files import load_json, save_json
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.textures import read_textures
 from utils.rendering.cameras import orbit_cameras
@@ -476,3 +476,22 @@ def test_exported_part_names_are_unique_even_when_called_rest(icosphere, tmp_pat
     session.click(peak(icosphere, 2))
     names = output.labelling(session).names
     assert len(set(names)) == 4 and names[0] == "rest"
+
+
+def test_a_file_of_version_1_is_read_as_it_was_made(icosphere, tmp_path):
+    """Then a part that was kept took what it selected of others."""
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere)))
+    session.set_taking(True)
+    for vertex in (peak(icosphere), peak(icosphere, axis=0)):
+        session.click(vertex)
+        session.keep_part()
+    held = session_to_json(session)
+    held |= {"version": 1, "log": held["log"][1:]}
+    for name in ("taking", "reselected"):
+        del held["settings"][name]
+    save_json(tmp_path / "old.json", held)
+    _, same = replay_log(tmp_path / "old.json", icosphere, session.answers)
+    again = session_from_json(held, icosphere, session.answers)
+    save_session(tmp_path / "new.json", again)
+    assert same and result_digest(again) == result_digest(session)
+    assert replay_log(tmp_path / "new.json", icosphere, session.answers)[1]

@@ -20,10 +20,10 @@ FINEST_SHIFT, COARSEST_SHIFT = 0.6, 0.75  # how far the slider's ends lie from t
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """probability  (V,) float32, read-only
+    """probability  (V,) float32, read-only; None: nothing was asked
     quality      expected IoU of the finer, the default and the coarser candidate, where the segmenter tells"""
 
-    probability: np.ndarray
+    probability: np.ndarray | None = None
     quality: tuple[float, ...] | None = None
 
 

@@ -17,6 +17,7 @@ from utils.session.edits import check_edit
 from utils.session.session import Session
 from utils.session.state import (
     MAX_PARTS,
+    NO_PART,
     TOUCHES,
     Click,
     FaceSet,
@@ -32,8 +33,10 @@ from utils.session.state import (
 from utils.session.surface import Surface
 
 FORMAT = "iseg session"
-VERSION = 1
+VERSION = 2  # 1: kept parts lost the faces that another one was given
 LOG_FORMAT = "iseg click log"
+SETTINGS = ("granularity", "threshold", "exclusive", "only_free", "taking", "reselected")  # of a state
+TAKING = {"taking": True, "reselected": NO_PART}  # of files of version 1
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -47,41 +50,50 @@ def save_session(path: str | Path, session: Session) -> None:
 def session_to_json(session: Session) -> dict[str, Any]:
     """All of it as plain values; `session_from_json` reads them."""
     state = session.state
-    parts = [
-        {
-            "id": part.id,
-            "name": part.name,
-            "color": list(part.color),
-            "clicks": _plain(part.clicks),
-            "visible": part.visible,
-            "locked": part.locked,
-            "faces": FaceSet(state.labels == part.id).to_text(),
-        }
-        for part in state.parts
-    ]
-    lessons = [{"clicks": _plain(lesson.clicks), "others": _plain(lesson.others)} for lesson in state.lessons]
-    edits = [{"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount} for edit in state.edits]
-    settings = {name: getattr(state, name) for name in ("granularity", "threshold", "exclusive", "only_free")}
+    faces = [FaceSet(state.labels == part.id).to_text() for part in state.parts]
     return {
-        **_heading(FORMAT, session),
-        "settings": settings,
-        "clicks": _plain(state.clicks),
-        "touches": [[touch.kind, touch.faces.to_text() if touch.faces else None] for touch in state.touches],
-        "parts": parts,
-        "lessons": lessons,
-        "edits": edits,
+        **heading(FORMAT, session),
+        "settings": settings_to_json(state),
+        "clicks": plain(state.clicks),
+        "touches": [touch_to_json(touch) for touch in state.touches],
+        "parts": [{**part_to_json(part), "faces": text} for part, text in zip(state.parts, faces)],
+        "lessons": [lesson_to_json(lesson) for lesson in state.lessons],
+        "edits": [edit_to_json(edit) for edit in state.edits],
         "next_part": session.next_part,
         "log": session.log,
         "result": result_digest(session),
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tuples in tuples as lists in lists."""
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _heading(name: str, session: Session) -> dict[str, Any]:
+def settings_to_json(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in SETTINGS}
+
+
+def part_to_json(part: Part) -> dict[str, Any]:
+    """All but its faces."""
+    values = {name: getattr(part, name) for name in ("id", "name", "visible", "locked")}
+    return {**values, "color": list(part.color), "clicks": plain(part.clicks)}
+
+
+def touch_to_json(touch: Touch) -> list[Any]:
+    return [touch.kind, touch.faces.to_text() if touch.faces else None]
+
+
+def lesson_to_json(lesson: Lesson) -> dict[str, Any]:
+    return {"clicks": plain(lesson.clicks), "others": plain(lesson.others)}
+
+
+def edit_to_json(edit: ShapeEdit) -> dict[str, Any]:
+    return {"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount}
+
+
+def heading(name: str, session: Session) -> dict[str, Any]:
+    """What every file of ours begins with."""
     mesh, segmenter = session.mesh, session.answers.segmenter
     return {
         "format": name,
@@ -105,7 +117,7 @@ def _heading(name: str, session: Session) -> dict[str, Any]:
 def save_log(path: str | Path, session: Session) -> None:
     """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
     rest = {"decoder_command": decoder_command(session), "log": session.log, "result": result_digest(session)}
-    save_json(path, {**_heading(LOG_FORMAT, session), **rest})
+    save_json(path, {**heading(LOG_FORMAT, session), **rest})
 
 
 def decoder_command(session: Session) -> str:
@@ -144,7 +156,7 @@ def session_from_json(
     held: Any, mesh: Mesh, answers: Answers, source: str = "the session file", surface: Surface | None = None
 ) -> Session:
     """The inverse of `session_to_json`; UserError for anything else than such a value."""
-    _require(held, FORMAT, mesh, source)
+    require(held, FORMAT, mesh, source)
     try:
         state, log, next_part = _state_from_json(held, mesh)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
@@ -153,7 +165,7 @@ def session_from_json(
     note = held.get("segmenter")
     identity = note.get("digest") if isinstance(note, dict) else ""
     identity = identity if isinstance(identity, str) else ""
-    return Session.reopened(mesh, answers, state, log, next_part, surface, identity)
+    return Session.reopened(mesh, answers, ((), state, ()), log, next_part, surface, identity)
 
 
 def replay(mesh: Mesh, answers: Answers, log: list[dict[str, Any]], others: Iterable[Answers] = ()) -> Session:
@@ -180,21 +192,21 @@ def replay_log(path: str | Path, mesh: Mesh, answers: Answers, others: Iterable[
     """
     held = load_json(path, "click log")
     session_file = isinstance(held, dict) and held.get("format") == FORMAT
-    _require(held, FORMAT if session_file else LOG_FORMAT, mesh, str(path))
+    require(held, FORMAT if session_file else LOG_FORMAT, mesh, str(path))
     if not isinstance(held.get("log"), list):
         raise UserError(f"{path} is a damaged click log ('log' is missing); write it again")
-    session = replay(mesh, answers, held["log"], others)
+    session = replay(mesh, answers, _repeatable(held["log"], held), others)
     return session, result_digest(session) == held.get("result")
 
 
-def _require(held: Any, expected: str, mesh: Mesh, source: str) -> None:
+def require(held: Any, expected: str, mesh: Mesh, source: str) -> None:
     """UserError if `held` is no such file of this mesh."""
     if not isinstance(held, dict) or held.get("format") != expected:
         raise UserError(f"{source} is not an {expected} file; choose a file that this tool saved")
-    if held.get("version") != VERSION:
+    if held.get("version") not in (1, VERSION):
         raise UserError(
-            f"{source} has version {str(held.get('version'))[:20]}, this program reads version {VERSION}; use the "
-            "program that wrote it"
+            f"{source} has version {str(held.get('version'))[:20]}, this program reads 1 to {VERSION}; use "
+            "the program that wrote it"
         )
     note = held.get("mesh")
     if not isinstance(note, dict) or note.get("digest") != mesh.digest:
@@ -205,8 +217,7 @@ def _require(held: Any, expected: str, mesh: Mesh, source: str) -> None:
 
 
 def _state_from_json(held: dict[str, Any], mesh: Mesh) -> tuple[State, list, int]:
-    size, settings = mesh.num_faces, held["settings"]
-    threshold = settings["threshold"]
+    size = mesh.num_faces
     parts, labels = [], np.zeros(size, dtype=np.uint16)
     if len(held["parts"]) > MAX_PARTS:
         raise ValueError("too many parts")
@@ -216,59 +227,98 @@ def _state_from_json(held: dict[str, Any], mesh: Mesh) -> tuple[State, list, int
         if any(part.id == part_id for part in parts) or (labels[faces] != 0).any():
             raise ValueError("two parts share an id or a face")
         labels[faces] = part_id
-        color = tuple(_number(value, 0, 1) for value in entry["color"])
-        if len(color) != 3:
-            raise ValueError("a colour has not three numbers")
-        parts.append(
-            Part(
-                part_id,
-                clean_name(entry["name"], f"part {part_id}"),
-                color,
-                _clicks(entry["clicks"], mesh),
-                _flag(entry["visible"]),
-                _flag(entry["locked"]),
-            )
-        )
+        parts.append(part_from_json(entry, mesh))
+    state = state_of(
+        {**TAKING, **held["settings"]} if held["version"] == 1 else held["settings"],
+        frozen_labels(labels),
+        clicks_from_json(held["clicks"], mesh),
+        [touch_from_json(entry, mesh) for entry in held["touches"]],
+        parts,
+        [lesson_from_json(entry, mesh) for entry in held.get("lessons", [])],
+        [edit_from_json(entry, mesh) for entry in held["edits"]],
+    )
+    log, next_part = log_from_json(held, state)
+    return state, _repeatable(log, held), next_part
+
+
+def _repeatable(log: list[dict[str, Any]], held: dict[str, Any]) -> list[dict[str, Any]]:
+    """The log of a file, which may be of version 1, as this version repeats it."""
+    return [{"op": "set_taking", "taking": True}, *log] if held["version"] == 1 else log
+
+
+def state_of(
+    settings: Any,
+    labels: np.ndarray,
+    clicks: tuple[Click, ...],
+    touches: Iterable[Touch],
+    parts: Iterable[Part],
+    lessons: Iterable[Lesson],
+    edits: Iterable[ShapeEdit],
+) -> State:
+    """A state of checked pieces; ValueError if they or the settings, which are plain values, make none."""
+    parts, threshold = tuple(parts), settings["threshold"]
     if len({part.name for part in parts}) < len(parts):
         raise ValueError("two parts have the same name")
-    touches = tuple(_touch(kind, faces, size) for kind, faces in held["touches"])
-    edits = tuple(
-        check_edit(ShapeEdit(entry["kind"], FaceSet.from_text(entry["faces"], size), _number(entry["amount"], -1, 1)))
-        for entry in held["edits"]
-    )
-    state = State(
-        frozen_labels(labels),
-        _clicks(held["clicks"], mesh),
-        touches,
+    return State(
+        labels,
+        clicks,
+        tuple(touches),
         _number(settings["granularity"], 0, 1),
         None if threshold is None else _number(threshold, 0, 1),
-        tuple(parts),
-        edits,
+        parts,
+        tuple(edits),
         _flag(settings["exclusive"]),
         _flag(settings["only_free"]),
-        tuple(_lesson(entry, mesh) for entry in held.get("lessons", [])),
+        tuple(lessons),
+        _flag(settings["taking"]),
+        _whole(settings["reselected"], 0, 65535),
     )
+
+
+def log_from_json(held: dict[str, Any], state: State) -> tuple[list[dict[str, Any]], int]:
+    """The log that led to a state, and the id of the next part."""
     log = held["log"]
     if not isinstance(log, list) or not all(isinstance(entry, dict) for entry in log):
         raise ValueError("the log is no list of operations")
-    lowest = max([0, *(part.id for part in parts)]) + 1
-    return state, log, _whole(held["next_part"], lowest, 65535)
+    lowest = max([0, *(part.id for part in state.parts)]) + 1
+    return log, _whole(held["next_part"], lowest, 65535)
 
 
-def _touch(kind: Any, faces: Any, size: int) -> Touch:
+def part_from_json(entry: Any, mesh: Mesh) -> Part:
+    """The inverse of `part_to_json`."""
+    part_id = _whole(entry["id"], 1, 65535)
+    color = tuple(_number(value, 0, 1) for value in entry["color"])
+    if len(color) != 3:
+        raise ValueError("a colour has not three numbers")
+    name, clicks = clean_name(entry["name"], f"part {part_id}"), clicks_from_json(entry["clicks"], mesh)
+    return Part(part_id, name, color, clicks, _flag(entry["visible"]), _flag(entry["locked"]))
+
+
+def touch_from_json(entry: Any, mesh: Mesh) -> Touch:
+    """The inverse of `touch_to_json`."""
+    kind, faces = entry
     if kind not in TOUCHES:
         raise ValueError("an unknown correction")
-    return Touch(kind, FaceSet.from_text(faces, size) if kind in ("paint", "erase") else None)
+    return Touch(kind, FaceSet.from_text(faces, mesh.num_faces) if kind in ("paint", "erase") else None)
 
 
-def _lesson(entry: Any, mesh: Mesh) -> Lesson:
-    lesson = Lesson(_clicks(entry["clicks"], mesh), tuple(_clicks(other, mesh) for other in entry["others"]))
+def edit_from_json(entry: Any, mesh: Mesh) -> ShapeEdit:
+    """The inverse of `edit_to_json`."""
+    faces = FaceSet.from_text(entry["faces"], mesh.num_faces)
+    return check_edit(ShapeEdit(entry["kind"], faces, _number(entry["amount"], -1, 1)))
+
+
+def lesson_from_json(entry: Any, mesh: Mesh) -> Lesson:
+    """The inverse of `lesson_to_json`."""
+    others = tuple(clicks_from_json(other, mesh) for other in entry["others"])
+    lesson = Lesson(clicks_from_json(entry["clicks"], mesh), others)
     if not all(any(click.positive for click in clicks) for clicks in (lesson.clicks, *lesson.others)):
         raise ValueError("something was learnt without a positive click")
     return lesson
 
 
-def _clicks(values: Any, mesh: Mesh) -> tuple[Click, ...]:
+def clicks_from_json(values: Any, mesh: Mesh) -> tuple[Click, ...]:
+    """Pairs of a vertex and whether it includes."""
     clicks = tuple(Click(_whole(vertex, 0, mesh.num_vertices - 1), _flag(positive)) for vertex, positive in values)
     if len({click.vertex for click in clicks}) < len(clicks):
         raise ValueError("a vertex is clicked twice")

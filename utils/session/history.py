@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -36,12 +36,17 @@ class History(Generic[S]):
         """Would a push under `merge` continue the current step?"""
         return merge is not None and merge == self._merge
 
-    def restart(self, state: S) -> None:
-        """Begin anew with a state; there is nothing to undo."""
-        self._past: list[S] = []
+    def restart(self, state: S, past: Iterable[S] = (), future: Iterable[S] = ()) -> None:
+        """Begin anew with a state, and what undo and redo lead to from it, the next one last."""
+        self._past = list(past)
         self._current = state
-        self._future: list[S] = []
+        self._future = list(future)
         self._merge: Hashable | None = None
+
+    @property
+    def steps(self) -> tuple[list[S], S, list[S]]:
+        """The states that undo leads to (the next one last), the current one, and those that redo leads to."""
+        return list(self._past), self._current, list(self._future)
 
     def pause(self) -> bool:
         """The next push is a step of its own, whatever it merges with. Returns False: nothing changed."""

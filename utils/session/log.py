@@ -68,6 +68,11 @@ class Logged:
     def state(self) -> State:
         return self._history.current
 
+    @property
+    def steps(self) -> tuple[list[State], State, list[State]]:
+        """See `History.steps`."""
+        return self._history.steps
+
     def undo(self) -> bool:
         """Take back the last step; nothing happens if there is none."""
         return self._travel("undo")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from utils.geometry.mesh import Mesh
 from utils.session.answers import Answer, Answers
 from utils.session.edits import EditedShape, apply_edits, check_edit
 from utils.session.log import Logged, operation
+from utils.session.selection import Selection, free_faces, overlaps
 from utils.session.state import (
     MAX_PARTS,
     NO_PART,
@@ -30,22 +32,6 @@ from utils.session.state import (
 from utils.session.surface import Surface
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """What is selected at the moment.
-
-    faces        (F,) bool
-    probability  (V,) float32 of the clicks, None without a positive one
-    threshold    that the clicks' selection starts from
-    quality      expected IoU of the finer, default and coarser candidates, if known
-    """
-
-    faces: np.ndarray
-    probability: np.ndarray | None = None
-    threshold: float | None = None
-    quality: tuple[float, ...] | None = None
-
-
 class Session(Logged):
     """Clicks, corrections, parts and edits on one mesh.
 
@@ -57,6 +43,7 @@ class Session(Logged):
         self, mesh: Mesh, answers: Answers, surface: Surface | None = None, others: dict[str, Answers] | None = None
     ) -> None:
         self.mesh, self.answers = mesh, answers
+        self.identity = answers.identity  # of what answered last; "" before anything did
         self.surface = surface or Surface(mesh)
         super().__init__(replace(State.empty(mesh.num_faces), threshold=answers.default_threshold))
         self._entries |= {"paint": self._paint_entry, "use": self._use_entry}
@@ -99,16 +86,17 @@ class Session(Logged):
         return self.answers.ask(state.query(), state.granularity, state.lessons)
 
     def _select(self, state: State) -> Selection:
-        answer, threshold = self._answer(state), None
+        answer, threshold = self._answer(state) or Answer(), None
         faces = np.zeros(self.mesh.num_faces, dtype=bool)
-        if answer is not None:
+        if answer.probability is not None:
             threshold = self.answers.threshold(answer.probability, state.threshold, state.granularity)
             faces = self.surface.of_vertices(answer.probability > threshold)
-        free = self._free(state)
+        free, meant = self._free(state), faces
         for touch in state.touches:
             faces = self._touched(faces & free, touch)
-        faces &= free
-        return Selection(faces, answer.probability if answer else None, threshold, answer.quality if answer else None)
+        faces = faces & free
+        overlap = overlaps(state, self.shape.alive & (faces if state.taking else meant | faces))
+        return Selection(faces, answer.probability, threshold, answer.quality, overlap)
 
     def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
         if touch.faces is not None:
@@ -116,9 +104,7 @@ class Session(Logged):
         return getattr(self.surface, touch.kind)(faces)
 
     def _free(self, state: State) -> np.ndarray:
-        """(F,) bool, faces that may be selected."""
-        locked = [part.id for part in state.parts if part.locked]
-        return self.shape.alive & ~np.isin(state.labels, locked) if locked else self.shape.alive.copy()
+        return free_faces(state, self.shape.alive)
 
     def part_faces(self, part_id: int) -> np.ndarray:
         """(F,) bool, the faces of a part that are not deleted."""
@@ -133,7 +119,7 @@ class Session(Logged):
         click = Click(self._vertex(vertex), bool(positive))
         state = self.state
         if alone:
-            return replace(state, clicks=(click,), touches=()) if state.clicks != (click,) or state.touches else None
+            return replace(state.unselected(), clicks=(click,)) if state.clicks != (click,) or state.touches else None
         if click in state.clicks:
             return None
         return replace(state, clicks=tuple(old for old in state.clicks if old.vertex != click.vertex) + (click,))
@@ -149,7 +135,7 @@ class Session(Logged):
         """Take all clicks and corrections away; parts and edits stay."""
         if not (self.state.clicks or self.state.touches):
             return None
-        return replace(self.state, clicks=(), touches=())
+        return self.state.unselected()
 
     @operation(merge="granularity")
     def set_granularity(self, value: float) -> State | None:
@@ -231,10 +217,8 @@ class Session(Logged):
 
     @operation()
     def keep_part(self, name: str = "") -> State:
-        """Make the selection a part and start the next one; faces that were in another part change over."""
-        faces, state = self.selection.faces, self.state
-        if not faces.any():
-            raise UserError("nothing is selected: click on the mesh first")
+        """Make the selection a part and start the next one; what it takes from others: `Selection.overlap`."""
+        faces, state = self._something(), self.state
         if len(state.parts) >= MAX_PARTS:
             raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
         part_id = self.next_part
@@ -243,7 +227,7 @@ class Session(Logged):
         labels = state.labels.copy()
         labels[faces] = part_id
         part = Part(part_id, label, part_color(part_id - 1), state.clicks)
-        return replace(state, labels=frozen_labels(labels), parts=(*state.parts, part), clicks=(), touches=())
+        return replace(state.unselected(), labels=frozen_labels(labels), parts=(*state.parts, part))
 
     @operation()
     def rename_part(self, part_id: int, name: str) -> State | None:
@@ -271,20 +255,18 @@ class Session(Logged):
         if self.state.part(part_id).locked:
             raise UserError(f"'{self.state.part(part_id).name}' is locked: unlock it to select it")
         faces = FaceSet(self.part_faces(part_id))
-        return replace(self.state, clicks=(), touches=(Touch("paint", faces),))
+        return replace(self.state, clicks=(), touches=(Touch("paint", faces),), reselected=part_id)
 
     @operation()
     def add_to_part(self, part_id: int) -> State:
         """Give the selection to a part that is there."""
-        faces, part = self.selection.faces, self.state.part(part_id)
-        if not faces.any():
-            raise UserError("nothing is selected: click on the mesh first")
+        faces, part = self._something(), self.state.part(part_id)
         if part.locked:
             raise UserError(f"'{part.name}' is locked: unlock it to add to it")
         labels = self.state.labels.copy()
         labels[faces] = part_id
         grown = self.state.with_part(replace(part, clicks=_joined(part.clicks, self.state.clicks)))
-        return replace(grown, labels=frozen_labels(labels), clicks=(), touches=())
+        return replace(grown.unselected(), labels=frozen_labels(labels))
 
     @operation()
     def merge_parts(self, part_id: int, other_id: int) -> State:
@@ -311,6 +293,11 @@ class Session(Logged):
         return replace(self.state, exclusive=bool(exclusive)) if exclusive != self.state.exclusive else None
 
     @operation()
+    def set_taking(self, taking: bool) -> State | None:
+        """May what is selected take faces from kept parts? Locked parts keep theirs in any case."""
+        return replace(self.state, taking=bool(taking)) if taking != self.state.taking else None
+
+    @operation()
     def show_only_free(self, only_free: bool) -> State | None:
         """Show only what is in no part."""
         return replace(self.state, only_free=bool(only_free)) if only_free != self.state.only_free else None
@@ -327,7 +314,7 @@ class Session(Logged):
         if kind == "delete" and not (self.shape.alive & ~faces).any():
             raise UserError("this would delete the whole mesh: keep at least a face")
         state = replace(self.state, edits=(*self.state.edits, step))
-        return replace(state, clicks=(), touches=()) if kind in ("delete", "keep") else state
+        return state.unselected() if kind in ("delete", "keep") else state
 
     # --- log -------------------------------------------------------------------------------------
 
@@ -347,30 +334,43 @@ class Session(Logged):
         cls,
         mesh: Mesh,
         answers: Answers,
-        state: State,
+        steps: tuple[Iterable[State], State, Iterable[State]],
         log: list[dict[str, Any]],
         next_part: int,
         surface: Surface | None = None,
         identity: str = "",
     ) -> Session:
-        """A session that goes on from a saved state; what was done before it was saved is not undone any more.
+        """A session that goes on from saved states (`History.steps`).
 
         identity: of the segmenter that answered when it was saved, if that is known
         """
         session = cls(mesh, answers, surface)
-        session._history.restart(state)
+        past, current, future = steps
+        session._history.restart(current, past, future)
         session.log = [*log, {"op": "reopened"}]
         session.next_part = next_part
-        if identity and answers.identity not in ("", identity):
-            session.log.append({"op": "use", "before": identity, "after": answers.identity})
+        if identity:
+            session.identity = identity
+            session.use(answers)
         return session
 
     def use(self, answers: Answers) -> None:
         """Ask another segmenter from now on: what is selected by clicks changes, parts stay."""
-        self.log.append({"op": "use", "before": self.answers.identity, "after": answers.identity})
-        self.answers, self._selection = answers, None
+        known = {self.identity, answers.identity} - {""}
+        if len(known) == 2:
+            self.log.append({"op": "use", "before": self.identity, "after": answers.identity})
+        self.answers, self._selection, self.identity = answers, None, answers.identity or self.identity
 
     # --- checks ----------------------------------------------------------------------------------
+
+    def _something(self) -> np.ndarray:
+        """(F,) bool, what is selected; UserError where that is nothing."""
+        selection = self.selection
+        if not selection.faces.any() and selection.overlap:
+            raise UserError("all of this belongs to kept parts: allow to take from kept parts first")
+        if not selection.faces.any():
+            raise UserError("nothing is selected: click on the mesh first")
+        return selection.faces
 
     def _vertex(self, vertex: int) -> int:
         whole = isinstance(vertex, (int, np.integer)) and not isinstance(vertex, bool)

@@ -146,6 +146,8 @@ class State:
     exclusive    do the positive clicks of the parts count as negative ones?
     only_free    are the faces of all parts hidden?
     lessons      that the segmenter has learnt, in order, if it is one that learns
+    taking       may the selection take faces from parts that are not locked? else parts keep theirs
+    reselected   id of the part that was selected again, whose faces may be taken in any case; `NO_PART` for none
     """
 
     labels: np.ndarray
@@ -158,6 +160,8 @@ class State:
     exclusive: bool = True
     only_free: bool = False
     lessons: tuple[Lesson, ...] = ()
+    taking: bool = False
+    reselected: int = NO_PART
 
     @classmethod
     def empty(cls, num_faces: int) -> State:
@@ -172,6 +176,10 @@ class State:
     def with_part(self, part: Part) -> State:
         """With the part of the same id replaced."""
         return replace(self, parts=tuple(part if old.id == part.id else old for old in self.parts))
+
+    def unselected(self) -> State:
+        """Without clicks and corrections."""
+        return replace(self, clicks=(), touches=(), reselected=NO_PART)
 
     def query(self) -> Clicks:
         """What is asked: the clicks in their order, and with `exclusive` the other parts' clicks as negatives."""

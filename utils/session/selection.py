@@ -1,0 +1,40 @@
+"""What is selected at a moment, and what of it kept parts have a say in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from utils.session.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is selected at the moment.
+
+    faces        (F,) bool
+    probability  (V,) float32 of the clicks, None without a positive one
+    threshold    that the clicks' selection starts from
+    quality      expected IoU of the finer, default and coarser candidates, if known
+    overlap      how many faces of each kept part, by its id, are meant as well: with `State.taking` they are selected
+                 and keeping takes them, without they stay where they are
+    """
+
+    faces: np.ndarray
+    probability: np.ndarray | None = None
+    threshold: float | None = None
+    quality: tuple[float, ...] | None = None
+    overlap: dict[int, int] = field(default_factory=dict)
+
+
+def free_faces(state: State, alive: np.ndarray) -> np.ndarray:
+    """(F,) bool, faces that may be selected, of those that are not deleted (F,) bool."""
+    closed = [part.id for part in state.parts if part.locked or not (state.taking or part.id == state.reselected)]
+    return alive & ~np.isin(state.labels, closed) if closed else alive.copy()
+
+
+def overlaps(state: State, faces: np.ndarray) -> dict[int, int]:
+    """How many of the faces (F,) bool each part has that is not locked, by its id."""
+    count = np.bincount(state.labels[faces], minlength=1 + max([0, *(part.id for part in state.parts)]))
+    return {part.id: int(count[part.id]) for part in state.parts if count[part.id] and not part.locked}
