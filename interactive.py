@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.iseg.segmenter import PRECISIONS
-from models.iseg3d.segmenter import WEIGHTS
-from models.open import KINDS, TrainedFiles, default_places, kinds_for, open_segmenter
-from models.pipeline import PipelineSettings, run_pipeline
-from utils.device import choose_device
+# What computes is imported when it is needed: the page is there before it.
 from utils.errors import UserError, run_cli
-from utils.geometry.mesh import Mesh
-from utils.options import MeshSettings, TeacherSettings, option, parse_settings
-from utils.output.query import Colors
-from utils.progress import Progress
-from utils.segmenter import Segmenter
-from utils.supervision.training_samples import CHECKPOINT_NAME
-from utils.viewer.folder import OutputFolder
-from utils.viewer.studio import REFINED, Studio
-from utils.viewer.workspace import Models, Settings
+from utils.options import CHECKPOINT_NAME, PRECISIONS, SEGMENTERS, MeshSettings, TeacherSettings, option, parse_settings
+from utils.output.colors import Colors
+from utils.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from models.open import TrainedFiles
+    from utils.geometry.mesh import Mesh
+    from utils.segmenter import Segmenter
+    from utils.viewer.server import Server
 
 LOCAL = "127.0.0.1"
 
@@ -35,7 +35,7 @@ class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
         "auto",
         "what answers at first: trained: a decoder trained on this mesh; prior: one for all meshes; instant: iSeg3D, "
         "ready in a second; auto: trained if there is one, else prior",
-        choices=("auto", *KINDS),
+        choices=("auto", *SEGMENTERS),
         group="segmenter",
     )
     encoder_f_path: Path | None = option(
@@ -51,7 +51,7 @@ class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
     out_dir: Path = option(Path("experiments/interactive"), "the only folder that is written to")
     single_click: bool = option(False, "every click starts a new selection")
     otsu: bool | None = option(None, "start with Otsu's threshold; default: as the segmenter needs it")
-    instant_weights: Path = WEIGHTS
+    instant_weights: Path = Path(__file__).parent / "models" / "weights" / "iseg3d.pt"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +61,10 @@ class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
             )
         if not 0 <= self.port <= 65535:
             raise UserError(f"--port {self.port} is not a port: give a number from 0 to 65535")
-        choose_device(self.device)
+        if self.device not in ("auto", "cpu"):
+            from utils.device import choose_device
+
+            choose_device(self.device)
 
     def is_named(self, mesh: Mesh) -> bool:
         """Whether the command line says where a decoder of this mesh lies."""
@@ -73,6 +76,10 @@ class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
 
     def places(self, mesh: Mesh) -> list[TrainedFiles]:
         """Where a decoder trained on the mesh may lie: what the command line names, a refinement, the stages'."""
+        from models.open import TrainedFiles, default_places
+        from utils.viewer.folder import OutputFolder
+        from utils.viewer.studio import REFINED
+
         stem = _stem(mesh)
         refined = TrainedFiles.of_run(OutputFolder(self.out_dir).path(stem, REFINED))
         (own,) = default_places(self.mesh_name if self.is_first(mesh) else stem)
@@ -85,35 +92,58 @@ class InteractiveSettings(Colors, TeacherSettings, MeshSettings):
 
 def main(argv: list[str] | None = None) -> int:
     settings = parse_settings(InteractiveSettings, __doc__, argv)
-    print(f"making {settings.obj_path} ready ...", flush=True)
-    server = start(settings)
-    address = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host
-    local = settings.host in (LOCAL, "localhost", "::1")
-    who = "only this machine can open it" if local else "EVERYONE who can reach this machine can open it"
-    print(f"open http://{address}:{server.port} in a browser ({who}; Ctrl-C stops)", flush=True)
-    print(f"files go to {server.studio.settings.output.root}", flush=True)
+    print(f"opening {settings.obj_path} ...", flush=True)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    server = start(settings, lambda server: _announce(settings, server))
     try:
-        stopped.wait()
+        first = server.studio.load(settings.obj_path)
+        while not stopped.wait(0.2):
+            if first.done.is_set() and first.problem:
+                raise UserError(first.problem)
+            if first.done.is_set():
+                stopped.wait()
     except KeyboardInterrupt:
         pass
     finally:
         server.stop()
+    if not first.done.is_set():  # threads that compute do not end with the interpreter, which breaks off over them
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 
-def start(settings: InteractiveSettings):
-    """A running `utils.viewer.server.Server`; UserError for what cannot be opened."""
+def _announce(settings: InteractiveSettings, server: Server) -> None:
+    """Say where the page is."""
+    if server.port != settings.port and settings.port:
+        print(f"port {settings.port} is in use: took {server.port}", flush=True)
+    who = "only this machine can open it" if server.local else "EVERYONE who knows this address can open it"
+    print(f"open {server.address} in a browser ({who}; Ctrl-C stops)", flush=True)
+    print(f"files go to {server.studio.settings.output.root}", flush=True)
+
+
+def start(settings: InteractiveSettings, listening: Callable[[Server], object] = lambda server: None) -> Server:
+    """A running page with its first mesh; UserError for what cannot be opened.
+
+    listening: is called as soon as the page can be opened, before the mesh is read
+    """
     try:
-        from utils.viewer.server import Server
+        from utils.viewer.server import LOCAL_HOSTS, Server
     except ImportError as error:
         raise UserError(f"the page needs viser ({error}); run: bash install_environment.sh") from error
+    from utils.geometry.mesh import load_mesh
+    from utils.viewer.folder import OutputFolder
+    from utils.viewer.studio import Studio
+    from utils.viewer.workspace import Models, Settings
+
+    if not settings.obj_path.is_file():
+        load_mesh(settings.obj_path)  # says so, before there is a page
     page = Settings(
         settings.obj_path,
         OutputFolder(settings.out_dir),
         settings.palette,
         settings.sphere_radius,
+        settings.host not in LOCAL_HOSTS,
         settings.single_click,
         settings.otsu,
     )
@@ -121,20 +151,49 @@ def start(settings: InteractiveSettings):
         open=partial(open_for_page, settings),
         kinds=partial(kinds_of, settings),
         refine=partial(refine, settings.device, settings.SAM),
-        open_refined=lambda mesh, folder: open_for_page(settings, mesh, "trained", TrainedFiles.of_run(folder)),
+        open_refined=lambda mesh, folder: open_for_page(settings, mesh, "trained", files=_of_run(folder)),
+        meanwhile=partial(meanwhile, settings),
     )
-    return Server(Studio(page, models), settings.host, settings.port)
+    server = Server(Studio(page, models), settings.host, settings.port)
+    listening(server)
+    try:
+        server.studio.load(settings.obj_path)
+    except UserError:
+        server.stop()
+        raise
+    return server
+
+
+def _of_run(folder: Path) -> TrainedFiles:
+    from models.open import TrainedFiles
+
+    return TrainedFiles.of_run(folder)
 
 
 def kinds_of(settings: InteractiveSettings, mesh: Mesh) -> list[str]:
     """What can answer on a mesh."""
+    from models.open import kinds_for
+
     return kinds_for(settings.places(mesh), settings.instant_weights)
 
 
+def meanwhile(settings: InteractiveSettings, mesh: Mesh) -> str:
+    """What answers until the rest is ready: instant answers, where they are less than what is to come."""
+    others = [kind for kind in kinds_of(settings, mesh) if kind != "prior"]
+    return "instant" if others == ["instant"] and settings.segmenter != "instant" else ""
+
+
 def open_for_page(
-    settings: InteractiveSettings, mesh: Mesh, kind: str | None = None, files: TrainedFiles | None = None
+    settings: InteractiveSettings,
+    mesh: Mesh,
+    kind: str | None = None,
+    on_progress: Progress = silent,
+    files: TrainedFiles | None = None,
 ) -> Segmenter:
     """A segmenter of a kind, None for what the command line says; files: of the trained one, if they are known."""
+    from models.open import open_segmenter
+    from utils.viewer.folder import OutputFolder
+
     places = settings.places(mesh)
     if kind is None:
         kind = settings.segmenter
@@ -153,6 +212,7 @@ def open_for_page(
         device=settings.device,
         precision=settings.precision,
         cache_dir=OutputFolder(settings.out_dir).path(_stem(mesh), "prior"),
+        on_progress=on_progress,
     )
 
 
@@ -160,6 +220,8 @@ def refine(
     device: str, teacher: str, mesh_path: Path, out_dir: Path, query: str, start_over: bool, on_progress: Progress
 ) -> None:
     """Refine the prior decoder on one mesh (`utils.viewer.workspace.Models.refine`)."""
+    from models.pipeline import PipelineSettings, run_pipeline
+
     settings = PipelineSettings(
         obj_path=mesh_path,
         out_dir=out_dir,

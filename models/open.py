@@ -17,10 +17,9 @@ from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
+from utils.options import CHECKPOINT_NAME, SEGMENTERS
+from utils.progress import Progress, Step, silent
 from utils.segmenter import Segmenter
-from utils.supervision.training_samples import CHECKPOINT_NAME
-
-KINDS = ("prior", "trained", "instant")
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ def open_segmenter(
     precision: str = "exact",
     cache_dir: str | Path | None = None,
     seed: int = 0,
+    on_progress: Progress = silent,
 ) -> Segmenter:
     """Make a segmenter ready for one mesh.
 
@@ -71,21 +71,22 @@ def open_segmenter(
     teacher     of the prior: "auto" is the embedded one that it was trained with
     precision   of a trained decoder: "exact", "float32", "bfloat16", or "auto", the fastest
     cache_dir   folder where the prior keeps what it made of the mesh; None: nothing is kept
-    seed        of the points that iSeg3D samples
+    seed        of the points that iSeg3D samples; on_progress hears of the stages of getting ready
 
     Raises UserError if what is asked for is not there, is damaged, or belongs to another mesh. With "auto" a decoder
     that cannot be used is passed over, with a note on the terminal.
     """
-    if kind not in ("auto", *KINDS):
-        raise UserError(f"unknown segmenter '{kind}'; choose one of auto, {', '.join(KINDS)}")
+    if kind not in ("auto", *SEGMENTERS):
+        raise UserError(f"unknown segmenter '{kind}'; choose one of auto, {', '.join(SEGMENTERS)}")
     device = choose_device(str(device))
     if kind == "instant":
+        on_progress(Step("instant answers", 0, 1))
         return iseg3d.Iseg3dSegmenter(mesh, checkpoint or iseg3d.WEIGHTS, device, seed=seed)
 
     def open_prior(weights: str | Path = WEIGHTS) -> Segmenter:
         # The prior belongs to the embedded teacher, whatever larger one there may be.
         found = _teacher("vit_t" if teacher == "auto" else teacher, device)
-        return PriorSegmenter.prepare(mesh, found, cache_dir, weights)
+        return PriorSegmenter.prepare(mesh, found, cache_dir, weights, on_progress=on_progress)
 
     def open_trained(files: TrainedFiles) -> Segmenter:
         if is_refined_prior(files.checkpoint):
@@ -115,9 +116,9 @@ def default_features(checkpoint: str | Path) -> Path:
 
 
 def kinds_for(places: Sequence[TrainedFiles], instant: Path = iseg3d.WEIGHTS) -> list[str]:
-    """What can be opened, of `KINDS`, for a mesh whose trained decoders would lie at `places`; instant: the weights."""
+    """Which `SEGMENTERS` can be opened for a mesh with trained decoders at `places`, if any; instant: the weights."""
     there = {"prior": True, "trained": any(files.there for files in places), "instant": instant.is_file()}
-    return [kind for kind in KINDS if there[kind]]
+    return [kind for kind in SEGMENTERS if there[kind]]
 
 
 @cache

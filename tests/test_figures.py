@@ -10,7 +10,7 @@ from PIL import Image
 from utils.clicks import Clicks
 from utils.geometry.creases import split_at_creases
 from utils.geometry.mesh import Mesh
-from utils.output.export import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
+from utils.output.colors import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
 from utils.output.figures import (
     QueryPicture,
     overlay_masks,

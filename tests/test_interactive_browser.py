@@ -14,6 +14,7 @@ import pytest
 from tests.sessions import CandidateSegmenter, LearningSegmenter, write_obj
 from tests.trainings import fail
 from utils.geometry.mesh import Mesh, load_mesh
+from utils.progress import Progress, silent
 from utils.segmenter import Segmenter
 from utils.viewer.folder import OutputFolder
 from utils.viewer.server import Server
@@ -63,11 +64,11 @@ def opened(browser, server):
 def server(two_boxes, tmp_path):
     mesh = write_obj(two_boxes, tmp_path / "mallet.obj")
 
-    def answer(mesh: Mesh, kind: str | None) -> Segmenter:
+    def answer(mesh: Mesh, kind: str | None, on_progress: Progress = silent) -> Segmenter:
         return LearningSegmenter(mesh, 0.5, identity="1") if kind == "instant" else CandidateSegmenter(mesh, 0.8)
 
     models = Models(answer, lambda mesh: ("prior", "instant"), fail, lambda mesh, _: answer(mesh, None))
-    server = Server(Studio(Settings(mesh.path, OutputFolder(tmp_path / "out")), models), port=0)
+    server = Server(Studio(Settings(mesh.path, OutputFolder(tmp_path / "out"), mesh_first=False), models), port=0)
     yield server
     server.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import threading
 import time
 
@@ -33,13 +34,26 @@ class Tab:
 
     script  does it answer as page.js does?
     token   of an earlier tab, as kept in the browser's storage
+    host    what it believes to be connected to; key: of a shared page
     """
 
-    def __init__(self, port: int, script: bool = True, token: str | None = None, origin: str | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        script: bool = True,
+        token: str | None = None,
+        origin: str | None = None,
+        host: str = "",
+        key: str = "",
+    ) -> None:
         self._socket = connect(
-            f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None, origin=origin
+            f"ws://{host or f'127.0.0.1:{port}'}",
+            sock=socket.create_connection(("127.0.0.1", port)),
+            subprotocols=[f"viser-v{viser.__version__}"],
+            max_size=None,
+            origin=origin,
         )
-        self.script, self.token = script, token
+        self.script, self.token, self._key = script, token, key
         self.controls: dict[str, dict] = {}  # by uuid: type, label, props, value
         self.nodes: dict[str, dict] = {}
         self.calls: list[tuple[str, list]] = []  # of page.js
@@ -105,7 +119,7 @@ class Tab:
         if function == "hello":
             self.field = arguments[0]
         if function == "hello" and self.script:
-            self.tell({"type": "hello", "token": self.token or arguments[1]})
+            self.tell({"type": "hello", "token": self.token or arguments[1], "key": self._key})
 
     # --- what the person does --------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from utils.errors import UserError
+
+if TYPE_CHECKING:  # imported where it is used: it takes seconds
+    import torch
+    from torch import Tensor
 
 _SIGNED_VERTEX = re.compile(r"[+-]?\d{1,18}")  # fits int64
 
@@ -31,6 +33,8 @@ class Clicks:
     positive: Tensor
 
     def __post_init__(self) -> None:
+        import torch
+
         vertices = torch.as_tensor(self.vertices, dtype=torch.int64).reshape(-1)
         positive = torch.as_tensor(self.positive, dtype=torch.bool).reshape(-1)
         if len(vertices) != len(positive):
@@ -41,6 +45,8 @@ class Clicks:
     @classmethod
     def of(cls, clicks: Iterable[tuple[int, bool]]) -> Clicks:
         """Clicks from pairs of a vertex and whether it includes."""
+        import torch
+
         pairs = list(clicks)
         return cls(
             torch.tensor([vertex for vertex, _ in pairs], dtype=torch.int64),

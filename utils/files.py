@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import struct
+import sys
 import tempfile
 import threading
 import zipfile
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
-import torch
 
 from utils.errors import UserError
 
@@ -123,6 +123,8 @@ def _reason(error: BaseException) -> str:
 
 def save_torch(path: str | os.PathLike, value: Any) -> None:
     """Save tensors and plain types so that `load_torch` (weights only) reads them back. UserError for a NaN in it."""
+    import torch  # here, since it takes seconds
+
     require_finite(path, value)
     with atomic_path(path) as temporary:
         try:
@@ -177,24 +179,27 @@ def finite(value: Any) -> bool:
         return all(map(finite, value.values()))
     if isinstance(value, list | tuple):
         return all(map(finite, value))
-    if isinstance(value, torch.Tensor):
-        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if _is_tensor(value):
+        return not value.is_floating_point() or bool(value.isfinite().all())
     return not isinstance(value, np.ndarray) or value.dtype.kind != "f" or bool(np.isfinite(value).all())
+
+
+def _is_tensor(value: Any) -> Any:
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)  # importing it takes seconds
 
 
 # --- reading: checked -------------------------------------------------------------------------------
 
 
 def load_torch(
-    path: str | os.PathLike,
-    map_location: str | torch.device = "cpu",
-    what: str = "checkpoint",
-    kind: type | None = None,
+    path: str | os.PathLike, map_location: Any = "cpu", what: str = "checkpoint", kind: type | None = None
 ) -> Any:
     """Load a file of tensors and plain types, the checksum of each part checked; nothing is unpickled.
 
     Raises UserError naming `path` and `what` if it is missing, truncated, damaged, not finite, or of another `kind`.
     """
+    import torch
+
     path = _existing(path, what)
     try:
         if zipfile.is_zipfile(path):  # else of the format before torch 1.6, which has no checksums
@@ -346,11 +351,11 @@ def remove_files(directory: Path, patterns: Sequence[str]) -> None:
             path.unlink()
 
 
-def digest(*parts: np.ndarray | torch.Tensor | str | bytes | int | float) -> str:
-    """SHA-256 of the parts with their types and shapes, as 16 hex digits."""
+def digest(*parts: Any) -> str:
+    """SHA-256 of arrays, tensors, text, bytes and numbers with their types and shapes, as 16 hex digits."""
     sha = hashlib.sha256()
     for part in parts:
-        if isinstance(part, torch.Tensor):
+        if _is_tensor(part):
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
             sha.update(f"array {part.dtype.str} {part.shape};".encode())

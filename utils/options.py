@@ -21,6 +21,9 @@ from utils.errors import UserError
 
 Color = tuple[float, float, float]
 TEACHERS = ("auto", "vit_h", "vit_l", "vit_b", "vit_t")
+SEGMENTERS = ("prior", "trained", "instant")  # in the order in which they are offered
+PRECISIONS = ("exact", "float32", "bfloat16", "auto")  # of a trained decoder
+CHECKPOINT_NAME = "decoder_checkpoint.pth"
 BACKENDS = ("auto", "embree", "kaolin")
 Settings = TypeVar("Settings", bound="Checked")
 MOST = 1 << 40  # no number here is larger in earnest

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from utils.errors import UserError
 from utils.geometry.face_clicks import FaceClicks
 from utils.geometry.mesh import Mesh
 from utils.geometry.part_tree import DETAIL, Partition, PartTree
-from utils.output.query import Look, QuerySettings, save_answer
 from utils.selection import CALIBRATED_THRESHOLD, otsu_threshold
+
+if TYPE_CHECKING:  # it draws: imported where it is used
+    from utils.output.query import Look, QuerySettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,8 @@ class Answer:
         self, directory: str | Path, formats: Sequence[str] = ("npy", "ply", "glb", "seg"), look: Look | None = None
     ) -> list[Path]:
         """Write the answer into a folder; returns the paths. See `utils.output.query.save_answer` for the formats."""
+        from utils.output.query import Look, save_answer
+
         return save_answer(directory, self.mesh, self.clicks, self.probability, self.threshold, formats, look or Look())
 
 

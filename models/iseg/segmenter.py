@@ -19,9 +19,9 @@ from utils.device import fast_dtype, has_bfloat16_kernels
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
+from utils.options import PRECISIONS
 from utils.segmenter import Segmenter
 
-PRECISIONS = ("exact", "float32", "bfloat16", "auto")
 CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
 
 

@@ -20,7 +20,7 @@ from utils.geometry.geodesics import BRIDGE_TURN, CONVEX_SHARE, CREASE_LENGTH, U
 from utils.geometry.graphs import depth_inside, symmetric
 from utils.geometry.mesh import SIDES, Mesh
 from utils.geometry.welding import weld
-from utils.rendering.rasterize import ray_scene
+from utils.rendering.rays import ray_scene
 
 NODES = 1536
 EIGENVECTORS = 48

@@ -23,7 +23,7 @@ from models.prior.borders import HOLE, Borders
 from models.prior.nodes import Patches
 from models.prior.votes import Votes, pairwise_iou
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
-from utils.rendering.rasterize import ray_scene
+from utils.rendering.rays import ray_scene
 
 PARTS_VERSION = 1  # counts up where measured results would change
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.

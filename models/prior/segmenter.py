@@ -23,6 +23,7 @@ from utils.errors import UserError
 from utils.files import digest, load_npz, save_npz
 from utils.geometry.mesh import Mesh
 from utils.geometry.part_tree import PartTree
+from utils.progress import Progress, Step, silent
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
@@ -70,6 +71,7 @@ def prepare(
     *,
     views: int = VIEWS,
     voters: int = VOTERS,
+    on_progress: Progress = silent,
 ) -> Prepared:
     """Cut a mesh into nodes, render and embed it, and ask around.
 
@@ -88,7 +90,9 @@ def prepare(
         raise UserError(
             f"{weights} was refined on another mesh than {mesh.path}; give that mesh, or refine the prior on this one"
         )
+    on_progress(Step("cut the mesh", 0, 1))
     patches, file = cut(mesh), weights.read_bytes()
+    on_progress(Step("look at the mesh", 0, 1))
 
     def kept(name: str, settings: tuple, make: Callable[[], dict], restore: Callable):
         """What `restore` makes of the arrays that `make` gives, or that an earlier run with these settings kept."""
@@ -104,6 +108,7 @@ def prepare(
     features = lifted.features(held["field_components"].float(), held["field_mean"].float())
     tensors = NodeTensors.of(patches.graph, features, lifted.seen)
     answers = NodeAnswers(patches.graph, network, tensors)
+    on_progress(Step("ask around", 0, 1))
     if voters:
         settings = (views, voters, digest(file), tuple(held.get("left_out", ())))
         votes = kept(
@@ -138,8 +143,9 @@ class PriorSegmenter(Segmenter):
         *,
         views: int = VIEWS,
         voters: int = VOTERS,
+        on_progress: Progress = silent,
     ) -> PriorSegmenter:
-        return cls(prepare(mesh, teacher, cache_dir, weights, views=views, voters=voters))
+        return cls(prepare(mesh, teacher, cache_dir, weights, views=views, voters=voters, on_progress=on_progress))
 
     # --- vertices --------------------------------------------------------------------------------
 

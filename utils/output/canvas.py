@@ -13,7 +13,7 @@ from matplotlib.patches import Circle
 
 from utils.clicks import Clicks
 from utils.files import atomic_path
-from utils.output.export import PALETTE, Palette
+from utils.output.colors import PALETTE, Palette
 from utils.output.painter import Dot
 
 DPI = 100

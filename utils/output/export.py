@@ -13,28 +13,9 @@ import numpy as np
 from utils.clicks import Clicks
 from utils.files import atomic_path, digest, save_npy
 from utils.geometry.mesh import Mesh
-from utils.options import Color
+from utils.output.colors import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR, SPHERE_RADIUS, Color
 
-# RGB in [0, 1], as in the paper's figures: grey shape, blue selection, green and red clicks.
-BASE_COLOR: Color = (0.67, 0.67, 0.67)
-SELECTION_COLOR: Color = (0.16, 0.40, 0.86)
-POSITIVE_COLOR: Color = (0.10, 0.75, 0.20)
-NEGATIVE_COLOR: Color = (0.90, 0.10, 0.10)
-SPHERE_RADIUS = 0.02  # normalised units: the shape has radius 1
 MAX_LABEL = 120  # characters; file names end at 255 bytes
-
-
-@dataclass(frozen=True)
-class Palette:
-    """RGB in [0, 1] of everything that is drawn."""
-
-    base: Color = BASE_COLOR
-    selected: Color = SELECTION_COLOR
-    positive: Color = POSITIVE_COLOR
-    negative: Color = NEGATIVE_COLOR
-
-
-PALETTE = Palette()
 
 
 @dataclass(frozen=True)

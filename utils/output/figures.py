@@ -13,7 +13,8 @@ from scipy.ndimage import binary_erosion
 
 from utils.clicks import Clicks
 from utils.output.canvas import QUIET_INK, Canvas
-from utils.output.export import PALETTE, Palette, probability_colors
+from utils.output.colors import PALETTE, Palette
+from utils.output.export import probability_colors
 from utils.output.painter import GRID_AZIMUTHS, GRID_ELEVATIONS, Frame, MeshPainter, grid_angles, telling_angles
 from utils.rendering.rasterize import Rasterizer
 

@@ -15,7 +15,7 @@ from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
 from utils.geometry.textures import Textures
 from utils.options import Color
-from utils.output.export import BASE_COLOR, SELECTION_COLOR
+from utils.output.colors import BASE_COLOR, SELECTION_COLOR
 
 REST, SELECTED = "rest", "selected"
 DELETED = -1  # label of what is written nowhere

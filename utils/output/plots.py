@@ -14,7 +14,7 @@ from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
 from utils.output.canvas import INK, QUIET_INK, Canvas
-from utils.output.export import BASE_COLOR, SELECTION_COLOR, Palette
+from utils.output.colors import BASE_COLOR, SELECTION_COLOR, Palette
 from utils.output.painter import Frame, MeshPainter, telling_angles
 from utils.rendering.rasterize import Rasterizer
 

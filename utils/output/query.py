@@ -13,36 +13,13 @@ from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.geometry.textures import read_textures
-from utils.options import Checked, Color, color_option, option
-from utils.output.export import (
-    SPHERE_RADIUS,
-    Palette,
-    QueryPaths,
-    probability_colors,
-    save_colored_mesh,
-    save_probability,
-)
+from utils.options import option
+from utils.output.colors import Colors
+from utils.output.export import QueryPaths, probability_colors, save_colored_mesh, save_probability
 from utils.output.parts import Labelling, save_glb, save_obj, save_seg
 from utils.rendering.rasterize import Rasterizer
 
 FORMATS = ("npy", "ply", "png", "glb", "obj", "seg")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Colors(Checked):
-    """Of everything that is drawn, RGB from 0 to 1, and the normalised radius of the clicks' spheres."""
-
-    sphere_radius: float = option(
-        SPHERE_RADIUS, "of the clicks, normalised; the object has radius 1", within="(0, 10]", group="colours"
-    )
-    base_color: Color = color_option(Palette.base)
-    seg_color: Color = color_option(Palette.selected)
-    pos_color: Color = color_option(Palette.positive)
-    neg_color: Color = color_option(Palette.negative)
-
-    @property
-    def palette(self) -> Palette:
-        return Palette(self.base_color, self.seg_color, self.pos_color, self.neg_color)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.options import BACKENDS
 from utils.rendering.cameras import Cameras, one_as_slice
+from utils.rendering.rays import ray_scene
 
 DEPTH_TOLERANCE = 0.01  # about one pixel's footprint at 224 x 224 and distance 2
 
@@ -103,17 +104,6 @@ class Rasterizer:
         depth = in_camera[..., 2].contiguous()
         _, face_ids = rasterize(height, width, depth, in_image.contiguous(), unused, backend="cuda")
         return face_ids.long()
-
-
-def ray_scene(vertices: np.ndarray, faces: np.ndarray) -> Any:
-    """What Embree casts rays at: vertices (V, 3), faces (F, 3), maybe none. `run(origins, directions, query=...)`."""
-    from embreex import rtcore_scene
-    from embreex.mesh_construction import TriangleMesh
-
-    scene = rtcore_scene.EmbreeScene()  # pyright: ignore[reportAttributeAccessIssue]
-    if len(faces):
-        TriangleMesh(scene, np.ascontiguousarray(vertices, dtype=np.float32), faces.astype(np.int32))
-    return scene
 
 
 def _with_barycentric(face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Rasterization:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.clicks import Clicks
+from utils.errors import UserError
 from utils.files import Recent
 from utils.segmenter import Segmenter
 from utils.selection import otsu_threshold
@@ -27,6 +28,15 @@ class Answer:
     quality: tuple[float, ...] | None = None
 
 
+class NotReady(Segmenter):
+    """Answers nothing yet, while what will is being made ready."""
+
+    label = "nothing answers yet"
+
+    def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
+        raise UserError("nothing answers clicks yet: wait a moment")
+
+
 class Answers:
     """The answers of one segmenter on one mesh.
 
@@ -43,6 +53,7 @@ class Answers:
         self.by_threshold = not segmenter.nested
         self.default_threshold = segmenter.threshold
         self.learns = segmenter.learns
+        self.ready = not isinstance(segmenter, NotReady)
         self._learnt: list[tuple[Lesson, bool]] = []  # and whether it changed the segmenter
         self._held: Recent[list[Answer]] = Recent(REMEMBERED)
         self._lock = threading.RLock()  # several tabs may ask at once

@@ -26,9 +26,9 @@ from utils.session.state import (
     ShapeEdit,
     State,
     Touch,
-    clean_name,
     frozen_labels,
     is_number,
+    part_name,
 )
 from utils.session.surface import Surface
 
@@ -290,7 +290,7 @@ def part_from_json(entry: Any, mesh: Mesh) -> Part:
     color = tuple(_number(value, 0, 1) for value in entry["color"])
     if len(color) != 3:
         raise ValueError("a colour has not three numbers")
-    name, clicks = clean_name(entry["name"], f"part {part_id}"), clicks_from_json(entry["clicks"], mesh)
+    name, clicks = part_name(entry["name"], f"part {part_id}"), clicks_from_json(entry["clicks"], mesh)
     return Part(part_id, name, color, clicks, _flag(entry["visible"]), _flag(entry["locked"]))
 
 

@@ -95,7 +95,7 @@ class Journal:
     def save(self) -> bool:
         """Write what was done since the last time; whether there was anything. OSError where that cannot be."""
         log = self.session.log
-        if self._logged == len(log):
+        if self._logged == len(log) or not any(entry["op"] != "use" for entry in log):
             return False
         if self._logged and self.path.is_file() and self.path.stat().st_size == self._size:
             self._append()
@@ -141,7 +141,7 @@ class Journal:
             "current": self._state(current),
             "log": session.log[self._logged :],
             "next_part": session.next_part,
-            "segmenter": {"kind": segmenter.kind, "digest": session.identity},
+            "segmenter": {"kind": segmenter.kind, "digest": session.identity, "chosen": session.choice},
             "parts": len(state.parts),
             "clicks": len(state.clicks),
         }
@@ -225,10 +225,12 @@ def go_on(path: Path, mesh: Mesh, surface: Surface | None, answers_of: Callable[
         steps = [state(number) for number in past], state(line["current"]), [state(number) for number in future]
         log, next_part = log_from_json({"log": log, "next_part": line["next_part"]}, steps[1])
         note = line["segmenter"]
-        identity = str(note["digest"])
+        kind, identity, chosen = (str(note[name]) for name in ("kind", "digest", "chosen"))
     except DAMAGED as error:
         raise UserError(f"{path.name} is damaged ({str(error)[:80]}): start anew") from error
-    return Session.reopened(mesh, answers_of(note["kind"], identity), steps, log, next_part, surface, identity)
+    session = Session.reopened(mesh, answers_of(kind, identity), steps, log, next_part, surface, identity)
+    session.choice = chosen
+    return session
 
 
 class _Reader:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +16,14 @@ from utils.files import atomic_path, save_npz
 from utils.geometry.mesh import Mesh
 from utils.geometry.textures import read_textures
 from utils.output import parts
-from utils.output.export import BASE_COLOR, SELECTION_COLOR, save_colored_mesh
+from utils.output.colors import BASE_COLOR, SELECTION_COLOR
+from utils.output.export import save_colored_mesh
 from utils.output.parts import DELETED, REST, SELECTED, Labelling
-from utils.rendering.cameras import Cameras
 from utils.session.session import Session
 from utils.session.state import unique_name
+
+if TYPE_CHECKING:  # imported where it is used: it takes seconds
+    from utils.rendering.cameras import Cameras
 
 
 def labelling(session: Session) -> Labelling:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.rendering.rasterize import ray_scene
+from utils.rendering.rays import ray_scene
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,10 +23,11 @@ from utils.session.state import (
     ShapeEdit,
     State,
     Touch,
-    clean_name,
     frozen_labels,
-    is_number,
+    joined,
     part_color,
+    part_name,
+    share,
     unique_name,
 )
 from utils.session.surface import Surface
@@ -43,6 +44,7 @@ class Session(Logged):
         self, mesh: Mesh, answers: Answers, surface: Surface | None = None, others: dict[str, Answers] | None = None
     ) -> None:
         self.mesh, self.answers = mesh, answers
+        self.choice = ""  # the kind of segmenter that the person chose, "" where they did not
         self.identity = answers.identity  # of what answered last; "" before anything did
         self.surface = surface or Surface(mesh)
         super().__init__(replace(State.empty(mesh.num_faces), threshold=answers.default_threshold))
@@ -98,6 +100,12 @@ class Session(Logged):
         overlap = overlaps(state, self.shape.alive & (faces if state.taking else meant | faces))
         return Selection(faces, answer.probability, threshold, answer.quality, overlap)
 
+    def preview(self, vertex: int, positive: bool = True) -> np.ndarray:
+        """(F,) bool, what would be selected after a click; nothing changes. UserError if it cannot be asked."""
+        click = Click(self._vertex(vertex), bool(positive))
+        others = tuple(old for old in self.state.clicks if old.vertex != click.vertex)
+        return self._select(replace(self.state, clicks=(*others, click))).faces
+
     def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
         if touch.faces is not None:
             return faces | touch.faces.mask if touch.kind == "paint" else faces & ~touch.faces.mask
@@ -140,13 +148,13 @@ class Session(Logged):
     @operation(merge="granularity")
     def set_granularity(self, value: float) -> State | None:
         """0 the finest part under the clicks, 0.5 default, 1 the coarsest."""
-        value = _share(value, "granularity")
+        value = share(value, "granularity")
         return replace(self.state, granularity=value) if value != self.state.granularity else None
 
     @operation(merge="threshold")
     def set_threshold(self, value: float | None) -> State | None:
         """The probability to select from; None for Otsu's threshold."""
-        value = None if value is None else _share(value, "threshold")
+        value = None if value is None else share(value, "threshold")
         return replace(self.state, threshold=value) if value != self.state.threshold else None
 
     @operation()
@@ -222,7 +230,7 @@ class Session(Logged):
         if len(state.parts) >= MAX_PARTS:
             raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
         part_id = self.next_part
-        label = unique_name(clean_name(name, f"part {part_id}"), {part.name for part in state.parts})
+        label = unique_name(part_name(name, f"part {part_id}"), {part.name for part in state.parts})
         self.next_part += 1
         labels = state.labels.copy()
         labels[faces] = part_id
@@ -234,7 +242,7 @@ class Session(Logged):
         """Give a part another name."""
         part = self.state.part(part_id)
         others = {other.name for other in self.state.parts if other.id != part_id}
-        label = unique_name(clean_name(name, part.name), others)
+        label = unique_name(part_name(name, part.name), others)
         return self.state.with_part(replace(part, name=label)) if label != part.name else None
 
     @operation()
@@ -265,7 +273,7 @@ class Session(Logged):
             raise UserError(f"'{part.name}' is locked: unlock it to add to it")
         labels = self.state.labels.copy()
         labels[faces] = part_id
-        grown = self.state.with_part(replace(part, clicks=_joined(part.clicks, self.state.clicks)))
+        grown = self.state.with_part(replace(part, clicks=joined(part.clicks, self.state.clicks)))
         return replace(grown.unselected(), labels=frozen_labels(labels))
 
     @operation()
@@ -275,7 +283,7 @@ class Session(Logged):
         if part_id == other_id:
             raise UserError("choose two different parts to merge")
         labels = np.where(self.state.labels == other_id, np.uint16(part_id), self.state.labels)
-        merged = self.state.with_part(replace(part, clicks=_joined(part.clicks, other.clicks)))
+        merged = self.state.with_part(replace(part, clicks=joined(part.clicks, other.clicks)))
         return replace(merged, labels=frozen_labels(labels), parts=tuple(p for p in merged.parts if p.id != other_id))
 
     @operation()
@@ -301,6 +309,18 @@ class Session(Logged):
     def show_only_free(self, only_free: bool) -> State | None:
         """Show only what is in no part."""
         return replace(self.state, only_free=bool(only_free)) if only_free != self.state.only_free else None
+
+    @operation()
+    def assign_rest(self) -> State:
+        """Give every face that is in no part to the nearest part along the surface; locked parts keep theirs only."""
+        state = self.state
+        closed = [part.id for part in state.parts if part.locked]
+        growing = (state.labels != NO_PART) & ~np.isin(state.labels, closed) & self.shape.alive
+        nearest = self.surface.nearest(growing, self.shape.alive & (growing | (state.labels == NO_PART)))
+        labels = np.where(nearest >= 0, state.labels[nearest], state.labels)
+        if (labels == state.labels).all():
+            raise UserError("there is nothing to assign: keep a part first, or every face it reaches is in one")
+        return replace(state, labels=frozen_labels(labels))
 
     # --- shape edits -----------------------------------------------------------------------------
 
@@ -377,14 +397,3 @@ class Session(Logged):
         if not whole or not 0 <= vertex < self.mesh.num_vertices:
             raise UserError(f"vertex {vertex} is not on this mesh: give ids from 0 to {self.mesh.num_vertices - 1}")
         return int(vertex)
-
-
-def _joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click, ...]:
-    known = {click.vertex for click in first}
-    return first + tuple(click for click in second if click.vertex not in known)
-
-
-def _share(value: float, what: str) -> float:
-    if not is_number(value, 0, 1):
-        raise UserError(f"{what} {value} is not a number from 0 to 1")
-    return float(value)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import colorsys
 import re
+import unicodedata
 import zlib
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -204,10 +205,16 @@ def frozen_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def clean_name(text: object, fallback: str = "part") -> str:
-    """A name that is safe in a file name, a page and a mesh file: letters, digits, blanks and -_.() only."""
+    """A name that is safe in a file name: letters, digits, blanks and -_.() only."""
     name = re.sub(r"[^\w\-.() ]+", "_", str(text), flags=re.UNICODE)
     name = re.sub(r"\s+", " ", name).strip(" .")[:MAX_NAME].strip(" .")
     return name or fallback
+
+
+def part_name(text: object, fallback: str = "part") -> str:
+    """What a person calls a part: all but control characters and line breaks."""
+    kept = "".join(" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in str(text))
+    return re.sub(" +", " ", kept).strip()[:MAX_NAME].strip() or fallback
 
 
 def unique_name(name: str, taken: set[str]) -> str:
@@ -230,3 +237,16 @@ def part_color(index: int) -> Color:
     if index < len(PART_COLORS):
         return PART_COLORS[index]
     return colorsys.hsv_to_rgb((0.09 + 0.618034 * index) % 1.0, 0.55, 0.9)
+
+
+def joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click, ...]:
+    """The clicks of both; a vertex of both has the sign of the first."""
+    known = {click.vertex for click in first}
+    return first + tuple(click for click in second if click.vertex not in known)
+
+
+def share(value: float, what: str) -> float:
+    """The value, if it is a number from 0 to 1; UserError if not."""
+    if not is_number(value, 0, 1):
+        raise UserError(f"{what} {value} is not a number from 0 to 1")
+    return float(value)

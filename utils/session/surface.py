@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
 from utils.geometry.face_graph import FaceGraph
+from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import Mesh
 from utils.geometry.welding import weld
 
@@ -103,6 +104,17 @@ class Surface:
         hole = borders & (area <= HOLE_SHARE * areas[faces].sum())
         hole[area.argmax()] = False  # what is left over is not a hole in what is small
         return self.whole_polygons(faces | (hole[label] & ~faces))
+
+    def nearest(self, sources: np.ndarray, reachable: np.ndarray) -> np.ndarray:
+        """(F,) int64, for each triangle of `reachable` the nearest one of `sources` along the surface; -1 for none."""
+        inside = self._pairs[reachable[self._pairs].all(axis=1)]
+        length = np.linalg.norm(self._centroids[inside[:, 0]] - self._centroids[inside[:, 1]], axis=1)
+        graph = symmetric(inside, np.maximum(length, 1e-9), len(reachable))
+        result = np.full(len(reachable), -1, dtype=np.int64)
+        if sources.any():
+            _, _, found = dijkstra(graph, indices=np.flatnonzero(sources), min_only=True, return_predecessors=True)
+            result = np.where((found >= 0) & reachable, found, -1)
+        return result
 
     def brush(self, face: int, point: np.ndarray, radius: float) -> np.ndarray:
         """The triangles within `radius` of `point` (3,), normalised units, that look the same way as `face`."""

@@ -12,10 +12,9 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
-from utils.options import BACKENDS, Checked, MeshSettings, option, positive_int
+from utils.options import BACKENDS, CHECKPOINT_NAME, Checked, MeshSettings, option, positive_int
 from utils.supervision.store import SupervisionSet
 
-CHECKPOINT_NAME = "decoder_checkpoint.pth"
 REMEDY = "add --overwrite 1 to train it again, or choose another --save_dir or --model_name"
 
 

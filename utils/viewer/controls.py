@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import viser
 
 from utils.session.answers import Answers
+from utils.session.journal import Note
 from utils.session.session import Session
 from utils.viewer.studio import Studio
-from utils.viewer.workspace import LoadedMesh, View
+from utils.viewer.workspace import LoadedMesh, View, Workspace
 
 
 class Actions(Protocol):
@@ -26,6 +30,8 @@ class Actions(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def workspace(self) -> Workspace: ...
     @property
     def loaded(self) -> LoadedMesh: ...
     @property
@@ -55,6 +61,27 @@ class Actions(Protocol):
 
     def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
         """Show another mesh, or another session of this one."""
+
+    def open_file(self, path: Path, uploaded: bool = False, then: Callable[[], object] = bool) -> None:
+        """Show another mesh as soon as it is read; uploaded: forget the file if it is no mesh; then: do this."""
+
+    def choose_part(self, part_id: int) -> None:
+        """Show which part of the list is meant."""
+
+    def mark(self, choices: list[str]) -> None:
+        """Show which choices of groups of buttons hold."""
+
+    def refresh_panels(self) -> None:
+        """Make the controls say what holds."""
+
+    def look(self, view: str) -> None:
+        """Move the camera."""
+
+    def go_on(self, note: Note) -> None:
+        """Show work that was kept."""
+
+    def start_anew(self) -> None:
+        """An empty session of this mesh; what is there is kept."""
 
     def set_brush(self, mode: str) -> None:
         """ "add", "erase", or "" for none."""
@@ -101,14 +128,41 @@ class Panel:
 
         self.gui.add_command(label, hotkey=hotkey, modifier=modifier).on_trigger(forward)
 
+    def confirm(self, title: str, text: str, yes: str, then: Callable[[], object]) -> None:
+        """Ask before something is done that replaces what is there."""
+        modal = self.gui.add_modal(title)
+
+        def agreed() -> None:
+            modal.close()
+            then()
+
+        with modal:
+            self.gui.add_html(paragraph(text))
+            self.press(yes, None, agreed, color=None)
+            self.press("Cancel", None, modal.close)
+
     def _post(self, then: Callable[[], object], key: str = "") -> None:
         self.page.post(lambda: then() if self.page.ready else None, key)
 
 
+CROSSING = 2.0  # seconds in which what we say and what the person does may pass each other on the way
+_said: OrderedDict[str, float] = OrderedDict()  # when we last set a control, by its id; the latest ones
+
+
 def assign(handle: Any, prop: str, value: Any) -> None:
-    """Assign what is new only: nothing is sent otherwise."""
+    """Assign what is new only: nothing is sent otherwise.
+
+    But where we set a control a moment ago, the person's change of it may have crossed ours on the way: then the page
+    shows ours, while we hold theirs. So it is said again.
+    """
     if getattr(handle, prop) != value:
         setattr(handle, prop, value)
+        if prop == "value":
+            _said[handle._impl.uuid] = time.monotonic()
+            while len(_said) > 1000:
+                _said.popitem(last=False)
+    elif prop == "value" and time.monotonic() - _said.pop(handle._impl.uuid, -CROSSING) < CROSSING:
+        handle._queue_update(prop, value)
 
 
 def offer(dropdown: Any, options: list[str], none: str) -> None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import html
 import json
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import viser
 from viser import Icon
 
 from utils.errors import UserError
 from utils.files import load_json
-from utils.rendering.cameras import Cameras
 from utils.session import output
 from utils.session.answers import Answers
 from utils.session.files import decoder_command, save_log, save_session, session_from_json
-from utils.viewer.controls import Actions, Panel, small
+from utils.session.session import Session
+from utils.viewer.controls import Actions, Panel, offer, small
+
+if TYPE_CHECKING:  # imported where it is used: it takes seconds
+    from utils.rendering.cameras import Cameras
 
 NOTHING = "nothing yet"
+MOST_KEPT = 20  # pieces of work in the list
 REFINING = (
     "Refines the prior decoder on this mesh with the masks of the teacher: a few minutes, while you go on working."
 )
@@ -45,6 +49,9 @@ class FilesTab(Panel):
             self.sessions = gui.add_dropdown("Saved", [NOTHING])
             self.press("Reopen", Icon.FOLDER_OPEN, self._reopen)
             self._upload("Reopen a file ...", self._reopen_upload, mime_type="application/json")
+            self.kept = gui.add_dropdown("Kept work", [NOTHING], hint="Every step is kept; here is what no tab shows")
+            self.press("Go on with it", Icon.HISTORY, self._go_on)
+            self.press("Start anew", Icon.FILE, page.start_anew, hint="What is there stays under 'Kept work'")
         with gui.add_folder("Another mesh"):
             self.meshes = gui.add_dropdown("Mesh", [NOTHING])
             self.press("Open", Icon.FOLDER_OPEN, self._open, color=None)
@@ -75,7 +82,12 @@ class FilesTab(Panel):
         here = [name for name, path in meshes.items() if path.resolve() == own]
         if here:
             self.meshes.value = here[0]
-        self.sessions.options = tuple(studio.session_files()) or (NOTHING,)
+        self.sessions.options = tuple(studio.session_files(loaded)) or (NOTHING,)
+        self._notes = {
+            f"{datetime.fromtimestamp(note.changed):%d %b %H:%M:%S}, {note.summary}": note
+            for note in studio.kept_work(loaded)[:MOST_KEPT]
+        }
+        offer(self.kept, list(self._notes), NOTHING)
         folder = html.escape(str(studio.settings.output.root / loaded.stem))
         style = "padding:.3em .9em;font-size:.75em;opacity:.7;overflow-wrap:anywhere"
         self.where.content = f"<div style='{style}'>Files go to {folder}</div>"
@@ -131,25 +143,48 @@ class FilesTab(Panel):
     def _save(self) -> None:
         path = self._target("session", ".session.json")
         save_session(path, self.page.session)
+        self.page.workspace.saved = len(self.page.session.log)
         self._written(path)
         self._refresh_lists()
 
+    def _go_on(self) -> None:
+        note = self._notes.get(self.kept.value)
+        if note is None:
+            raise UserError("there is no other work on this mesh")
+        self.page.go_on(note)
+
     def _reopen(self) -> None:
-        path = self.page.studio.session_files().get(self.sessions.value)
+        path = self.page.studio.session_files(self.page.loaded).get(self.sessions.value)
         if path is None:
             raise UserError("there is no saved session: save one first")
         self._reopen_held(load_json(path, "session file"), path.name)
 
+    def dropped(self, name: str, content: bytes) -> None:
+        """A file that was dropped on the page: a session, or a mesh."""
+        if name.lower().endswith(".json"):
+            self._reopen_content(name, content)
+        else:
+            self.page.open_file(self.page.studio.store_upload(name, content), uploaded=True)
+
     def _reopen_upload(self, file: Any) -> None:
-        name = str(file.name)[-60:]
+        self._reopen_content(str(file.name), file.content)
+
+    def _reopen_content(self, name: str, content: bytes) -> None:
+        name = name[-60:]
         try:
-            held = json.loads(file.content)
+            held = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{name} is not a session file; choose a file that this tool saved") from error
         self._reopen_held(held, name)
 
     def _reopen_held(self, held: Any, name: str) -> None:
         page, loaded = self.page, self.page.loaded
+        about = held.get("mesh") if isinstance(held, dict) else None
+        about = about if isinstance(about, dict) else {}
+        other = page.studio.mesh_files().get(str(about.get("name")))
+        if about.get("digest") != loaded.mesh.digest and other is not None and other != loaded.mesh.path:
+            page.open_file(other, then=lambda: self._reopen_held(held, name))
+            return
         current = page.session.answers
         session = session_from_json(held, loaded.mesh, current, name, loaded.surface)
         note = held.get("segmenter")
@@ -158,9 +193,22 @@ class FilesTab(Panel):
         if answers is not current:
             session = session_from_json(held, loaded.mesh, answers, name, loaded.surface)
         _ = session.selection  # what cannot be asked is refused before anything changes
-        page.open(loaded, session)
+        same = note.get("digest") == answers.identity
+        if not page.workspace.unsaved:
+            self._show(session, name, same)
+            return
+        state = page.session.state
+        text = (
+            f"Your work ({len(state.parts)} parts, {len(state.clicks)} clicks) is in no session file. "
+            "If you reopen another session it stays under 'Kept work'."
+        )
+        self.confirm("Reopen another session?", text, "Reopen it", lambda: self._show(session, name, same))
+
+    def _show(self, session: Session, name: str, same: bool) -> None:
+        page = self.page
+        page.open(page.loaded, session)
         other = " It was made with another segmenter: parts are as saved, what the clicks select may differ."
-        page.say(f"Reopened {name}.{'' if note.get('digest') == answers.identity else other}")
+        page.say(f"Reopened {name}.{'' if same else other}")
 
     def _answered_by(self, kind: Any, identity: Any) -> Answers:
         """What answered when a session was saved, if it is to be had, else what answers now."""
@@ -179,14 +227,10 @@ class FilesTab(Panel):
         path = self.page.studio.mesh_files().get(self.meshes.value)
         if path is None:
             raise UserError("choose a mesh of the list, or open a file")
-        self._open_path(path)
+        self.page.open_file(path)
 
     def _open_upload(self, file: Any) -> None:
-        self._open_path(self.page.studio.store_upload(file.name, file.content))
-
-    def _open_path(self, path: Path) -> None:
-        with self.page.waiting("Opening", f"{path.name} ..."):
-            self.page.open(self.page.studio.load(path))
+        self.page.open_file(self.page.studio.store_upload(file.name, file.content), uploaded=True)
 
     # --- refinement ------------------------------------------------------------------------------
 
@@ -224,6 +268,10 @@ class FilesTab(Panel):
 
 def camera_of(client: viser.ClientHandle, size: tuple[int, int]) -> Cameras:
     """The view that a page shows, as a camera of ours with pictures of (height, width) pixels."""
+    import torch
+
+    from utils.rendering.cameras import Cameras
+
     camera = client.camera
     forward = np.asarray(camera.look_at, dtype=np.float64) - camera.position
     forward = forward / max(np.linalg.norm(forward), 1e-9)

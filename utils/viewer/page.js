@@ -26,8 +26,18 @@
     try {
       own = sessionStorage.getItem("iseg") || token;
     } catch (_) {}
-    page.send({ type: "hello", token: own });
+    page.send({ type: "hello", token: own, key: key() });
   };
+  // What lets this tab in where the page is shared: part of the address that was printed.
+  function key() {
+    const given = new URLSearchParams(window.location.search).get("key");
+    try {
+      if (given) sessionStorage.setItem("iseg-key", given);
+      return given || sessionStorage.getItem("iseg-key") || "";
+    } catch (_) {
+      return given || "";
+    }
+  }
   page.keepToken = (token) => {
     try {
       sessionStorage.setItem("iseg", token);
@@ -76,21 +86,10 @@
     page.pending = update;
     if (!shape || shape.name !== update.name) return;
     const labels = bytes(update.labels), soft = update.soft === null ? null : bytes(update.soft);
-    const color = shape.mesh.geometry.attributes.color, array = color.array, palette = update.palette;
-    const low = palette[REST], high = palette[SELECTED];
-    for (let f = 0, c = 0; f < labels.length; f++) {
-      const label = labels[f], plain = label === HIDDEN ? low : palette[label];
-      const blended = soft !== null && label <= SELECTED;
-      for (let k = 0; k < 3; k++, c++) {
-        const share = blended ? soft[shape.ids[c]] / 255 : 0;
-        for (let i = 0; i < 3; i++) {
-          array[3 * c + i] = linear[Math.round(blended ? low[i] + share * (high[i] - low[i]) : plain[i])];
-        }
-      }
-    }
-    color.needsUpdate = true;
-    shape.labels = labels;
+    Object.assign(shape, { labels, soft, palette: update.palette, preview: null });
     page.names = update.names;
+    page.previews = update.previews;
+    paint();
     if (update.hidden !== shape.hidden) {
       const shown = [];
       for (let f = 0; f < labels.length; f++) if (labels[f] !== HIDDEN) shown.push(3 * f, 3 * f + 1, 3 * f + 2);
@@ -104,6 +103,34 @@
     if (page.stroke) page.stroke.waiting = false;
     else if (moved) hover();  // what is under the cursor may belong to something else now
   };
+
+  // The faces that a click at the cursor would select, one bit each, in a lighter tint; "" for none.
+  page.setPreview = (name, bits) => {
+    const shape = page.shape;
+    if (!shape || shape.name !== name || (!bits && !shape.preview)) return;
+    const packed = bits ? bytes(bits) : null;
+    shape.preview = packed && ((f) => (packed[f >> 3] >> (7 - (f & 7))) & 1);
+    page.previewed = bits ? (page.previewed || 0) + 1 : page.previewed;
+    paint();
+    viser().requestRender();
+  };
+
+  function paint() {
+    const { labels, soft, palette, preview, ids, mesh } = page.shape;
+    const color = mesh.geometry.attributes.color, array = color.array, low = palette[REST], high = palette[SELECTED];
+    for (let f = 0, c = 0; f < labels.length; f++) {
+      const label = labels[f], plain = label === HIDDEN ? low : palette[label];
+      const blended = soft !== null && label <= SELECTED, tint = preview && label !== SELECTED && preview(f) ? 0.4 : 0;
+      for (let k = 0; k < 3; k++, c++) {
+        const share = blended ? soft[ids[c]] / 255 : 0;
+        for (let i = 0; i < 3; i++) {
+          const own = blended ? low[i] + share * (high[i] - low[i]) : plain[i];
+          array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
+        }
+      }
+    }
+    color.needsUpdate = true;
+  }
 
   // --- what is under the cursor --------------------------------------------------------------------
 
@@ -142,9 +169,10 @@
     }
     if (best < 0) return null;
     const [x, y, z] = [ox + nearest * dx, oy + nearest * dy, oz + nearest * dz];
+    const point = [x, y, z];
     const gap = (c) => Math.hypot(places[3 * c] - x, places[3 * c + 1] - y, places[3 * c + 2] - z);
     const corner = [3 * best, 3 * best + 1, 3 * best + 2].reduce((a, b) => (gap(b) < gap(a) ? b : a));
-    return { face: best, vertex: ids[corner] };
+    return { face: best, vertex: ids[corner], point };
   }
 
   // Where a vertex is on the screen, in pixels of the window.
@@ -171,12 +199,20 @@
   function hover() {
     scheduled = false;
     const box = label(), shape = page.shape, viewer = viser();
-    if (!shape || !shape.labels || !viewer || moved.target !== viewer.canvas || moved.buttons) {
+    clearTimeout(page.rest);
+    const seen = shape && shape.labels && viewer && moved.target === viewer.canvas && !moved.buttons;
+    const hit = seen ? pick(ray(moved)) : null;
+    ring(hit);
+    if (!hit) {
       box.style.display = "none";
+      if (shape && shape.labels) page.setPreview(shape.name, "");
       return;
     }
-    const hit = pick(ray(moved));
-    if (!hit) { box.style.display = "none"; return; }
+    const flipped = moved.shiftKey || moved.ctrlKey || moved.metaKey, what = hit.vertex + (flipped ? "-" : "+");
+    if (page.previews && !page.brush && (what !== page.asked || !shape.preview)) {
+      page.asked = what;
+      page.rest = setTimeout(() => page.send({ type: "hover", vertex: hit.vertex, flipped, shape: shape.name }), 30);
+    }
     const name = (page.names || [])[shape.labels[hit.face]];
     box.textContent = "vertex " + hit.vertex + (name ? " · " + name : "");
     box.style.left = moved.clientX + 14 + "px";
@@ -184,10 +220,33 @@
     box.style.display = "block";
   }
 
+  // A circle of the brush's size around the cursor.
+  function ring(hit) {
+    let circle = document.getElementById("iseg-ring");
+    if (!circle) {
+      circle = document.createElement("div");
+      circle.id = "iseg-ring";
+      circle.style.cssText = "position:fixed;pointer-events:none;z-index:50;border:2px solid #2966db;border-radius:50%;" +
+        "transform:translate(-50%,-50%);display:none";
+      document.body.appendChild(circle);
+    }
+    circle.style.display = hit && page.brush ? "block" : "none";
+    if (!hit || !page.brush) return;
+    const { camera, canvas } = viser(), mesh = page.shape.mesh;
+    const at = mesh.localToWorld(new mesh.position.constructor(...hit.point)).applyMatrix4(camera.matrixWorldInverse);
+    const height = canvas.getBoundingClientRect().height;
+    const size = (page.brushRadius * camera.projectionMatrix.elements[5] * height) / -at.z;
+    circle.style.width = circle.style.height = size + "px";
+    circle.style.left = moved.clientX + "px";
+    circle.style.top = moved.clientY + "px";
+  }
+
   // --- brush ---------------------------------------------------------------------------------------
 
-  page.setBrush = (mode) => {
+  page.setBrush = (mode, radius) => {
     page.brush = mode;
+    page.brushRadius = radius;
+    if (moved) hover();
     if (viser() && viser().canvas) viser().canvas.style.cursor = mode ? "crosshair" : "";
   };
 
@@ -196,7 +255,7 @@
     const stroke = page.stroke;
     if (!stroke || (stroke.waiting && !last) || (!stroke.rays.length && !last)) return;
     stroke.waiting = true;
-    page.send({ type: "brush", stroke: stroke.id, mode: stroke.mode, rays: stroke.rays.splice(0, 64) });
+    page.send({ type: "brush", stroke: stroke.id, mode: stroke.mode, shape: page.shape.name, rays: stroke.rays.splice(0, 64) });
   }
   function onDown(event) {
     if (!page.brush || !page.shape || event.button !== 0 || !viser() || event.target !== viser().canvas) return;
@@ -234,5 +293,91 @@
     window.addEventListener("pointermove", onMove, true);
     window.addEventListener("pointerup", onUp, true);
     window.addEventListener("pointercancel", onUp, true);
+    const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
+    window.addEventListener("wheel", again, { capture: true, passive: true });  // another vertex comes under the cursor
+    document.documentElement.addEventListener("pointerleave", () => {
+      if (moved) hover(moved = { ...moved, target: null, buttons: 0 });
+    });
+    window.addEventListener("keydown", onKey);
+    document.addEventListener("click", onPart);
+    document.addEventListener("change", onPart);
+    window.addEventListener("dragover", (event) => event.preventDefault());
+    window.addEventListener("drop", onDrop);
+    new MutationObserver(() => requestAnimationFrame(mark)).observe(document.body, { childList: true, subtree: true });
+    setInterval(alive, 2000);
   };
+
+  // --- around the mesh -----------------------------------------------------------------------------
+
+  function notice(id, text, style) {
+    let box = document.getElementById(id);
+    if (!box) {
+      box = document.createElement("div");
+      box.id = id;
+      box.style.cssText = "position:fixed;z-index:300;left:50%;top:12px;transform:translateX(-50%);padding:8px 16px;" +
+        "border-radius:8px;font:14px/1.6 system-ui,sans-serif;color:#fff;background:#b3261e;white-space:pre-line;" + style;
+      document.body.appendChild(box);
+    }
+    box.textContent = text;
+    box.style.display = text ? "block" : "none";
+  }
+  function alive() {
+    fetch("/alive", { cache: "no-store" }).then(
+      () => notice("iseg-offline", "", ""),
+      () => notice("iseg-offline", "Disconnected, reconnecting ... Your work is kept.", "")
+    );
+  }
+
+  // The choices of groups of buttons that hold now.
+  page.setMarks = (names) => {
+    page.marks = names;
+    mark();
+  };
+  function mark() {
+    if (!document.getElementById("iseg-style")) {
+      const style = document.createElement("style");
+      style.id = "iseg-style";
+      style.textContent = "button[data-iseg-on]{box-shadow:inset 0 0 0 2px #2966db;font-weight:700}";
+      document.head.appendChild(style);
+    }
+    for (const button of document.querySelectorAll("button")) {
+      const on = (page.marks || []).includes(button.textContent.trim());
+      if (on !== button.hasAttribute("data-iseg-on")) button.toggleAttribute("data-iseg-on", on);
+    }
+  }
+
+  const SHORTCUTS = "Click: include · Ctrl or Shift with it: exclude\nCtrl+Z, Ctrl+Y: undo, redo\n1, 2, 3: finer, default, " +
+    "coarser part\nX: include or exclude · B: brush · K: keep as part\nF: show all of it · Esc: cancel · ?: this list";
+  function onKey(event) {
+    if (event.target.closest && event.target.closest("input, textarea, [contenteditable]")) return;
+    if (event.key === "?") {
+      page.helping = !page.helping;
+      notice("iseg-help", page.helping ? SHORTCUTS : "", "background:rgba(30,34,42,.94);top:64px");
+    } else if (event.key === "Escape") {
+      if (page.helping) notice("iseg-help", "", "");
+      else page.send({ type: "escape" });
+      page.helping = false;
+    }
+  }
+
+  // A row of the list of parts: its name, and what its signs do.
+  function onPart(event) {
+    const sign = event.target.closest && event.target.closest("[data-iseg-do]");
+    if (!sign || (event.type === "change") !== (sign.tagName === "INPUT")) return;
+    const { isegDo, isegPart } = sign.dataset;
+    page.send({ type: "part", part: Number(isegPart), do: isegDo, text: sign.value || "" });
+  }
+
+  // A mesh or a session that is dropped on the page, in pieces that fit into messages.
+  async function onDrop(event) {
+    event.preventDefault();
+    const file = event.dataTransfer && event.dataTransfer.files[0];
+    if (!file) return;
+    const content = new Uint8Array(await file.arrayBuffer()), size = 30000, count = Math.ceil(content.length / size) || 1;
+    for (let i = 0; i < count; i++) {
+      const data = btoa(String.fromCharCode(...content.subarray(i * size, (i + 1) * size)));
+      page.send({ type: "drop", name: file.name, number: i, count, data });
+      if (i % 50 === 49) await new Promise((done) => setTimeout(done, 50));
+    }
+  }
 })();

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-import queue
 import secrets
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,14 +18,18 @@ import viser
 
 from utils.errors import UserError
 from utils.session.answers import Answers
+from utils.session.journal import Note
 from utils.session.picking import Hit, Picker, first_ball
 from utils.session.session import Session
 from utils.viewer.controls import Actions
+from utils.viewer.messages import Messages
 from utils.viewer.panels import SEGMENTERS, Panels
-from utils.viewer.scene import FIRST_PART, HIDDEN, REST, SELECTED, Scene
+from utils.viewer.scene import Scene, labels_of
 from utils.viewer.studio import Studio
+from utils.viewer.tasks import Tasks
 from utils.viewer.workspace import LoadedMesh, View, Workspace, corner_normals
 
+WATCH = 0.4  # seconds
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
 NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 
@@ -35,18 +37,17 @@ NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 class Page(Actions):
     """One client. Everything that changes state runs on one thread, in the order in which the person did it."""
 
-    def __init__(self, studio: Studio, client: viser.ClientHandle) -> None:
-        self.studio, self.client = studio, client
+    def __init__(self, studio: Studio, client: viser.ClientHandle, key: str = "") -> None:
+        self.studio, self.client, self._key = studio, client, key
         self.scene = Scene(client, studio.settings.palette, studio.settings.ball_radius)
         self.view = View(studio.settings.single_click)
         self.milliseconds: deque[float] = deque(maxlen=200)  # from a click to its colours on the way to the page
         self._workspace: Workspace | None = None
-        self._tasks: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
-        self._latest: dict[str, Callable[[], object]] = {}
+        self._tasks = Tasks(self._save, partial(self.say, error=True))
         self._picker: tuple[Any, Picker] | None = None
         self._shape_shown: Any = None
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._built = self._unsaved = False
+        self._wanted: Path | None = None  # the file that is being opened
 
     @property
     def ready(self) -> bool:  # not before the page's script has answered, or was waited for
@@ -70,43 +71,40 @@ class Page(Actions):
 
     def start(self) -> None:
         """Called on the server's event loop: nothing here may take long."""
-        self.studio.listeners.append(self._hear_of_refinement)
-        self._thread.start()
-        self.post(self._build)
+        self.studio.listeners.append(self._hear_of_mesh)
+        self._tasks.start()
+        self.post(self._install if self._key else self._build)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def close(self) -> None:
         """The tab is gone; its workspace stays for a reload."""
-        self._closed = True
-        self._tasks.put(None)
-        if self._hear_of_refinement in self.studio.listeners:
-            self.studio.listeners.remove(self._hear_of_refinement)
+        self._tasks.close()
+        if self._hear_of_mesh in self.studio.listeners:
+            self.studio.listeners.remove(self._hear_of_mesh)
         if self._workspace is not None and self._workspace.shown_by == self.client.client_id:
             self._workspace.shown_by = None
 
     def post(self, task: Callable[[], object], key: str = "") -> None:
-        if key:
-            self._latest[key] = task
-        self._tasks.put((key, task))
+        self._tasks.post(task, key)
 
-    def _work(self) -> None:
-        while (item := self._tasks.get()) is not None:
-            key, task = item
-            if self._closed:
-                return
-            if key and self._latest.get(key) is not task:
-                continue
-            try:
-                task()
-            except UserError as error:
-                self.say(str(error), error=True)
-            except Exception as error:  # a person's work must not end with a fault of ours: say it and go on
-                if self._closed:
-                    return
-                traceback.print_exc(file=sys.stderr)
-                self.say(
-                    f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.",
-                    error=True,
-                )
+    def _save(self) -> None:
+        """Keep the work as it is now."""
+        try:
+            if self._workspace is not None and self._workspace.journal.save():
+                self._unsaved = False
+        except OSError as error:
+            if not self._unsaved:  # say it once
+                self._unsaved = True
+                self.say(f"Your work is not being kept ({error.strerror}): free space, then go on.", True, 60)
+
+    def _watch(self) -> None:
+        """Shows how far the mesh is that is being made ready."""
+        while not self._tasks.closed:
+            time.sleep(WATCH)
+            path = self._wanted or (self.loaded.mesh.path if self.ready else self.studio.settings.mesh_path)
+            opening = self.studio.opening.get(Path(path).resolve()) if path else None
+            if self._built:
+                self.panels.show_opening(opening)
 
     def say(self, text: str, error: bool = False, seconds: float = 8.0) -> None:
         self.client.add_notification(
@@ -124,6 +122,20 @@ class Page(Actions):
     def _build(self) -> None:
         """The panels first; the mesh when the page's script has answered, or after a while without it."""
         self.panels = Panels(self)
+        self._messages = Messages(self, self.scene, self.pick, self.panels.files.dropped)
+        for modifier in (None, *NEGATIVE_KEYS):
+            on_click = self.client.scene.on_click(modifier=modifier)
+            on_click(self._forward_click)  # pyright: ignore[reportArgumentType]  # viser takes coroutines, too
+        self._built = True
+        if self._key:
+            return
+        self._install()
+        timer = threading.Timer(self.studio.settings.script_wait, lambda: self.post(self._begin_without_script))
+        timer.daemon = True
+        timer.start()
+
+    def _install(self) -> None:
+        """Send the page's script, which answers through a hidden field."""
         field = self.client.gui.add_text("", "", visible=False)
 
         async def from_script(event: viser.GuiEvent) -> None:
@@ -132,14 +144,7 @@ class Page(Actions):
                 self.post(lambda: self._hear(value))
 
         field.on_update(from_script)
-        for modifier in (None, *NEGATIVE_KEYS):
-            on_click = self.client.scene.on_click(modifier=modifier)
-            on_click(self._forward_click)  # pyright: ignore[reportArgumentType]  # viser takes coroutines, too
-        self._field = field._impl.uuid
-        self.scene.install(self._field, secrets.token_hex(16))
-        timer = threading.Timer(self.studio.settings.script_wait, lambda: self.post(self._begin_without_script))
-        timer.daemon = True
-        timer.start()
+        self.scene.install(field._impl.uuid, secrets.token_hex(16))
 
     def _begin_without_script(self) -> None:
         if not self.ready:
@@ -156,6 +161,8 @@ class Page(Actions):
             late, self._workspace = self._workspace, self.studio.workspace(token, self.client.client_id)
             if late is not None:
                 late.shown_by = None
+            if self.session.log:
+                self.say("Your work is as you left it.", seconds=4)
         if scripted:
             self.scene.run("keepToken", self.workspace.token)
         self.scene.look()
@@ -170,15 +177,58 @@ class Page(Actions):
         if not isinstance(message, dict):
             return
         if message.get("type") == "hello" and not self.scene.scripted:
+            if not self._built:
+                if not secrets.compare_digest(str(message.get("key", "")).encode(), self._key.encode()):
+                    self.say("This page is shared by its address alone: open the one that was printed.", True, 3600)
+                    return
+                self._build()
             self._begin(str(message.get("token", "")), scripted=True)
-        elif message.get("type") == "brush" and self.ready:
-            self._paint(message)
+        elif self.ready:
+            self._messages.hear(message)
 
     # --- showing ---------------------------------------------------------------------------------
 
+    def open_file(self, path: Path, uploaded: bool = False, then: Callable[[], object] = bool) -> None:
+        """Show another mesh as soon as it is read; meanwhile this one stays. The last one that was asked for wins.
+
+        uploaded: forget the file if it is no mesh; then: what is done when it is shown
+        """
+        self._wanted = path.resolve()
+
+        def read() -> None:
+            try:
+                loaded = self.studio.load(path)
+            except UserError as error:
+                if uploaded:
+                    path.unlink(missing_ok=True)
+                self.post(partial(self.say, str(error), error=True))
+            else:
+                self.post(lambda: (self.open(loaded), then()) if self._wanted == path.resolve() else None)
+
+        threading.Thread(target=read, daemon=True).start()
+
     def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
+        work, self._wanted = self.workspace, None
+        self._save()
+        if session is not None:
+            work.begin(loaded, self.studio.keep(loaded, session, work.token))
+        elif loaded is not work.loaded:
+            work.begin(loaded, self.studio.journal(loaded, work.token, work.token))
+            if self.session.log:
+                self.say("Your work on this mesh is as you left it.", seconds=4)
+        self.show_mesh()
+
+    def go_on(self, note: Note) -> None:
+        """Show work that was kept; what is shown now can be gone on with in the same way."""
         work = self.workspace
-        work.loaded, work.default, work.session = loaded, loaded.answers, session or self.studio.new_session(loaded)
+        self._save()
+        work.begin(self.loaded, self.studio.go_on(self.loaded, note, work.token))
+        self.show_mesh()
+
+    def start_anew(self) -> None:
+        """An empty session of this mesh."""
+        self._save()
+        self.workspace.begin(self.loaded, self.studio.journal(self.loaded, self.workspace.token))
         self.show_mesh()
 
     def made_ready(self, kind: str) -> Answers:
@@ -200,14 +250,47 @@ class Page(Actions):
         self.panels.mesh_changed()
         self.refresh()
 
+    def _take_over(self) -> bool:
+        """Answer with what was made ready since, unless the person chose something else; whether anything changed."""
+        work, session = self.workspace, self.session
+        if work.default is self.loaded.answers and (session.answers.ready or not work.default.ready):
+            return False
+        replaced, work.default = work.default, self.loaded.answers
+        chosen = self.loaded.choices.get(session.choice, self.loaded.answers)
+        if not session.log and not session.choice:
+            work.begin(self.loaded, self.studio.journal(self.loaded, work.token))
+        elif chosen is not session.answers:
+            session.use(chosen)
+            if replaced.ready and session.state.clicks:
+                self.say(f"Ready: the {chosen.segmenter.label} answers your clicks from now on.")
+        return True
+
+    def _answers_changed(self, problem: str) -> None:
+        if problem:
+            self.say(problem, error=True, seconds=30)
+        changed = self._take_over()
+        self.panels.answers_changed()
+        if changed:
+            self.refresh()
+
+    def _await_answers(self) -> None:
+        """Until something answers clicks; UserError where nothing can."""
+        if self.session.answers.ready:
+            return
+        with self.waiting("One moment", "the first answers are being made ready ..."):
+            while not self.loaded.usable.wait(0.1) and not self._tasks.closed:
+                pass
+        if not self.loaded.answers.ready:
+            raise UserError(self.loaded.problem or "nothing answers clicks yet")
+        self._take_over()
+
     def show_mesh(self) -> None:
         """Everything anew."""
         self._picker = self._shape_shown = None
-        if self.workspace.default is not self.loaded.answers:  # refined while no tab showed it
-            self.workspace.default = self.loaded.answers
-            self.session.use(self.loaded.answers)
+        self._take_over()
         self.panels.mesh_changed()
         self.refresh()
+        self.loaded.shown.set()
         self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
     def refresh(self) -> None:
@@ -216,7 +299,7 @@ class Page(Actions):
         with self.client.atomic():
             if self._shape_shown is not session.shape.vertices:
                 self._show_shape()
-            self.scene.show_colors(_labels(session), [(part.name, part.color) for part in state.parts], soft)
+            self.scene.show_colors(labels_of(session), [(part.name, part.color) for part in state.parts], soft)
             self.scene.show_clicks(state.clicks, self._places)
         self.client.flush()
         self.panels.refresh()
@@ -234,8 +317,13 @@ class Page(Actions):
     # --- clicks ----------------------------------------------------------------------------------
 
     async def _forward_click(self, event: viser.SceneClickEvent) -> None:
-        arrived = time.perf_counter()
-        self.post(lambda: self.click(event.ray_origin, event.ray_direction, event.modifier in NEGATIVE_KEYS, arrived))
+        arrived, seen = time.perf_counter(), self.loaded if self.ready else None
+
+        def click() -> None:
+            if self.ready and self.loaded is seen:  # not on a mesh that has come meanwhile
+                self.click(event.ray_origin, event.ray_direction, event.modifier in NEGATIVE_KEYS, arrived)
+
+        self.post(click)
 
     def pick(self, origin: Any, direction: Any) -> Hit | None:
         """What a ray hits of the faces that are shown."""
@@ -248,8 +336,7 @@ class Page(Actions):
     def click(self, origin: Any, direction: Any, flipped: bool = False, arrived: float | None = None) -> None:
         """A click on the canvas: on a ball it takes that click away, on the mesh it adds one, beside it nothing."""
         arrived = time.perf_counter() if arrived is None else arrived
-        if not self.ready:
-            return
+        self._await_answers()
         hit = self.pick(origin, direction)
         clicks = self.session.state.clicks
         centers = self._places[[click.vertex for click in clicks]] if clicks else np.zeros((0, 3))
@@ -259,6 +346,7 @@ class Page(Actions):
             changed = self.session.remove_click(clicks[ball[0]].vertex)
         elif hit is not None:
             self.view.last_hit = hit.vertex
+            self.choose_part(int(self.session.state.labels[hit.face]))
             positive = self.view.exclude == flipped
             changed = self.session.click(hit.vertex, positive, alone=self.view.single and positive)
         else:
@@ -271,53 +359,42 @@ class Page(Actions):
                 raise
         self.milliseconds.append(1000 * (time.perf_counter() - arrived))
 
-    # --- brush -----------------------------------------------------------------------------------
-
-    def _paint(self, message: dict[str, Any]) -> None:
-        """A piece of a brush stroke: rays in the frame of the mesh. Anything else in the message is ignored."""
-        rays = message.get("rays")
-        if message.get("mode") not in ("add", "erase") or not isinstance(rays, list):
-            return
-        faces = np.zeros(self.loaded.mesh.num_faces, dtype=bool)
-        for ray in rays[:64]:
-            if not (
-                isinstance(ray, list)
-                and len(ray) == 6
-                and all(isinstance(x, (int, float)) and math.isfinite(x) for x in ray)
-            ):
-                continue
-            hit = self.pick(ray[:3], ray[3:])
-            if hit is not None:
-                faces |= self.loaded.surface.brush(hit.face, hit.point, self.view.brush_radius)
-        stroke = message.get("stroke")
-        if isinstance(stroke, int) and not isinstance(stroke, bool):
-            self.session.paint(faces & self.session.shown, message["mode"] == "add", stroke=stroke)
-        self.refresh()  # also when nothing changed: the page waits for it before it sends more
+    # --- what panels may do ----------------------------------------------------------------------
 
     def set_brush(self, mode: str) -> None:
         self.view.brush = mode
-        self.scene.run("setBrush", mode)
+        self.scene.run("setBrush", mode, self.view.brush_radius)
         self.panels.refresh()
 
-    def _hear_of_refinement(self, loaded: LoadedMesh, state: str, message: str) -> None:
-        """News of the training for a mesh, whether or not this tab shows it; from any thread."""
+    def _hear_of_mesh(self, loaded: LoadedMesh, state: str, message: str) -> None:
+        """News of a mesh (`Studio.listeners`), whether or not this tab shows it; from any thread."""
 
         def tell() -> None:
-            if self.ready and self.loaded is loaded:
+            if self.ready and self.loaded is loaded and state == "answers":
+                self._answers_changed(message)
+            elif self.ready and self.loaded is loaded:
                 self.panels.files.refinement_changed(state, message)
 
         self.post(tell, key="" if state else "refinement")
 
+    def choose_part(self, part_id: int) -> None:
+        """Show which part of the list is meant; an id of none changes nothing."""
+        self.panels.parts.choose(part_id)
+
+    def mark(self, choices: list[str]) -> None:
+        self.scene.run("setMarks", choices)
+
+    def refresh_panels(self) -> None:
+        self.panels.refresh()
+
+    def look(self, view: str) -> None:
+        """Move the camera: "Fit", or one of `scene.VIEWS`."""
+        if view == "Fit":
+            shown = np.unique(self.loaded.mesh.faces[self.session.shown])
+            self.scene.fit(self._places[shown if len(shown) else slice(None)])
+        else:
+            self.scene.look(view, self.view.up)
+
     def do(self, operation: Callable[[Session], object]) -> None:
         if operation(self.session) is not False:
             self.refresh()
-
-
-def _labels(session: Session) -> np.ndarray:
-    """(F,) uint8, what `Scene.show_colors` colours each face by."""
-    state, labels = session.state, np.full(session.mesh.num_faces, REST, dtype=np.uint8)
-    for number, part in enumerate(state.parts):
-        labels[state.labels == part.id] = FIRST_PART + number
-    labels[session.selection.faces] = SELECTED
-    labels[~session.shown] = HIDDEN
-    return labels

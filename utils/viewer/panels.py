@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -10,12 +11,14 @@ from viser import Icon
 
 from utils.errors import UserError
 from utils.session.session import Session
-from utils.session.state import Part
 from utils.viewer.controls import Actions, Panel, assign, offer, paragraph, small
 from utils.viewer.files_panel import FilesTab
+from utils.viewer.opening import Opening
+from utils.viewer.parts_panel import PartsTab
+from utils.viewer.scene import VIEWS
 
 ADD, REMOVE = "Include", "Exclude"
-NO_CLICKS, NO_PARTS, NO_OTHER = "no clicks yet", "no parts yet", "no other part"
+NO_CLICKS = "no clicks yet"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
 LEVELS = {"Finer": 0.0, "Default": 0.5, "Coarser": 1.0}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
@@ -42,8 +45,17 @@ class Panels(Panel):
             "Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again"
         )
         self.on(self.segmenter, self._choose)
+        self.bar = gui.add_progress_bar(0.0, visible=False)
+        self.stage = gui.add_html("")
+        self.go_on = self.press("Go on where you were", Icon.HISTORY, self._go_on, color="green", visible=False)
         self.name = gui.add_text("Name", "", hint="of the part to keep; empty: part 1, part 2, ...")
         self.keep = self.press("Keep selection as part (K)", Icon.PLUS, self._keep, color="blue")
+        hint = "Let the selection take faces from parts that you kept; locked parts keep theirs"
+        self.taking = gui.add_checkbox("Take from kept parts", False, hint=hint)
+        self.on(self.taking, lambda value: page.do(lambda s: s.set_taking(bool(value))))
+        self.overlap = gui.add_html("")
+        views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
+        self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -63,6 +75,7 @@ class Panels(Panel):
         self.key("Default part", "2", None, lambda: self.select.set_level("Default"))
         self.key("Coarser part", "3", None, lambda: self.select.set_level("Coarser"))
         self.key("Include / exclude", "X", None, self.select.switch_mode)
+        self.key("Show all of it", "F", None, lambda: self.page.look("Fit"))
         self.key("Brush on / off", "B", None, lambda: self.page.set_brush("" if self.page.view.brush else "add"))
         self.key("Keep selection as part", "K", None, self._keep)
 
@@ -75,6 +88,7 @@ class Panels(Panel):
             if kind is None:
                 raise UserError("choose one of the list")
             self.page.answer_with(self.page.made_ready(kind))
+            self.page.session.choice = kind
         finally:
             self.refresh()  # the list says what answers, also where it could not be changed
 
@@ -83,10 +97,32 @@ class Panels(Panel):
         self.page.do(lambda s: s.keep_part(name))
         self.name.value = ""
 
-    def mesh_changed(self) -> None:
-        """After another mesh or session was opened."""
+    def _go_on(self) -> None:
+        kept = self.page.studio.kept_work(self.page.loaded)
+        if kept:
+            self.page.go_on(kept[0])
+
+    def show_opening(self, opening: Opening | None) -> None:
+        """How far the mesh is; None: it is ready. From any thread."""
+        assign(self.bar, "visible", opening is not None)
+        text = ""
+        if opening is not None:
+            assign(self.bar, "value", round(100 * opening.share, 1))
+            text = f"{html.escape(opening.stage)} · about {max(1, round(opening.seconds_left))} s left"
+        assign(self.stage, "content", small(text))
+
+    def answers_changed(self) -> None:
+        """After something was made ready to answer."""
         offer(self.segmenter, [SEGMENTERS[kind] for kind in self.page.studio.kinds(self.page.loaded)], "")
         self.select.mesh_changed()
+
+    def mesh_changed(self) -> None:
+        """After another mesh or session was opened."""
+        kept = self.page.studio.kept_work(self.page.loaded)
+        self.go_on.visible = bool(kept) and not self.page.session.log
+        if kept:
+            self.go_on.label = f"Go on where you were ({kept[0].summary}, {ago(kept[0].changed)})"
+        self.answers_changed()
         self.files.mesh_changed()
 
     def refresh(self) -> None:
@@ -101,9 +137,36 @@ class Panels(Panel):
         text = f"<div style='min-height:5.8em'>{head}<br>{_hint(session)}</div>"
         assign(self.header, "content", paragraph(text))
         self.keep.disabled = not session.selection.faces.any()
-        assign(self.segmenter, "value", SEGMENTERS[segmenter.kind])
+        if session.answers.ready:
+            assign(self.segmenter, "value", SEGMENTERS[segmenter.kind])
+        if session.log:
+            assign(self.go_on, "visible", False)
+        assign(self.taking, "value", session.state.taking)
+        assign(self.overlap, "content", small(_overlap(session)))
         self.select.refresh()
         self.parts.refresh()
+        level = next((name for name, value in LEVELS.items() if value == session.state.granularity), "")
+        brush = next(name for name, value in BRUSHES.items() if value == page.view.brush)
+        page.mark([REMOVE if page.view.exclude else ADD, brush, level])
+
+
+def _overlap(session: Session) -> str:
+    """What keeping takes from kept parts, or leaves to them."""
+    state, overlap = session.state, session.selection.overlap
+    if not overlap:
+        return ""
+    faces = ", ".join(
+        f"{count:,} faces from <b>{html.escape(state.part(key).name)}</b>" for key, count in overlap.items()
+    )
+    return f"Keeping takes {faces}." if state.taking else f"Kept parts keep their faces. Taking would take {faces}."
+
+
+def ago(moment: float) -> str:
+    """How long ago a moment was, seconds since the epoch."""
+    minutes = max(0, round((time.time() - moment) / 60))
+    if minutes < 100:
+        return f"{minutes} min ago"
+    return f"{round(minutes / 60)} h ago" if minutes < 3000 else f"{round(minutes / 1440)} days ago"
 
 
 def _hint(session: Session) -> str:
@@ -126,6 +189,7 @@ class SelectTab(Panel):
 
     def __init__(self, page: Actions) -> None:
         super().__init__(page)
+        self._before_otsu: float | None = None  # the threshold that was set by hand
         with self.gui.add_folder("Clicks"):
             self._clicks_folder()
         with self.gui.add_folder("How much"):
@@ -168,11 +232,15 @@ class SelectTab(Panel):
         brush = gui.add_button_group("Brush", list(BRUSHES), hint="B; with a brush, dragging on the model paints")
         self.on(brush, lambda value: self.page.set_brush(BRUSHES.get(value, "")))
         radius = gui.add_slider("Brush size", 0.01, 0.4, 0.005, view.brush_radius, hint="The object has radius 1")
-        self.on(radius, lambda value: setattr(view, "brush_radius", float(np.clip(value, 0.001, 0.5))), last_only=True)
+        self.on(radius, self._set_radius, last_only=True)
         ring = gui.add_button_group("Border", ["Grow", "Shrink"])
         self.on(ring, lambda value: self._changing(Session.grow if value == "Grow" else Session.shrink))
         tidy = gui.add_button_group("Tidy", ["Fill holes", "Largest only"])
         self.on(tidy, lambda value: self._changing(Session.fill if value == "Fill holes" else Session.largest))
+
+    def _set_radius(self, value: float) -> None:
+        self.page.view.brush_radius = float(np.clip(value, 0.001, 0.5))
+        self.page.set_brush(self.page.view.brush)
 
     def _changing(self, operation: Callable[[Session], bool]) -> None:
         """For what may find nothing to do: say so instead of seeming broken."""
@@ -186,7 +254,7 @@ class SelectTab(Panel):
 
     def _set_mode(self, value: str) -> None:
         self.page.view.exclude = value == REMOVE
-        self.refresh()
+        self.page.refresh_panels()
 
     def switch_mode(self) -> None:
         """Exclude with what included, and the other way round."""
@@ -194,11 +262,23 @@ class SelectTab(Panel):
 
     def set_level(self, value: str) -> None:
         """One of `LEVELS`."""
-        self.page.do(lambda s: s.set_granularity(LEVELS.get(value, 0.5)))
+        page = self.page
+        before = page.session.selection.faces
+        page.do(lambda s: s.set_granularity(LEVELS.get(value, 0.5)))
+        if not page.session.state.clicks:
+            page.say("There is no click yet whose part could be finer or coarser: click on the model first.", seconds=4)
+        elif (before == page.session.selection.faces).all():
+            page.say(f"{value}: the same faces as before. What answers sees nothing between here.", seconds=4)
 
     def _set_otsu(self, on: bool) -> None:
-        current = self.page.session.selection.threshold
-        self.page.do(lambda s: s.set_threshold(None if on else round(current, 3) if current is not None else 0.5))
+        session = self.page.session
+        if on:
+            self._before_otsu = session.state.threshold
+            self.page.do(lambda s: s.set_threshold(None))
+            return
+        before, current = self._before_otsu, session.selection.threshold
+        found = 0.5 if current is None else round(current, 3)
+        self.page.do(lambda s: s.set_threshold(found if before is None else before))
 
     def _set_soft(self, on: bool) -> None:
         self.page.view.soft = bool(on)
@@ -254,94 +334,6 @@ class SelectTab(Panel):
         assign(self.threshold, "value", threshold)
         self.threshold.disabled = automatic
         assign(self.soft, "value", view.soft)
-
-
-class PartsTab(Panel):
-    """The parts that were kept."""
-
-    def __init__(self, page: Actions) -> None:
-        super().__init__(page)
-        gui, do = self.gui, page.do
-        self.legend = gui.add_html("")
-        self.part = gui.add_dropdown("Part", [NO_PARTS])
-        self.on(self.part, lambda _: self.refresh())
-        self.part_name = gui.add_text("Rename to", "")
-        self.press("Rename", Icon.PENCIL, self._rename)
-        look = gui.add_button_group("Show", ["Hide / show", "Lock / unlock"], hint="A locked part keeps its faces")
-        self.on(look, self._toggle)
-        edit = gui.add_button_group("Faces", ["Select them", "Add selection"])
-        self.on(edit, self._edit_part)
-        self.other = gui.add_dropdown("Merge with", [NO_OTHER])
-        self.press("Merge", Icon.ARROWS_JOIN, self._merge)
-        self.press("Delete part", Icon.TRASH, self._delete, hint="Its faces stay on the model")
-        with gui.add_folder("All parts"):
-            hint = "The clicks of kept parts count as excluded"
-            self.exclusive = gui.add_checkbox("Exclusive", True, hint=hint)
-            self.on(self.exclusive, lambda value: do(lambda s: s.set_exclusive(bool(value))))
-            self.only_free = gui.add_checkbox("Show only the rest", False, hint="Hide everything that is in a part")
-            self.on(self.only_free, lambda value: do(lambda s: s.show_only_free(bool(value))))
-
-    def _named(self, name: str) -> Part:
-        for part in self.page.session.state.parts:
-            if part.name == name:
-                return part
-        raise UserError("choose a part first (keep a selection to make one)")
-
-    def _part(self) -> Part:
-        return self._named(self.part.value)
-
-    def _rename(self) -> None:
-        part, name = self._part(), self.part_name.value
-        if not name.strip():
-            raise UserError("write the new name first")
-        self.page.do(lambda s: s.rename_part(part.id, name))
-        self.part_name.value = ""
-        self.part.value = self.page.session.state.part(part.id).name
-        self.refresh()
-
-    def _toggle(self, value: str) -> None:
-        part = self._part()
-        if value.startswith("Hide"):
-            self.page.do(lambda s: s.set_visible(part.id, not part.visible))
-        else:
-            self.page.do(lambda s: s.set_locked(part.id, not part.locked))
-
-    def _edit_part(self, value: str) -> None:
-        part = self._part()
-        self.page.do(lambda s: s.select_part(part.id) if value.startswith("Select") else s.add_to_part(part.id))
-
-    def _merge(self) -> None:
-        part, other = self._part(), self._named(self.other.value)
-        self.page.do(lambda s: s.merge_parts(part.id, other.id))
-
-    def _delete(self) -> None:
-        part = self._part()
-        self.page.do(lambda s: s.delete_part(part.id))
-
-    def refresh(self) -> None:
-        """Make the controls say what the session says."""
-        session = self.page.session
-        state = session.state
-        names, before = [part.name for part in state.parts], self.part.options
-        offer(self.part, names, NO_PARTS)
-        if names and len(names) > len(before):
-            self.part.value = names[-1]
-        offer(self.other, [name for name in names if name != self.part.value], NO_OTHER)
-        rows = "".join(_row(part, int(session.part_faces(part.id).sum())) for part in state.parts)
-        assign(self.legend, "content", paragraph(rows or "Parts that you keep appear here."))
-        assign(self.exclusive, "value", state.exclusive)
-        assign(self.only_free, "value", state.only_free)
-
-
-def _row(part: Part, count: int) -> str:
-    """A line of the legend."""
-    color = ",".join(str(round(255 * channel)) for channel in part.color)
-    marks = ("" if part.visible else " · hidden") + (" · locked" if part.locked else "")
-    return (
-        "<div style='padding:1px 0'><span style='display:inline-block;width:.9em;height:.9em;border-radius:3px;"
-        f"vertical-align:-.1em;margin-right:.5em;background:rgb({color})'></span>{html.escape(part.name)}"
-        f"<span style='opacity:.6'> · {count:,} faces{marks}</span></div>"
-    )
 
 
 class ShapeTab(Panel):

@@ -11,12 +11,22 @@ import numpy as np
 import viser
 from viser._messages import RunJavascriptMessage
 
-from utils.output.export import Color, Palette
+from utils.output.colors import Color, Palette
+from utils.session.session import Session
 from utils.session.state import Click
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
 SCRIPT = Path(__file__).with_name("page.js")
 EYE = np.array([1.6, 0.85, 2.05])  # where the camera stands at first; the object has radius 1
+VIEWS = {
+    "Front": (0.0, 0.0, 1.0),
+    "Back": (0.0, 0.0, -1.0),
+    "Left": (-1.0, 0.0, 0.0),
+    "Right": (1.0, 0.0, 0.0),
+    "Top": (0.0, 1.0, 0.02),
+    "Slant": tuple(EYE),
+}
+MOST_PREVIEWED = 100_000  # faces of a mesh whose answers are shown before a click
 FIELD_OF_VIEW = 0.8  # vertical, radians
 
 
@@ -48,12 +58,26 @@ class Scene:
         self.client._websock_connection.queue_message(RunJavascriptMessage(SCRIPT.read_text(encoding="utf-8")))
         self.run("hello", field, token)
 
-    def look(self) -> None:
-        """Put the camera where it shows the whole object."""
+    def look(self, view: str = "", up: int = 1) -> None:
+        """Put the camera where it shows the whole object, from one of `VIEWS`; up: the axis that points up, 1 or 2."""
+        turned = np.eye(3) if up == 1 else np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+        direction = np.asarray(VIEWS.get(view, EYE), dtype=np.float64)
         self.client.camera.fov = FIELD_OF_VIEW
-        self.client.camera.up_direction = np.array([0.0, 1.0, 0.0])
-        self.client.camera.position = EYE
-        self.client.camera.look_at = np.zeros(3)
+        self.client.camera.up_direction = turned @ [0.0, 1.0, 0.0]
+        self._stand(np.zeros(3), turned @ direction / np.linalg.norm(direction), 1.0)
+
+    def fit(self, places: np.ndarray) -> None:
+        """Show all of some points (N, 3) from where the camera looks already."""
+        camera = self.client.camera
+        middle = (places.min(axis=0) + places.max(axis=0)) / 2
+        away = np.asarray(camera.position, dtype=np.float64) - camera.look_at
+        radius = float(np.linalg.norm(places - middle, axis=1).max())
+        self._stand(middle, away / max(float(np.linalg.norm(away)), 1e-9), max(radius, 0.01))
+
+    def _stand(self, middle: np.ndarray, direction: np.ndarray, radius: float) -> None:
+        # In this order: a new position takes the point that is looked at along.
+        self.client.camera.position = middle + direction * 1.1 * radius / np.sin(FIELD_OF_VIEW / 2)
+        self.client.camera.look_at = middle
 
     def show_shape(self, places: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> None:
         """Show a mesh: places (V, 3) in the normalised frame, faces (F, 3), a unit normal for each corner (F, 3, 3)."""
@@ -97,6 +121,7 @@ class Scene:
                 "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
                 "palette": [_rgb(color) for color in palette],
                 "names": ["", "selected", *(name for name, _ in parts)],
+                "previews": len(labels) <= MOST_PREVIEWED,
                 "hidden": _text(np.packbits(hidden))[:2000] + str(hash(hidden.tobytes())) if hidden.any() else "",
             },
         )
@@ -116,6 +141,15 @@ class Scene:
         piece = trimesh.Trimesh(self._vertices, shown, vertex_colors=rgba, process=False)
         self._node = self.client.scene.add_mesh_trimesh(self._name, piece, cast_shadow=False, receive_shadow=False)
 
+    def show_preview(self, faces: np.ndarray | None) -> None:
+        """Tint the faces (F,) bool that a click would select; None: no preview."""
+        self.run("setPreview", self._name, "" if faces is None else _text(np.packbits(faces)))
+        self.client.flush()
+
+    def shows(self, name: object) -> bool:
+        """Is it the shape of this name, which a message of the page is about?"""
+        return name == self._name
+
     def show_clicks(self, clicks: Iterable[Click], places: np.ndarray) -> None:
         """A green or red ball on every clicked vertex; places (V, 3) normalised."""
         wanted = set(clicks)
@@ -133,6 +167,16 @@ class Scene:
                 cast_shadow=False,
                 receive_shadow=False,
             )
+
+
+def labels_of(session: Session) -> np.ndarray:
+    """(F,) uint8, what `Scene.show_colors` colours each face by."""
+    state, labels = session.state, np.full(session.mesh.num_faces, REST, dtype=np.uint8)
+    for number, part in enumerate(state.parts):
+        labels[state.labels == part.id] = FIRST_PART + number
+    labels[session.selection.faces] = SELECTED
+    labels[~session.shown] = HIDDEN
+    return labels
 
 
 def _rgb(color: Color) -> tuple[int, int, int]:

@@ -66,9 +66,11 @@ def _time_mesh(
 ) -> dict[str, float]:
     save_colored_mesh(folder / "mesh.ply", mesh, np.full((mesh.num_vertices, 3), 0.5))
     models = Models(
-        lambda loaded, _: segmenter_of(loaded), lambda _: (), lambda *_: None, lambda loaded, _: segmenter_of(loaded)
+        lambda loaded, *_: segmenter_of(loaded), lambda _: (), lambda *_: None, lambda loaded, _: segmenter_of(loaded)
     )
-    server = Server(Studio(Settings(folder / "mesh.ply", OutputFolder(folder / "out")), models), port=0)
+    server = Server(
+        Studio(Settings(folder / "mesh.ply", OutputFolder(folder / "out"), mesh_first=False), models), port=0
+    )
     tab = connect(server.port)
     first, _ = _milliseconds(lambda: tab.painted(1))
     page = next(iter(server.pages.values()))

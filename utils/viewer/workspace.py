@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from utils.geometry.mesh import Mesh
-from utils.output.export import Palette
+from utils.output.colors import Palette
 from utils.progress import Progress
 from utils.segmenter import Segmenter
-from utils.session.answers import Answers
+from utils.session.answers import Answers, NotReady
+from utils.session.journal import Journal
 from utils.session.session import Session
 from utils.session.surface import Surface
 from utils.viewer.folder import OutputFolder
 
 DEFAULT_PALETTE = Palette()
-KINDS = ("prior", "trained", "instant")  # of segmenters, in the order in which they are offered
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class Settings:
     mesh_path    to begin with
     output       folder of everything that is written
     ball_radius  of clicks, normalised units
+    shared       can others than this machine's user open it? Then only this mesh, uploads and its sessions are read
     single_click, otsu   what new tabs begin with; otsu None: as the segmenter needs it
     script_wait  seconds for the page's script to answer before the mesh is shown without it
+    mesh_first   is the mesh shown before what answers is made ready? else after
     release_wait seconds in which the old connection of a tab that is loaded again ends
     picture_size height and width of exported pictures, pixels
     """
@@ -39,9 +42,11 @@ class Settings:
     output: OutputFolder
     palette: Palette = DEFAULT_PALETTE
     ball_radius: float = 0.02
+    shared: bool = False
     single_click: bool = False
     otsu: bool | None = None
     script_wait: float = 15.0
+    mesh_first: bool = True
     release_wait: float = 1.5
     picture_size: tuple[int, int] = (720, 960)
 
@@ -50,35 +55,44 @@ class Settings:
 class Models:
     """What the page needs of the models. All raise UserError for what a person can mend.
 
-    open          makes a mesh ready: (mesh, kind), kind None: what the command line says
-    kinds         which of `KINDS` a person may choose between for a mesh
+    open          makes a mesh ready: (mesh, kind, on_progress), kind None: what the command line says
+    meanwhile     the kind that answers a mesh until then, "" for none
+    kinds         which of `SEGMENTERS` a person may choose between for a mesh
     refine        trains a decoder for a mesh: (mesh file, folder of the run, query as on the command line, start over,
                   on_progress). It is sent to another process, so it must be picklable
     open_refined  what a refinement left in its folder: (mesh, folder)
     """
 
-    open: Callable[[Mesh, str | None], Segmenter]
+    open: Callable[[Mesh, str | None, Progress], Segmenter]
     kinds: Callable[[Mesh], Sequence[str]]
     refine: Callable[[Path, Path, str, bool, Progress], None]
     open_refined: Callable[[Mesh, Path], Segmenter]
+    meanwhile: Callable[[Mesh], str] = lambda mesh: ""
 
 
 class LoadedMesh:
     """A mesh with all that is computed once for it.
 
-    answers  of clicks in new sessions
+    answers  of clicks in new sessions; `NotReady` at first
     choices  everything that was made ready to answer, by its kind; shared by all tabs, so that of a segmenter that
              learns there are never two, which would not know of each other's lessons
+    shown    some page shows it
+    usable   something answers, or nothing can
+    done     what the command line says answers, or cannot
+    problem  why it cannot
     """
 
-    def __init__(self, mesh: Mesh, answers: Answers) -> None:
+    def __init__(self, mesh: Mesh) -> None:
         self.mesh, self.surface = mesh, Surface(mesh)
+        self.answers = Answers(NotReady(mesh))
         self.choices: dict[str, Answers] = {}
-        self.use(answers)
+        self.shown, self.usable, self.done = threading.Event(), threading.Event(), threading.Event()
+        self.problem = ""
 
     def use(self, answers: Answers) -> None:
         """Answer with this from now on."""
         self.answers = self.choices[answers.segmenter.kind] = answers
+        self.usable.set()
 
     @property
     def name(self) -> str:
@@ -96,7 +110,8 @@ class LoadedMesh:
 
 @dataclass(eq=False)
 class View:
-    """How one tab is set; undo does not change it. brush: "add", "erase" or "" for none; last_hit: a vertex."""
+    """How one tab is set; undo does not change it. brush: "add", "erase" or "" for none; last_hit: a vertex;
+    up: the axis that points up, 1 or 2."""
 
     single: bool = False
     exclude: bool = False
@@ -104,21 +119,41 @@ class View:
     brush: str = ""
     brush_radius: float = 0.06
     last_hit: int | None = None
+    up: int = 1
 
 
 @dataclass(eq=False)
 class Workspace:
     """One tab's work: its mesh and session, kept for when the tab is loaded again.
 
-    default   what answered new sessions when that was decided: a refinement since then takes over
+    journal   the file that the session is kept in, step by step
+    default   what answered new sessions when that was decided: what is made ready since then takes over
+    saved     how much of the session's log is in a session file
     shown_by  the client that shows it, None for none
     """
 
     token: str
     loaded: LoadedMesh
-    session: Session
-    default: Answers
+    journal: Journal
     shown_by: int | None = None
+    saved: int = 0
+
+    def __post_init__(self) -> None:
+        self.begin(self.loaded, self.journal)
+
+    def begin(self, loaded: LoadedMesh, journal: Journal) -> None:
+        """Work on this from now on."""
+        self.loaded, self.journal, self.default = loaded, journal, loaded.answers
+        self.saved = len(journal.session.log)
+
+    @property
+    def session(self) -> Session:
+        return self.journal.session
+
+    @property
+    def unsaved(self) -> bool:
+        """Is there work that is in no session file?"""
+        return any(entry["op"] not in ("use", "reopened") for entry in self.session.log[self.saved :])
 
 
 def corner_normals(mesh: Mesh) -> np.ndarray:
