@@ -292,7 +292,11 @@ def _edit(path: Path, rng: np.random.Generator) -> bool:
     value = held.pop(key)
     if rng.random() < 0.6 and isinstance(value, np.ndarray | torch.Tensor) and value.ndim:
         numeric = value.dtype not in (bool, torch.bool)
-        held[key] = [value[:1], value * 0 + 10_000 if numeric else value[:0], value[None]][int(rng.integers(0, 3))]
+        held[key] = [
+            value[:1],
+            value * 0 + (200 if value.dtype in (np.uint8, torch.uint8) else 10_000) if numeric else value[:0],
+            value[None],
+        ][int(rng.integers(0, 3))]
     save_npz(path, **held) if path.suffix == ".npz" else save_torch(path, held)
     return True
 

@@ -12,6 +12,7 @@ from models.iseg3d.segmenter import load_network
 from models.prior.checkpoint import WEIGHTS, load_prior
 from SAM_repo.teacher import load_teacher
 from tests.fuzz import ANSWERED, CASES, FAULTS, REFUSED, Outcome, fuzz
+from tests.kills import protocol
 from utils.errors import UserError
 from utils.shipped import ROOT, SHIPPED, check_shipped
 
@@ -87,3 +88,12 @@ def test_every_pinned_requirement_has_its_hashes():
     pinned, hashed = _pins(ROOT / "requirements.txt"), _pins(ROOT / "requirements-hashed.txt")
     assert pinned.keys() <= hashed.keys() and len(pinned) > 50
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in hashed.values())
+
+
+# --- kills -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_every_stage_killed_at_random_moments_ends_as_one_that_was_left_alone():
+    for name, counts in protocol(28):
+        assert counts.kills == 4 and not counts.faults, f"{name}: {counts}"
