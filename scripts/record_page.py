@@ -126,6 +126,7 @@ def record(settings: RecordingSettings, tab, address: str) -> Recorder:
     tab.set_default_timeout(WAIT)
     tab.goto(address)
     tab.wait_for_function("window.iseg && window.iseg.painted")
+    tab.get_by_text("prior decoder").wait_for()  # instant answers serve before
     tab.wait_for_timeout(4000)
     for notice in tab.locator(".mantine-Notification-closeButton").all():  # of the software renderer
         notice.click()

@@ -229,3 +229,59 @@ def test_instant_answers_are_chosen_and_learn(opened, server):
     assert (window.labels() == 1).sum() < (before == 1).sum()
     window.after(lambda: window.press("Undo"))
     assert (window.labels() == before).all() and window.errors == []
+
+
+def test_parts_are_hidden_locked_and_named_in_their_list_and_a_preview_comes_before_a_click(opened, server):
+    window = opened()
+    page, (head, _) = window.page, _visible_vertices(server)
+    page.mouse.move(*page.evaluate(f"window.iseg.where({head})"))
+    page.wait_for_function("window.iseg.previewed > 0")
+    preview = page.evaluate("Array.from(window.iseg.shape.labels).map((_, f) => window.iseg.shape.preview(f))")
+    window.click(head)
+    assert ((window.labels() == 1) == np.array(preview, dtype=bool)).all()
+    window.after(lambda: page.keyboard.press("k"))
+    window.tab("Parts")
+    window.after(lambda: page.locator("[data-iseg-do=eye]").first.click())
+    assert (window.labels() == 255).any()
+    window.after(lambda: page.locator("[data-iseg-do=eye]").first.click())
+    name = page.locator("input[data-iseg-do=name]").first
+    name.fill("head / <top>")
+    name.blur()
+    page.wait_for_function("window.iseg.names.includes('head / <top>')")
+    assert window.errors == []
+
+
+def test_escape_help_ring_and_marks_are_seen(opened, server):
+    window = opened()
+    page, (head, _) = window.page, _visible_vertices(server)
+    page.wait_for_function("document.querySelectorAll('button[data-iseg-on]').length >= 3")
+    page.keyboard.press("b")
+    page.wait_for_function("window.iseg.brush === 'add'")
+    page.mouse.move(*page.evaluate(f"window.iseg.where({head})"))
+    page.wait_for_function("(document.getElementById('iseg-ring') || {style: {}}).style.display === 'block'")
+    page.keyboard.press("?")
+    page.get_by_text("undo, redo").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.wait_for_function("window.iseg.brush === ''")
+    assert window.errors == []
+
+
+def test_a_dropped_mesh_opens(opened, server):
+    window = opened()
+    content = server.studio.settings.mesh_path.read_text()
+    drop = """(text) => {
+        const carried = new DataTransfer();
+        carried.items.add(new File([text], "dropped.obj"));
+        window.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, cancelable: true, bubbles: true }));
+    }"""
+    window.after(lambda: window.page.evaluate(drop, content))
+    window.page.get_by_text("dropped.obj").first.wait_for()
+    assert window.errors == []
+
+
+def test_a_lost_connection_is_said_in_words(opened, server):
+    window = opened()
+    server.stop()
+    window.page.get_by_text("Disconnected, reconnecting").wait_for()
+    assert window.errors == []

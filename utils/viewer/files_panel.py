@@ -259,6 +259,8 @@ class FilesTab(Panel):
     def _show_refinement(self) -> None:
         running = self.page.studio.refinement_of(self.page.loaded)
         text = REFINING if running is None else f"{running.stage} · {100 * running.progress:.0f} %"
+        if running is not None and (left := running.seconds_left) is not None:
+            text += f" · about {max(1, round(left / 60))} min left"
         self.refine_note.content = small(html.escape(text))
         self.refine.disabled = running is not None
         self.progress.visible = self.cancel.visible = running is not None

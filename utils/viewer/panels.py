@@ -21,6 +21,7 @@ ADD, REMOVE = "Include", "Exclude"
 NO_CLICKS = "no clicks yet"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
 LEVELS = {"Finer": 0.0, "Default": 0.5, "Coarser": 1.0}
+UPS = {"Y up": 1, "Z up": 2}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
 HINT = (
     "<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
@@ -56,6 +57,7 @@ class Panels(Panel):
         self.overlap = gui.add_html("")
         views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
         self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
+        self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -96,6 +98,11 @@ class Panels(Panel):
         name = self.name.value
         self.page.do(lambda s: s.keep_part(name))
         self.name.value = ""
+
+    def _set_up(self, value: str) -> None:
+        self.page.view.up = UPS.get(value, 1)
+        self.page.look("Slant")
+        self.refresh()
 
     def _go_on(self) -> None:
         kept = self.page.studio.kept_work(self.page.loaded)
@@ -147,7 +154,8 @@ class Panels(Panel):
         self.parts.refresh()
         level = next((name for name, value in LEVELS.items() if value == session.state.granularity), "")
         brush = next(name for name, value in BRUSHES.items() if value == page.view.brush)
-        page.mark([REMOVE if page.view.exclude else ADD, brush, level])
+        up = next(name for name, axis in UPS.items() if axis == page.view.up)
+        page.mark([REMOVE if page.view.exclude else ADD, brush, level, up])
 
 
 def _overlap(session: Session) -> str:

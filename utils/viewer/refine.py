@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
@@ -42,6 +43,7 @@ class Refinement:
         on_change: Callable[[], None],
         shares: Mapping[str, tuple[float, float]] = SHARES,
     ) -> None:
+        self._began = time.monotonic()
         self.state = "running"  # then "done", "failed" or "cancelled"
         self.stage, self.progress, self.message = "starting", 0.0, ""
         self._on_change, self._shares, self._cancelled = on_change, shares, False
@@ -52,6 +54,12 @@ class Refinement:
         writer.close()  # so that the end of the process is the end of the pipe
         self._thread = threading.Thread(target=self._follow, args=(reader,), daemon=True)
         self._thread.start()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None where that says too little."""
+        spent = time.monotonic() - self._began
+        return spent * (1 / self.progress - 1) if self.progress > 0.02 else None
 
     def cancel(self) -> None:
         """End the run and all its processes. What it finished is kept, and the next run goes on from there."""
