@@ -27,7 +27,8 @@ class DecoderSettings(TrainingSettings, QuerySettings):
     init: str | None = option(
         None,
         "prior: refine the decoder shipped for all meshes; scratch: the paper's training; default: prior, but scratch "
-        "where --encoder_f_path, --architecture, --loss or --num_epochs describe the latter",
+        "where --encoder_f_path, --architecture, --loss, --num_epochs, --steps, --batch_size or --learning_rate "
+        "describe the latter",
         choices=("prior", "scratch"),
         group="training",
     )
@@ -43,13 +44,14 @@ class DecoderSettings(TrainingSettings, QuerySettings):
         super().__post_init__()
         if self.init == "prior" and self.describes_scratch:
             raise UserError(
-                "--architecture, --loss and --num_epochs are of the paper's training: leave them out, or give "
-                "--init scratch"
+                "--architecture, --loss, --num_epochs, --steps, --batch_size and --learning_rate are of the paper's "
+                "training: leave them out, or give --init scratch"
             )
 
     @property
     def describes_scratch(self) -> bool:
-        return any(value is not None for value in (self.architecture, self.loss, self.num_epochs))
+        training = (self.steps, self.batch_size, self.learning_rate)
+        return any(value is not None for value in (self.architecture, self.loss, self.num_epochs, *training))
 
     @property
     def from_scratch(self) -> bool:

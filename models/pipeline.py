@@ -47,7 +47,9 @@ class Preset:
 
 
 _SPHERE = {"view_sampling": "sphere", "n_views": 96}
-_SHARED = {"share_pairs": True, "pair_views": 4}
+_SINGLE = {"second_positive": False, "second_negative": False}
+_PAIRS = {"second_positive": True, "second_negative": True}
+_SHARED = {**_PAIRS, "share_pairs": True, "pair_views": 4}
 PRESETS = {
     # Few views, evenly spread and shared by both stages; lifted loss; a decoder that also sees the clicks' geometry.
     "fast": Preset(
@@ -56,11 +58,11 @@ PRESETS = {
         {"percentage": 0.03, "max_clicks": 250, "n_views": 24, **_SHARED, "max_pairs": 3, "refinements": 1},
         {"architecture": "geometric", "loss": "lifted", "steps": 700},
     ),
-    # The decoder shipped for all meshes, refined on this one; it needs no feature field and fewer clicks.
+    # The decoder shipped for all meshes, refined on this one by single clicks all over it, seen from the front.
     "refine": Preset(
-        _SPHERE,
+        {"view_sampling": "sphere", "n_views": 36},
         {},
-        {"percentage": 0.03, "max_clicks": 100, "n_views": 16, **_SHARED, "max_pairs": 1, "refinements": 1},
+        {"percentage": 1.0, "max_clicks": 192, "n_views": 6, "min_facing": 0.5, **_SINGLE},
         {},
         needs_field=False,
     ),
@@ -68,7 +70,7 @@ PRESETS = {
     "paper": Preset(
         {"view_sampling": "front", "n_views": 1000},
         {"distillation": "rendered", "num_epochs": 3},
-        {"percentage": 0.03, "n_views": 100},
+        {"percentage": 0.03, "n_views": 100, **_PAIRS},
         {"architecture": "published", "loss": "rendered", "num_epochs": 5},
     ),
 }
@@ -149,15 +151,13 @@ class Pipeline:
         )
 
     def clicks(self) -> SupervisionSettings:
-        """Single clicks and second clicks of both signs, in the encoder's views but for those as published."""
+        """Single clicks and, but for refining, second clicks of both signs; published: in views of their own."""
         return SupervisionSettings(
             **self._common(),
             **self._rendering(),
             **self.preset.clicks,
             decoder_data_dir=self.settings.directory / "decoder_data",
             encoder_data_dir=self._views if self.preset is not PRESETS["paper"] else None,
-            second_positive=True,
-            second_negative=True,
         )
 
     def decoder(self) -> TrainingSettings:

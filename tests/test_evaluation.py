@@ -318,7 +318,14 @@ def test_a_method_that_offers_a_choice_gets_an_oracle(benchmark_folder, tmp_path
 SMALL = Preset(
     {"view_sampling": "sphere", "n_views": 6},
     {"steps": 3},
-    {"percentage": 0.03, "n_views": 4, "max_pairs": 2, "refinements": 1},
+    {
+        "percentage": 0.03,
+        "n_views": 4,
+        "max_pairs": 2,
+        "refinements": 1,
+        "second_positive": True,
+        "second_negative": True,
+    },
     {"architecture": "geometric", "loss": "lifted", "steps": 3},
 )
 

@@ -17,7 +17,14 @@ from utils.errors import UserError, run_cli
 SMALL = Preset(
     {"view_sampling": "sphere", "n_views": 6},
     {"steps": 3},
-    {"percentage": 0.03, "n_views": 4, "max_pairs": 2, "refinements": 1},
+    {
+        "percentage": 0.03,
+        "n_views": 4,
+        "max_pairs": 2,
+        "refinements": 1,
+        "second_positive": True,
+        "second_negative": True,
+    },
     {"architecture": "geometric", "loss": "lifted", "steps": 3},
 )
 

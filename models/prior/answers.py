@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,29 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.prior.borders import pieces
+from models.prior.corrections import NodeAnswer, TaughtCorrections, correct_locally, join_parts
 from models.prior.inputs import Distances, NodeTensors, click_batch, held_distances
 from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
+from models.prior.taught import TaughtVotes
 from models.prior.votes import Votes
 from utils.files import Recent
 
 ASKED_TOGETHER = 16  # clicks that the votes come from
 HELD_ANSWERS = 64
-# Agreement of the votes from which on corrections of an answer are local: near the correcting click, within so many
-# times its distance from the border that it moves, and at least `NEAREST` (the object has radius 1).
-TRUSTED, REACH, NEAREST = 0.8, 3.0, 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class NodeAnswer:
-    """logits (3, N) float32, ascending (finer, default, coarser); quality (3,) float32, the IoU expected of each."""
-
-    logits: np.ndarray
-    quality: np.ndarray
-
-
-Ask = Callable[[np.ndarray, np.ndarray], NodeAnswer]  # of clicked nodes (C,) int64, positive (C,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +68,26 @@ class NodeAnswers:
 
     def answer(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer to clicked nodes (C,), positive (C,) bool, in the order in which they were made."""
+        if self._taught is not None:
+            return self._taught(nodes, positive)
 
         def in_order(nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
             return correct_locally(self.together, self.distances, nodes, positive)
 
         return join_parts(in_order if self.votes else self.together, self.graph.pairs, nodes, positive)
+
+    @cached_property
+    def _taught(self) -> TaughtCorrections | None:
+        """How a trusted teacher, if one votes, corrects."""
+        votes = self.votes
+        if not isinstance(votes, TaughtVotes) or not votes.lifted.leads:
+            return None
+
+        def single(node: int) -> NodeAnswer:
+            return self.together(np.array([node]), np.array([True]))
+
+        spacing = float(np.median(self.graph.length[:, 0]))
+        return TaughtCorrections(single, self.together, self.distances, votes.lifted, self.graph.area, spacing)
 
 
 def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
@@ -97,50 +99,6 @@ def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
     logits, quality = zip(*found)
     logits = np.concatenate([each.astype(np.float16) for each in logits])
     return Votes(nodes, logits, np.concatenate(quality), answers.graph.area)
-
-
-def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-    """Positive clicks whose selections do not touch are wishes for several parts.
-
-    Each such group is answered by itself, with all negative clicks, and the answers are put together. A positive click
-    that corrects a selection touches it. pairs (E, 2): adjacent nodes.
-    """
-    whole = ask(nodes, positive)
-    selected = whole.logits[1] > 0
-    selected[nodes[positive]] = True
-    group = pieces(selected, pairs)[nodes]
-    if len(np.unique(group[positive])) < 2:
-        return whole
-    kept = [~positive | (group == part) for part in np.unique(group[positive])]
-    answers = [ask(nodes[part], positive[part]) for part in kept]
-    return NodeAnswer(
-        np.max([each.logits for each in answers], axis=0), np.mean([each.quality for each in answers], axis=0)
-    )
-
-
-def correct_locally(ask: Ask, distances: Distances, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-    """If the votes agree on what the first positive click means, further clicks change the answer near themselves only.
-
-    How far, its distance from the border that it moves says. So a small correction undoes nothing elsewhere. Otherwise
-    all clicks are answered together.
-    """
-    first = int(np.flatnonzero(positive)[0])
-    order = np.r_[first, np.delete(np.arange(len(nodes)), first)]
-    nodes, positive = nodes[order], positive[order]
-    answer = ask(nodes[:1], positive[:1])
-    if len(nodes) == 1:
-        return answer
-    if answer.quality[1] < TRUSTED:
-        return ask(nodes, positive)
-    for count in range(2, len(nodes) + 1):
-        corrected, logits = ask(nodes[:count], positive[:count]), answer.logits
-        changed = corrected.logits
-        agrees = (logits[1] > 0) == positive[count - 1]
-        if not agrees[nodes[count - 1]] and agrees.any():
-            away = distances([int(nodes[count - 1])])[0, :, 0].numpy()
-            changed = np.where(away <= REACH * away[agrees].min() + NEAREST, changed, logits)
-        answer = NodeAnswer(changed, corrected.quality)
-    return answer
 
 
 def blend(logits: np.ndarray, granularity: float | None) -> np.ndarray:

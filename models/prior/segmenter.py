@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,8 +15,9 @@ from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
-from models.prior.nodes import NODES, Patches, cut
+from models.prior.nodes import NODES, NodeGraph, Patches, cut
 from models.prior.parts import PriorPartTree, grow_tree
+from models.prior.taught import LiftedMasks, TaughtVotes
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
 from models.prior.votes import VOTERS, Votes
 from utils.clicks import Clicks
@@ -110,11 +112,16 @@ def prepare(
     answers = NodeAnswers(patches.graph, network, tensors)
     on_progress(Step("ask around", 0, 1))
     if voters:
-        settings = (views, voters, digest(file), tuple(held.get("left_out", ())))
+        settings = (
+            views,
+            voters,
+            held["run"]["prior"] if "lifted" in held else digest(file),
+            tuple(held.get("left_out", ())),
+        )
         votes = kept(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )
-        answers = replace(answers, votes=votes)
+        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph))
     identity = digest(file, teacher.name)
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)
 
@@ -244,6 +251,16 @@ def weighted_means(group: np.ndarray, member: np.ndarray, weight: np.ndarray, gr
     """(groups, M) matrix that averages values of M members by `weight` (M,): member[k] belongs to group[k]."""
     matrix = sp.csr_matrix((weight[member], (group, member)), shape=(groups, len(weight)))
     return sp.csr_matrix(sp.diags(1 / np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-12)) @ matrix)
+
+
+def _taught(votes: Votes, held: dict[str, Any], weights: Path, graph: NodeGraph) -> Votes:
+    """With the masks of a teacher, if the refinement kept such in its file; UserError if they are damaged."""
+    if "lifted" not in held:
+        return votes
+    try:
+        return TaughtVotes.joining(votes, LiftedMasks.restore(held["lifted"], graph))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{weights} does not hold a refined prior; make it again with --overwrite 1") from error
 
 
 def _arrays(views: NodeViews) -> dict[str, np.ndarray]:

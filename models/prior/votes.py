@@ -18,6 +18,14 @@ APART = 1.1  # ratio of the areas from which on an answer counts as finer or coa
 
 
 @dataclass(frozen=True, eq=False)
+class Ballot:
+    """How much each of R candidates counts: votes (R,) on what a click means, cover (R,) on what else it may mean."""
+
+    votes: np.ndarray
+    cover: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Votes:
     """The answers to K clicks spread over a mesh of N nodes.
 
@@ -32,12 +40,30 @@ class Votes:
     area: np.ndarray
 
     @cached_property
-    def _selected(self) -> np.ndarray:
+    def selected(self) -> np.ndarray:
+        """(R, N) bool, the selections that are candidates: the answers, clicks first, then levels."""
         return (self.logits > 0).reshape(-1, len(self.area))
+
+    def row(self, index: int) -> np.ndarray:
+        """(N,) float32 logits of one of them."""
+        return self.logits.reshape(-1, len(self.area))[index].astype(np.float32)
+
+    def ballot(self, node: int, proposal: np.ndarray, holders: np.ndarray, quality: np.ndarray) -> Ballot:
+        """What counts for a click on `node`: of the `holders` (H,) of it among the rows, then of the own three answers.
+
+        proposal (N,) bool, the own answer expected to be best; quality (3,), that of the own answers
+        """
+        clicked = np.repeat(self.nodes, LEVELS)[holders]
+        weight = self.quality.ravel()[holders].astype(np.float64) ** 2
+        own = np.zeros(LEVELS)
+        own[int(quality.argmax())] = 1.0
+        return Ballot(
+            np.r_[np.where(proposal[clicked], weight, 0.0), own], np.r_[weight, quality.astype(np.float64) ** 2]
+        )
 
     @cached_property
     def _agreement(self) -> np.ndarray:
-        return pairwise_iou(self._selected, self._selected, self.area)
+        return pairwise_iou(self.selected, self.selected, self.area)
 
     def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What one click on `node` means, from the network's own answer to it: logits (3, N), quality (3,).
@@ -49,24 +75,20 @@ class Votes:
         to nest. Returns logits (3, N) float32, ascending along the first axis, and the mean IoU of each with voters.
         """
         own = int(quality.argmax())
-        proposal = logits[own] > 0
-        holders = np.flatnonzero(self._selected[:, node])
-        answers = np.vstack([self._selected[holders], logits > 0])  # the own three last
+        holders = np.flatnonzero(self.selected[:, node])
+        answers = np.vstack([self.selected[holders], logits > 0])  # the own three last
         with_own = pairwise_iou(logits > 0, answers, self.area)
         among = np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
         agreement = np.vstack([among, with_own])
-        clicked = np.repeat(self.nodes, LEVELS)[holders]
-        voters = np.r_[np.flatnonzero(proposal[clicked]), len(holders) + own]
-        weight = np.r_[self.quality.ravel()[holders], quality].astype(np.float64) ** 2
-        votes = np.r_[weight[voters[:-1]], 1.0]
+        ballot = self.ballot(node, logits[own] > 0, holders, quality)
+        voters = np.flatnonzero(ballot.votes > 0)
+        votes = ballot.votes[voters]
 
         def logits_of(row: int) -> np.ndarray:
-            if row >= len(holders):
-                return logits[row - len(holders)]
-            return self.logits.reshape(-1, len(self.area))[holders[row]].astype(np.float32)
+            return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
 
         default = int(voters[(agreement[np.ix_(voters, voters)] @ votes).argmax()])
-        covered = np.maximum(agreement, agreement[default]) @ weight
+        covered = np.maximum(agreement, agreement[default]) @ ballot.cover
         size = answers @ self.area
         others = [np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)]
         finer, coarser = (

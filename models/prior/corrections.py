@@ -1,0 +1,149 @@
+"""How further clicks change an answer: as wishes for several parts, near themselves, or as a trusted teacher has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.prior.borders import pieces
+from models.prior.inputs import Distances
+from models.prior.taught import LiftedMasks
+from models.prior.votes import pairwise_iou
+
+# Agreement of the votes from which on corrections of an answer are local: near the correcting click, within so many
+# times its distance from the border that it moves, and at least `NEAREST` (the object has radius 1).
+TRUSTED, REACH, NEAREST = 0.8, 3.0, 0.02
+# With a trusted teacher: so near the border, in node spacings, a click corrects the border alone; farther if the votes
+# on the whole agree by `CERTAIN`. A part that the votes on it agree on by `ON_PART` is added or taken away whole.
+AT_BORDER, FAR, CERTAIN, ON_PART = 2.0, 5.0, 0.95, 0.7
+PUSHED = 0.5  # logit of a node at a corrected border: its faces beside the click's follow, others need not
+TAUGHT_SHARE = 0.9  # of the votes on several clicks, beside the network's own answer
+
+
+@dataclass(frozen=True, eq=False)
+class NodeAnswer:
+    """logits (3, N) float32, ascending (finer, default, coarser); quality (3,) float32, the IoU expected of each."""
+
+    logits: np.ndarray
+    quality: np.ndarray
+
+    @property
+    def selected(self) -> np.ndarray:
+        """(N,) bool, by default."""
+        return self.logits[1] > 0
+
+
+Ask = Callable[[np.ndarray, np.ndarray], NodeAnswer]  # of clicked nodes (C,) int64, positive (C,) bool
+
+
+def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+    """Positive clicks whose selections do not touch are wishes for several parts.
+
+    Each such group is answered by itself, with all negative clicks, and the answers are put together. A positive click
+    that corrects a selection touches it. pairs (E, 2): adjacent nodes.
+    """
+    whole = ask(nodes, positive)
+    selected = whole.selected
+    selected[nodes[positive]] = True
+    group = pieces(selected, pairs)[nodes]
+    if len(np.unique(group[positive])) < 2:
+        return whole
+    kept = [~positive | (group == part) for part in np.unique(group[positive])]
+    answers = [ask(nodes[part], positive[part]) for part in kept]
+    return NodeAnswer(
+        np.max([each.logits for each in answers], axis=0), np.mean([each.quality for each in answers], axis=0)
+    )
+
+
+def correct_locally(ask: Ask, distances: Distances, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+    """If the votes agree on what the first positive click means, further clicks change the answer near themselves only.
+
+    How far, its distance from the border that it moves says. So a small correction undoes nothing elsewhere. Otherwise
+    all clicks are answered together.
+    """
+    nodes, positive = _first_positive_first(nodes, positive)
+    answer = ask(nodes[:1], positive[:1])
+    if len(nodes) == 1:
+        return answer
+    if answer.quality[1] < TRUSTED:
+        return ask(nodes, positive)
+    for count in range(2, len(nodes) + 1):
+        corrected = ask(nodes[:count], positive[:count])
+        away = distances([int(nodes[count - 1])])[0, :, 0].numpy()
+        answer = _near_the_click(answer, corrected, away, bool(positive[count - 1]))
+    return answer
+
+
+def _near_the_click(answer: NodeAnswer, corrected: NodeAnswer, away: np.ndarray, sign: bool) -> NodeAnswer:
+    """`corrected` near the click that `away` (N,) are the distances from, `answer` elsewhere."""
+    agrees = answer.selected == sign
+    if agrees[away.argmin()] or not agrees.any():
+        return corrected
+    near = away <= REACH * away[agrees].min() + NEAREST
+    return NodeAnswer(np.where(near, corrected.logits, answer.logits), corrected.quality)
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtCorrections:
+    """Corrections of what a trusted teacher answers to a first click.
+
+    A click beside the border moves the border there. Another adds the part that the teacher knows under it, or takes it
+    away. Where that goes against other clicks, the answer to all of them together counts near the click.
+
+    single, together  the answers by vote to one click, and of the network to all; spacing: of the nodes
+    """
+
+    single: Callable[[int], NodeAnswer]
+    together: Ask
+    distances: Distances
+    lifted: LiftedMasks
+    area: np.ndarray
+    spacing: float
+
+    def __call__(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        nodes, positive = _first_positive_first(nodes, positive)
+        answer = self.single(int(nodes[0]))
+        for count in range(2, len(nodes) + 1):
+            answer = self._corrected(answer, nodes[:count], positive[:count])
+        return answer
+
+    def _corrected(self, answer: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """After the last of the clicks."""
+        clicked, sign = int(nodes[-1]), bool(positive[-1])
+        away = self.distances([clicked])[0, :, 0].numpy()
+        agrees = answer.selected == sign
+        gap = float(away[agrees].min()) if agrees.any() else np.inf
+        if gap <= (FAR if answer.quality[1] >= CERTAIN else AT_BORDER) * self.spacing:
+            logits = answer.logits.copy()
+            pushed = logits[:, clicked]
+            logits[:, clicked] = np.maximum(pushed, PUSHED) if sign else np.minimum(pushed, -PUSHED)
+            return NodeAnswer(logits, answer.quality)
+        part = self.single(clicked)
+        middle = part.logits[1]
+        logits = np.maximum(answer.logits, middle) if sign else np.minimum(answer.logits, -middle)
+        if part.quality[1] > ON_PART and np.array_equal(logits[1, nodes] > 0, positive):
+            return NodeAnswer(logits, answer.quality)
+        return _near_the_click(answer, self.elect(nodes, positive), away, sign)
+
+    def elect(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """To all clicks: the one of the network's answer and the masks that keep to them which these agree on most."""
+        network, keeping = self.together(nodes, positive), self.lifted.keeping(nodes, positive)
+        if not len(keeping):
+            return network
+        candidates = np.vstack([network.selected, self.lifted.selected[keeping]])
+        votes = np.r_[1 - TAUGHT_SHARE, np.full(len(keeping), TAUGHT_SHARE / len(keeping))]
+        support = pairwise_iou(candidates, candidates, self.area) @ votes
+        best = int(support.argmax())
+        middle = self.lifted.logits[keeping[best - 1]] if best else network.logits[1]
+        finer, _, coarser = network.logits
+        logits = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
+        return NodeAnswer(logits, np.full(3, support[best], dtype=np.float32))
+
+
+def _first_positive_first(nodes: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The clicks in order, but for the first positive one, which begins."""
+    first = int(np.flatnonzero(positive)[0])
+    order = np.r_[first, np.delete(np.arange(len(nodes)), first)]
+    return nodes[order], positive[order]
