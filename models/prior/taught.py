@@ -21,7 +21,7 @@ from utils.geometry.graphs import symmetric
 
 # Consistency of a teacher from which on it leads, and how steeply its share of the votes rises there: an embedded
 # teacher has .48 to .66 on the meshes of the benchmark, people .56 to .98, one that is always right .92 and more.
-LEADS, STEEP = 0.64, 30.0
+LEADS, STEEP = 0.67, 30.0
 SHARES = 0.3, 0.55  # of the votes, for a teacher that is not trusted and one that is
 SURE = 6.0  # logit of a node that all masks hold
 DIFFUSION_ROUNDS = 60
