@@ -47,9 +47,10 @@ class MethodSettings(Checked):
     concave_radius: float = option(0.48, "of geodesic_concave", within="(0, 100]")
     crease_factor: float = option(40.0, "of geodesic_concave", within="[0, 1000000]")
     n_views: int = option(100, "of sam_baseline", type=positive_int)
-    preset: str = option(
-        "fast",
-        "of iseg; refine: the prior, refined on each mesh; paper: the published setting (GPU)",
+    preset: str | None = option(
+        None,
+        "of iseg; refine: the prior, refined on each mesh; fast: from nothing; paper: the published setting (GPU); "
+        "default: refine, but fast with --cpu_seconds",
         choices=tuple(PRESETS),
     )
     cpu_seconds: float | None = option(
@@ -80,8 +81,13 @@ class MethodSettings(Checked):
         super().__post_init__()
         if self.prior_weights is not None and not self.prior_weights.is_file():
             raise UserError(f"no prior decoder at {self.prior_weights}")
-        if self.cpu_seconds is not None and not PRESETS[self.preset].needs_field:
+        if self.cpu_seconds is not None and not PRESETS[self.route].needs_field:
             raise UserError(f"--cpu_seconds is of a training from nothing, which --preset {self.preset} is not")
+
+    @property
+    def route(self) -> str:
+        """The preset."""
+        return self.preset or ("refine" if self.cpu_seconds is None else "fast")
 
 
 @cache
@@ -123,7 +129,7 @@ def iseg(settings: MethodSettings, preset: Preset | None = None, teacher: Teache
     preset, teacher: in place of those that the settings name.
     """
     base = teacher or _teacher("vit_t" if settings.SAM in LABEL_TEACHERS else settings.SAM, settings.device)
-    whole = _Iseg(settings, preset or PRESETS[settings.preset], base)
+    whole = _Iseg(settings, preset or PRESETS[settings.route], base)
     return Method("iseg", whole.identity, whole.prepare)
 
 
@@ -146,7 +152,7 @@ class _Iseg:
     @property
     def identity(self) -> str:
         s = self.settings
-        parts = ["iseg", s.preset, self.preset.digest, self.teacher_name, str(s.seed)]
+        parts = ["iseg", s.route, self.preset.digest, self.teacher_name, str(s.seed)]
         if not self.preset.needs_field:
             parts.append(_prior_identity())
         if s.cpu_seconds is not None:
@@ -157,12 +163,16 @@ class _Iseg:
         if mesh.path is None:
             raise UserError("iseg needs a mesh that lies in a file")
         s, name = self.settings, f"{mesh.path.stem}_{mesh.digest[:8]}"
-        folder = f"iseg_{s.preset}_{self.preset.digest[:8]}_{self.teacher_name}_{s.seed}"
-        named = {key: getattr(s, key) for key in ("preset", "device", "seed")}
+        folder = f"iseg_{s.route}_{self.preset.digest[:8]}_{self.teacher_name}_{s.seed}"
+        named = {key: getattr(s, key) for key in ("device", "seed")}
         out_dir, teacher = (s.work_dir or Path("experiments")) / folder / name, self.teacher
         if s.SAM in LABEL_TEACHERS:
             teacher = LabelTeacher.of(s.SAM, mesh, teacher, s.annotator)
-        return Pipeline(PipelineSettings(obj_path=mesh.path, out_dir=out_dir, name=name, **named), self.preset, teacher)
+        return Pipeline(
+            PipelineSettings(obj_path=mesh.path, out_dir=out_dir, name=name, preset=s.route, **named),
+            self.preset,
+            teacher,
+        )
 
     def prepare(self, mesh: Mesh, graph: FaceGraph) -> Prepared:
         s, pipeline = self.settings, self.pipeline(mesh)

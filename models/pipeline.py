@@ -89,9 +89,9 @@ class PipelineSettings(TeacherSettings, MeshSettings):
         None, "folder of everything that is written; default: experiments/NAME", group="what to do and where"
     )
     preset: str = option(
-        "fast",
-        "fast: the paper's optimisation in minutes on any machine; refine: the prior decoder, refined on this mesh; "
-        "paper: the published setting (GPU)",
+        "refine",
+        "refine: the prior decoder, refined on this mesh; fast: the paper's optimisation from nothing, in minutes on "
+        "any machine; paper: the published setting (GPU)",
         choices=tuple(PRESETS),
     )
     queries: tuple[str, ...] = option(

@@ -12,7 +12,7 @@ from utils.progress import Progress, Step
 def train(seconds: float, mesh: Path, out: Path, query: str, start_over: bool, on_progress: Progress) -> None:
     """Halfway through at once, and done after some seconds."""
     on_progress(Step("render and embed views", 10, 10))
-    on_progress(Step("refine decoder", 5, 10))
+    on_progress(Step("ask around", 5, 10))
     time.sleep(seconds)
     out.mkdir(parents=True)
     (out / "weights").touch()

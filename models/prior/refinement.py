@@ -87,7 +87,7 @@ def refine(
         print(f"decoder: {path} is already refined; --overwrite 1 refines it again")
         return
     teacher = teacher or load_teacher("vit_t", device=choose_device(settings.device))
-    prepared = prepare(mesh, teacher, settings.directory / "prior", weights)
+    prepared = prepare(mesh, teacher, settings.directory / "prior", weights, on_progress=on_progress)
     generator = torch.Generator().manual_seed(settings.seed)
     rasterizer = Rasterizer(mesh, settings.renderer)
     targets = lift_masks(data.samples, data.chosen, rasterizer, generator, on_progress=on_progress)

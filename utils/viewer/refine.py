@@ -16,16 +16,16 @@ from multiprocessing.connection import Connection
 from utils.errors import UserError
 from utils.progress import Progress, Step
 
-# Which share of a refinement its stages take, by `Step.stage`: measured on the camel (3,000 vertices, vit_t, 2 cores in
-# use by others), 1,030 s in all. Making the prior ready is part of "look at clicks".
+# Which share of a refinement its stages take, by `Step.stage`: processor seconds on Human 12 of the benchmark (5,600
+# vertices, vit_t), 36 in all.
 SHARES = {
-    "render and embed views": (0.0, 0.05),
-    "find visible vertices": (0.05, 0.06),
-    "single clicks": (0.06, 0.27),
-    "second clicks": (0.27, 0.57),
-    "lift masks": (0.57, 0.62),
-    "look at clicks": (0.62, 0.79),
-    "refine decoder": (0.79, 0.99),
+    "render and embed views": (0.0, 0.12),
+    "find visible vertices": (0.12, 0.15),
+    "single clicks": (0.15, 0.67),
+    "cut the mesh": (0.67, 0.7),
+    "look at the mesh": (0.7, 0.82),
+    "ask around": (0.82, 0.96),
+    "lift masks": (0.96, 0.99),
 }
 
 
