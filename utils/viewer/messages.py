@@ -61,8 +61,9 @@ class Messages:
     def _hover(self, message: dict[str, Any]) -> None:
         """The cursor rests on a vertex: what would a click select?"""
         session, vertex = self.page.session, message.get("vertex")
-        known = isinstance(vertex, int) and self.scene.shows(message.get("shape", ""))
-        if not known or session.mesh.num_faces > MOST_PREVIEWED or not session.answers.ready:
+        if not isinstance(vertex, int) or not self.scene.shows(message.get("shape", "")):
+            return
+        if session.mesh.num_faces > MOST_PREVIEWED or not session.answers.ready:
             return
         try:
             positive = self.page.view.exclude == bool(message.get("flipped"))
