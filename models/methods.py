@@ -24,7 +24,7 @@ from models.prior import segmenter as prior
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
-from utils.evaluation.baselines import geodesic, sam_baseline
+from utils.evaluation.baselines import component, geodesic, sam_baseline
 from utils.evaluation.label_teacher import LABEL_TEACHERS, LabelTeacher
 from utils.evaluation.method import FaceSegmenter, Method, Prepared, StageClock, Stopwatch
 from utils.files import digest
@@ -242,6 +242,7 @@ def train_for(seconds: float, settings: TrainingSettings, mesh: Mesh) -> Decoder
 METHODS: dict[str, Callable[[MethodSettings], Method]] = {
     "geodesic": lambda s: geodesic("geodesic", s.radius),
     "geodesic_concave": lambda s: geodesic("geodesic_concave", s.concave_radius, s.crease_factor),
+    "component": lambda s: component(),
     "sam_baseline": lambda s: sam_baseline(_teacher(s.SAM, s.device), s.n_views, s.seed),
     "iseg_prior": iseg_prior,
     "iseg": iseg,
@@ -259,7 +260,7 @@ METHODS: dict[str, Callable[[MethodSettings], Method]] = {
     ),
 }
 NAMES = tuple(METHODS)
-TRAINING_FREE = ("geodesic", "geodesic_concave", "sam_baseline")
+TRAINING_FREE = ("geodesic", "geodesic_concave", "component", "sam_baseline")
 
 
 @cache

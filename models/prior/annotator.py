@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from models.prior.inputs import ClickBatch, NodeTensors, click_batch, held_distances
+from models.prior.inputs import FIRM, Asked, ClickBatch, NodeTensors, click_batch, held_distances
 from models.prior.nodes import NodeGraph
 
 LARGEST, SMALLEST = 0.8, 0.006  # share of the area of what is asked for
@@ -25,12 +25,17 @@ class Habits:
                   annotator's are
     border_noise  share of the wishes with a border elsewhere than at the crease: people cut where they like, and a
                   click beside a border then means a small correction
+    elsewhere     share of the corrections that are of an answer that is not the network's own: what others' votes
+                  elect, or another segmenter, may be nearly right, or mean something else
+    forgotten     share of the corrections that come without the answer that they correct
     """
 
     group_share: float = 0.5
     union_share: float = 0.12
     anywhere: float = 0.25
     border_noise: float = 0.4
+    elsewhere: float = 0.3
+    forgotten: float = 0.1
 
 
 class TrainingShape:
@@ -43,10 +48,10 @@ class TrainingShape:
         self.example, self.family, self.device = example, str(example["family"]), torch.device(device)
         names = ("position", "normal", "area", "curvature", "thickness", "length", "conductance", "modes", "rates")
         arrays = {name: np.asarray(example[name], dtype=np.float32) for name in names}
-        self.graph = NodeGraph(**arrays, pairs=example["pairs"].astype(np.int64))
+        whole = {name: example[name].astype(np.int64) for name in ("pairs", "walls", "component")}
+        self.graph = NodeGraph(**arrays, **whole)
         self.seen = np.asarray(example["seen"], dtype=np.float32)
-        weight = self.graph.area * (self.seen > 0)
-        self.share = weight / max(weight.sum(), 1e-9)
+        self.share = self.graph.area / self.graph.area.sum()  # also of what no view shows: parts have insides
         self.weight = torch.from_numpy(self.share).to(self.device)
         self._distances = held_distances(self.graph)
 
@@ -79,7 +84,7 @@ class TrainingShape:
 
     def batch(self, sets: Sequence[ClickSet], nodes: NodeTensors) -> ClickBatch:
         """What the network reads of some sets; nodes: the shape's own, or with inputs hidden."""
-        return click_batch(nodes, self._distances, [(each.nodes, each.positive) for each in sets])
+        return click_batch(nodes, self._distances, [Asked(each.nodes, each.positive, each.previous) for each in sets])
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,7 @@ class ClickSet:
 
     target, smaller, larger  (N,) bool: what is wanted, and what a finer and a coarser answer should be
     nodes, positive          of the clicks
+    previous                 (N,) float32 logits of the answer that the last click corrects; None: of none
     done                     nothing is left to click
     """
 
@@ -105,6 +111,7 @@ class ClickSet:
     larger: np.ndarray
     nodes: list[int]
     positive: list[bool]
+    previous: np.ndarray | None = None
     done: bool = False
 
 
@@ -190,6 +197,34 @@ def nest(shape: TrainingShape, click_set: ClickSet) -> None:
         click_set.smaller = target
     above = np.flatnonzero(allowed & ~(target & ~masks).any(axis=1))
     click_set.larger = masks[above[share[above].argmax()]] if len(above) else target
+
+
+def imagined(shape: TrainingShape, click_set: ClickSet, rng: np.random.Generator) -> np.ndarray:
+    """(N,) logits of an answer that the first click might have got: near what is wanted, or what else it may mean."""
+    target, masks = click_set.target, shape.targets.masks
+    draw, clicked = rng.random(), click_set.nodes[0]
+    selected = target
+    if draw < 0.4:
+        selected = with_moved_border(shape, target, rng)
+    else:
+        mask = masks[int(rng.integers(len(masks)))]
+        others = masks[masks[:, clicked]]
+        if draw < 0.7 and len(others):
+            selected = others[int(rng.integers(len(others)))]
+        else:
+            selected = target & ~mask if (target & mask).any() else target | mask
+    return np.where(selected, 1.0, -1.0).astype(np.float32) * np.float32(rng.uniform(0.5, FIRM))
+
+
+def correct_answers(
+    shape: TrainingShape, sets: Sequence[ClickSet], logits: np.ndarray, habits: Habits, rng: np.random.Generator
+) -> None:
+    """A further click on each of B answers, default logits (B, N), or on others (`Habits.elsewhere`)."""
+    for click_set, own in zip(sets, logits):
+        other = rng.random() < habits.elsewhere
+        answer = imagined(shape, click_set, rng) if other else own.astype(np.float32)
+        correct(shape, click_set, answer > 0, rng, habits.anywhere)
+        click_set.previous = None if rng.random() < habits.forgotten else answer
 
 
 def correct(

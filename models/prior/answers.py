@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.prior.corrections import NodeAnswer, TaughtCorrections, correct_locally, join_parts
-from models.prior.inputs import Distances, NodeTensors, click_batch, held_distances
+from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
 from models.prior.taught import TaughtVotes
@@ -42,8 +42,8 @@ class NodeAnswers:
         return held_distances(self.graph)
 
     @torch.inference_mode()
-    def of_network(self, sets: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (B, 3, N) and qualities (B, 3) float32 for B sets of clicked nodes and signs."""
+    def of_network(self, sets: Sequence[Asked]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (B, 3, N) and qualities (B, 3) float32 for B sets of clicks."""
         clicks = click_batch(self.tensors, self.distances, sets)
         logits, quality = self.network(self.tensors, self.encoded, clicks)
         return logits.float().numpy(), quality.float().sigmoid().numpy()
@@ -54,7 +54,7 @@ class NodeAnswers:
         clicks = tuple(nodes[order].tolist()), tuple(positive[order].tolist())
 
         def ask() -> NodeAnswer:
-            logits, quality = (values[0] for values in self.of_network([clicks]))
+            logits, quality = (values[0] for values in self.of_network([Asked(*clicks)]))
             if len(nodes) == 1:
                 return NodeAnswer(
                     *(self.votes.elect(int(nodes[0]), logits, quality) if self.votes else (logits, quality))
@@ -95,7 +95,7 @@ def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
     shown = np.flatnonzero(seen > 0) if seen.any() else np.arange(len(seen))
     nodes = shown[spread_out(answers.graph.position[shown], min(voters, len(shown)))]
     chunks = np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER))
-    found = [answers.of_network([([node], [True]) for node in chunk.tolist()]) for chunk in chunks]
+    found = [answers.of_network([Asked([node], [True]) for node in chunk.tolist()]) for chunk in chunks]
     logits, quality = zip(*found)
     logits = np.concatenate([each.astype(np.float16) for each in logits])
     return Votes(nodes, logits, np.concatenate(quality), answers.graph.area)

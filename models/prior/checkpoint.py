@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.prior.network import PriorConfig, PriorNetwork
@@ -43,7 +44,14 @@ def load_network(config: dict, weights: dict[str, Tensor], left_out: Sequence[st
     if not config.get("neighborhood", True):
         raise RuntimeError("its layers see each node by itself, which no network does any more")
     network = PriorNetwork(PriorConfig(**{key: value for key, value in config.items() if key != "neighborhood"}))
-    network.load_state_dict({key: value.float() for key, value in weights.items()})
+    weights = {key: value.float() for key, value in weights.items()}
+    if weights["static.weight"].shape[1] == config["field"] + 9:  # TRIAL: old weights
+        w = weights["static.weight"]; weights["static.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
+        w = weights["clicked.weight"].clone(); width = config["width"]
+        for kind in range(2):
+            w[:, 2 * width + 27 * kind : 2 * width + 27 * kind + 4] = 0
+        weights["clicked.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
+    network.load_state_dict(weights)
     return network
 
 

@@ -174,6 +174,8 @@ def make_example(
         "features": features.astype(np.float16),
         "seen": views.seen.astype(np.float16),
         "pairs": graph.pairs.astype(np.int16),
+        "walls": graph.walls.astype(np.int16),
+        "component": graph.component.astype(np.int16),
         "part": part.astype(np.int16),
         "group": group.astype(np.int16),
     }

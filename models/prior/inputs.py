@@ -18,14 +18,15 @@ from utils.geometry.graphs import symmetric
 from utils.rendering.lifting import quiet_sparse
 
 DECAYS = ((0.08, 0.25), (0.15, 0.5))  # of the plain and of the concave distance
+THROUGH_DECAY = 0.25  # of the concave distance with a way through walls
 TIMES = (0.002, 0.008, 0.03, 0.12)  # of the diffusion from a click, in units where the surface has area 1
 VANISHED = 40.0  # bound of decays' exponents: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
-STATIC_CHANNELS = 9
-# Of the clicks of one kind. Places that are not used, where the first weights had an input that was given up, are 0: so
-# all weights have one layout, and answers do not change by rounding.
+STATIC_CHANNELS = 11
+# Of the clicks of one kind. Places that are not used, where the first weights had an input that was given up, are 0.
 KIND_CHANNELS = 27
-USED = (*range(4, 23), 26)
-CLICK_CHANNELS = 2 * KIND_CHANNELS + 2
+USED = (*range(4, 23), 26, *range(4))
+CLICK_CHANNELS = 2 * KIND_CHANNELS + 4
+FIRM = 4.0  # logits of the previous answer beyond this say no more
 HELD_CLICKS = 256  # of which distances are kept, about 6 kB each
 # The kinds of input, each with its columns in `static` and among the `USED` channels of a kind of click. The field is
 # also the network's `features`.
@@ -39,6 +40,8 @@ COLUMNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "normals": ((8,), (14, 15, 16)),
     "thickness": ((1, 2, 3, 4), (17, 18)),
     "curvature": ((0,), ()),
+    "components": ((9,), (20,)),
+    "walls": ((10,), (21, 22, 23)),
 }
 INPUTS = tuple(COLUMNS)
 
@@ -78,6 +81,7 @@ class NodeTensors:
     plain, concave  `Averaging` over the neighbours by either conductance
     modes, rates    (N, K), (K,) of `NodeGraph`
     heat            (len(TIMES), N, K), rows of length 1: products are diffusion similarities
+    component       (N,) int64 connected component
     hidden          columns of the channels of either kind of click that are 0
     """
 
@@ -92,6 +96,7 @@ class NodeTensors:
     modes: Tensor
     rates: Tensor
     heat: Tensor
+    component: Tensor
     hidden: tuple[int, ...] = ()
 
     def __len__(self) -> int:
@@ -120,6 +125,9 @@ class NodeTensors:
         mean = (values * area[:, None]).sum(dim=0)
         deviation = ((values - mean).square() * area[:, None]).sum(dim=0).sqrt()
         thickness = thick.clamp(1e-3, 2.0).log()
+        component = torch.from_numpy(np.asarray(graph.component, dtype=np.int64))
+        share = torch.zeros(int(component.max()) + 1).index_add(0, component, area)
+        walled = torch.zeros(len(area)).index_fill(0, torch.from_numpy(graph.walls.ravel().astype(np.int64)), 1.0)
         static = [
             curvature[:, None],
             thickness,
@@ -128,6 +136,8 @@ class NodeTensors:
             shown[:, None],
             position.norm(dim=1, keepdim=True),
             (position * normal).sum(dim=1, keepdim=True),
+            share[component][:, None].clamp(min=1e-4).log() / 4,
+            walled[:, None],
         ]
         heat = [normalize(modes * (-0.5 * rates * time).clamp(min=-VANISHED).exp(), dim=1) for time in TIMES]
         return cls(
@@ -142,16 +152,23 @@ class NodeTensors:
             modes,
             rates,
             torch.stack(heat),
+            component,
         )
 
-    def click_channels(self, nodes: Tensor, positive: Tensor, distances: Tensor) -> Tensor:
-        """(N, CLICK_CHANNELS) for one set of C clicks: nodes (C,) int64, positive (C,) bool, distances (C, N, 2).
+    def click_channels(
+        self, nodes: Tensor, positive: Tensor, distances: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """(N, CLICK_CHANNELS) for one set of C clicks: nodes (C,) int64, positive (C,) bool, distances (C, N, 3).
 
-        Clicks of a kind are joined by the nearest or the largest, so their order and copies do not matter.
+        previous: logits (N,) of the answer that the last of them corrects. Clicks of a kind are joined by the nearest
+        or the largest, so their order and copies do not matter.
         """
         kinds = [self._kind(nodes[which], distances[which]) for which in (positive, ~positive)]
         counts = torch.stack([(positive.sum().float() + 1).log(), ((~positive).sum().float() + 1).log()])
-        return torch.cat([*kinds, counts.expand(len(self), 2)], dim=1)
+        earlier = torch.zeros(len(self), 2, device=self.area.device)
+        if previous is not None:
+            earlier[:, 0], earlier[:, 1] = previous.clamp(-FIRM, FIRM) / FIRM, 1.0
+        return torch.cat([*kinds, counts.expand(len(self), 2), earlier], dim=1)
 
     def _kind(self, nodes: Tensor, distances: Tensor) -> Tensor:
         """(N, KIND_CHANNELS) for the clicks of one kind."""
@@ -159,8 +176,11 @@ class NodeTensors:
             channels = torch.zeros(len(self), len(USED), device=self.area.device)
             channels[:, 0:2] = UNREACHABLE / 4
             channels[:, 6:8] = 1.0
+            channels[:, 21] = UNREACHABLE / 4
+            channels[:, 23] = 1.0
         else:
-            channels = torch.cat([*self._surface(nodes, distances), *self._likeness(nodes, distances)], dim=1)
+            groups = self._surface(nodes, distances[..., :2]), self._likeness(nodes, distances), self._parts(nodes, distances[..., 2])
+            channels = torch.cat([channel for group in groups for channel in group], dim=1)
         channels[:, list(self.hidden)] = 0
         whole = channels.new_zeros(len(self), KIND_CHANNELS)
         whole[:, list(USED)] = channels
@@ -173,12 +193,23 @@ class NodeTensors:
             (nearest[:, kind, None] / -torch.tensor(scales, device=nearest.device)).exp()
             for kind, scales in enumerate(DECAYS)
         ]
-        order = nearest.argsort(dim=0)
-        nearer = torch.empty_like(nearest)
-        for kind in range(2):
-            nearer[order[:, kind], kind] = self.area[order[:, kind]].cumsum(dim=0)
+        nearer = torch.stack([self._nearer(values) for values in nearest.T], dim=1)
         diffused = torch.einsum("tnk,tck->cnt", self.heat, self.heat[:, nodes]).amax(dim=0)
         return [nearest / 4, *decays, nearer, diffused]
+
+    def _nearer(self, distance: Tensor) -> Tensor:
+        """(N,) area of what is nearer than each node, itself included."""
+        order = distance.argsort()
+        nearer = torch.empty_like(distance)
+        nearer[order] = self.area[order].cumsum(dim=0)
+        return nearer
+
+    def _parts(self, nodes: Tensor, through: Tensor) -> list[Tensor]:
+        """Columns 20 to 23: whether a click is on the same component, and the distance that goes through walls."""
+        same = (self.component[:, None] == self.component[nodes]).any(dim=1, keepdim=True).float()
+        nearest = through.amin(dim=0)
+        decayed = (nearest / -THROUGH_DECAY).exp()
+        return [same, *(values[:, None] for values in (nearest / 4, decayed, self._nearer(nearest)))]
 
     def _likeness(self, nodes: Tensor, distances: Tensor) -> list[Tensor]:
         """Columns 12 to 19: likeness of the field, and how a node lies to the click nearest by the concave distance."""
@@ -213,22 +244,30 @@ class ClickBatch:
     channels: Tensor
 
 
-Distances = Callable[[Sequence[int]], Tensor]  # nodes (C,) -> (C, N, 2) on the CPU
+Distances = Callable[[Sequence[int]], Tensor]  # nodes (C,) -> (C, N, 3) on the CPU, as `NodeGraph.distances_from`
 
 
-def click_batch(
-    tensors: NodeTensors, distances: Distances, sets: Sequence[tuple[Sequence[int], Sequence[bool]]]
-) -> ClickBatch:
-    """What the network reads of some sets of clicks: the nodes clicked and their signs."""
-    device, shape = tensors.area.device, (len(sets), max(len(nodes) for nodes, _ in sets))
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A set of clicks: nodes and their signs, and the logits (N,) float32 of the answer that the last one corrects."""
+
+    nodes: Sequence[int]
+    positive: Sequence[bool]
+    previous: np.ndarray | None = None
+
+
+def click_batch(tensors: NodeTensors, distances: Distances, sets: Sequence[Asked]) -> ClickBatch:
+    """What the network reads of some sets of clicks."""
+    device, shape = tensors.area.device, (len(sets), max(len(each.nodes) for each in sets))
     clicks = torch.zeros(shape, dtype=torch.int64)
     positive, present = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
     channels = []
-    for row, (nodes, signs) in enumerate(sets):
-        asked, sign = torch.tensor(nodes), torch.tensor(signs)
-        clicks[row, : len(nodes)], positive[row, : len(nodes)], present[row, : len(nodes)] = asked, sign, True
-        away = distances(nodes).to(device)
-        channels.append(tensors.click_channels(asked.to(device), sign.to(device), away))
+    for row, each in enumerate(sets):
+        asked, sign, count = torch.tensor(each.nodes), torch.tensor(each.positive), len(each.nodes)
+        clicks[row, :count], positive[row, :count], present[row, :count] = asked, sign, True
+        away = distances(each.nodes).to(device)
+        previous = None if each.previous is None else torch.from_numpy(each.previous).to(device)
+        channels.append(tensors.click_channels(asked.to(device), sign.to(device), away, previous))
     return ClickBatch(clicks.to(device), positive.to(device), present.to(device), torch.stack(channels))
 
 
@@ -248,7 +287,10 @@ def held_distances(graph: NodeGraph, capacity: int = HELD_CLICKS) -> Distances:
 def _averaging(graph: NodeGraph, kind: int) -> Averaging:
     """Averages over the neighbours by conductance."""
     conductance = np.asarray(graph.conductance[:, kind], dtype=np.float32)
-    matrix = symmetric(np.asarray(graph.pairs, dtype=np.int64), conductance, len(graph))
+    pairs = np.asarray(graph.pairs, dtype=np.int64)
+    if kind == 1:
+        pairs, conductance = np.concatenate([pairs, graph.walls]), np.r_[conductance, np.ones(len(graph.walls), np.float32)]
+    matrix = symmetric(pairs, conductance, len(graph))
     if kind == 1:  # an isolated side of a crease keeps to itself rather than being scaled up
         matrix = matrix + sp.diags(np.full(len(graph), 0.05, dtype=np.float32))
     matrix = sp.csr_matrix(sp.diags(1 / np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-9)) @ matrix)

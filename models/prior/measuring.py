@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.prior.annotator import Habits, TrainingShape, correct, draw_set
+from models.prior.annotator import Habits, TrainingShape, correct_answers, draw_set
 from models.prior.checkpoint import MASKS, WEIGHTS, load_network
 from models.prior.data import (
     FIELD,
@@ -45,7 +45,7 @@ def validate(
 
     The wishes have borders at the creases and begin with one click.
     """
-    habits, rng = replace(habits, border_noise=0.0), np.random.default_rng(seed)
+    habits, rng = replace(habits, border_noise=0.0, elsewhere=0.0, forgotten=0.0), np.random.default_rng(seed)
     ious: list[list[float]] = [[] for _ in range(clicks)]
     firsts = []
     for shape in shapes:
@@ -62,8 +62,7 @@ def validate(
                 _, measured = set_losses(logits, quality, asked, shape.weight, LossWeights())
                 last[going] = measured.iou.cpu().numpy()
                 firsts += [measured] * (count == 0)
-                for click_set, selected in zip(asked, (logits[:, 1] > 0).cpu().numpy()):
-                    correct(shape, click_set, selected, rng, habits.anywhere)
+                correct_answers(shape, asked, logits[:, 1].cpu().numpy(), habits, rng)
             ious[count] += last.tolist()
         shape.release()
     first = Measured.means(firsts)

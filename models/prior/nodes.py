@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.sparse.linalg import eigsh
 from scipy.spatial import KDTree
 
@@ -30,6 +30,8 @@ SEED_POINTS = 24_000  # seeds are chosen among at most so many faces
 CREASE_DECAY = 0.3  # radians of concave turn at which an edge conducts 1/e of a flat one
 THICKNESS_RAYS = 8
 THICKNESS_CONE = np.pi / 5  # radians between a ray and the inward normal
+WALL = 0.1  # thickness up to which both sides of a solid are one wall
+OPPOSITE = 0.7  # cosine between a ray through a wall and the normal where it comes out
 FREE = 2.0  # the length reported for a ray that meets nothing
 
 
@@ -44,6 +46,8 @@ class NodeGraph:
     length           (E, 2) float32 plain and concavity-weighted length of each pair (`utils.geometry.geodesics`)
     conductance      (E, 2) float32, shared border / distance, plain and falling with the concave turn
     modes, rates     (N, K), (K,) float32: smoothest modes of diffusion under the second conductance, and their decay
+    walls            (M, 2) int64 nodes back to back on a thin wall; they conduct as neighbours do
+    component        (N,) int64 connected component of the surface
     """
 
     position: np.ndarray
@@ -56,18 +60,23 @@ class NodeGraph:
     conductance: np.ndarray
     modes: np.ndarray
     rates: np.ndarray
+    walls: np.ndarray
+    component: np.ndarray
 
     def __len__(self) -> int:
         return len(self.position)
 
     @cached_property
-    def distance_graphs(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-        """Symmetric (N, N) lengths of each kind."""
+    def distance_graphs(self) -> tuple[sp.csr_matrix, ...]:
+        """Symmetric (N, N) lengths of each kind: plain, concave, and concave with a way through walls."""
         plain, concave = np.maximum(self.length, 1e-6).T
-        return symmetric(self.pairs, plain, len(self)), symmetric(self.pairs, concave, len(self))
+        through = np.linalg.norm(self.position[self.walls[:, 0]] - self.position[self.walls[:, 1]], axis=1)
+        pairs = np.concatenate([self.walls, self.pairs])
+        walled = np.concatenate([np.maximum(through, 1e-6), concave])
+        return *(symmetric(self.pairs, each, len(self)) for each in (plain, concave)), symmetric(pairs, walled, len(self))
 
     def distances_from(self, nodes: np.ndarray) -> np.ndarray:
-        """(C, N, 2) float32 plain and concave shortest paths from each of C nodes; 8 where there is none."""
+        """(C, N, 3) float32 shortest paths from each of C nodes, as `distance_graphs`; 8 where there is none."""
         found = [dijkstra(graph, indices=np.asarray(nodes, dtype=np.int64)) for graph in self.distance_graphs]
         return np.minimum(np.stack(found, axis=-1), UNREACHABLE).astype(np.float32)
 
@@ -99,6 +108,7 @@ class FineFaces:
     length: np.ndarray
     border: np.ndarray
     turn: np.ndarray
+    surface_pairs: int
 
     def __len__(self) -> int:
         return len(self.area)
@@ -128,6 +138,7 @@ def fine_faces(mesh: Mesh, nodes: int = NODES) -> FineFaces:
         np.concatenate([graph.length * diagonal, gap]),
         np.concatenate([_shared_sides(fine, points, graph.pairs), gap]),
         np.concatenate([np.where(graph.concave, 1, -1) * graph.dihedral, np.full(len(across), BRIDGE_TURN)]),
+        len(graph.pairs),
     )
 
 
@@ -231,7 +242,13 @@ def _node_graph(
     plain = np.minimum(border / np.maximum(distance, 1e-6), 4.0) + 1e-3
     conductance = np.stack([plain, plain * (np.exp(-concave / CREASE_DECAY) + 0.01)], axis=1)
     share = area / area.sum()
-    modes, rates = diffusion_modes(pairs, conductance[:, 1], share, EIGENVECTORS)
+    component = _components(fine)[center]
+    walls = _walls(fine, node, center, normal, component)
+    import os
+    if os.environ.get("W0"): walls = walls[:0]
+    modes, rates = diffusion_modes(
+        np.concatenate([pairs, walls]), np.concatenate([conductance[:, 1], np.ones(len(walls))]), share, EIGENVECTORS
+    )
     return NodeGraph(
         position.astype(np.float32),
         normal.astype(np.float32),
@@ -243,7 +260,34 @@ def _node_graph(
         conductance.astype(np.float32),
         modes,
         rates,
+        walls,
+        component,
     )
+
+
+def _components(fine: FineFaces) -> np.ndarray:
+    """(E,) connected component of each fine face, without the bridges."""
+    pairs = fine.pairs[: fine.surface_pairs]
+    ones = np.ones(len(pairs), dtype=bool)
+    graph = sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(fine), len(fine)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _walls(
+    fine: FineFaces, node: np.ndarray, center: np.ndarray, normal: np.ndarray, component: np.ndarray
+) -> np.ndarray:
+    """(M, 2) nodes that face away from each other at both sides of a thin wall of one component."""
+    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
+    way = -fine.normal[center]
+    starts = (fine.centroid[center] + 1e-4 * way).astype(np.float32)
+    hit = scene.run(starts, way.astype(np.float32), query="INTERSECT", output=True)
+    face, length = np.asarray(hit["primID"], dtype=np.int64), np.asarray(hit["tfar"])
+    found = (face >= 0) & (length < WALL)
+    face = np.where(found, face, 0)
+    other = node[face]
+    found &= (component[other] == component) & ((fine.normal[face] * way).sum(axis=1) > OPPOSITE)
+    first = np.flatnonzero(found & (other != np.arange(len(other))))
+    return np.unique(np.sort(np.stack([first, other[first]], axis=1), axis=1), axis=0)
 
 
 def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set
+from models.prior.annotator import ClickSet, Habits, TrainingShape, correct_answers, draw_set
 from models.prior.checkpoint import MASKS, load_network
 from models.prior.data import FolderSettings, Projection, Shapes, check_families
 from models.prior.inputs import INPUTS, NodeTensors
@@ -128,9 +128,7 @@ def train_rounds(
             loss_sum += float(loss.detach()) * len(each.sets) / total
             measured.append(values)
             if len(records) + 1 < rounds:
-                selected = (logits[:, 1].detach() > 0).cpu().numpy()
-                for row, click_set in enumerate(each.sets):
-                    correct(each.shape, click_set, selected[row], rng, settings.anywhere)
+                correct_answers(each.shape, each.sets, logits[:, 1].detach().cpu().numpy(), settings, rng)
                 each.sets = [click_set for click_set in each.sets if not click_set.done]
         check_loss(loss_sum)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

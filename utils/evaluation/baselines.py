@@ -6,7 +6,7 @@ from itertools import compress, groupby
 
 import numpy as np
 import torch
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
 from utils.evaluation.method import FaceSegmenter, Method
@@ -45,8 +45,29 @@ class Geodesic(FaceSegmenter):
 
     def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         near, limit = self.nearest(faces[positive]), np.minimum(self.nearest(faces[~positive]), self.radius)
-        # 1 at the click, 0.5 on the border, falling to 0 far away
-        return np.where(np.isfinite(near), limit / np.maximum(near + limit, 1e-12), 0.0)
+        # 1 at the click, 0.5 on the border, falling to 0 far away; 1 where nothing sets a limit
+        share = np.divide(limit, np.maximum(near + limit, 1e-12), out=np.ones_like(near), where=np.isfinite(limit))
+        return np.where(np.isfinite(near), share, 0.0)
+
+
+def component() -> Method:
+    """`Component` as a method."""
+    return Method.opening("component", "component", lambda mesh, graph: Component(graph))
+
+
+class Component(FaceSegmenter):
+    """What "select connected" of a modelling program does: the components that positive clicks are on.
+
+    A component that negative clicks are on too is shared out: each face goes with its nearest click.
+    """
+
+    def __init__(self, graph: FaceGraph) -> None:
+        self.nearest = Geodesic(graph, np.inf)
+        self.label = connected_components(self.nearest.matrix, directed=False)[1]
+
+    def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        held = np.isin(self.label, self.label[faces[positive]])
+        return np.where(held, self.nearest.face_probability(faces, positive), 0.0)
 
 
 def sam_baseline(teacher: Teacher, n_views: int = 100, seed: int = 0) -> Method:

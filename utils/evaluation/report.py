@@ -12,6 +12,7 @@ from utils.evaluation.annotator import CAP, bootstrap_interval, clicks_to_reach
 from utils.evaluation.runs import COUNTS, TARGETS, Evaluation, EvaluationSettings
 from utils.files import save_json
 
+MOST_KINDS = 8  # categories that are also shown one by one
 NOT_RECORDED = ("out", "psb_dir", "work_dir", "device", "jobs", "plot")  # settings that change no answer
 
 
@@ -139,6 +140,8 @@ def table(results: dict) -> str:
     lines = markdown(head, ([name, *_row(entry)] for name, entry in methods.items()))
     human = "" if results["human"] is None else f" One person against another: IoU {results['human']:.3f}."
     lines.append(f"\n{next(iter(methods.values()))['parts']} parts.{human}")
+    if 1 < len(results["human_by_category"]) <= MOST_KINDS:
+        lines += ["", *by_kind(results)]
     for name, entry in methods.items():
         if "oracle_at_1" in entry:
             each = ", ".join(f"{value:.3f}" for value in entry["candidates_at_1"])
@@ -154,6 +157,16 @@ def table(results: dict) -> str:
         count = reasons.count(reason)
         lines.append(f"skipped {count} part{'s' if count > 1 else ''}: {reason}")
     return "\n".join(lines)
+
+
+def by_kind(results: dict) -> list[str]:
+    """The lines of a table of the IoU after some clicks in each category."""
+    rows = [
+        [kind, str(entry["parts"]), name, *(f"{entry['iou_at'][str(k)]:.3f}" for k in COUNTS)]
+        for name, method in results["methods"].items()
+        for kind, entry in method["by_category"].items()
+    ]
+    return markdown(["kind", "parts", "method", *(f"IoU@{k}" for k in COUNTS)], rows)
 
 
 def _row(entry: dict) -> list[str]:
