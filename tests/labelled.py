@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ def assert_consistent(shape: LabelledMesh) -> None:
         assert len(set(names)) == len(names)
     pairs = np.unique(shape.part * len(shape.names["group"]) + shape.group)
     assert len(pairs) == len(shape.names["part"]), "a part lies in two groups"
+    assert shape.above.shape[1:] == (len(shape.faces),)
+    if len(shape.above):
+        np.testing.assert_array_equal(np.unique(shape.above), np.arange(len(shape.names["above"])))
+    for finer, coarser in itertools.pairwise((shape.group, *shape.above)):
+        assert len(np.unique(np.stack([finer, coarser]), axis=1).T) == len(np.unique(finer)), "a label lies in two"
     assert not shape.whole.any()
 
 

@@ -62,8 +62,13 @@ class TrainingShape:
     @cached_property
     def targets(self) -> Targets:
         part, group = self.example["part"].astype(np.int64), self.example["group"].astype(np.int64)
-        masks = [labels == label for labels in (part, group) for label in np.unique(labels)]
-        kinds = [PART] * len(np.unique(part)) + [GROUP] * len(np.unique(group))
+        above = self.example.get("above", np.zeros((0, len(part))))  # data made before there were such levels
+        masks = [part == label for label in np.unique(part)]
+        kinds = [PART] * len(masks)
+        masks += [group == label for label in np.unique(group)]
+        once = len(masks)  # what comes after is left out where it repeats one before
+        masks += [labels == label for labels in above for label in np.unique(labels)]
+        kinds += [GROUP] * (len(masks) - len(kinds))
         ends = part[self.graph.pairs]
         for first, second in np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0):
             masks.append((part == first) | (part == second))
@@ -71,9 +76,9 @@ class TrainingShape:
         masks, kinds = np.stack(masks), np.array(kinds)
         share = masks @ self.share
         _, first = np.unique(masks, axis=0, return_index=True)  # a group of one part is that part
-        duplicate = np.ones(len(masks), dtype=bool)
+        duplicate = np.arange(len(masks)) >= once
         duplicate[first] = False
-        kept = (share > SMALLEST) & (share < LARGEST) & ~(duplicate & (kinds == UNION))
+        kept = (share > SMALLEST) & (share < LARGEST) & ~duplicate
         return Targets(masks[kept], share[kept], kinds[kept])
 
     def release(self) -> None:

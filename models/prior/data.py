@@ -23,6 +23,7 @@ from utils.options import SEED, Checked, TeacherSettings, option
 from utils.progress import Progress, silent, track
 from utils.shapes import Builder, LabelledMesh, compose, random_shape
 from utils.shapes.builder import attach_loose_pieces
+from utils.shapes.dress import dressed, turned_up
 from utils.shapes.generate import RECIPES, warp
 from utils.teacher import Teacher
 
@@ -33,7 +34,10 @@ FIRST_SEED = 1_000_000
 PROJECTION_SEEDS = range(900_000, 900_016)
 # Shards that are never trained on: the first ones, and as many of the last as somebody makes.
 HELD_OUT_BELOW, HELD_OUT_FROM = 3, 10_000
-PLACED_SHARE = 0.35  # of shapes as the generator places them; others become one surface, as scans and models are
+# Of shapes as the generator places them, and of these with the fewest triangles (a box has twelve); the others become
+# one surface, as scans and models are.
+PLACED_SHARE, COARSE_SHARE, COARSE = 0.45, 0.13, 0.2
+TURNED_SHARE = 0.15  # of shapes whose up is another axis
 SMALLEST = 0.012  # share of the area below which a part counts as a detail of its neighbour
 
 
@@ -119,10 +123,19 @@ def _first_projection(init: Path | None, teacher: Teacher) -> Projection:
 
 
 def labelled_shape(seed: int, families: tuple[str, ...] | None = None) -> LabelledMesh:
-    """A random shape, most often fused into one closed surface."""
+    """A random shape in the dress of somebody's file: of components, of few long triangles, or one closed surface;
+    then whole and tidy, or as `utils.shapes.dress` has it."""
     rng = np.random.default_rng([seed, 5])
-    if rng.random() < PLACED_SHARE:
-        return random_shape(seed, families)
+    shape = _undressed(seed, rng, families)
+    if rng.random() < TURNED_SHARE:
+        shape = turned_up(shape, rng)
+    return dressed(shape, rng)
+
+
+def _undressed(seed: int, rng: np.random.Generator, families: tuple[str, ...] | None) -> LabelledMesh:
+    draw = rng.random()
+    if draw < PLACED_SHARE + COARSE_SHARE:
+        return random_shape(seed, families, detail=COARSE if draw < COARSE_SHARE else None)
     for _ in range(6):
         try:
             return _fused(rng, families or tuple(RECIPES))
@@ -138,7 +151,8 @@ def _fused(rng: np.random.Generator, families: tuple[str, ...]) -> LabelledMesh:
     softness = rng.choice([0.15, 0.5, 0.9, 1.3]) if rng.random() < smooth_share else rng.choice([0.0, 0.05, 0.1])
     builder = Builder(rng, smooth=True, softness=float(softness), detail=1.0)
     recipe(builder)
-    attach_loose_pieces(builder.pieces)
+    if not builder.floating:
+        attach_loose_pieces(builder.pieces)
     for piece in builder.pieces:
         piece.cluster = 0
     coarse = int(np.exp(rng.uniform(np.log(1500), np.log(9000)))) if rng.random() < 0.5 else None
@@ -162,7 +176,9 @@ def make_example(
     features = views.features(projection.components, projection.mean)
     part, group = (majority(labels[patches.fine.parent], patches) for labels in (shape.part, shape.group))
     border = graph.conductance[:, 0] * graph.length[:, 0]
-    part, group = without_details(part, group, graph.area * (views.seen > 0), graph.pairs, border)
+    seen = graph.area * (views.seen > 0)
+    part, group = without_details(part, group, seen, graph.pairs, border)
+    above = [most_of(majority(labels[patches.fine.parent], patches), group, seen) for labels in shape.above]
     halves = ("normal", "curvature", "thickness", "length", "conductance", "modes")
     return {
         "seed": np.array(seed),
@@ -178,6 +194,7 @@ def make_example(
         "component": graph.component.astype(np.int16),
         "part": part.astype(np.int16),
         "group": group.astype(np.int16),
+        "above": np.array(above, dtype=np.int16).reshape(len(above), len(graph)),
     }
 
 
@@ -188,12 +205,20 @@ def majority(labels: np.ndarray, patches: Patches) -> np.ndarray:
     return votes.reshape(size, count).argmax(axis=1)
 
 
+def most_of(coarse: np.ndarray, group: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Coarser labels (N,) that are unions of the groups (N,): each group has the label of most of its area."""
+    votes = np.zeros((group.max() + 1, coarse.max() + 1))
+    np.add.at(votes, (group, coarse), area + 1e-9)
+    return votes.argmax(axis=1)[group]
+
+
 def without_details(
     part: np.ndarray, group: np.ndarray, area: np.ndarray, pairs: np.ndarray, border: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parts (N,) without those below `SMALLEST` of the area, and the groups (N,) that follow them; numbered from 0.
 
-    A small part goes to the neighbour with the longest border, first of the same group.
+    A small part goes to the neighbour with the longest border, first of the same group. One whose group lies apart
+    from it (a key among keys) goes to the smallest other part of that group, so that the group stays what it is.
     """
     part, total = part.copy(), area.sum()
     for _ in range(200):
@@ -214,13 +239,15 @@ def without_details(
         other = ends[crossing].sum(axis=1) - label
         nodes_of = np.flatnonzero(part == label)
         home = np.bincount(group[nodes_of]).argmax()
+        mates = [o for o in np.flatnonzero(present) if o != label and np.bincount(group[part == o]).argmax() == home]
+        if mates and not np.isin(mates, other).any():
+            part[nodes_of] = mates[int(sizes[mates].argmin())]
+            continue
         owner = np.array([np.bincount(group[part == o]).argmax() for o in np.unique(other)])
         score = np.bincount(other, border[crossing])[np.unique(other)] + 1e3 * (owner == home)
         part[nodes_of] = np.unique(other)[score.argmax()]
     part = np.unique(part, return_inverse=True)[1]
-    votes = np.zeros((part.max() + 1, group.max() + 1))
-    np.add.at(votes, (part, group), area + 1e-9)
-    group = votes.argmax(axis=1)[part]
+    group = most_of(group, part, area)
     return part, np.unique(group, return_inverse=True)[1]
 
 

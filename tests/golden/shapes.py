@@ -38,12 +38,14 @@ def recipe_digest(recipe, seed: int, smooth: bool) -> str:
     joins = [(piece.part, piece.cluster, piece.carve) for piece in b.pieces]
     blends = np.array([[piece.blend, piece.detail] for piece in b.pieces])
     state = b.rng.bit_generator.state["state"]
-    return short(np.array(geometry), blends, text=(joins, b.part_names, b.group_names, b.group_of_part, state))
+    labels = (b.part_names, b.group_names, b.group_of_part, *([b.above_group] if any(b.above_group) else []))
+    return short(np.array(geometry), blends, text=(joins, *labels, state))
 
 
 def shape_digest(shape: LabelledMesh) -> str:
     """Geometry and labels of a shape."""
-    return short(shape.vertices, shape.faces, shape.part, shape.group, text=(shape.names, shape.family))
+    above = [shape.above] if len(shape.above) else []
+    return short(shape.vertices, shape.faces, shape.part, shape.group, *above, text=(shape.names, shape.family))
 
 
 def shape_record(shape: LabelledMesh) -> list:

@@ -21,6 +21,8 @@ class LabelledMesh:
 
     vertices (V, 3) float64; faces (F, 3) int64; part, group, whole (F,) int64 labels from fine to coarse: every group
     is a union of parts, whole is 0 everywhere. `names` maps "part" and "group" to the lists of names the labels index.
+    above (L, F) int64: L further levels between group and whole, from fine to coarse, each a union of those below; all
+    index names["above"]. L is 0 for most shapes.
     """
 
     vertices: Array
@@ -29,6 +31,18 @@ class LabelledMesh:
     group: Array
     names: dict[str, list[str]]
     family: str
+    above: Array = None  # type: ignore[assignment]  # None: no further levels
+
+    def __post_init__(self) -> None:
+        if self.above is None:
+            self.above = np.zeros((0, len(self.faces)), dtype=np.int64)
+
+    def of_faces(self, vertices: Array, faces: Array, source: Array) -> LabelledMesh:
+        """A mesh of other triangles, each labelled as the face `source` (F',) of this one."""
+        above = self.above[:, source]
+        return with_compact_labels(
+            vertices, faces, self.part[source], self.group[source], self.names, self.family, above
+        )
 
     @property
     def whole(self) -> Array:
@@ -53,22 +67,41 @@ class Builder:
     """Collects named parts and their solids for one random shape.
 
     `smooth` is the default way of joining (a blended surface or meshes that interpenetrate); `softness` the blending
-    radius in units of each solid's thin radius.
+    radius in units of each solid's thin radius. `floating` solids stay where they are although they touch nothing.
     """
 
     rng: np.random.Generator
     smooth: bool = False
     softness: float = 0.5
     detail: float = 1.0
+    floating: bool = False
     pieces: list[Piece] = field(default_factory=list)
     part_names: list[str] = field(default_factory=list)
     group_names: list[str] = field(default_factory=list)
     group_of_part: list[int] = field(default_factory=list)
+    above_group: list[tuple[str, ...]] = field(default_factory=list)  # of each group, from fine to coarse
 
     @property
     def names(self) -> dict[str, list[str]]:
         """Names of the parts and groups that labels index."""
-        return {"part": self.part_names, "group": self.group_names}
+        names = {"part": self.part_names, "group": self.group_names}
+        return names | ({"above": self._above_names()} if any(self.above_group) else {})
+
+    def _above_names(self) -> list[str]:
+        return list(dict.fromkeys(name for group in range(len(self.group_names)) for name in self._path(group)))
+
+    def _path(self, group: int) -> tuple[str, ...]:
+        """Names from the coarsest level down to the group."""
+        return (*reversed(self.above_group[group]), self.group_names[group])
+
+    def levels_above(self, group: Array) -> Array:
+        """(L, F) labels above groups (F,). Levels are counted from the top: a shallow group stands for itself below,
+        so a limb that is both a group of its own bone and the parent of a hand holds both at its level."""
+        paths = [self._path(i) for i in range(len(self.group_names))]
+        depth = max((len(path) for path in paths), default=1) - 1
+        index = {name: i for i, name in enumerate(self._above_names())}
+        levels = [[index[path[min(d, len(path) - 1)]] for path in paths] for d in reversed(range(depth))]
+        return np.array(levels, dtype=np.int64).reshape(depth, len(paths))[:, group]
 
     # -- random numbers
     def u(self, low: float, high: float) -> float:
@@ -85,13 +118,15 @@ class Builder:
         return options[int(self.rng.integers(len(options)))]
 
     # -- labels
-    def part(self, name: str, group: str | None = None) -> int:
-        """Label of the part `name` (created at its first mention) in `group` (default: a group of its own)."""
+    def part(self, name: str, group: str | None = None, *above: str) -> int:
+        """Label of the part `name` (created at its first mention) in `group` (default: a group of its own), which lies
+        in the assemblies `above`, from fine to coarse."""
         if name in self.part_names:
             return self.part_names.index(name)
         group = name if group is None else group
         if group not in self.group_names:
             self.group_names.append(group)
+            self.above_group.append(above)
         self.part_names.append(name)
         self.group_of_part.append(self.group_names.index(group))
         return len(self.part_names) - 1
@@ -130,7 +165,9 @@ def compose(
     vertices = np.concatenate([vertices for vertices, _, _ in surfaces])
     faces = np.concatenate([faces + offset for (_, faces, _), offset in zip(surfaces, offsets)]).astype(np.int64)
     part = np.concatenate([np.broadcast_to(label, len(f)) for _, f, label in surfaces]).astype(np.int64)
-    return with_compact_labels(vertices, faces, part, np.array(builder.group_of_part)[part], builder.names, family)
+    group = np.array(builder.group_of_part)[part]
+    above = builder.levels_above(group)
+    return with_compact_labels(vertices, faces, part, group, builder.names, family, above)
 
 
 def _apart(surface: tuple[Array, Array], rng: np.random.Generator) -> tuple[Array, Array]:
@@ -141,13 +178,23 @@ def _apart(surface: tuple[Array, Array], rng: np.random.Generator) -> tuple[Arra
 
 
 def with_compact_labels(
-    vertices: Array, faces: Array, part: Array, group: Array, names: dict[str, list[str]], family: str
+    vertices: Array,
+    faces: Array,
+    part: Array,
+    group: Array,
+    names: dict[str, list[str]],
+    family: str,
+    above: Array | None = None,
 ) -> LabelledMesh:
-    """A mesh whose labels (F,) are numbered anew from 0, without parts and groups that have no faces (buried ones)."""
+    """A mesh whose labels (F,) and `above` (L, F) are numbered anew from 0, without those that have no faces."""
     parts, part = np.unique(part, return_inverse=True)
     groups, group = np.unique(group, return_inverse=True)
-    names = {"part": [names["part"][i] for i in parts], "group": [names["group"][i] for i in groups]}
-    return LabelledMesh(vertices, faces, part.astype(np.int64), group.astype(np.int64), names, family)
+    kept = {"part": [names["part"][i] for i in parts], "group": [names["group"][i] for i in groups]}
+    if above is not None and len(above):
+        levels, inverse = np.unique(above, return_inverse=True)
+        kept["above"] = [names["above"][i] for i in levels]
+        above = inverse.reshape(above.shape).astype(np.int64)
+    return LabelledMesh(vertices, faces, part.astype(np.int64), group.astype(np.int64), kept, family, above)
 
 
 # ---------------------------------------------------------------------------------------------- blended surfaces

@@ -25,9 +25,10 @@ def put(
     softness: float | None = None,
     carve: bool = False,
 ) -> None:
-    """Adds solids to a part, named "group/part" or, where it is a group of its own, "part"."""
-    group, _, name = path.rpartition("/")
-    b.add(b.part(name, group or name), *pieces, smooth=smooth, softness=softness, carve=carve)
+    """Adds solids to a part, named "group/part" or, where it is a group of its own, "part"; assemblies of groups come
+    before, as in "arm/hand/thumb"."""
+    *above, group, name = path.split("/") if "/" in path else (path, path)
+    b.add(b.part(name, group, *reversed(above)), *pieces, smooth=smooth, softness=softness, carve=carve)
 
 
 def _short_form(solid: Callable[..., Solid]) -> Callable[..., None]:

@@ -9,18 +9,23 @@ import numpy as np
 from utils.shapes import (
     abstract,
     animals,
+    cabinets,
+    containers,
     creatures,
     devices,
     fixtures,
     furniture,
+    gadgets,
+    jointed,
     mechanical,
+    panels,
     people,
     plants,
     tools,
     vehicles,
     vessels,
 )
-from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose, with_compact_labels
+from utils.shapes.builder import Builder, LabelledMesh, attach_loose_pieces, compose
 from utils.shapes.solids import rotation_about, rotation_to
 from utils.shapes.tessellation import drop_degenerate, in_unit_ball
 
@@ -58,31 +63,37 @@ RECIPES: dict[str, tuple[Callable[[Builder], None], float, float]] = {
     "cycle": (vehicles.cycle, 0.1, 0.7),
     "turned": (vessels.turned, 0.35, 0.9),
     "rack": (fixtures.rack, 0.1, 0.7),
+    "container": (containers.container, 0.1, 4.0),
+    "cabinet": (cabinets.cabinet, 0.02, 4.0),
+    "gadget": (gadgets.gadget, 0.05, 3.2),
+    "grille": (panels.grille, 0.08, 3.4),
+    "body": (jointed.body, 1.0, 4.5),
 }
 FAMILIES: tuple[str, ...] = tuple(RECIPES)
 
 
-def random_shape(seed: int, families: Sequence[str] | None = None) -> LabelledMesh:
+def random_shape(seed: int, families: Sequence[str] | None = None, detail: float | None = None) -> LabelledMesh:
     """A random shape, the same for the same seed, centred in the unit ball.
 
-    seed: any non-negative integer. families: the families to draw from (default: all, by weight).
+    seed: any non-negative integer. families: the families to draw from (default: all, by weight). detail: of the
+    tessellation (default: random); 0.2 makes boxes of twelve triangles.
     """
     rng = np.random.default_rng(seed)
     names = FAMILIES if families is None else tuple(families)
     unknown = [name for name in names if name not in RECIPES]
     if unknown:
         raise ValueError(f"unknown shape families {unknown}; known: {', '.join(FAMILIES)}")
-    shape = _shape_of(rng, names)
-    return assembly(shape, _shape_of(rng, names), rng) if rng.random() < 0.08 else shape
+    shape = _shape_of(rng, names, detail)
+    return assembly(shape, _shape_of(rng, names, detail), rng) if rng.random() < 0.08 else shape
 
 
-def _shape_of(rng: np.random.Generator, names: Sequence[str]) -> LabelledMesh:
+def _shape_of(rng: np.random.Generator, names: Sequence[str], detail: float | None = None) -> LabelledMesh:
     """A shape of one of the families, drawn by weight."""
     weights = np.array([RECIPES[name][2] for name in names])
     for _ in range(8):
         family = names[rng.choice(len(names), p=weights / weights.sum())]
         try:
-            shape = _one_shape(rng, family)
+            shape = _one_shape(rng, family, detail)
         except ValueError:  # a blended cluster that vanished between the points of its grid: draw again
             continue
         if len(shape.faces) >= 50 and np.isfinite(shape.vertices).all():
@@ -90,7 +101,8 @@ def _shape_of(rng: np.random.Generator, names: Sequence[str]) -> LabelledMesh:
     raise RuntimeError(f"no shape of the families {names}")
 
 
-def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
+def _one_shape(rng: np.random.Generator, family: str, detail: float | None = None) -> LabelledMesh:
+    """`detail`: of the tessellation, in place of a random one."""
     recipe, smooth_share, _ = RECIPES[family]
     builder = Builder(
         rng,
@@ -98,8 +110,10 @@ def _one_shape(rng: np.random.Generator, family: str) -> LabelledMesh:
         softness=float(rng.choice([0.15, 0.5, 0.9, 1.3])),
         detail=float(np.exp(rng.uniform(np.log(0.45), np.log(1.6)))),
     )
+    builder.detail = builder.detail if detail is None else detail
     recipe(builder)
-    attach_loose_pieces(builder.pieces)
+    if not builder.floating:
+        attach_loose_pieces(builder.pieces)
     resolution = int(np.exp(rng.uniform(np.log(40), np.log(100))))
     coarse = int(np.exp(rng.uniform(np.log(250), np.log(4000)))) if rng.random() < 0.4 else None
     shape = compose(builder, resolution, family, coarse_vertices=coarse)
@@ -115,7 +129,7 @@ def opened(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     height = shape.vertices[shape.faces].mean(1) @ way
     keep = height < np.quantile(height, rng.uniform(0.85, 0.98))
     vertices, faces = drop_degenerate(shape.vertices, shape.faces[keep])
-    return with_compact_labels(vertices, faces, shape.part[keep], shape.group[keep], shape.names, shape.family)
+    return shape.of_faces(vertices, faces, np.flatnonzero(keep))
 
 
 def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
@@ -130,17 +144,38 @@ def assembly(first: LabelledMesh, second: LabelledMesh, rng: np.random.Generator
         for level in ("part", "group")
     }
     group = np.concatenate([first.group, second.group + len(first.names["group"])])
+    above, names_above = _levels_of_both(first, second)
     if rng.random() < 0.5:
-        group = np.repeat([0, 1], [len(first.faces), len(second.faces)])
-        names["group"] = [f"{shape.family} {i}" for i, shape in enumerate((first, second))]
+        whole = np.repeat([0, 1], [len(first.faces), len(second.faces)])
+        wholes = [f"{shape.family} {i}" for i, shape in enumerate((first, second))]
+        if len(above):
+            above = np.concatenate([above, whole[None] + len(names_above)])
+            names_above += wholes
+        else:
+            group, names["group"] = whole, wholes
     return LabelledMesh(
         in_unit_ball(np.concatenate([first.vertices, moved])),
         np.concatenate([first.faces, second.faces + len(first.vertices)]),
         np.concatenate([first.part, second.part + len(first.names["part"])]),
         group.astype(np.int64),
-        names,
+        names | ({"above": names_above} if len(above) else {}),
         first.family,
+        above,
     )
+
+
+def _levels_of_both(first: LabelledMesh, second: LabelledMesh) -> tuple[np.ndarray, list[str]]:
+    """(L, F) levels above the groups of two shapes together, and their names; the coarsest level of the shape with
+    fewer ones, or its groups, stands for those that it lacks."""
+    depth = max(len(first.above), len(second.above))
+    if not depth:
+        return np.zeros((0, len(first.faces) + len(second.faces)), dtype=np.int64), []
+    columns, names = [], []
+    for i, shape in enumerate((first, second)):
+        own = shape.above if len(shape.above) else shape.group[None]
+        columns.append(own[np.minimum(np.arange(depth), len(own) - 1)] + len(names))
+        names += [f"{shape.family} {i} {name}" for name in shape.names["above" if len(shape.above) else "group"]]
+    return np.concatenate(columns, axis=1), names
 
 
 def warp(shape: LabelledMesh, rng: np.random.Generator) -> None:

@@ -71,7 +71,8 @@ def make_sample(sample: Sample, family: str, fineness: float = 15.0) -> Labelled
     vertices, faces = straighten_seams(vertices, faces, part, project)
     vertices, faces, part = tidy_order(vertices, faces, part, sample.pinned)
     vertices = np.round(in_unit_ball(vertices), 5) + 0.0  # as in the file
-    return with_compact_labels(vertices, faces, part, np.array(builder.group_of_part)[part], builder.names, family)
+    group = np.array(builder.group_of_part)[part]
+    return with_compact_labels(vertices, faces, part, group, builder.names, family, builder.levels_above(group))
 
 
 def make_samples(folder: Path, names: Sequence[str], on_progress: Progress = silent) -> None:
