@@ -12,7 +12,7 @@ import torch
 from models.prior.inputs import FIRM, Asked, ClickBatch, NodeTensors, click_batch, held_distances
 from models.prior.nodes import NodeGraph
 
-LARGEST, SMALLEST = 0.8, 0.006  # share of the area of what is asked for
+LARGEST, SMALLEST = 0.85, 0.004  # share of the area of what is asked for
 PART, GROUP, UNION = range(3)
 
 
@@ -78,7 +78,8 @@ class TrainingShape:
         _, first = np.unique(masks, axis=0, return_index=True)  # a group of one part is that part
         duplicate = np.arange(len(masks)) >= once
         duplicate[first] = False
-        kept = (share > SMALLEST) & (share < LARGEST) & ~duplicate
+        shown = masks @ (self.share * (self.seen > 0)) > SMALLEST / 4  # what no view shows cannot be clicked
+        kept = (share > SMALLEST) & (share < LARGEST) & shown & ~duplicate
         return Targets(masks[kept], share[kept], kinds[kept])
 
     def release(self) -> None:

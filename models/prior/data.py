@@ -38,7 +38,7 @@ HELD_OUT_BELOW, HELD_OUT_FROM = 3, 10_000
 # one surface, as scans and models are.
 PLACED_SHARE, COARSE_SHARE, COARSE = 0.45, 0.13, 0.2
 TURNED_SHARE = 0.15  # of shapes whose up is another axis
-SMALLEST = 0.012  # share of the area below which a part counts as a detail of its neighbour
+SMALLEST = 0.005  # share of the area below which a part counts as a detail of its neighbour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +176,8 @@ def make_example(
     features = views.features(projection.components, projection.mean)
     part, group = (majority(labels[patches.fine.parent], patches) for labels in (shape.part, shape.group))
     border = graph.conductance[:, 0] * graph.length[:, 0]
-    seen = graph.area * (views.seen > 0)
-    part, group = without_details(part, group, seen, graph.pairs, border)
-    above = [most_of(majority(labels[patches.fine.parent], patches), group, seen) for labels in shape.above]
+    part, group = without_details(part, group, graph.area, graph.pairs, border)
+    above = [most_of(majority(labels[patches.fine.parent], patches), group, graph.area) for labels in shape.above]
     halves = ("normal", "curvature", "thickness", "length", "conductance", "modes")
     return {
         "seed": np.array(seed),
