@@ -7,12 +7,13 @@ from dataclasses import asdict, fields
 import numpy as np
 import pytest
 import torch
+import trimesh
 from scipy.linalg import expm
 
 import decoder
 from models.methods import MethodSettings, iseg_prior
 from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
-from models.prior.answers import NodeAnswer, correct_locally, join_parts
+from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS, load_prior
 from models.prior.data import without_details
@@ -101,6 +102,32 @@ def test_nodes_hold_the_whole_surface_and_do_not_straddle_the_crease(patches, tw
     assert np.isin(share, (0, 1)).mean() > 0.95
 
 
+def test_walls_join_the_two_sides_of_a_thin_plate_and_nothing_of_a_solid(two_boxes):
+    plate = trimesh.creation.box((1, 1, 0.04)).subdivide().subdivide().subdivide()
+    graph = cut(Mesh(np.asarray(plate.vertices), np.asarray(plate.faces)), 300).graph
+    first, second = graph.walls.T
+    assert len(np.unique(graph.walls)) > 0.85 * (np.abs(graph.normal[:, 2]) > 0.9).sum()
+    assert (graph.position[first, 2] * graph.position[second, 2] < 0).all()
+    across = np.abs(graph.position[first, :2] - graph.position[second, :2]).max()
+    assert across < 2 * np.median(graph.length[:, 0])
+    through = graph.distances_from(first[:5])[np.arange(5), second[:5]]
+    assert (through[:, 2] < 0.2).all() and (through[:, 1] > through[:, 2]).all()
+    solid = trimesh.creation.icosphere(subdivisions=3)
+    assert len(cut(Mesh(np.asarray(solid.vertices), np.asarray(solid.faces)), 300).graph.walls) == 0
+
+
+def test_components_are_told_apart_although_bridges_join_them():
+    boxes = [trimesh.creation.box((1, 1, 1)).apply_translation((1.02 * k, 0, 0)) for k in range(3)]
+    mesh = trimesh.util.concatenate(boxes)
+    graph = cut(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), 300).graph
+    assert len(np.unique(graph.component)) == 3
+    assert np.array_equal(
+        np.unique(graph.component[np.argsort(graph.position[:, 0])][:20]),
+        graph.component[[graph.position[:, 0].argmin()]],
+    )
+    assert (graph.distances_from(np.array([0])) < 8).all()
+
+
 def test_interpolation_reproduces_constants(patches):
     assert np.allclose(patches.interpolation @ np.ones(len(patches.graph)), 1, atol=1e-9)
 
@@ -131,14 +158,15 @@ def test_spread_out_points_are_the_farthest():
 
 
 def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
-    nodes = NodeTensors.of(
-        patches.graph, np.random.default_rng(0).normal(size=(len(patches.graph), 8)), np.ones(len(patches.graph))
-    )
+    graph = patches.graph
+    nodes = NodeTensors.of(graph, np.random.default_rng(0).normal(size=(len(graph), 8)), np.ones(len(graph)))
     values = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(1))
     for kind, averaging in enumerate((nodes.plain, nodes.concave)):
         conductance = np.zeros((len(nodes), len(nodes)))
-        for (i, j), value in zip(patches.graph.pairs, patches.graph.conductance[:, kind]):
+        for i, j in graph.walls if kind else ():
+            conductance[i, j] = conductance[j, i] = 1.0
+        for (i, j), value in zip(graph.pairs, graph.conductance[:, kind]):
             conductance[i, j] = conductance[j, i] = value
         conductance += 0.05 * kind * np.eye(len(nodes))  # a side of a crease by itself stays what it is
         dense = averaging.matrix.to_dense()
@@ -166,7 +194,7 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
         offset = position - position[to]
         length = np.linalg.norm(offset, axis=1)
         way = offset / np.maximum(length, 1e-4)[:, None]
-        assert np.allclose(found[:, :2], nearest / 4, atol=1e-5)
+        assert np.allclose(found[:, :2], nearest[:, :2] / 4, atol=1e-5)
         for place, scale in enumerate((0.08, 0.25)):
             assert np.allclose(found[:, 2 + place], np.exp(-nearest[:, 0] / scale), atol=1e-5)
         nearer = (graph.area * (nearest[:, None, 0] >= nearest[None, :, 0])).sum(axis=1)
@@ -180,7 +208,13 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
         ]
         expected += [thickness - thickness[to], thickness[to]]
         assert np.allclose(found[:, 13:19].T, expected, atol=1e-5)
-    assert np.allclose(channels[:, -2:], np.log([5, 2]), atol=1e-6)
+        assert np.array_equal(found[:, 20] == 1, np.isin(graph.component, graph.component[clicked[which]]))
+        assert np.allclose(found[:, 21:23].T, [nearest[:, 2] / 4, np.exp(-nearest[:, 2] / 0.25)], atol=1e-5)
+    assert np.allclose(channels[:, -4:-2], np.log([5, 2]), atol=1e-6) and (channels[:, -2:] == 0).all()
+    previous = torch.from_numpy(rng.normal(size=len(graph)).astype(np.float32)) * 6
+    corrected = nodes.click_channels(*given, previous).numpy()
+    assert np.array_equal(corrected[:, :-2], channels[:, :-2]) and (corrected[:, -1] == 1).all()
+    assert np.allclose(corrected[:, -2], previous.numpy().clip(-4, 4) / 4)
 
 
 def test_features_are_means_over_the_pixels_that_show_a_node():
@@ -262,32 +296,49 @@ def answer_of(selected: np.ndarray, quality: float) -> NodeAnswer:
     return NodeAnswer(np.stack([np.where(selected, 1.0, -1.0)] * 3), np.full(3, quality))
 
 
-def test_corrections_of_a_trusted_answer_are_local_and_of_another_are_not(patches):
+def test_a_local_correction_changes_what_is_near_the_click_alone(patches):
     graph = patches.graph
     low = graph.position[:, 1] < np.median(graph.position[:, 1])
 
     def distances(nodes):
         return torch.from_numpy(graph.distances_from(np.array(nodes)))
 
-    def asker(agreement):
-        def ask(nodes, positive):
-            """One click: the lower half. More: nothing but the clicked nodes, as a network that collapses."""
-            selected = low if len(nodes) == 1 else np.isin(np.arange(len(graph)), nodes[positive])
-            return answer_of(selected, agreement)
-
-        return ask
-
     inside = int(np.flatnonzero(low)[0])
     missed = int(np.where(~low, distances([inside])[0, :, 0], np.inf).argmin())  # just beyond the border
     clicks = np.array([inside, missed]), np.ones(2, dtype=bool)
-    collapsed = np.isin(np.arange(len(graph)), clicks[0])
+    collapsed = np.isin(np.arange(len(graph)), clicks[0])  # nothing but the clicked nodes
     depth = distances([missed])[0, :, 0].numpy()
     near = depth <= 3.0 * depth[low].min() + 0.02
     assert 0 < (near & low).sum() < low.sum()
-    trusted = correct_locally(asker(0.9), distances, *clicks)
-    assert np.array_equal(trusted.logits[1] > 0, np.where(near, collapsed, low))
-    other = correct_locally(asker(0.7), distances, *clicks)
-    assert np.array_equal(other.logits[1] > 0, collapsed)
+    local = correct_locally(answer_of(low, 0.9), answer_of(collapsed, 0.5), distances, *clicks)
+    assert np.array_equal(local.selected, np.where(near, collapsed, low))
+
+
+def test_each_further_click_corrects_the_answer_to_those_before_it(segmenter, monkeypatch):
+    answers, asked = segmenter.prepared.answers, []
+    of_network = NodeAnswers.of_network
+
+    def recorded(self, sets):
+        asked.extend(sets)
+        return of_network(self, sets)
+
+    monkeypatch.setattr(NodeAnswers, "of_network", recorded)
+    nodes, positive = np.array([7, 90, 41]), np.array([False, True, True])
+    answers.answer(nodes, positive)
+    chain = [each for each in asked if list(each.nodes)[0] == 90]
+    assert [list(each.nodes) for each in chain[:3]] == [[90], [90, 7], [90, 7, 41]], "a positive click begins"
+    assert chain[0].previous is None and np.array_equal(chain[1].previous, answers.single(90).logits[1])
+
+
+def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
+    area, place = np.full(40, 1 / 40, dtype=np.float32), np.arange(40)
+    meant = [place < end for end in (6, 6, 13, 13, 24, 24, 36, 36)]
+    logits = np.stack([np.stack([np.where(mask, 1.0, -1.0)] * 3) for mask in meant]).astype(np.float16)
+    votes = Votes(np.arange(8), logits, np.full((8, 3), 0.8, dtype=np.float32), area)
+    own = np.stack([np.where(place < 13, 1.0, -1.0)] * 3).astype(np.float32)
+    rungs, default = votes.ladder(3, own, np.full(3, 0.8, dtype=np.float32), own[1])
+    assert ((rungs[1:] > 0) >= (rungs[:-1] > 0)).all() and np.array_equal(rungs[default] > 0, place < 13)
+    assert (rungs > 0).sum(axis=1).tolist() == [6, 13, 24, 36]
 
 
 def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(patches):
@@ -524,7 +575,7 @@ def test_depth_is_the_distance_to_the_nearest_node_outside(shape):
 
 def test_details_join_the_neighbour_they_share_most_border_with():
     part, group = np.array([0, 0, 0, 1, 2, 2, 2]), np.array([0, 0, 0, 0, 1, 1, 1])
-    area = np.array([0.2, 0.2, 0.1, 0.005, 0.2, 0.2, 0.095])
+    area = np.array([0.2, 0.2, 0.1, 0.003, 0.2, 0.2, 0.097])
     pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
     merged, groups = without_details(part, group, area, pairs, np.array([1, 1, 0.1, 5.0, 1, 1]))
     assert merged.tolist() == groups.tolist() == [0, 0, 0, 0, 1, 1, 1]  # the same group comes first
@@ -566,7 +617,8 @@ def test_hiding_an_input_hides_it(shape):
         both = [*channels, *(KIND_CHANNELS + k for k in channels)]
         others = [k for k in range(whole.shape[-1]) if k not in both]
         assert (hidden[..., both] == 0).all() and torch.equal(hidden[..., others], whole[..., others])
-        assert torch.equal(network.encode(nodes), encoded) == (not static and name != "field")
+        said = shape.nodes.static[:, list(static)].any() or name == "field"  # the mallet has no walls
+        assert torch.equal(network.encode(nodes), encoded) == (not said)
 
 
 def test_decays_hold_no_subnormal_numbers(shape):

@@ -197,15 +197,15 @@ def _corrections(quality: float = 0.99) -> TaughtCorrections:
     def single(node: int) -> NodeAnswer:
         return NodeAnswer(np.stack([lifted.logits[node // 4]] * 3), np.full(3, quality, dtype=np.float32))
 
-    def together(nodes, positive):
+    def correct(before, nodes, positive):
         chosen = np.isin(PLACE, nodes[positive])
         return NodeAnswer(np.stack([np.where(chosen, 1.0, -1.0)] * 3), np.full(3, 0.5, dtype=np.float32))
 
     def distances(nodes):
         away = np.abs(PLACE - np.array(nodes)[:, None]).astype(np.float32)
-        return torch.from_numpy(np.stack([away, away], axis=-1))
+        return torch.from_numpy(np.stack([away, away, away], axis=-1))
 
-    return TaughtCorrections(single, together, distances, lifted, AREA, spacing=0.5)
+    return TaughtCorrections(single, correct, distances, lifted, AREA, spacing=0.5)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,10 @@ def _corrections(quality: float = 0.99) -> TaughtCorrections:
 )
 def test_a_correction_moves_the_border_beside_it_or_takes_the_part_that_the_teacher_knows(clicks, expected):
     nodes, positive = np.abs(clicks), np.array(clicks) >= 0
-    answer = _corrections(quality=0.9)(nodes, positive)
+    corrections = _corrections(quality=0.9)
+    answer = corrections.single(int(nodes[0]))
+    for count in range(2, len(nodes) + 1):
+        answer = corrections(answer, nodes[:count], positive[:count])
     assert np.flatnonzero(answer.selected).tolist() == expected
     assert np.array_equal(answer.selected[nodes], positive)
 
@@ -227,17 +230,17 @@ def test_a_correction_moves_the_border_beside_it_or_takes_the_part_that_the_teac
 def test_a_part_is_taken_away_whole_and_one_that_holds_a_wish_is_not():
     corrections = _corrections(quality=0.9)
     both = NodeAnswer(_rows(8, 8, 8), np.full(3, 0.9, dtype=np.float32))
-    taken = corrections._corrected(both, np.array([1, 6]), np.array([True, False]))
+    taken = corrections(both, np.array([1, 6]), np.array([True, False]))
     assert np.flatnonzero(taken.selected).tolist() == [0, 1, 2, 3]
-    torn = corrections._corrected(both, np.array([4, 6]), np.array([True, False]))
+    torn = corrections(both, np.array([4, 6]), np.array([True, False]))
     assert torn.selected[4] and not torn.selected[6]
 
 
 def test_the_answer_to_several_clicks_is_a_mask_that_keeps_to_all_of_them_else_the_networks():
     corrections = _corrections()
-    kept = corrections.elect(np.array([1, 3]), np.array([True, True]))
+    kept = corrections.elect(corrections.single(1), np.array([1, 3]), np.array([True, True]))
     assert np.flatnonzero(kept.selected).tolist() == [0, 1, 2, 3]
-    torn = corrections.elect(np.array([1, 3]), np.array([True, False]))
+    torn = corrections.elect(corrections.single(1), np.array([1, 3]), np.array([True, False]))
     assert np.flatnonzero(torn.selected).tolist() == [1]
 
 

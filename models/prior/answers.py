@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.prior.corrections import NodeAnswer, TaughtCorrections, correct_locally, join_parts
+from models.prior.corrections import (
+    TRUSTED,
+    NodeAnswer,
+    TaughtCorrections,
+    correct_locally,
+    first_positive_first,
+    join_parts,
+)
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
@@ -48,33 +55,49 @@ class NodeAnswers:
         logits, quality = self.network(self.tensors, self.encoded, clicks)
         return logits.float().numpy(), quality.float().sigmoid().numpy()
 
-    def together(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-        """The answer to clicked nodes (C,), positive (C,) bool, all understood as one wish, in whatever order."""
-        order = np.lexsort((nodes, ~positive))
-        clicks = tuple(nodes[order].tolist()), tuple(positive[order].tolist())
+    def single(self, node: int) -> NodeAnswer:
+        """The answer to one click."""
+        return self._in_order(np.array([node]), np.array([True]))
 
-        def ask() -> NodeAnswer:
-            logits, quality = (values[0] for values in self.of_network([Asked(*clicks)]))
-            if len(nodes) == 1:
-                return NodeAnswer(
-                    *(self.votes.elect(int(nodes[0]), logits, quality) if self.votes else (logits, quality))
-                )
-            # Later clicks are corrections: the candidate that is expected to be best is the default.
-            best = int(quality.argmax())
-            logits[1], quality[1] = logits[best], quality[best]
-            return NodeAnswer(logits, quality)
-
-        return self._recent.get(clicks, ask)
+    def correct(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """The network's answer to clicked nodes (C,), positive (C,) bool, the last of which corrects one."""
+        asked = Asked(nodes.tolist(), positive.tolist(), np.asarray(before.logits[1], dtype=np.float32))
+        logits, quality = (values[0] for values in self.of_network([asked]))
+        best = int(quality.argmax())  # after a correction, the candidate expected to be best is the default
+        logits[1], quality[1] = logits[best], quality[best]
+        return NodeAnswer(logits, quality)
 
     def answer(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer to clicked nodes (C,), positive (C,) bool, in the order in which they were made."""
-        if self._taught is not None:
-            return self._taught(nodes, positive)
 
         def in_order(nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-            return correct_locally(self.together, self.distances, nodes, positive)
+            return self._in_order(*first_positive_first(nodes, positive))
 
-        return join_parts(in_order if self.votes else self.together, self.graph.pairs, nodes, positive)
+        if self._taught is not None:
+            return in_order(nodes, positive)
+        return join_parts(in_order, self.graph.pairs, nodes, positive)
+
+    def _in_order(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """The first is a positive one; each other one corrects what those before it got."""
+
+        def ask() -> NodeAnswer:
+            if len(nodes) == 1:
+                logits, quality = (values[0] for values in self.of_network([Asked(nodes.tolist(), [True])]))
+                if self.votes:
+                    logits, quality = self.votes.elect(int(nodes[0]), logits, quality)
+                return NodeAnswer(logits, quality)
+            before = self._in_order(nodes[:-1], positive[:-1])
+            if self._taught is not None:
+                return self._taught(before, nodes, positive)
+            corrected = self.correct(before, nodes, positive)
+            mode = __import__("os").environ.get("MODE", "B")
+            if mode == "A":
+                return corrected
+            if mode == "B" and self.single(int(nodes[0])).quality[1] < TRUSTED:
+                return corrected
+            return correct_locally(before, corrected, self.distances, nodes, positive)
+
+        return self._recent.get((tuple(nodes.tolist()), tuple(positive.tolist())), ask)
 
     @cached_property
     def _taught(self) -> TaughtCorrections | None:
@@ -82,12 +105,8 @@ class NodeAnswers:
         votes = self.votes
         if not isinstance(votes, TaughtVotes) or not votes.lifted.leads:
             return None
-
-        def single(node: int) -> NodeAnswer:
-            return self.together(np.array([node]), np.array([True]))
-
         spacing = float(np.median(self.graph.length[:, 0]))
-        return TaughtCorrections(single, self.together, self.distances, votes.lifted, self.graph.area, spacing)
+        return TaughtCorrections(self.single, self.correct, self.distances, votes.lifted, self.graph.area, spacing)
 
 
 def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:

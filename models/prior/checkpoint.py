@@ -46,8 +46,10 @@ def load_network(config: dict, weights: dict[str, Tensor], left_out: Sequence[st
     network = PriorNetwork(PriorConfig(**{key: value for key, value in config.items() if key != "neighborhood"}))
     weights = {key: value.float() for key, value in weights.items()}
     if weights["static.weight"].shape[1] == config["field"] + 9:  # TRIAL: old weights
-        w = weights["static.weight"]; weights["static.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
-        w = weights["clicked.weight"].clone(); width = config["width"]
+        w = weights["static.weight"]
+        weights["static.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
+        w = weights["clicked.weight"].clone()
+        width = config["width"]
         for kind in range(2):
             w[:, 2 * width + 27 * kind : 2 * width + 27 * kind + 4] = 0
         weights["clicked.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)

@@ -36,6 +36,7 @@ class NodeAnswer:
 
 
 Ask = Callable[[np.ndarray, np.ndarray], NodeAnswer]  # of clicked nodes (C,) int64, positive (C,) bool
+Correct = Callable[[NodeAnswer, np.ndarray, np.ndarray], NodeAnswer]  # an answer, by the last of such clicks
 
 
 def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
@@ -57,23 +58,15 @@ def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndar
     )
 
 
-def correct_locally(ask: Ask, distances: Distances, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-    """If the votes agree on what the first positive click means, further clicks change the answer near themselves only.
+def correct_locally(
+    before: NodeAnswer, corrected: NodeAnswer, distances: Distances, nodes: np.ndarray, positive: np.ndarray
+) -> NodeAnswer:
+    """The last of the clicks changes the answer `before` it near itself only: there it is `corrected`.
 
-    How far, its distance from the border that it moves says. So a small correction undoes nothing elsewhere. Otherwise
-    all clicks are answered together.
+    How far, its distance from the border that it moves says. So a small correction undoes nothing elsewhere.
     """
-    nodes, positive = _first_positive_first(nodes, positive)
-    answer = ask(nodes[:1], positive[:1])
-    if len(nodes) == 1:
-        return answer
-    if answer.quality[1] < TRUSTED:
-        return ask(nodes, positive)
-    for count in range(2, len(nodes) + 1):
-        corrected = ask(nodes[:count], positive[:count])
-        away = distances([int(nodes[count - 1])])[0, :, 0].numpy()
-        answer = _near_the_click(answer, corrected, away, bool(positive[count - 1]))
-    return answer
+    away = distances([int(nodes[-1])])[0, :, 0].numpy()
+    return _near_the_click(before, corrected, away, bool(positive[-1]))
 
 
 def _near_the_click(answer: NodeAnswer, corrected: NodeAnswer, away: np.ndarray, sign: bool) -> NodeAnswer:
@@ -92,25 +85,18 @@ class TaughtCorrections:
     A click beside the border moves the border there. Another adds the part that the teacher knows under it, or takes it
     away. Where that goes against other clicks, the answer to all of them together counts near the click.
 
-    single, together  the answers by vote to one click, and of the network to all; spacing: of the nodes
+    single    the answer by vote to one click; correct: the network's to the last of some; spacing: of the nodes
     """
 
     single: Callable[[int], NodeAnswer]
-    together: Ask
+    correct: Correct
     distances: Distances
     lifted: LiftedMasks
     area: np.ndarray
     spacing: float
 
-    def __call__(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-        nodes, positive = _first_positive_first(nodes, positive)
-        answer = self.single(int(nodes[0]))
-        for count in range(2, len(nodes) + 1):
-            answer = self._corrected(answer, nodes[:count], positive[:count])
-        return answer
-
-    def _corrected(self, answer: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-        """After the last of the clicks."""
+    def __call__(self, answer: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """`answer` corrected by the last of the clicks."""
         clicked, sign = int(nodes[-1]), bool(positive[-1])
         away = self.distances([clicked])[0, :, 0].numpy()
         agrees = answer.selected == sign
@@ -125,11 +111,11 @@ class TaughtCorrections:
         logits = np.maximum(answer.logits, middle) if sign else np.minimum(answer.logits, -middle)
         if part.quality[1] > ON_PART and np.array_equal(logits[1, nodes] > 0, positive):
             return NodeAnswer(logits, answer.quality)
-        return _near_the_click(answer, self.elect(nodes, positive), away, sign)
+        return _near_the_click(answer, self.elect(answer, nodes, positive), away, sign)
 
-    def elect(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+    def elect(self, answer: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """To all clicks: the one of the network's answer and the masks that keep to them which these agree on most."""
-        network, keeping = self.together(nodes, positive), self.lifted.keeping(nodes, positive)
+        network, keeping = self.correct(answer, nodes, positive), self.lifted.keeping(nodes, positive)
         if not len(keeping):
             return network
         candidates = np.vstack([network.selected, self.lifted.selected[keeping]])
@@ -142,7 +128,7 @@ class TaughtCorrections:
         return NodeAnswer(logits, np.full(3, support[best], dtype=np.float32))
 
 
-def _first_positive_first(nodes: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_positive_first(nodes: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The clicks in order, but for the first positive one, which begins."""
     first = int(np.flatnonzero(positive)[0])
     order = np.r_[first, np.delete(np.arange(len(nodes)), first)]

@@ -179,8 +179,8 @@ class NodeTensors:
             channels[:, 21] = UNREACHABLE / 4
             channels[:, 23] = 1.0
         else:
-            groups = self._surface(nodes, distances[..., :2]), self._likeness(nodes, distances), self._parts(nodes, distances[..., 2])
-            channels = torch.cat([channel for group in groups for channel in group], dim=1)
+            surface, parts = self._surface(nodes, distances[..., :2]), self._parts(nodes, distances[..., 2])
+            channels = torch.cat([*surface, *self._likeness(nodes, distances), *parts], dim=1)
         channels[:, list(self.hidden)] = 0
         whole = channels.new_zeros(len(self), KIND_CHANNELS)
         whole[:, list(USED)] = channels
@@ -289,7 +289,8 @@ def _averaging(graph: NodeGraph, kind: int) -> Averaging:
     conductance = np.asarray(graph.conductance[:, kind], dtype=np.float32)
     pairs = np.asarray(graph.pairs, dtype=np.int64)
     if kind == 1:
-        pairs, conductance = np.concatenate([pairs, graph.walls]), np.r_[conductance, np.ones(len(graph.walls), np.float32)]
+        pairs = np.concatenate([pairs, graph.walls])
+        conductance = np.concatenate([conductance, np.ones(len(graph.walls), dtype=np.float32)])
     matrix = symmetric(pairs, conductance, len(graph))
     if kind == 1:  # an isolated side of a crease keeps to itself rather than being scaled up
         matrix = matrix + sp.diags(np.full(len(graph), 0.05, dtype=np.float32))

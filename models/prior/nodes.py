@@ -73,7 +73,8 @@ class NodeGraph:
         through = np.linalg.norm(self.position[self.walls[:, 0]] - self.position[self.walls[:, 1]], axis=1)
         pairs = np.concatenate([self.walls, self.pairs])
         walled = np.concatenate([np.maximum(through, 1e-6), concave])
-        return *(symmetric(self.pairs, each, len(self)) for each in (plain, concave)), symmetric(pairs, walled, len(self))
+        graphs = (self.pairs, plain), (self.pairs, concave), (pairs, walled)
+        return tuple(symmetric(ends, lengths, len(self)) for ends, lengths in graphs)
 
     def distances_from(self, nodes: np.ndarray) -> np.ndarray:
         """(C, N, 3) float32 shortest paths from each of C nodes, as `distance_graphs`; 8 where there is none."""
@@ -97,6 +98,7 @@ class FineFaces:
     pairs             (P, 2) int64 adjacent faces, also across the gaps between components
     length            (P,) float64 distance of their centroids; border: length of the edge they share, or of the gap
     turn              (P,) float64 radians between their normals, concave positive
+    surface_pairs     so many of the pairs, the first, share an edge; the others are across gaps
     """
 
     mesh: Mesh
@@ -243,12 +245,9 @@ def _node_graph(
     conductance = np.stack([plain, plain * (np.exp(-concave / CREASE_DECAY) + 0.01)], axis=1)
     share = area / area.sum()
     component = _components(fine)[center]
-    walls = _walls(fine, node, center, normal, component)
-    import os
-    if os.environ.get("W0"): walls = walls[:0]
-    modes, rates = diffusion_modes(
-        np.concatenate([pairs, walls]), np.concatenate([conductance[:, 1], np.ones(len(walls))]), share, EIGENVECTORS
-    )
+    walls = _walls(fine, node, center, component)
+    linked, conducting = np.concatenate([pairs, walls]), np.concatenate([conductance[:, 1], np.ones(len(walls))])
+    modes, rates = diffusion_modes(linked, conducting, share, EIGENVECTORS)
     return NodeGraph(
         position.astype(np.float32),
         normal.astype(np.float32),
@@ -273,9 +272,7 @@ def _components(fine: FineFaces) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _walls(
-    fine: FineFaces, node: np.ndarray, center: np.ndarray, normal: np.ndarray, component: np.ndarray
-) -> np.ndarray:
+def _walls(fine: FineFaces, node: np.ndarray, center: np.ndarray, component: np.ndarray) -> np.ndarray:
     """(M, 2) nodes that face away from each other at both sides of a thin wall of one component."""
     scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
     way = -fine.normal[center]

@@ -14,6 +14,9 @@ import numpy as np
 
 VOTERS = 192
 LEVELS = 3  # finer, default, coarser
+RUNGS = 6  # at most, of what one click may mean
+NESTED = 0.85  # share of the smaller of two rungs that lies in the larger, before they are cut to nest
+LEAST_GAIN = 0.01  # in the mean of the largest IoU, for which a rung is added
 APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
 
 
@@ -98,6 +101,44 @@ class Votes:
         middle = logits_of(default)
         answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
         return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
+
+    def ladder(self, node: int, logits: np.ndarray, quality: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, int]:
+        """What one click on `node` may mean, from small to large: logits (K, N), K <= `RUNGS`, and the default's row.
+
+        logits, quality: the network's own answer, (3, N) and (3,); default (N,): the logits elected. Around it, one by
+        one, come the answers that hold the click, lie within or around every rung so far, and cover best (mean of the
+        largest IoU) what is not covered yet.
+        """
+        holders = np.flatnonzero(self.selected[:, node])
+        answers = np.vstack([self.selected[holders], logits > 0, default[None] > 0])
+        count, size = len(answers) - 1, answers @ self.area
+        cover = np.r_[self.quality.ravel()[holders].astype(np.float64) ** 2, quality.astype(np.float64) ** 2]
+        among = pairwise_iou(answers, answers[:count], self.area)
+        weighted = answers.astype(np.float32) * self.area
+        both = weighted @ answers.T.astype(np.float32)
+        within = both / np.maximum(np.minimum(size[:, None], size[None]), 1e-9)  # 1: one of the two holds the other
+        chosen, covered = [count], among[count]
+        while len(chosen) < RUNGS:
+            apart = np.abs(np.log(np.maximum(size[:, None], 1e-9) / np.maximum(size[chosen], 1e-9))).min(axis=1)
+            free = (apart > np.log(APART)) & (within[:, chosen].min(axis=1) > NESTED)
+            gain = np.where(free, (np.maximum(among, covered) - covered) @ cover, -1.0)
+            best = int(gain.argmax())
+            if gain[best] < LEAST_GAIN * cover.sum():
+                break
+            chosen.append(best)
+            covered = np.maximum(covered, among[best])
+        rows = sorted(chosen, key=lambda row: size[row])
+        middle = rows.index(count)
+
+        def logits_of(row: int) -> np.ndarray:
+            if row == count:
+                return default
+            return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
+
+        rungs = np.stack([logits_of(row) for row in rows])
+        for place in range(middle - 1, -1, -1):
+            rungs[place] = np.minimum(rungs[place], rungs[place + 1])
+        return np.maximum.accumulate(rungs, axis=0), middle
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
