@@ -336,9 +336,21 @@ def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
     logits = np.stack([np.stack([np.where(mask, 1.0, -1.0)] * 3) for mask in meant]).astype(np.float16)
     votes = Votes(np.arange(8), logits, np.full((8, 3), 0.8, dtype=np.float32), area)
     own = np.stack([np.where(place < 13, 1.0, -1.0)] * 3).astype(np.float32)
-    rungs, default = votes.ladder(3, own, np.full(3, 0.8, dtype=np.float32), own[1])
+    rungs, expected, default = votes.ladder(3, own, np.full(3, 0.8, dtype=np.float32), own[1])
     assert ((rungs[1:] > 0) >= (rungs[:-1] > 0)).all() and np.array_equal(rungs[default] > 0, place < 13)
     assert (rungs > 0).sum(axis=1).tolist() == [6, 13, 24, 36]
+    slow = [np.mean([(r & m).sum() / (r | m).sum() for m in [*meant, *(place < 13,)]]) for r in rungs > 0]
+    assert np.allclose(expected, slow, atol=0.01)
+
+
+def test_the_ladder_of_a_click_holds_its_default_answer_and_that_of_several_is_the_candidates(segmenter):
+    faces, signs = np.array([120]), np.array([True])
+    ladder = segmenter.face_ladder(faces, signs)
+    assert ladder.default is not None and 1 <= len(ladder.probability) <= 6
+    assert np.array_equal(ladder.probability[ladder.default] > 0.5, segmenter.face_probability(faces, signs) > 0.5)
+    assert (np.diff((ladder.probability > 0.5).astype(int), axis=0) >= 0).all()
+    both = Clicks.from_lists([120], [10])
+    assert np.array_equal(segmenter.ladder(both).probability, segmenter.candidates(both).probability)
 
 
 def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(patches):

@@ -30,10 +30,12 @@ class Candidates:
     probability  (K, N) float32 of being selected, ascending along the first axis; K is 3, or 1 for a segmenter that
                  gives one answer; N vertices, or faces
     quality      (K,) float32 in [0, 1], the IoU expected of each with what the person wants; None: not judged
+    default      the row that answers; None: the middle one
     """
 
     probability: np.ndarray
     quality: np.ndarray | None = None
+    default: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,17 @@ class Segmenter(ABC):
     def candidates(self, clicks: Clicks) -> Candidates:
         """The nested answers to clicks on vertices; see `probability` for errors."""
         return Candidates(self.probability(clicks)[None])
+
+    def ladder(self, clicks: Clicks) -> Candidates:
+        """What the clicks may mean, step by step from small to large: up to six nested answers, the default among them.
+
+        Where a segmenter knows no more than its `candidates`, these. See `probability` for errors.
+        """
+        return self.candidates(clicks)
+
+    def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        """As `ladder`, for clicks on faces, on faces."""
+        return self.face_candidates(faces, positive)
 
     def face_probability(self, faces: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(F,) float32 for clicks on faces (C,) int64 with signs (C,) bool."""

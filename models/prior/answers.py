@@ -77,6 +77,19 @@ class NodeAnswers:
             return in_order(nodes, positive)
         return join_parts(in_order, self.graph.pairs, nodes, positive)
 
+    def ladder(self, nodes: np.ndarray, positive: np.ndarray) -> tuple[NodeAnswer, int]:
+        """What clicks may mean, from small to large: an answer of K rungs, and which is the default.
+
+        More than three for a single click that is answered by vote.
+        """
+        default = self.answer(nodes, positive)
+        if self.votes is None or len(nodes) > 1:
+            return default, 1
+        node = int(nodes[0])
+        logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
+        rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1])
+        return NodeAnswer(rungs, expected), row
+
     def _in_order(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The first is a positive one; each other one corrects what those before it got."""
 

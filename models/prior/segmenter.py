@@ -30,7 +30,7 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
-ANSWERS_VERSION = 4  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 5  # of what is made of the network's answers; counts up where measured results would change
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,9 @@ def prepare(
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)
 
 
+Ask = Callable[[np.ndarray, np.ndarray], Candidates]  # clicked fine faces and their signs -> answers on fine faces
+
+
 class PriorSegmenter(Segmenter):
     """The prior decoder, prepared for one mesh. `PriorSegmenter.prepare` takes what `prepare` does."""
 
@@ -168,16 +171,22 @@ class PriorSegmenter(Segmenter):
         """The three nested answers; see `probability` for errors."""
         return self._on_vertices(clicks)
 
-    def _on_vertices(self, clicks: Clicks, granularity: float | None = None, every: bool = True) -> Candidates:
+    def ladder(self, clicks: Clicks) -> Candidates:
+        """Up to six nested answers; see `probability` for errors."""
+        return self._on_vertices(clicks, ask=self._rungs)
+
+    def _on_vertices(
+        self, clicks: Clicks, granularity: float | None = None, every: bool = True, ask: Ask | None = None
+    ) -> Candidates:
         clicks = clicks.validate(self.num_vertices).distinct()
-        faces = self.prepared.face_of_vertex[clicks.vertices.numpy()]
+        faces, signs = self.prepared.face_of_vertex[clicks.vertices.numpy()], clicks.positive.numpy()
         if (faces < 0).any():
             lone = int(clicks.vertices[int(np.argmin(faces))])
             raise UserError(f"vertex {lone} belongs to no face of the mesh: click another")
-        fine = self._on_fine_faces(faces, clicks.positive.numpy(), granularity, every)
+        fine = ask(faces, signs) if ask else self._on_fine_faces(faces, signs, granularity, every)
         result = (self._vertex_means @ fine.probability.T).T
         result = obey(result, clicks.positives.numpy(), clicks.negatives.numpy())
-        return Candidates(result.astype(np.float32), fine.quality)
+        return Candidates(result.astype(np.float32), fine.quality, fine.default)
 
     @cached_property
     def _vertex_means(self) -> sp.csr_matrix:
@@ -196,11 +205,19 @@ class PriorSegmenter(Segmenter):
         """As `candidates`, on faces: probability (3, F)."""
         return self._on_faces(faces, positive)
 
+    def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        """As `ladder`, on faces: probability (K, F)."""
+        return self._means_of(self._rungs(self._fine_of(faces), np.asarray(positive, dtype=bool)))
+
     def _on_faces(
         self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None, every: bool = True
     ) -> Candidates:
         fine = self._on_fine_faces(self._fine_of(faces), np.asarray(positive, dtype=bool), granularity, every)
-        return Candidates((self._face_means @ fine.probability.T).T.astype(np.float32), fine.quality)
+        return self._means_of(fine)
+
+    def _means_of(self, fine: Candidates) -> Candidates:
+        """On the mesh's faces."""
+        return Candidates((self._face_means @ fine.probability.T).T.astype(np.float32), fine.quality, fine.default)
 
     def _fine_of(self, faces: np.ndarray) -> np.ndarray:
         """For each face of the mesh the fine face nearest its middle."""
@@ -240,11 +257,24 @@ class PriorSegmenter(Segmenter):
         """
         answer = self.prepared.answers.answer(self.patches.node[faces], positive)
         logits = answer.logits if every else blend(answer.logits, granularity)[None]
+        return self._drawn(logits, answer.quality, 1 if every else 0, faces, positive)
+
+    def _rungs(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        """The ladder on the E fine faces."""
+        answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive)
+        return self._drawn(answer.logits, answer.quality, default, faces, positive)
+
+    def _drawn(
+        self, logits: np.ndarray, quality: np.ndarray, default: int, faces: np.ndarray, positive: np.ndarray
+    ) -> Candidates:
+        """Nested answers (K, N) with borders, tidied and nested again around the default one."""
         borders = self.prepared.borders
         rows = [borders.tidy(row, faces[positive], faces[~positive]) for row in borders.on_faces(logits)]
-        if every:
-            rows = [np.minimum(rows[0], rows[1]), rows[1], np.maximum(rows[1], rows[2])]
-        return Candidates(np.stack(rows), answer.quality)
+        for place in range(default - 1, -1, -1):
+            rows[place] = np.minimum(rows[place], rows[place + 1])
+        for place in range(default + 1, len(rows)):
+            rows[place] = np.maximum(rows[place], rows[place - 1])
+        return Candidates(np.stack(rows), quality, default)
 
 
 def weighted_means(group: np.ndarray, member: np.ndarray, weight: np.ndarray, groups: int) -> sp.csr_matrix:

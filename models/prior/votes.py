@@ -102,8 +102,11 @@ class Votes:
         answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
         return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
 
-    def ladder(self, node: int, logits: np.ndarray, quality: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, int]:
-        """What one click on `node` may mean, from small to large: logits (K, N), K <= `RUNGS`, and the default's row.
+    def ladder(
+        self, node: int, logits: np.ndarray, quality: np.ndarray, default: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """What one click on `node` may mean, from small to large: logits (K, N), K <= `RUNGS`, the share of the answers
+        that hold the click and mean each (mean IoU), and the default's row.
 
         logits, quality: the network's own answer, (3, N) and (3,); default (N,): the logits elected. Around it, one by
         one, come the answers that hold the click, lie within or around every rung so far, and cover best (mean of the
@@ -138,7 +141,9 @@ class Votes:
         rungs = np.stack([logits_of(row) for row in rows])
         for place in range(middle - 1, -1, -1):
             rungs[place] = np.minimum(rungs[place], rungs[place + 1])
-        return np.maximum.accumulate(rungs, axis=0), middle
+        rungs = np.maximum.accumulate(rungs, axis=0)
+        expected = pairwise_iou(rungs > 0, answers[:count], self.area) @ cover / cover.sum()
+        return rungs, expected.astype(np.float32), middle
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
