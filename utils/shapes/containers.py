@@ -38,6 +38,8 @@ def container(b: Builder) -> None:
     """Bucket, bin, carton, drawer, mug, pan, basket, bottle, tub: walls with two sides, and what is on them."""
     b.floating = True
     b.pick([_bucket, _bin, _carton, _tray, _mug, _pan, _basket, _bottle, _chest])(b)
+    if len(b.part_names) == 1:  # a body alone would be the whole
+        ball(b, "contents", (0, 0.12, 0), 0.1)
 
 
 def _bail(b: Builder, path: str, radius: float, height: float, thick: float, lean: float = 0.0) -> None:
@@ -110,9 +112,8 @@ def _carton(b: Builder) -> None:
         angle, reach = b.u(-0.5, 2.6), deep * b.u(0.5, 0.98) / 2  # 0 stands up, 1.6 lies outwards
         out = np.array([s, 0, 0]) if axis == "x" else np.array([0, 0, s])
         way = out * np.sin(angle) + np.array([0, np.cos(angle), 0])
-        across = np.cross(way, out @ [[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-        turn = np.stack([np.cross(way, across), way, across], 1)
-        turn[:, 2] = np.cross(turn[:, 0], turn[:, 1])
+        along = np.array([0, 0, 1.0]) if axis == "x" else np.array([1.0, 0, 0])
+        turn = np.stack([np.cross(way, along), way, along], 1)
         path = "flaps" if together else f"flaps/flap {i}"
         put(b, path, Box(at + way * reach, (t, reach, long * 0.98), turn))
     if kind in ("lid", "hinged"):

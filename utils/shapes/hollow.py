@@ -14,8 +14,8 @@ Array = np.ndarray
 
 
 class Loft(Lathe):
-    """A profile (K, 2) of (radius, height), as `Lathe` takes it, led around a rectangle of half sizes `core` (2,) in
-    the x-z plane: a box with rounded corners, a tray, a drawer, the shell of a device."""
+    """A profile (K, 2) of (radius, height), as `Lathe` takes it but with flat ends, led around a rectangle of half
+    sizes `core` (2,) in the x-z plane: a box with rounded corners, a tray, a drawer, the shell of a device."""
 
     def __init__(self, center, profile, core, rotation=None):
         super().__init__(center, profile, rotation)
@@ -40,9 +40,9 @@ class Loft(Lathe):
         base = np.sign(rounded_rectangle(2, 2, 1, corner)) * self.core
         rings = [np.c_[base + r * turn, np.full(len(base), y)][:, [0, 2, 1]] for r, y in profile]
         poles = []
-        if closed:  # the flat ends are fans about their middle
+        if closed:  # the flat ends are fans about their middle, from the outermost ring on
             low, high = (np.tile([0.0, y, 0.0], (len(base), 1)) for y in profile[[0, -1], 1])
-            rings, poles = [low, *rings, high], [0, -1]
+            rings, poles = [low, *rings[1:-1], high], [0, -1]
         return ring_mesh(np.stack(rings), poles)
 
 
