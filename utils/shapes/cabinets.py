@@ -10,7 +10,7 @@ from utils.shapes.builder import Builder
 from utils.shapes.combinators import ball, bar, box, grid, put, rod, row, span, torus
 from utils.shapes.containers import boards
 from utils.shapes.elements import SIDES, circle
-from utils.shapes.hollow import Loft, Sheet
+from utils.shapes.hollow import Loft, Sheet, walled
 from utils.shapes.solids import Box, Lathe, Prism, rotation_about, rotation_to
 
 
@@ -311,7 +311,7 @@ def _washer(b: Builder) -> None:
     t = b.u(0.008, 0.015)
     big = min(y, z) * 0.82
     drum = [(0, 0), (big, 0), (big, x * 1.5), (r, x * 1.8), (r - t, x * 1.8), (big - t, x * 1.5), (big - t, t), (0, t)]
-    put(b, "drum/tub", Lathe((-x * 0.85, 0, 0), drum, rotation_to((1, 0, 0))))
+    put(b, "drum/tub", walled(Lathe((-x * 0.85, 0, 0), drum, rotation_to((1, 0, 0))), t))
     for k in range(3):
         a = k * 2 * np.pi / 3
         place = np.array([-x * 0.1, np.sin(a) * big * 0.85, np.cos(a) * big * 0.85])

@@ -23,8 +23,9 @@ class Loft(Lathe):
         self.size = float(min(self.size, np.ptp(self.profile[:, 0]) + self.core.min()))
 
     def _distance(self, p):
-        out = np.maximum(np.abs(p[:, [0, 2]]) - self.core, 0)
-        return super()._distance(np.stack([np.hypot(*out.T), p[:, 1], np.zeros(len(p))], 1))
+        out = np.abs(p[:, [0, 2]]) - self.core
+        radius = np.hypot(*np.maximum(out, 0).T) + np.minimum(out.max(axis=1), 0)  # negative within the core
+        return self._section_distance(radius, p[:, 1])
 
     def _box(self):
         (_, low), (r, high) = self.profile.min(0), self.profile.max(0)
@@ -70,6 +71,12 @@ class Sheet(Solid):
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         kept = self.kept(corners.mean(1), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12))
         return drop_degenerate(vertices, faces[kept]) if kept.any() else (vertices, faces)
+
+
+def walled(solid: Lathe, wall: float) -> Lathe:
+    """The solid with the thin radius of its wall, so that a grid which blends it shows the wall or leaves it apart."""
+    solid.size = min(solid.size, 0.6 * wall)
+    return solid
 
 
 def wall_profile(outer: Array, wall: float) -> Array:

@@ -205,12 +205,15 @@ class Lathe(Solid):
 
     def _distance(self, p):
         radius = np.sqrt(p[:, 0] ** 2 + (p[:, 2] / self.squash) ** 2)
+        return self._section_distance(radius, p[:, 1]) * min(1.0, self.squash)
+
+    def _section_distance(self, radius, height):
         polygon = self.profile
         # On-axis ends are pushed across the axis so that the axis itself is no boundary.
         if polygon[0, 0] <= 1e-9 and polygon[-1, 0] <= 1e-9:
             far = -2 * polygon[:, 0].max() - 1
             polygon = np.concatenate([polygon, [[far, polygon[-1, 1]], [far, polygon[0, 1]]]])
-        return polygon_distance(np.stack([radius, p[:, 1]], 1), polygon) * min(1.0, self.squash)
+        return polygon_distance(np.stack([radius, height], 1), polygon)
 
     def _box(self):
         (_, low), (r, high) = self.profile.min(0), self.profile.max(0)
