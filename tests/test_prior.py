@@ -15,7 +15,7 @@ from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, corre
 from models.prior.answers import NodeAnswer, correct_locally, join_parts
 from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS, load_prior
-from models.prior.data import most_of, without_details
+from models.prior.data import levels_over, most_of, without_details
 from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, USED, NodeTensors
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
@@ -553,6 +553,10 @@ def test_levels_above_the_groups_are_wishes_and_data_without_them_still_work(exa
 def test_coarse_labels_follow_the_group_that_most_of_their_area_is_in():
     coarse = most_of(np.array([0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 1]), np.array([1.0, 1, 1, 1, 1]))
     assert coarse.tolist() == [0, 0, 0, 1, 1]
+    group, area = np.array([0, 0, 1, 1, 2]), np.ones(5)
+    levels = levels_over(group, [np.array([0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 0])], area)
+    assert levels.tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]
+    assert levels_over(group, [], area).shape == (0, 5)
 
 
 def test_loss_is_least_for_the_target_and_iou_is_by_area():
