@@ -12,11 +12,11 @@ from scipy.linalg import expm
 
 import decoder
 from models.methods import MethodSettings, iseg_prior
-from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
+from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS, load_prior
-from models.prior.data import without_details
+from models.prior.data import levels_over, most_of, without_details
 from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, USED, NodeTensors
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
@@ -591,6 +591,35 @@ def test_details_join_the_neighbour_they_share_most_border_with():
     pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
     merged, groups = without_details(part, group, area, pairs, np.array([1, 1, 0.1, 5.0, 1, 1]))
     assert merged.tolist() == groups.tolist() == [0, 0, 0, 0, 1, 1, 1]  # the same group comes first
+
+
+def test_a_small_key_joins_the_other_keys_and_not_the_case_around_it():
+    part, group = np.array([0, 0, 0, 1, 2, 0]), np.array([0, 0, 0, 1, 1, 0])
+    area = np.array([0.3, 0.3, 0.3, 0.02, 0.005, 0.075])
+    pairs = np.array([(0, 1), (1, 2), (2, 3), (2, 4), (4, 5)])
+    merged, groups = without_details(part, group, area, pairs, np.ones(5))
+    assert merged.tolist() == groups.tolist() == [0, 0, 0, 1, 1, 0]
+
+
+def test_levels_above_the_groups_are_wishes_and_data_without_them_still_work(example):
+    height = example["position"][:, 1]
+    part = np.digitize(height, np.quantile(height, [0.2, 0.4, 0.6]))
+    plain = TrainingShape({**example, "part": part, "group": part}).targets
+    above = np.array([np.minimum(part, 2), np.minimum(part, 1)])
+    deep = TrainingShape({**example, "part": part, "group": part, "above": above}).targets
+    for level, label in ((0, 2), (1, 1)):
+        wish = (deep.masks == (above[level] == label)).all(axis=1)
+        assert wish.sum() == 1 and deep.kinds[wish] == GROUP
+    assert (plain.kinds == GROUP).sum() == 4 and (deep.kinds == GROUP).sum() == 6
+
+
+def test_coarse_labels_follow_the_group_that_most_of_their_area_is_in():
+    coarse = most_of(np.array([0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 1]), np.array([1.0, 1, 1, 1, 1]))
+    assert coarse.tolist() == [0, 0, 0, 1, 1]
+    group, area = np.array([0, 0, 1, 1, 2]), np.ones(5)
+    levels = levels_over(group, [np.array([0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 0])], area)
+    assert levels.tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]
+    assert levels_over(group, [], area).shape == (0, 5)
 
 
 def test_loss_is_least_for_the_target_and_iou_is_by_area():

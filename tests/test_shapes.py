@@ -17,6 +17,7 @@ from utils.shapes import FAMILIES, random_shape
 from utils.shapes.builder import Builder, Field, Piece, attach_loose_pieces, blended_surface, coarse_surface, compose
 from utils.shapes.elements import arc, circle, spiral
 from utils.shapes.generate import assembly, opened
+from utils.shapes.hollow import Loft, wall_profile
 from utils.shapes.remesh import face_pairs, flip_edges, is_closed_manifold, resample, smooth_labels, straighten_seams
 from utils.shapes.solids import Box, Ellipsoid, Lathe, Prism, RoundCone, Superquadric, Torus, Tube, rod, rotation_to
 from utils.shapes.tessellation import polygon_distance, triangulate_polygon
@@ -34,6 +35,7 @@ SOLIDS = {
     "torus": Torus((0, 0, 0.3), 0.4, 0.1, TURN),
     "ring": Lathe((0, 0, 0), [(0.2, 0), (0.4, 0), (0.3, 0.4), (0.2, 0.4)], TURN),
     "oval lathe": Lathe((0, 0, 0), [(0, 0), (0.4, 0), (0.2, 0.3), (0.3, 0.5), (0, 0.5)], TURN, squash=0.6),
+    "tray": Loft((0, 0, 0), wall_profile(np.array([(0.1, 0), (0.15, 0.4)]), 0.04), (0.3, 0.2), TURN),
     "tube": Tube(arc((0, 0, 0), (1, 0, 0), (0, 0.2, 0), 15), np.linspace(0.12, 0.06, 15)),
     "spring": Tube(spiral((0, 0, 0), (0, 1, 0), 0.3, 2, 1, 60), 0.05),
     "plate with holes": Prism((0, 0, 0), circle(0.5), 0.1, TURN, holes=[circle(0.1), circle(0.08, 8, (0.25, 0.1))]),
@@ -202,7 +204,7 @@ def test_distance_and_tessellation_of_a_solid_are_the_same_surface(name):
     assert mesh.volume == pytest.approx(sampled, rel=0.06)  # positive: normals point outwards
 
 
-@pytest.mark.parametrize("name", ["box", "rounded box", "capsule", "torus", "cone", "ring", "plate with holes"])
+@pytest.mark.parametrize("name", ["box", "rounded box", "capsule", "torus", "cone", "ring", "plate with holes", "tray"])
 def test_distance_of_a_solid_is_the_distance_to_its_tessellation(name):
     solid = SOLIDS[name]
     low, high = solid.bounds()

@@ -177,7 +177,7 @@ def make_example(
     part, group = (majority(labels[patches.fine.parent], patches) for labels in (shape.part, shape.group))
     border = graph.conductance[:, 0] * graph.length[:, 0]
     part, group = without_details(part, group, graph.area, graph.pairs, border)
-    above = [most_of(majority(labels[patches.fine.parent], patches), group, graph.area) for labels in shape.above]
+    above = levels_over(group, [majority(labels[patches.fine.parent], patches) for labels in shape.above], graph.area)
     halves = ("normal", "curvature", "thickness", "length", "conductance", "modes")
     return {
         "seed": np.array(seed),
@@ -193,7 +193,7 @@ def make_example(
         "component": graph.component.astype(np.int16),
         "part": part.astype(np.int16),
         "group": group.astype(np.int16),
-        "above": np.array(above, dtype=np.int16).reshape(len(above), len(graph)),
+        "above": above.astype(np.int16),
     }
 
 
@@ -209,6 +209,14 @@ def most_of(coarse: np.ndarray, group: np.ndarray, area: np.ndarray) -> np.ndarr
     votes = np.zeros((group.max() + 1, coarse.max() + 1))
     np.add.at(votes, (group, coarse), area + 1e-9)
     return votes.argmax(axis=1)[group]
+
+
+def levels_over(group: np.ndarray, levels: list[np.ndarray], area: np.ndarray) -> np.ndarray:
+    """(L, N) int64 levels from fine to coarse, each made a union of those below it, the first of the groups (N,)."""
+    above = [group]
+    for labels in levels:
+        above.append(most_of(labels, above[-1], area))
+    return np.array(above[1:], dtype=np.int64).reshape(len(levels), len(group))
 
 
 def without_details(

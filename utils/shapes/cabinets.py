@@ -10,7 +10,7 @@ from utils.shapes.builder import Builder
 from utils.shapes.combinators import ball, bar, box, grid, put, rod, row, span, torus
 from utils.shapes.containers import boards
 from utils.shapes.elements import SIDES, circle
-from utils.shapes.hollow import Loft
+from utils.shapes.hollow import Loft, Sheet, walled
 from utils.shapes.solids import Box, Lathe, Prism, rotation_about, rotation_to
 
 
@@ -71,7 +71,7 @@ def _feet(b: Builder, half, tall: float, path: str = "feet") -> None:
 def door(b: Builder, path: str, hinge, size, t: float, angle: float, side: int, kind: str, glass: bool) -> None:
     """A door on a vertical hinge (3,): `size` (height / 2, width), opened by an angle; `side` of the hinge, -1 or 1."""
     hinge, (h, w) = np.asarray(hinge, float), size
-    turn = rotation_about("y", side * angle)
+    turn = rotation_about("y", -side * angle)
 
     def at(x: float, y: float, z: float) -> np.ndarray:
         return hinge + turn @ np.array([x, y, -side * z])
@@ -137,7 +137,7 @@ def _cupboard(b: Builder) -> None:
     for i, at in row(levels, -y, y, 1):
         box(b, "shelves" if together else f"shelves/shelf {i}", (0, at, 0), (x * 0.93, t * 0.7, z - 2 * t))
         for j, at_z in row(b.n(0, 5), -z * 0.8, z * 0.8):
-            s = b.u(0.04, 0.12)
+            s = min(b.u(0.04, 0.12), 0.7 * y / (levels + 1))
             book = Box((0, at + t + s * 1.3, at_z), (x * 0.6, s * 1.3, s * 0.3))
             put(b, b.pick([f"things/thing {i}.{j}", f"things/row {i}"]), book)
     kind = b.pick(["knob", "bar", "bar", "none"])
@@ -186,10 +186,15 @@ def _cavity(b: Builder, path: str, half, wall: float) -> None:
     """A machine's case with an opening to +x: the outside and the cavity are one part."""
     x, y, z = half
     rim = max(wall, 0.02)
-    if b.chance(0.5):  # two closed solids: the case, and the cavity as a box within that comes out at the front
+    if b.chance(0.5):  # sheets: the case without its front, the cavity, the rim between them
         profile = [(0, 0), (0.02, 0), (0.02, 2 * x), (0, 2 * x)]
-        put(b, path, Loft((-x, 0, 0), profile, (y - 0.02, z - 0.02), rotation_about("z", -np.pi / 2)))
-        box(b, path, (0.005 + rim / 2, 0, 0), (x - rim / 2, y - rim, z - rim))
+        case = Loft((-x, 0, 0), profile, (y - 0.02, z - 0.02), rotation_about("z", -np.pi / 2))
+        put(b, path, Sheet(case, lambda m, n: (n[:, 1] < 0.9) | (m[:, 1] < x)))
+        cavity = Box((rim / 2, 0, 0), (x - rim / 2, y - rim, z - rim))
+        put(b, path, Sheet(cavity, lambda m, n: n[:, 0] < 0.9))
+        for s in (-1, 1):
+            box(b, path, (x - 0.004, s * (y - rim / 2), 0), (0.004, rim / 2, z))
+            box(b, path, (x - 0.004, 0, s * (z - rim / 2)), (0.004, y - rim, rim / 2))
         return
     for s in (-1, 1):
         box(b, path, (0, s * (y - rim / 2), 0), (x, rim / 2, z))
@@ -265,7 +270,7 @@ def _fridge(b: Builder) -> None:
     for i, (low, high) in enumerate(spans):
         middle, half = (low + high) / 2, (high - low) / 2 * 0.985
         angle = b.pick([0.0, b.u(0.3, 1.9)])
-        turn = rotation_about("y", -angle)
+        turn = rotation_about("y", angle)
         hinge = np.array([x + 0.005, middle, -z])
         path = f"doors/door {i}"
         thick = 0.035
@@ -306,13 +311,13 @@ def _washer(b: Builder) -> None:
     t = b.u(0.008, 0.015)
     big = min(y, z) * 0.82
     drum = [(0, 0), (big, 0), (big, x * 1.5), (r, x * 1.8), (r - t, x * 1.8), (big - t, x * 1.5), (big - t, t), (0, t)]
-    put(b, "drum/tub", Lathe((-x * 0.85, 0, 0), drum, rotation_to((1, 0, 0))))
+    put(b, "drum/tub", walled(Lathe((-x * 0.85, 0, 0), drum, rotation_to((1, 0, 0))), t))
     for k in range(3):
         a = k * 2 * np.pi / 3
         place = np.array([-x * 0.1, np.sin(a) * big * 0.85, np.cos(a) * big * 0.85])
         box(b, b.pick(["drum/paddles", f"drum/paddle {k}"]), place, (x * 0.6, 0.03, 0.02), rotation_about("x", -a))
     angle = b.pick([0.0, b.u(0.5, 2.2)])
-    turn = rotation_about("y", -angle)
+    turn = rotation_about("y", angle)
     hinge = np.array([x + 0.02, 0, -r * 1.2])
     center, axis = hinge + turn @ [0.01, 0, r * 1.2], turn @ [1.0, 0, 0]
     torus(b, "door/ring", center, r * 1.05, 0.035, rotation_to(axis))

@@ -9,7 +9,7 @@ import numpy as np
 from utils.shapes.builder import Builder
 from utils.shapes.combinators import around, ball, bar, box, polar, put, rod, row, torus, tube
 from utils.shapes.elements import SIDES, arc, random_profile
-from utils.shapes.hollow import Loft, Sheet, wall_profile, wall_sheets
+from utils.shapes.hollow import Loft, Sheet, wall_profile, wall_sheets, walled
 from utils.shapes.solids import Box, Lathe, rotation_about, rotation_to
 
 
@@ -19,7 +19,9 @@ def hollow(b: Builder, path: str, outer, wall: float, core=None, turn=None, cent
 
     def solid() -> Lathe:
         segments = b.n(18, 40)
-        return Lathe(center, profile, turn, segments=segments) if core is None else Loft(center, profile, core, turn)
+        if core is None:
+            return walled(Lathe(center, profile, turn, segments=segments), wall)
+        return walled(Loft(center, profile, core, turn), wall)
 
     dress = b.pick(["solid", "solid", "sheets", "shells"])
     if dress == "solid":
@@ -38,6 +40,8 @@ def container(b: Builder) -> None:
     """Bucket, bin, carton, drawer, mug, pan, basket, bottle, tub: walls with two sides, and what is on them."""
     b.floating = True
     b.pick([_bucket, _bin, _carton, _tray, _mug, _pan, _basket, _bottle, _chest])(b)
+    if len(b.part_names) == 1:  # a body alone would be the whole
+        ball(b, "contents", (0, 0.12, 0), 0.1)
 
 
 def _bail(b: Builder, path: str, radius: float, height: float, thick: float, lean: float = 0.0) -> None:
@@ -92,7 +96,7 @@ def _bin(b: Builder) -> None:
         box(b, "pedal", (wx + 0.05, 0.05, 0), (0.09, 0.015, 0.06))
     for side, name in SIDES if b.chance(0.4) else ():
         path = b.pick(["wheels", f"wheels/{name} wheel"])
-        rod(b, path, *((-wx, 0.06, side * wz * 0.9 + z) for z in (-0.03, 0.03)), 0.1)
+        rod(b, path, *((-wx * (1 if square else 0.5), 0.06, side * wz * 0.9 + z) for z in (-0.03, 0.03)), 0.1)
 
 
 def _carton(b: Builder) -> None:
@@ -110,9 +114,8 @@ def _carton(b: Builder) -> None:
         angle, reach = b.u(-0.5, 2.6), deep * b.u(0.5, 0.98) / 2  # 0 stands up, 1.6 lies outwards
         out = np.array([s, 0, 0]) if axis == "x" else np.array([0, 0, s])
         way = out * np.sin(angle) + np.array([0, np.cos(angle), 0])
-        across = np.cross(way, out @ [[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-        turn = np.stack([np.cross(way, across), way, across], 1)
-        turn[:, 2] = np.cross(turn[:, 0], turn[:, 1])
+        along = np.array([0, 0, 1.0]) if axis == "x" else np.array([1.0, 0, 0])
+        turn = np.stack([np.cross(way, along), way, along], 1)
         path = "flaps" if together else f"flaps/flap {i}"
         put(b, path, Box(at + way * reach, (t, reach, long * 0.98), turn))
     if kind in ("lid", "hinged"):
@@ -124,7 +127,8 @@ def _carton(b: Builder) -> None:
         lid = [(0.04, -depth), (0.04, 0)]
         flip = rotation_about("x", np.pi)
         profile = wall_profile(np.array(lid) + [0, depth], t * 1.3)
-        put(b, "lid", Loft(at + turn @ [wx, t * 2, 0] + [0, rise, 0], profile, (wx - 0.02, wz - 0.02), turn @ flip))
+        place = at + turn @ [wx, t * 2, 0] + [0, rise, 0]
+        put(b, "lid", walled(Loft(place, profile, (wx - 0.02, wz - 0.02), turn @ flip), t * 1.3))
     if b.chance(0.3):
         box(b, "label", (wx + 0.002, h * 0.5, b.u(-0.3, 0.3) * wz), (0.006, h * 0.2, wz * 0.3))
     for i in range(b.n(0, 3)):
@@ -214,7 +218,7 @@ def _pan(b: Builder) -> None:
         dome, up = b.u(0.04, 0.15), b.pick([0, 0, b.u(0.05, 0.3)])
         line = np.array([(top * 1.03, 0), (top * 0.7, dome * 0.7), (0, dome)])
         shell = np.concatenate([[(0, dome - wall), (top * 0.7, dome * 0.7 - wall)], line[:1] - [0, wall], line])
-        put(b, "lid/cover", Lathe((0, h + wall + up, 0), shell))
+        put(b, "lid/cover", walled(Lathe((0, h + wall + up, 0), shell), wall))
         rod(b, "lid/knob", (0, h + dome * 0.9 + up, 0), (0, h + dome + 0.09 + up, 0), 0.025, b.u(0.03, 0.06))
 
 
@@ -253,7 +257,8 @@ def _bottle(b: Builder) -> None:
         tall, at = b.u(0.06, 0.16), (0, top + 0.01 + place, 0)
         line = wall_profile(np.array([(wide, 0), (wide, tall)]), wall * 0.7)
         flip = rotation_about("x", np.pi)
-        put(b, "closure/cap", Lathe(at, line, flip) if core is None else Loft(at, line, core, flip))
+        cap = Lathe(at, line, flip) if core is None else Loft(at, line, core, flip)
+        put(b, "closure/cap", walled(cap, wall * 0.7))
         for _, a in around(b.n(10, 20) if b.chance(0.4) and core is None else 0):
             ridge = polar(a, wide, top - tall / 2 + place)
             box(b, "closure/cap", ridge, (0.008, tall * 0.4, 0.008), rotation_about("y", -a))
@@ -275,7 +280,7 @@ def _chest(b: Builder) -> None:
     lid = wall_profile(np.array([(round_, 0), (round_, depth)]), t)
     spin = turn @ rotation_about("x", np.pi)
     top = at + turn @ [wx, depth, 0]
-    put(b, "lid/lid shell", Loft(top, lid, (wx - round_, wz - round_), spin))
+    put(b, "lid/lid shell", walled(Loft(top, lid, (wx - round_, wz - round_), spin), t))
     for i, z in row(b.n(1, 3), -wz, wz):
         rod(b, b.pick(["hinges", f"hinges/hinge {i}"]), at + [0, 0, z - 0.06], at + [0, 0, z + 0.06], 0.018)
         place = at + turn @ [2 * wx + 0.01, 0, z]

@@ -51,7 +51,7 @@ def flipped(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     by_component = rng.random() < 0.6
     key = owner if by_component else np.arange(len(shape.faces))
     chosen = (rng.random(int(key.max()) + 1) < rng.choice([0.15, 0.5, 1.0], p=[0.4, 0.4, 0.2]))[key]
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or len(shape.faces) > MOST_FACES // 2:
         faces = np.where(chosen[:, None], shape.faces[:, ::-1], shape.faces)
         return shape.of_faces(shape.vertices, faces, np.arange(len(faces)))
     source = np.concatenate([np.arange(len(shape.faces)), np.flatnonzero(chosen)])

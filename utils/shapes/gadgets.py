@@ -10,7 +10,7 @@ from utils.shapes.builder import Builder
 from utils.shapes.combinators import around, ball, box, grid, polar, put, rod, row, span, torus, tube
 from utils.shapes.containers import boards, hollow
 from utils.shapes.elements import arc
-from utils.shapes.hollow import Loft, Sheet
+from utils.shapes.hollow import Loft, Sheet, walled
 from utils.shapes.solids import Box, Lathe, Solid, rotation_about, rotation_to
 
 
@@ -138,7 +138,7 @@ def _camera(b: Builder) -> None:
     for i in range(b.n(1, 3)):
         long = b.u(0.08, 0.2)
         pipe = [(r - w, 0), (r, 0), (r, long), (r - w, long)]
-        put(b, f"lens/barrel {i}", Lathe((at, 0, 0), pipe, rotation_to((1, 0, 0))))
+        put(b, f"lens/barrel {i}", walled(Lathe((at, 0, 0), pipe, rotation_to((1, 0, 0))), w))
         at, r = at + long * 0.9, r * b.u(0.88, 0.98)
     ball(b, "lens/glass", (at * 0.5 + x * 0.5, 0, 0), (0.03, r * 0.95, r * 0.95))
     box(b, "finder", (0, y + 0.05, 0), (x * 0.8, 0.08, z * 0.25), taper=0.7)

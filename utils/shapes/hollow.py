@@ -14,8 +14,8 @@ Array = np.ndarray
 
 
 class Loft(Lathe):
-    """A profile (K, 2) of (radius, height), as `Lathe` takes it, led around a rectangle of half sizes `core` (2,) in
-    the x-z plane: a box with rounded corners, a tray, a drawer, the shell of a device."""
+    """A profile (K, 2) of (radius, height), as `Lathe` takes it but with flat ends, led around a rectangle of half
+    sizes `core` (2,) in the x-z plane: a box with rounded corners, a tray, a drawer, the shell of a device."""
 
     def __init__(self, center, profile, core, rotation=None):
         super().__init__(center, profile, rotation)
@@ -23,8 +23,9 @@ class Loft(Lathe):
         self.size = float(min(self.size, np.ptp(self.profile[:, 0]) + self.core.min()))
 
     def _distance(self, p):
-        out = np.maximum(np.abs(p[:, [0, 2]]) - self.core, 0)
-        return super()._distance(np.stack([np.hypot(*out.T), p[:, 1], np.zeros(len(p))], 1))
+        out = np.abs(p[:, [0, 2]]) - self.core
+        radius = np.hypot(*np.maximum(out, 0).T) + np.minimum(out.max(axis=1), 0)  # negative within the core
+        return self._section_distance(radius, p[:, 1])
 
     def _box(self):
         (_, low), (r, high) = self.profile.min(0), self.profile.max(0)
@@ -40,9 +41,9 @@ class Loft(Lathe):
         base = np.sign(rounded_rectangle(2, 2, 1, corner)) * self.core
         rings = [np.c_[base + r * turn, np.full(len(base), y)][:, [0, 2, 1]] for r, y in profile]
         poles = []
-        if closed:  # the flat ends are fans about their middle
+        if closed:  # the flat ends are fans about their middle, from the outermost ring on
             low, high = (np.tile([0.0, y, 0.0], (len(base), 1)) for y in profile[[0, -1], 1])
-            rings, poles = [low, *rings, high], [0, -1]
+            rings, poles = [low, *rings[1:-1], high], [0, -1]
         return ring_mesh(np.stack(rings), poles)
 
 
@@ -70,6 +71,12 @@ class Sheet(Solid):
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         kept = self.kept(corners.mean(1), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12))
         return drop_degenerate(vertices, faces[kept]) if kept.any() else (vertices, faces)
+
+
+def walled(solid: Lathe, wall: float) -> Lathe:
+    """The solid with the thin radius of its wall, so that a grid which blends it shows the wall or leaves it apart."""
+    solid.size = min(solid.size, 0.6 * wall)
+    return solid
 
 
 def wall_profile(outer: Array, wall: float) -> Array:

@@ -10,7 +10,7 @@ from utils.shapes.builder import Builder
 from utils.shapes.combinators import around, ball, bar, box, limb, polar, put, rod, row, span, torus, tube
 from utils.shapes.containers import hollow
 from utils.shapes.elements import SIDES, arc, circle
-from utils.shapes.hollow import Sheet
+from utils.shapes.hollow import Sheet, walled
 from utils.shapes.solids import Box, Lathe, Prism, Solid, rotation_about, rotation_to, unit
 
 
@@ -256,7 +256,7 @@ def _pen(b: Builder) -> None:
         (0, high - low - 0.02),
         (r * 1.02, high - low - 0.02),
     ]
-    put(b, "cap/cap", Lathe((0, low, 0), pipe))
+    put(b, "cap/cap", walled(Lathe((0, low, 0), pipe), 0.2 * r))
     clip = np.array(
         [(0, high - 0.02, r * 1.15), (0, high - 0.03, r * 1.75), (0, low + 0.08, r * 1.55), (0, low + 0.05, r * 1.25)]
     )

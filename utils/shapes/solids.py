@@ -205,21 +205,22 @@ class Lathe(Solid):
 
     def _distance(self, p):
         radius = np.sqrt(p[:, 0] ** 2 + (p[:, 2] / self.squash) ** 2)
-        polygon = self.profile
+        return self._section_distance(radius, p[:, 1]) * min(1.0, self.squash)
+
+    def _section_distance(self, radius, height):
+        polygon, far = self.profile, -2 * self.profile[:, 0].max() - 1
         # On-axis ends are pushed across the axis so that the axis itself is no boundary.
         if polygon[0, 0] <= 1e-9 and polygon[-1, 0] <= 1e-9:
-            far = -2 * polygon[:, 0].max() - 1
             polygon = np.concatenate([polygon, [[far, polygon[-1, 1]], [far, polygon[0, 1]]]])
-        return polygon_distance(np.stack([radius, p[:, 1]], 1), polygon) * min(1.0, self.squash)
+        return polygon_distance(np.stack([radius, height], 1), polygon)
 
     def _box(self):
         (_, low), (r, high) = self.profile.min(0), self.profile.max(0)
         return np.array([-r, low, -r * self.squash]), np.array([r, high, r * self.squash])
 
     def _mesh(self, detail):
-        profile = self.profile
-        if not (profile[0, 0] <= 1e-9 and profile[-1, 0] <= 1e-9):
-            profile = np.concatenate([profile, profile[:1]])
+        on_axis = self.profile[[0, -1], 0].max() <= 1e-9
+        profile = self.profile if on_axis else np.concatenate([self.profile, self.profile[:1]])
         vertices, faces = revolve(densify(profile, detail), segments_for(detail, self.segments, 5))
         vertices[:, 2] *= self.squash
         return vertices, faces
