@@ -11,21 +11,18 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import eigsh
 from scipy.spatial import KDTree
 
-from utils.geometry.face_graph import FaceGraph
-from utils.geometry.geodesics import BRIDGE_TURN, CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE, bridge_components
+from models.prior.fine_faces import FineFaces, components, fine_faces
+from utils.geometry.geodesics import CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE
 from utils.geometry.graphs import depth_inside, symmetric
-from utils.geometry.mesh import SIDES, Mesh
-from utils.geometry.welding import weld
+from utils.geometry.mesh import Mesh
 from utils.rendering.rays import ray_scene
 
 NODES = 1536
 EIGENVECTORS = 48
-SUBDIVIDE_ABOVE = 1.6  # edges longer than so many node spacings are halved ...
-MOST_ELEMENTS = 40_000  # ... until there are so many faces
 SEED_POINTS = 24_000  # seeds are chosen among at most so many faces
 CREASE_DECAY = 0.3  # radians of concave turn at which an edge conducts 1/e of a flat one
 THICKNESS_RAYS = 8
@@ -87,71 +84,6 @@ class NodeGraph:
         if np.isinf(depth[region]).all():
             return region.astype(np.float64)
         return np.minimum(depth, UNREACHABLE)
-
-
-@dataclass(frozen=True, eq=False)
-class FineFaces:
-    """The E faces of a mesh whose long ones were subdivided, in its normalised frame, and how they join.
-
-    mesh              the subdivided mesh, or the given one; parent (E,) int64, the face of the given one
-    centroid, normal  (E, 3) float64, normals outward; area (E,) float64
-    pairs             (P, 2) int64 adjacent faces, also across the gaps between components
-    length            (P,) float64 distance of their centroids; border: length of the edge they share, or of the gap
-    turn              (P,) float64 radians between their normals, concave positive
-    surface_pairs     so many of the pairs, the first, share an edge; the others are across gaps
-    """
-
-    mesh: Mesh
-    parent: np.ndarray
-    centroid: np.ndarray
-    normal: np.ndarray
-    area: np.ndarray
-    pairs: np.ndarray
-    length: np.ndarray
-    border: np.ndarray
-    turn: np.ndarray
-    surface_pairs: int
-
-    def __len__(self) -> int:
-        return len(self.area)
-
-    def spacing(self, nodes: int) -> float:
-        """The typical distance of so many nodes."""
-        return float(np.sqrt(self.area.sum() / nodes))
-
-
-def fine_faces(mesh: Mesh, nodes: int = NODES) -> FineFaces:
-    """The faces of `mesh` made small enough for so many nodes, joined by the edges they share and by bridges."""
-    fine, parent = subdivided(mesh, SUBDIVIDE_ABOVE * float(np.sqrt(mesh.face_areas.sum() / nodes)))
-    graph, points = FaceGraph(fine), fine.normalized.astype(np.float64)
-    centroid = points[fine.faces].mean(axis=1)
-    diagonal = np.linalg.norm(np.ptp(points[fine.referenced], axis=0))
-    owner = np.zeros(fine.num_vertices, dtype=np.int64)
-    owner[fine.faces.ravel()] = np.repeat(np.arange(fine.num_faces), 3)
-    across = owner[bridge_components(fine)]
-    gap = np.linalg.norm(centroid[across[:, 0]] - centroid[across[:, 1]], axis=1)
-    return FineFaces(
-        fine,
-        parent,
-        centroid,
-        fine.face_normals.astype(np.float64) * fine.winding,
-        np.maximum(fine.face_areas, 1e-12),
-        np.concatenate([graph.pairs, across]),
-        np.concatenate([graph.length * diagonal, gap]),
-        np.concatenate([_shared_sides(fine, points, graph.pairs), gap]),
-        np.concatenate([np.where(graph.concave, 1, -1) * graph.dihedral, np.full(len(across), BRIDGE_TURN)]),
-        len(graph.pairs),
-    )
-
-
-def _shared_sides(mesh: Mesh, points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(P,) length of the edge that each pair of faces shares."""
-    first, second = pairs.T
-    corners = weld(mesh.vertices)[mesh.faces]
-    same = (corners[first][:, :, None] == corners[second][:, None, :]).any(axis=2)
-    opposite = np.argmin(same, axis=1)
-    ends = mesh.faces[first[:, None], np.stack([(opposite + 1) % 3, (opposite + 2) % 3], axis=1)]
-    return np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +176,7 @@ def _node_graph(
     plain = np.minimum(border / np.maximum(distance, 1e-6), 4.0) + 1e-3
     conductance = np.stack([plain, plain * (np.exp(-concave / CREASE_DECAY) + 0.01)], axis=1)
     share = area / area.sum()
-    component = _components(fine)[center]
+    component = components(fine)[center]
     walls = _walls(fine, node, center, component)
     linked, conducting = np.concatenate([pairs, walls]), np.concatenate([conductance[:, 1], np.ones(len(walls))])
     modes, rates = diffusion_modes(linked, conducting, share, EIGENVECTORS)
@@ -262,14 +194,6 @@ def _node_graph(
         walls,
         component,
     )
-
-
-def _components(fine: FineFaces) -> np.ndarray:
-    """(E,) connected component of each fine face, without the bridges."""
-    pairs = fine.pairs[: fine.surface_pairs]
-    ones = np.ones(len(pairs), dtype=bool)
-    graph = sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(fine), len(fine)))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _walls(fine: FineFaces, node: np.ndarray, center: np.ndarray, component: np.ndarray) -> np.ndarray:
@@ -305,49 +229,6 @@ def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.nd
         length = np.asarray(scene.run(starts, rays, query="DISTANCE"), dtype=np.float64).reshape(-1, THICKNESS_RAYS)
         result.append(np.median(np.minimum(np.where(np.isfinite(length), length, FREE), FREE), axis=1))
     return np.stack(result, axis=1)
-
-
-def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
-    """Edges above `longest` (normalised units) halved conformingly, and the old face of each new."""
-    vertices, faces, parent = mesh.normalized.astype(np.float64), mesh.faces, np.arange(mesh.num_faces)
-    changed = False
-    for _ in range(7):
-        sides = np.sort(faces[:, SIDES].reshape(-1, 2), axis=1)
-        code, inverse = np.unique(sides[:, 0] * np.int64(len(vertices)) + sides[:, 1], return_inverse=True)
-        edge = np.stack([code // len(vertices), code % len(vertices)], axis=1)
-        # decided by place, not by index, so that both sides of a seam are halved alike
-        split = np.linalg.norm(vertices[edge[:, 0]] - vertices[edge[:, 1]], axis=1) > longest
-        if not split.any() or len(faces) + 2 * split.sum() > max(MOST_ELEMENTS, len(mesh.faces) * 1.2):
-            break
-        changed = True
-        middle = np.full(len(edge), -1, dtype=np.int64)
-        middle[split] = len(vertices) + np.arange(split.sum())
-        vertices = np.concatenate([vertices, vertices[edge[split]].mean(axis=1)])
-        faces, parent = _split_faces(faces, middle[inverse.reshape(-1, 3)], parent)
-    if not changed:
-        return mesh, np.arange(mesh.num_faces)
-    return Mesh(vertices, faces), parent
-
-
-# Of a triangle with so many cut sides, turned so that those come first: corners 0 to 2, midpoints 3 to 5 of its sides.
-PIECES = {
-    0: [(0, 1, 2)],
-    1: [(0, 3, 2), (3, 1, 2)],
-    2: [(3, 1, 4), (0, 3, 4), (0, 4, 2)],
-    3: [(0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)],
-}
-
-
-def _split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles cut at the given midpoints (F, 3) of their sides 01, 12, 20; -1 is an uncut side."""
-    cut = middle >= 0
-    count = cut.sum(axis=1)
-    first = np.select([count == 1, count == 2], [cut.argmax(axis=1), (cut.argmin(axis=1) + 1) % 3], 0)
-    turned = (np.arange(3) + first[:, None]) % 3
-    points = np.hstack([np.take_along_axis(faces, turned, 1), np.take_along_axis(middle, turned, 1)])
-    pieces = [(count == number, piece) for number, together in PIECES.items() for piece in together]
-    new_faces = [points[rows][:, piece] for rows, piece in pieces]
-    return np.concatenate(new_faces), np.concatenate([parent[rows] for rows, _ in pieces])
 
 
 def spread_out(points: np.ndarray, count: int) -> np.ndarray:
