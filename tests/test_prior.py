@@ -15,10 +15,10 @@ from models.methods import MethodSettings, iseg_prior
 from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
-from models.prior.checkpoint import WEIGHTS, load_prior
+from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.data import levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
-from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, USED, NodeTensors
+from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
@@ -60,7 +60,7 @@ def weights(tmp_path_factory):
             "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
-            "left_out": ["masks"],
+            "format": 2,
             "field_mean": torch.zeros(256),
             "field_components": torch.eye(256)[:, :64],
         },
@@ -189,7 +189,7 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
     position, normal, thickness = graph.position, graph.normal, np.log(graph.thickness[:, 0].clip(1e-3, 2.0))
     alike = nodes.features.numpy() / np.linalg.norm(nodes.features.numpy(), axis=1, keepdims=True)
     for kind, which in enumerate((positive, ~positive)):
-        found = channels[:, kind * KIND_CHANNELS : (kind + 1) * KIND_CHANNELS][:, USED]
+        found = channels[:, kind * KIND_CHANNELS : (kind + 1) * KIND_CHANNELS]
         nearest = away[which].min(axis=0)
         to = clicked[which][away[which][..., 1].argmin(axis=0)]
         offset = position - position[to]
@@ -413,12 +413,13 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
 
 def test_weights_of_other_inputs_than_todays_are_refused(weights, tmp_path):
     held = load_torch(weights)
-    save_torch(tmp_path / "old.pt", {**held, "config": {**held["config"], "neighborhood": True}})
-    assert torch.equal(load_prior(tmp_path / "old.pt")[0].clicked.weight, held["weights"]["clicked.weight"])
-    for left_out in ([], ["field", "masks"]):
-        save_torch(tmp_path / "other.pt", {**held, "left_out": left_out})
-        with pytest.raises(UserError, match="does not hold a prior decoder of this version"):
-            load_prior(tmp_path / "other.pt")
+    for old in ({"format": 1, "left_out": ["masks"]}, {"config": {**held["config"], "neighborhood": True}}):
+        save_torch(tmp_path / "old.pt", {**held, **old})
+        with pytest.raises(UserError, match="does not hold a prior decoder of this version; export it again"):
+            load_prior(tmp_path / "old.pt")
+    save_torch(tmp_path / "old.pt", {**held, "format": 1, "kind": REFINED})
+    with pytest.raises(UserError, match="refine it again with --overwrite 1"):
+        load_prior(tmp_path / "old.pt")
 
 
 def test_other_weights_are_measured_under_a_name_of_their_own(tetrahedron, weights, tmp_path):
@@ -653,8 +654,7 @@ def test_hiding_an_input_hides_it(shape):
     network = PriorNetwork(PriorConfig(width=16, click_layers=2))
     encoded = network.encode(shape.nodes)
     for name in INPUTS:
-        (static, used), nodes = COLUMNS[name], shape.nodes.hiding(name)
-        channels = [USED[k] for k in used]
+        (static, channels), nodes = COLUMNS[name], shape.nodes.hiding(name)
         hidden = shape.batch([click_set], nodes).channels
         both = [*channels, *(KIND_CHANNELS + k for k in channels)]
         others = [k for k in range(whole.shape[-1]) if k not in both]

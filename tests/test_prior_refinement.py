@@ -44,7 +44,7 @@ def work(icosphere, tmp_path_factory):
             "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
-            "left_out": ["masks"],
+            "format": 2,
             "field_mean": torch.zeros(256),
             "field_components": torch.eye(256)[:, :64],
         },

@@ -14,6 +14,8 @@ from models.prior.nodes import NodeGraph
 
 LARGEST, SMALLEST = 0.85, 0.004  # share of the area of what is asked for
 PART, GROUP, UNION = range(3)
+BY_SIZE = 0.35  # power of their area by which wishes of a kind are drawn
+JOINTED, LIMBS = ("body",), 0.4  # of a body, people name a forearm more often than an arm: so much fewer groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +129,12 @@ def draw_set(shape: TrainingShape, habits: Habits, rng: np.random.Generator) -> 
     if len(targets.masks) == 0:
         return None
     draw = rng.random()
-    either = habits.group_share + habits.union_share
-    kind = GROUP if draw < habits.group_share else UNION if draw < either else PART
+    groups = habits.group_share * (LIMBS if shape.family in JOINTED else 1.0)
+    kind = GROUP if draw < groups else UNION if draw < groups + habits.union_share else PART
     pool = np.flatnonzero(targets.kinds == kind)
     if len(pool) == 0:
         pool = np.arange(len(targets.masks))
-    weight = np.sqrt(targets.share[pool])
+    weight = targets.share[pool] ** BY_SIZE
     target = targets.masks[int(rng.choice(pool, p=weight / weight.sum()))]
     if rng.random() < habits.border_noise:
         target = with_moved_border(shape, target, rng)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from models.prior.network import PriorConfig, PriorNetwork
@@ -17,7 +15,7 @@ from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "prior_vit_t.pt"
 REFINED = "refined prior"  # kind of a checkpoint
-MASKS = "masks"  # in `left_out`: an input that was given up
+FORMAT = 2  # 1 had other inputs
 
 
 def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]]:
@@ -25,35 +23,25 @@ def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]
     check_shipped(path)
     held = load_torch(path, what="prior decoder", kind=dict)
     try:
-        network = load_network(held["config"], held["weights"], held.get("left_out", ()))
+        if held["format"] != FORMAT:
+            raise TypeError("other inputs than today's")
+        network = load_network(held["config"], held["weights"])
         held["field_components"], held["field_mean"], held["teacher"]
     except (KeyError, TypeError, RuntimeError) as error:
-        remedy = (
-            "restore it with: git checkout -- models/weights"
-            if Path(path) == WEIGHTS
-            else "export it again: scripts/train_prior.py export"
-        )
+        if Path(path) == WEIGHTS:
+            remedy = "restore it with: git checkout -- models/weights"
+        elif held.get("kind") == REFINED:
+            remedy = "refine it again with --overwrite 1"
+        else:
+            remedy = "export it again: scripts/train_prior.py export"
         raise UserError(f"{path} does not hold a prior decoder of this version; {remedy}") from error
     return network.eval().requires_grad_(False), held
 
 
-def load_network(config: dict, weights: dict[str, Tensor], left_out: Sequence[str]) -> PriorNetwork:
+def load_network(config: dict, weights: dict[str, Tensor]) -> PriorNetwork:
     """A network from its state. Raises KeyError, TypeError or RuntimeError if that does not fit together."""
-    if set(left_out) != {MASKS}:
-        raise RuntimeError("it was trained to read the teacher's masks, or without something that every network reads")
-    if not config.get("neighborhood", True):
-        raise RuntimeError("its layers see each node by itself, which no network does any more")
-    network = PriorNetwork(PriorConfig(**{key: value for key, value in config.items() if key != "neighborhood"}))
-    weights = {key: value.float() for key, value in weights.items()}
-    if weights["static.weight"].shape[1] == config["field"] + 9:  # TRIAL: old weights
-        w = weights["static.weight"]
-        weights["static.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
-        w = weights["clicked.weight"].clone()
-        width = config["width"]
-        for kind in range(2):
-            w[:, 2 * width + 27 * kind : 2 * width + 27 * kind + 4] = 0
-        weights["clicked.weight"] = torch.cat([w, w.new_zeros(len(w), 2)], 1)
-    network.load_state_dict(weights)
+    network = PriorNetwork(PriorConfig(**config))
+    network.load_state_dict({key: value.float() for key, value in weights.items()})
     return network
 
 

@@ -22,13 +22,11 @@ THROUGH_DECAY = 0.25  # of the concave distance with a way through walls
 TIMES = (0.002, 0.008, 0.03, 0.12)  # of the diffusion from a click, in units where the surface has area 1
 VANISHED = 40.0  # bound of decays' exponents: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
 STATIC_CHANNELS = 11
-# Of the clicks of one kind. Places that are not used, where the first weights had an input that was given up, are 0.
-KIND_CHANNELS = 27
-USED = (*range(4, 23), 26, *range(4))
+KIND_CHANNELS = 24  # of the clicks of one kind
 CLICK_CHANNELS = 2 * KIND_CHANNELS + 4
 FIRM = 4.0  # logits of the previous answer beyond this say no more
 HELD_CLICKS = 256  # of which distances are kept, about 6 kB each
-# The kinds of input, each with its columns in `static` and among the `USED` channels of a kind of click. The field is
+# The kinds of input, each with its columns in `static` and among the channels of a kind of click. The field is
 # also the network's `features`.
 # Hiding "concave" leaves the nearest click by that distance, and nodes that stop at creases.
 COLUMNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -173,7 +171,7 @@ class NodeTensors:
     def _kind(self, nodes: Tensor, distances: Tensor) -> Tensor:
         """(N, KIND_CHANNELS) for the clicks of one kind."""
         if len(nodes) == 0:
-            channels = torch.zeros(len(self), len(USED), device=self.area.device)
+            channels = torch.zeros(len(self), KIND_CHANNELS, device=self.area.device)
             channels[:, 0:2] = UNREACHABLE / 4
             channels[:, 6:8] = 1.0
             channels[:, 21] = UNREACHABLE / 4
@@ -182,9 +180,7 @@ class NodeTensors:
             surface, parts = self._surface(nodes, distances[..., :2]), self._parts(nodes, distances[..., 2])
             channels = torch.cat([*surface, *self._likeness(nodes, distances), *parts], dim=1)
         channels[:, list(self.hidden)] = 0
-        whole = channels.new_zeros(len(self), KIND_CHANNELS)
-        whole[:, list(USED)] = channels
-        return whole
+        return channels
 
     def _surface(self, nodes: Tensor, distances: Tensor) -> list[Tensor]:
         """Columns 0 to 11: distances to the nearest click, the area that is nearer, and diffusion from the clicks."""

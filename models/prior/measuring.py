@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from models.prior.annotator import Habits, TrainingShape, correct_answers, draw_set
-from models.prior.checkpoint import MASKS, WEIGHTS, load_network
+from models.prior.checkpoint import FORMAT, WEIGHTS, load_network
 from models.prior.data import (
     FIELD,
     FIRST_SEED,
@@ -77,7 +77,7 @@ def validate(
 def load_average(folder: Path) -> tuple[PriorNetwork, dict[str, Any]]:
     """The mean of the network's weights of the run in `folder`, and its checkpoint."""
     held = load_torch(folder / "checkpoint.pt", what="checkpoint of the prior", kind=dict)
-    network = load_network(held["config"], held["average"], held["settings"].get("left_out", (MASKS,)))
+    network = load_network(held["config"], held["average"])
     return network.eval(), held
 
 
@@ -129,13 +129,12 @@ def export(settings: ExportSettings) -> Path:
     save_torch(
         out,
         {
-            "format": 1,
+            "format": FORMAT,
             "config": asdict(network.config),
             "weights": {key: value.half() for key, value in network.state_dict().items()},
             "field_mean": projection.mean.half(),
             "field_components": projection.components.float(),
             "teacher": projection.teacher,
-            "left_out": [MASKS],
             "training": held["settings"],
             "hold_out": held["hold_out"],
             "data": {"field": FIELD, "views": TRAIN_VIEWS, "first_seed": FIRST_SEED},

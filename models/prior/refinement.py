@@ -29,7 +29,7 @@ from utils.supervision.training_samples import REMEDY, ClickTrainingSettings, op
 from utils.teacher import Teacher
 from utils.training import resumable
 
-KEPT_OF_THE_PRIOR = ("config", "weights", "teacher", "field_mean", "field_components", "left_out")
+KEPT_OF_THE_PRIOR = ("config", "weights", "teacher", "field_mean", "field_components", "format")
 
 
 def masks_on_nodes(prepared: Prepared, targets: LiftedTargets) -> tuple[np.ndarray, np.ndarray]:

@@ -112,12 +112,7 @@ def prepare(
     answers = NodeAnswers(patches.graph, network, tensors)
     on_progress(Step("ask around", 0, 1))
     if voters:
-        settings = (
-            views,
-            voters,
-            held["run"]["prior"] if "lifted" in held else digest(file),
-            tuple(held.get("left_out", ())),
-        )
+        settings = (views, voters, held["run"]["prior"] if "lifted" in held else digest(file))
         votes = kept(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from models.prior.annotator import ClickSet, Habits, TrainingShape, correct_answers, draw_set
-from models.prior.checkpoint import MASKS, load_network
+from models.prior.checkpoint import load_network
 from models.prior.data import FolderSettings, Projection, Shapes, check_families
 from models.prior.inputs import INPUTS, NodeTensors
 from models.prior.losses import LossWeights, Measured, set_losses
@@ -278,8 +278,7 @@ def first_weights(path: Path, network: PriorNetwork, projection: Projection) -> 
         )
     try:
         weights, settings = ("weights", "training") if "weights" in held else ("average", "settings")
-        left_out = held.get("left_out", held[settings].get("left_out", (MASKS,)))
-        network.load_state_dict(load_network(held["config"], held[weights], left_out).state_dict())
+        network.load_state_dict(load_network(held["config"], held[weights]).state_dict())
         earlier, settings = held["done"], held[settings]
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} holds no prior decoder of this architecture ({network.config})") from error
