@@ -1,4 +1,4 @@
-"""Clicks on labelled parts, shared by several figures: single, second and further clicks, and how effective answers are.
+"""Clicks on labelled parts, shared by several figures: single and further clicks, and how effective answers are.
 
 A click on a part may mean the part or the group that it belongs to (a hand, or the arm), so a single click is held
 against both and the better counts; further clicks ask for the part.
@@ -124,4 +124,6 @@ def by_mesh(
 ) -> list[list[Asked]]:
     """`clicked` on several meshes, with progress."""
     stage = f"click parts, {NAMES[method]}"
-    return [clicked(shop, subject, method, clicks) for subject in track(subjects, stage, shop.on_progress, len(subjects))]
+    return [
+        clicked(shop, subject, method, clicks) for subject in track(subjects, stage, shop.on_progress, len(subjects))
+    ]

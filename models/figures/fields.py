@@ -114,10 +114,7 @@ def _network(shop: Workshop) -> ClickNetwork:
 
 
 def _kept(
-    shop: Workshop,
-    subject: Subject,
-    kind: str,
-    train: Callable[[Supervision, int], tuple[ClickNetwork, Tensor]],
+    shop: Workshop, subject: Subject, kind: str, train: Callable[[Supervision, int], tuple[ClickNetwork, Tensor]]
 ) -> FeatureDecoder:
     steps = shop.pick(LiftedSettings.steps, 20)
     folder: Path = shop.pipeline(subject, shop.field_preset()).settings.directory
@@ -133,19 +130,21 @@ def _kept(
     return FeatureDecoder(network.eval(), state["features"], state["clicks"].numpy())
 
 
-def _train(
-    shop: Workshop, held: Supervision, steps: int, field: FeatureField | None
-) -> tuple[ClickNetwork, Tensor]:
+def _train(shop: Workshop, held: Supervision, steps: int, field: FeatureField | None) -> tuple[ClickNetwork, Tensor]:
     """Train a decoder on fixed features, or with a field; the network and the features (V, 256) at the end."""
     network, how = _network(shop), LiftedSettings(steps=steps)
     generator = torch.Generator().manual_seed(shop.settings.seed)
     weights = [*network.parameters(), *(field.parameters() if field is not None else ())]
     optimizer = torch.optim.Adam(weights, lr=how.learning_rate)
     targets, chance = held.targets, kind_chances(held.targets.clicks.kind, how.shares)
-    encoded = field.encoding(held.positions) if field is not None else None
+    encoded = held.positions if field is None else field.encoding(held.positions)
+
+    def current() -> Tensor:
+        return held.features if field is None else field.decode(encoded)
+
     for step in range(steps):
         set_rate(optimizer, how.learning_rate * cosine(step / steps))
-        features = held.features if field is None else field.decode(encoded)
+        features = current()
         drawn = torch.multinomial(chance, how.sets_per_step, replacement=True, generator=generator)
         rows, weight = sample_rows(targets.target[drawn], targets.weight[drawn], how.rows_per_set, generator)
         clicks = targets.clicks[drawn]
@@ -160,5 +159,4 @@ def _train(
         kind = "decoder of features" if field is None else "field and decoder together"
         shop.on_progress(Step(f"train {kind}", step + 1, steps))
     with torch.no_grad():
-        final = held.features if field is None else field.decode(encoded)
-    return network, final.detach().float()
+        return network, current().float()

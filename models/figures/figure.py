@@ -95,8 +95,12 @@ class Figure:
 
 
 def _spoken(number: str) -> str:
-    return f"Table {number[5:]}" if number.startswith("table") else f"Sec. {number[3:]}" if number[:3] == "sec" else (
-        f"Fig. {number}"
+    return (
+        f"Table {number[5:]}"
+        if number.startswith("table")
+        else f"Sec. {number[3:]}"
+        if number[:3] == "sec"
+        else (f"Fig. {number}")
     )
 
 

@@ -9,53 +9,67 @@ from typing import Any
 from models.figures.figure import Figure, measures_of
 from utils.errors import UserError
 from utils.evaluation.report import markdown
-from utils.files import atomic_path, load_json
+from utils.files import atomic_path, load_json, save_json
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "paper.md"
 WIDEST, QUALITY = 1100, 82  # of the pictures of the page: pixels, and of JPEG
 OPENING = """# The papers' figures and tables, and ours
 
-Written by `python scripts/figures/make.py page` from the records of `make.py all`; do not edit it by hand.
-
-Every figure of *iSeg* (Lang, Xu, Decatur, Babu, Hanocka, 2024) and of *iSeg3D* that shows results has a module in `scripts/figures/`:
+Written by `python scripts/figures/make.py page` from the records of `make.py all`, which lie in `docs/figures/`; do not
+edit it by hand. Every figure of *iSeg* (Lang, Xu, Decatur, Babu, Hanocka, 2024) and of *iSeg3D* that shows results has a
+module in `scripts/figures/`:
 
 ```bash
-python scripts/figures/make.py list                     # what there is, minutes alone
-python scripts/figures/make.py 7                        # one figure: figures/*.png, .pdf (vector text), .json (the numbers)
-python scripts/figures/make.py all page                 # all of them, and this page
-python scripts/figures/make.py all --preset paper --SAM vit_h   # with the published setting: a GPU, hours for each mesh
+python scripts/figures/make.py list          # what there is, and minutes of each alone
+python scripts/figures/make.py 7             # one: figures/NAME.png, .pdf (vector text) and .json (the numbers)
+python scripts/figures/make.py all page      # all of them, and this page; an interrupted run goes on
+python scripts/figures/make.py all --preset paper --SAM vit_h --out published   # a GPU, hours for each mesh
 ```
 
-The meshes are named in `scripts/figures/meshes.json`; `--mesh_dir DIR` takes DIR/NAME.obj (and DIR/NAME.seg, the part of each face) first,
-so that the paper's own meshes, which it does not publish, can be put in. Here they are those of `meshes/` and six of
-`utils/shapes/paper.py`, made to look like the paper's; all are labelled by the program that made them. **So our numbers are of other meshes
-than the paper's**, and where the paper shows pictures only, the number is ours alone.
+The meshes are named, figure by figure, in `scripts/figures/meshes.json`; with `--mesh_dir DIR`, DIR/NAME.obj is taken
+first (and DIR/NAME.seg, the part of each face, where a figure measures against parts), so that the paper's own meshes,
+which are not published with it, can be put in. Here they are those of `meshes/`, and six of `utils/shapes/paper.py`
+made to look like the paper's. **So our numbers are of other meshes than the paper's**, labelled by the program that made
+them, and where the paper shows pictures only, the number is ours alone. Whether a claim "agrees" is decided by
+thresholds that stand in each module.
 
-"Group" is the larger region a part belongs to (a hand's arm): one click may mean either, so a single click counts against the better
-one. Intervals in brackets are 95 %, meshes resampled. The paper's Fig. 1 is of the kind of 2 and 6, Fig. 4 is a diagram, and so are iSeg3D's
-1 and 2: they have no module.
+"Group" is the larger region that a part belongs to (the arm of a hand): one click may mean either, so a single click
+counts against the better one. Brackets are 95 % intervals, meshes resampled. The paper's Fig. 1 is of the kind of 2 and
+6, Fig. 4 is a diagram, and so are iSeg3D's 1 and 2: these have no module.
 """
 
 
 def write_page(folder: Path, figures: Sequence[Figure], page: Path = PAGE) -> Path:
-    """Write the page and its pictures (`figures/` beside it) from the records in a folder; returns its path.
+    """Write the page from the records in a folder, and into `figures/` beside it these and their pictures, made small.
 
-    Figures without a record are named as not made. UserError if there is none, or only such of quick runs.
+    Figures without a record are named as not made. Returns the page's path; UserError if there are no records, or only
+    such of quick runs.
     """
-    records = {f.name: _record(folder / f"{f.name}.json") for f in figures}
-    made = {name: record for name, record in records.items() if record is not None and not record["run"]["quick"]}
+    made = records_in(folder, figures)
     if not made:
-        raise UserError(f"{folder} holds no figures (other than of --quick): make some first, as with: make.py all page")
-    for name in made:
-        _small(folder / f"{name}.png", page.parent / "figures" / f"{name}.jpg")
-    text = "\n".join([OPENING, *_setting(made), *_summary(figures, made), *_sections(figures, made)])
+        raise UserError(
+            f"{folder} holds no figures (other than of --quick): make some first, as with: make.py all page"
+        )
+    beside = page.parent / "figures"
+    for name, record in made.items():
+        _small(folder / f"{name}.png", beside / f"{name}.jpg")
+        save_json(beside / f"{name}.json", record)
     with atomic_path(page) as temporary:
-        temporary.write_text(text.rstrip() + "\n")
+        temporary.write_text(page_text(figures, made))
     return page
 
 
-def _record(path: Path) -> dict[str, Any] | None:
-    return load_json(path, "record of a figure", dict) if path.is_file() else None
+def records_in(folder: Path, figures: Sequence[Figure]) -> dict[str, dict[str, Any]]:
+    """The records of a folder by the figures' names, those of quick runs left out."""
+    paths = {figure.name: folder / f"{figure.name}.json" for figure in figures}
+    found = {name: load_json(path, "record of a figure", dict) for name, path in paths.items() if path.is_file()}
+    return {name: record for name, record in found.items() if not record["run"]["quick"]}
+
+
+def page_text(figures: Sequence[Figure], made: dict[str, dict[str, Any]]) -> str:
+    """The page in Markdown."""
+    lines = [OPENING, *_setting(made), *_summary(figures, made), *_sections(figures, made)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _small(source: Path, target: Path) -> None:

@@ -87,7 +87,8 @@ def listing(figures: Sequence[Figure]) -> str:
         lines.append(f"{numbers:<16} {figure.minutes:>7.0f}  {figure.title}")
     total = sum(figure.minutes for figure in figures)
     lines.append(
-        f"\nMinutes: each alone, on 2 CPU cores, with --preset refine and vit_t, from nothing; together less than their "
+        f"\nMinutes: each alone, on 2 CPU cores, with --preset refine and vit_t, from nothing; together less than "
+        f"their "
         f"sum of {total:.0f}, since figures share meshes made ready."
     )
     return "\n".join(lines)
@@ -98,10 +99,10 @@ def _make(figure: Figure, shop: Workshop) -> Path:
     run = settings.record() | {"meshes": _meshes(figure, shop)}
     path = settings.out / f"{figure.name}.json"
     pictures = [path.with_suffix(ending) for ending in (".png", ".pdf")]
-    if not settings.overwrite and path.is_file() and all(picture.is_file() for picture in pictures):
-        if load_json(path, "record of a figure", dict).get("run") == run:
-            print(f"{figure.label}: {path} is there; --overwrite 1 makes it again")
-            return path
+    there = path.is_file() and all(picture.is_file() for picture in pictures)
+    if there and not settings.overwrite and load_json(path, "record of a figure", dict).get("run") == run:
+        print(f"{figure.label}: {path} is there; --overwrite 1 makes it again")
+        return path
     path.unlink(missing_ok=True)
     started = time.perf_counter()
     outcome = figure.make(shop)

@@ -45,25 +45,30 @@ def faces_panel(
 
 
 def best_angles(subject: Subject, clicks: Clicks, probability: np.ndarray, count: int = 1) -> list[Angle]:
-    """The table's view of a mesh, or those that show clicks and answer best."""
+    """The table's view of a mesh, or its mirror image, where it shows the clicks; else what shows them best."""
     if subject.view is not None and count == 1:
-        return [subject.view]
+        elevation, azimuth = subject.view
+        for angle in ((elevation, azimuth), (elevation, -azimuth)):
+            if subject.pictures.sees(angle, clicks):
+                return [angle]
     return subject.pictures.angles(clicks, probability, count)
 
 
 def on_vertices(subject: Subject, values: np.ndarray) -> np.ndarray:
     """(V,) means of values (F,) over the faces at each vertex, by area."""
     mesh, weight = subject.mesh, np.repeat(subject.areas, 3)
-    total = np.bincount(mesh.faces.ravel(), weight * np.repeat(np.asarray(values, dtype=np.float64), 3), mesh.num_vertices)
+    total = np.bincount(
+        mesh.faces.ravel(), weight * np.repeat(np.asarray(values, dtype=np.float64), 3), mesh.num_vertices
+    )
     return total / np.maximum(np.bincount(mesh.faces.ravel(), weight, mesh.num_vertices), 1e-12)
 
 
-def bars(axes: Axes, names: Sequence[str], values: Sequence[float], paper: Sequence[float | None] = ()) -> None:
-    """A bar each, with its value, and a line where the paper's is."""
+def bars(axes: Axes, names: Sequence[str], values: Sequence[float], paper: Sequence[float] = ()) -> None:
+    """A bar each, with its value, and a dashed line where the paper's is."""
     for index, value in enumerate(values):
         axes.bar(index, value, 0.62, color=HUES[index % len(HUES)])
         axes.text(index, value + 0.015 * max(values), f"{value:.2f}", ha="center", va="bottom", fontsize=9)
-        if index < len(paper) and paper[index] is not None:
-            axes.plot([index - 0.36, index + 0.36], [paper[index]] * 2, color="#222222", linestyle=(0, (3, 2)), linewidth=1.2)
+    for index, value in enumerate(paper):
+        axes.hlines(value, index - 0.36, index + 0.36, color="#222222", linestyle=(0, (3, 2)), linewidth=1.2)
     axes.set_xticks(range(len(names)), names, fontsize=8)
-    axes.set_ylim(0, 1.15 * max([*values, *(p for p in paper if p is not None), 1e-6]))
+    axes.set_ylim(0, 1.15 * max([*values, *paper, 1e-6]))

@@ -48,7 +48,9 @@ def rendered_masks(
     return masks
 
 
-def agreement(masks: list[ViewMask], subject: Subject, cameras: np.ndarray, near: float) -> tuple[list[float], list[float]]:
+def agreement(
+    masks: list[ViewMask], subject: Subject, cameras: np.ndarray, near: float
+) -> tuple[list[float], list[float]]:
     """IoU of the masks of each two views on what both show: of all pairs, and of those less than `near` degrees apart.
 
     cameras: (T, 3) positions of all views.

@@ -88,7 +88,7 @@ class Subject:
         group = self.group_of_part[part.label]
         members = [label for label, own in enumerate(self.group_of_part) if own == group]
         name, group_name = self.names[part.label], self.groups[group]
-        return Wish(name, group_name, part.label, part.mask, np.isin(self.labels, members))
+        return Wish(name, group_name, part.label, part.mask, np.isin(np.asarray(self.labels), members))
 
     def wish(self, name: str) -> Wish:
         """Of the part of a name; UserError if there is none."""

@@ -63,7 +63,9 @@ class FigureSettings(Checked):
         choices=tuple(PRESETS),
     )
     SAM: str = option("auto", "teacher; auto: the largest checkpoint present, else vit_t", choices=TEACHERS)
-    quick: bool = option(False, "few, small meshes: shows that everything runs, not what is true", nargs="?", const=True)
+    quick: bool = option(
+        False, "few, small meshes: shows that everything runs, not what is true", nargs="?", const=True
+    )
     overwrite: bool = option(False, "make figures again that are there", nargs="?", const=True)
     seed: int = option(0, "of all randomness", within=SEED)
     device: str = option("auto", "auto, cpu or cuda")
@@ -107,7 +109,7 @@ class Workshop:
         """The meshes of a figure, by the table."""
         names = self.table.of(figure, self.settings.quick)
         if not names:
-            raise UserError(f"{self.table.path} names no meshes for {figure}")
+            raise UserError(f"{self.table.path} names no meshes for {figure}: add a line to its 'figures'")
         return [self.subject(name) for name in names]
 
     # --- what answers ----------------------------------------------------------------------------

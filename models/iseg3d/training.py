@@ -34,7 +34,9 @@ SAVE_SECONDS = 60.0
 class TrainSettings(CloudSettings):
     """Which network is trained, and how: steps of `batch_size` clouds each, Adam's rate falling to 0 along a cosine."""
 
-    network: str = option("embedding", "embedding: iSeg3D; heatmap, cubes: baselines that see the clicks", choices=KINDS, group="train")
+    network: str = option(
+        "embedding", "embedding: iSeg3D; heatmap, cubes: baselines that see the clicks", choices=KINDS, group="train"
+    )
     steps: int = option(4000, "of the training", type=positive_int)
     batch_size: int = option(8, "clouds in a step", type=positive_int)
     learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it", within=RATE)

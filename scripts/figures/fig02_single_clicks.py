@@ -22,8 +22,10 @@ SHOWN = {
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     asked = by_mesh(shop, subjects)
-    best, part = ([[each[key]["iou"] if key == "first" else each[key][0] for each in map(vars, own)] for own in asked]
-                  for key in ("first", "to_part"))
+    best, part = (
+        [[each[key]["iou"] if key == "first" else each[key][0] for each in map(vars, own)] for own in asked]
+        for key in ("first", "to_part")
+    )
     complete = [[float(effectiveness(each.first) == COMPLETE) for each in own] for own in asked]
     thin = [[each.first["iou"] for each in own if each.shares[0] < 0.05] for own in asked]
     measures = [
@@ -34,9 +36,12 @@ def make(shop: Workshop) -> Outcome:
     ]
     mean = measures[0].ours or 0.0
     verdict = AGREES if mean >= 0.75 else PARTLY if mean >= 0.55 else DIFFERS
-    worst = sorted((each.first["iou"], f"{subject.name}: {each.part}") for subject, own in zip(subjects, asked) for each in own)
+    worst = sorted(
+        (each.first["iou"], f"{subject.name}: {each.part}") for subject, own in zip(subjects, asked) for each in own
+    )
     why = (
-        f"On {len(subjects)} meshes of {len({s.kind for s in subjects})} kinds, {sum(map(len, asked))} parts, one click selects the "
+        f"On {len(subjects)} meshes of {len({s.kind for s in subjects})} kinds, {sum(map(len, asked))} parts, one "
+        f"click selects the "
         f"part or its group with IoU {mean:.2f}. Worst: {', '.join(name for _, name in worst[:4])}."
     )
     rows = []
@@ -50,7 +55,8 @@ def make(shop: Workshop) -> Outcome:
     paired = [("", [*first, *second]) for first, second in zip(rows[::2], [*rows[1::2], []])]
     sheet = Sheet(paired, "A single positive click", 220)
     looks = (
-        "As in the paper: grey shape, green sphere, the region in blue, thin spokes and antennae among them. Ours are smooth "
+        "As in the paper: grey shape, green sphere, the region in blue, thin spokes and antennae among them. Ours "
+        "are smooth "
         "remeshed solids of our own, the paper's are downloaded models."
     )
     assert np.isfinite(mean)
@@ -61,7 +67,8 @@ FIGURE = Figure(
     "fig02_single_clicks",
     ("2",),
     "single positive clicks",
-    "one click selects fine-grained regions of many sizes and shapes: a lamp's neck, the thin spokes, seat and bottle of a bike, "
+    "one click selects fine-grained regions of many sizes and shapes: a lamp's neck, the thin spokes, seat and "
+    "bottle of a bike, "
     "the middle antenna of an alien and only that, a camel's neck.",
     12,
     make,

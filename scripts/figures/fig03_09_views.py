@@ -33,14 +33,26 @@ def make(shop: Workshop) -> Outcome:
     teacher, ours = measures[0].ours or 0.0, measures[1].ours or 0.0
     verdict = AGREES if teacher < 0.9 and ours > 0.95 else PARTLY if ours > teacher else DIFFERS
     why = (
-        f"The teacher's masks of one click agree with IoU {teacher:.2f} between similar views and {measures[2].ours or 0:.2f} between any two; "
-        f"our one answer, rendered and read back from pixels, {ours:.2f}: consistent by construction, the rest is pixels at borders."
+        f"The teacher's masks of one click agree with IoU {teacher:.2f} between similar views and "
+        f"{measures[2].ours or 0:.2f} between any two; "
+        f"our one answer, rendered and read back from pixels, {ours:.2f}: consistent by construction, the rest is "
+        f"pixels at borders."
     )
     rows = []
     for subject in subjects[:2]:
         rows += _rows(shop, subject)
-    looks = "Upper rows the teacher's masks (vit_t here, ViT-H in the paper), lower rows ours in the same views, as in Fig. 9."
-    return Outcome(measures, verdict, why, Sheet(rows, "Masks of one click in several views", 200), looks, [s.name for s in subjects])
+    looks = (
+        "Upper rows the teacher's masks (vit_t here, ViT-H in the paper), lower rows ours in the same views, as in "
+        "Fig. 9."
+    )
+    return Outcome(
+        measures,
+        verdict,
+        why,
+        Sheet(rows, "Masks of one click in several views", 200),
+        looks,
+        [s.name for s in subjects],
+    )
 
 
 def _clicks(subject: Subject, count: int) -> list[int]:
@@ -89,20 +101,41 @@ def _rows(shop: Workshop, subject: Subject) -> list[tuple[str, list[Panel]]]:
         raster = subject.pictures.rasterizer(camera)
         point = torch.tensor([[float(v) for v in pixels[view, 0]]])
         mask = baseline.teacher.segment_each(
-            baseline.embeddings[[view]].float(), point[None], torch.ones((1, 1), dtype=torch.int64), baseline.cameras.size
+            baseline.embeddings[[view]].float(),
+            point[None],
+            torch.ones((1, 1), dtype=torch.int64),
+            baseline.cameras.size,
         ).masks(0)[0]
         large = torch.nn.functional.interpolate(mask[None, None].float(), size=(400, 400), mode="bilinear")[0, 0] > 0.5
-        grey = shade(subject.mesh, camera, raster, base_color=PALETTE.base, lights=(2.2, 0.4, 0.95, 0.5, 0, 0, 0, 0, 0), smooth=True)[0]
+        grey = shade(
+            subject.mesh,
+            camera,
+            raster,
+            base_color=PALETTE.base,
+            lights=(2.2, 0.4, 0.95, 0.5, 0, 0, 0, 0, 0),
+            smooth=True,
+        )[0]
         colors = probability * torch.tensor(PALETTE.selected) + (1 - probability) * torch.tensor(PALETTE.base)
-        ours = shade(subject.mesh, camera, raster, vertex_colors=colors, lights=(2.2, 0.4, 0.95, 0.5, 0, 0, 0, 0, 0), smooth=True)[0]
+        ours = shade(
+            subject.mesh, camera, raster, vertex_colors=colors, lights=(2.2, 0.4, 0.95, 0.5, 0, 0, 0, 0, 0), smooth=True
+        )[0]
         blue = grey.clone()
-        light = grey.mean(-1, keepdim=True) / np.mean(PALETTE.base)
+        light = grey.mean(-1, keepdim=True) / float(np.mean(PALETTE.base))
         painted = large & raster.covered[0]
         blue[painted] = (light * torch.tensor(PALETTE.selected))[painted].clamp(0, 1)
-        dot = [(float(point[0, 0]) * 400 / baseline.cameras.size[1], float(point[0, 1]) * 400 / baseline.cameras.size[0], True)]
+        dot = [
+            (
+                float(point[0, 0]) * 400 / baseline.cameras.size[1],
+                float(point[0, 1]) * 400 / baseline.cameras.size[0],
+                True,
+            )
+        ]
         for row, image in zip(cells, (blue, ours)):
             row.append(Panel(_cropped(with_spheres(image.numpy(), dot, PALETTE, 9)), ""))
-    return [(f"{subject.name}: the teacher in {len(views)} similar views", cells[0]), ("ours in the same views", cells[1])]
+    return [
+        (f"{subject.name}: the teacher in {len(views)} similar views", cells[0]),
+        ("ours in the same views", cells[1]),
+    ]
 
 
 def _cropped(image: np.ndarray, side: int = 200) -> np.ndarray:
@@ -116,7 +149,8 @@ FIGURE = Figure(
     "fig03_09_views",
     ("3", "9"),
     "consistency between views",
-    "SAM's masks of one click differ substantially, even between similar views; the answer of iSeg is one 3D selection, consistent in "
+    "SAM's masks of one click differ substantially, even between similar views; the answer of iSeg is one 3D "
+    "selection, consistent in "
     "every view.",
     8,
     make,

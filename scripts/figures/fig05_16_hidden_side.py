@@ -36,14 +36,25 @@ def make(shop: Workshop) -> Outcome:
     verdict = AGREES if ours > 0.75 and sam < 0.1 else PARTLY if ours > sam + 0.2 else DIFFERS
     parts = sum(len(own) for own in found)
     why = (
-        f"On {parts} parts of which at least {LEAST_HIDDEN:.0%} cannot be seen together with the click, one click selects {ours:.0%} of that "
+        f"On {parts} parts of which at least {LEAST_HIDDEN:.0%} cannot be seen together with the click, one click "
+        f"selects {ours:.0%} of that "
         f"hidden side (SAM baseline {sam:.0%}); with a second click there IoU {two:.2f}."
     )
     rows = [row for name, part in SHOWN for row in _row(shop, subjects, name, part)]
     if not rows:
         rows = _row(shop, subjects, subjects[0].name, subjects[0].wishes[0].name)
-    looks = "As Figs. 5 and 16: the clicked side, and the opposite one, which no view of the click shows; then with a click on each side."
-    return Outcome(measures, verdict, why, Sheet(rows, "Native 3D: the side that is hidden", 210), looks, [s.name for s in subjects])
+    looks = (
+        "As Figs. 5 and 16: the clicked side, and the opposite one, which no view of the click shows; then with a "
+        "click on each side."
+    )
+    return Outcome(
+        measures,
+        verdict,
+        why,
+        Sheet(rows, "Native 3D: the side that is hidden", 210),
+        looks,
+        [s.name for s in subjects],
+    )
 
 
 def _measure(shop: Workshop, subject: Subject) -> list[dict[str, float]]:
@@ -78,8 +89,7 @@ def _row(shop: Workshop, subjects: list[Subject], name: str, part: str) -> list[
     hidden = hidden_from(shop.baseline(subject), face)[0] & wish.part
     one = click(subject, [face])
     answer = segmenter.probability(one)
-    front = subject.pictures.angles(one, answer)[0]
-    back = (front[0], front[1] + 180)
+    front, back = subject.pictures.angles(one, answer)[0], subject.pictures.hidden_angle(one, answer)
     cells: list[Any] = [
         vertices_panel(subject, answer, one, f"{name}: click on one side", front, 210),
         vertices_panel(subject, answer, one, "the side hidden from the click", back, 210),
@@ -98,7 +108,8 @@ FIGURE = Figure(
     "fig05_16_hidden_side",
     ("5", "16"),
     "the hidden side of a part",
-    "a click on the back of a backrest also selects its front, and a click on a guitar's front its back, though no view shows both and training "
+    "a click on the back of a backrest also selects its front, and a click on a guitar's front its back, though no "
+    "view shows both and training "
     "knows nothing of it; two clicks on opposite sides select the whole part.",
     14,
     make,

@@ -14,7 +14,7 @@ from models.figures.workshop import Workshop
 from utils.output.panels import Sheet
 from utils.progress import track
 
-# (mesh, first part, second part, whether it is included), like the paper's: bulb and shade; the hammer's head without its face.
+# (mesh, first part, second part, whether it is included), like the paper's: bulb and shade; a hammer's head.
 SHOWN = (
     ("lamp", "bulb", "shade", True),
     ("hammer", "cheek", "claw", False),
@@ -36,7 +36,10 @@ def make(shop: Workshop) -> Outcome:
     stage = "second clicks on a neighbouring part"
     pairs = [_pairs(shop, subject) for subject in track(subjects, stage, shop.on_progress, len(subjects))]
     measures = [
-        Measure.mean("IoU with two neighbouring parts, a positive click in each", [[p["both"] for p in own] for own in pairs]),
+        Measure.mean(
+            "IoU with two neighbouring parts, a positive click in each",
+            [[float(p["both"] or 0) for p in own] for own in pairs],
+        ),
         Measure.mean(
             "a negative click where one click took a neighbour too: share of that neighbour still selected",
             [[p["left"] for p in own if p["left"] is not None] for own in pairs],
@@ -45,9 +48,17 @@ def make(shop: Workshop) -> Outcome:
             "and share of the first part that stays selected",
             [[p["kept"] for p in own if p["kept"] is not None] for own in pairs],
         ),
-        Measure.mean("positive corrections that enlarge the answer", [[float(e.shares[1] > e.shares[0]) for e in own] for own in extended]),
-        Measure.mean("negative corrections that reduce it", [[float(e.shares[1] < e.shares[0]) for e in own] for own in reduced]),
-        Measure.mean("IoU with the part before a correction (where below .85)", [[e.to_part[0] for e in own] for own in corrected]),
+        Measure.mean(
+            "positive corrections that enlarge the answer",
+            [[float(e.shares[1] > e.shares[0]) for e in own] for own in extended],
+        ),
+        Measure.mean(
+            "negative corrections that reduce it", [[float(e.shares[1] < e.shares[0]) for e in own] for own in reduced]
+        ),
+        Measure.mean(
+            "IoU with the part before a correction (where below .85)",
+            [[e.to_part[0] for e in own] for own in corrected],
+        ),
         Measure.mean("and after it", [[e.to_part[1] for e in own] for own in corrected]),
     ]
     verdict, why = _verdict(measures)
@@ -58,9 +69,12 @@ def make(shop: Workshop) -> Outcome:
         if subject is not None and {first, second} <= names:
             rows += _two_panels(shop, subject, subject.wish(first), subject.wish(second), positive)
     if not rows:
-        rows = _two_panels(shop, subjects[0], *subjects[0].wishes[:2], True)
+        rows = _two_panels(shop, subjects[0], subjects[0].wishes[0], subjects[0].wishes[1], True)
     sheet = Sheet([("", rows[start : start + 4]) for start in range(0, len(rows), 4)], "One click, and a second", 220)
-    looks = "As in the paper, pairs of pictures: left one click, right the same with a second one, green to add, red to take away."
+    looks = (
+        "As in the paper, pairs of pictures: left one click, right the same with a second one, green to add, red to "
+        "take away."
+    )
     return Outcome(measures, verdict, why, sheet, looks, [s.name for s in subjects])
 
 
@@ -69,7 +83,8 @@ def _verdict(measures: list[Measure]) -> tuple[str, str]:
     good = grows > 0.9 and shrinks > 0.9
     verdict = AGREES if good and both > 0.75 else PARTLY if both > 0.55 else DIFFERS
     return verdict, (
-        f"{grows:.0%} of positive corrections enlarge the answer and {shrinks:.0%} of negative ones reduce it; of two neighbouring "
+        f"{grows:.0%} of positive corrections enlarge the answer and {shrinks:.0%} of negative ones reduce it; of two "
+        f"neighbouring "
         f"parts, clicked one after the other, the two together are had with IoU {both:.2f}."
     )
 
@@ -130,7 +145,8 @@ FIGURE = Figure(
     "fig06_second_clicks",
     ("6",),
     "a second click",
-    "a second positive click extends the region (a lamp's bulb, then the flat surface around it), a second negative click takes from it "
+    "a second positive click extends the region (a lamp's bulb, then the flat surface around it), a second negative "
+    "click takes from it "
     "(the hammer's head, then without its front).",
     13,
     make,

@@ -37,9 +37,16 @@ def make(shop: Workshop) -> Outcome:
     tracked = track(pairs, "clicks carried to another mesh", shop.on_progress, len(pairs))
     found = [shop.measured("cross", "field", [a, b], lambda a=a, b=b: _measure(shop, a, b)) for a, b in tracked]
     measures = [
-        Measure.mean("IoU with the part of the same name on another mesh", [[e["cross"] for e in own] for own in found]),
-        Measure.mean("control: the feature of a random vertex outside of the part", [[e["other"] for e in own] for own in found]),
-        Measure.mean("control: a random feature (noise of the same mean and deviation)", [[e["noise"] for e in own] for own in found]),
+        Measure.mean(
+            "IoU with the part of the same name on another mesh", [[e["cross"] for e in own] for own in found]
+        ),
+        Measure.mean(
+            "control: the feature of a random vertex outside of the part", [[e["other"] for e in own] for own in found]
+        ),
+        Measure.mean(
+            "control: a random feature (noise of the same mean and deviation)",
+            [[e["noise"] for e in own] for own in found],
+        ),
         Measure.mean("difference of the first two", [[e["cross"] - e["other"] for e in own] for own in found]),
         Measure.mean("IoU on the mesh itself, by the same decoder", [[e["own"] for e in own] for own in found]),
     ]
@@ -48,10 +55,13 @@ def make(shop: Workshop) -> Outcome:
     if not rows:
         rows = [("", _panels(shop, subjects, subjects[0].name, subjects[0].wishes[0].name, subjects[1].name))]
     looks = (
-        "Rows as in the paper: the click, its answer on the mesh itself, and on another mesh, by the feature alone. Across domains there is no right "
+        "Rows as in the paper: the click, its answer on the mesh itself, and on another mesh, by the feature alone. "
+        "Across domains there is no right "
         "answer to measure; these are pictures only."
     )
-    return Outcome(measures, verdict, why, Sheet(rows, "A click's feature on another mesh", 220), looks, [s.name for s in subjects])
+    return Outcome(
+        measures, verdict, why, Sheet(rows, "A click's feature on another mesh", 220), looks, [s.name for s in subjects]
+    )
 
 
 def _verdict(measures: list[Measure], pairs: int) -> tuple[str, str]:
@@ -60,10 +70,12 @@ def _verdict(measures: list[Measure], pairs: int) -> tuple[str, str]:
     verdict = AGREES if above and (cross.ours or 0) > 0.5 else PARTLY if above else DIFFERS
     does = "carries over: clearly better than any other feature" if above else "cannot be told from any other feature's"
     return verdict, (
-        f"Over {pairs} ordered pairs of meshes with parts of one name, the click's feature gives IoU {cross.ours or 0:.2f}, that of a random "
+        f"Over {pairs} ordered pairs of meshes with parts of one name, the click's feature gives IoU "
+        f"{cross.ours or 0:.2f}, that of a random "
         f"other vertex {other.ours or 0:.2f}, noise {noise.ours or 0:.2f}. So what a feature says {does}"
         + (", though far from a segmentation of the part." if above and (cross.ours or 0) < 0.5 else ".")
-        + " The field is distilled from vit_t, a teacher of 12 million weights trained on synthetic shapes; SAM ViT-H may carry more meaning."
+        + " The field is distilled from vit_t, a teacher of 12 million weights trained on synthetic shapes; SAM "
+        "ViT-H may carry more meaning."
     )
 
 
@@ -76,7 +88,9 @@ def plain(name: str) -> str:
 
 def _common(source: Subject, target: Subject) -> list[tuple[Wish, list[Wish]]]:
     """Parts of the source with those of the same name, sides aside, on the target."""
-    found = [(wish, [other for other in target.wishes if plain(other.name) == plain(wish.name)]) for wish in source.wishes]
+    found = [
+        (wish, [other for other in target.wishes if plain(other.name) == plain(wish.name)]) for wish in source.wishes
+    ]
     return [(wish, others) for wish, others in found if others]
 
 
@@ -87,7 +101,8 @@ def answered(decoder: FeatureDecoder, features: torch.Tensor) -> np.ndarray:
 
 
 def best(selected: np.ndarray, regions: list[np.ndarray]) -> float:
-    """IoU with whichever region fits best: a feature does not know sides, so one of several alike, or all, may be meant."""
+    """IoU with whichever region fits best: a feature does not know sides, so one of several alike, or all, may be "
+    "meant."""
     return max(iou(selected, region) for region in [*regions, np.logical_or.reduce(regions)])
 
 
@@ -137,7 +152,9 @@ def _panels(shop: Workshop, subjects: list[Subject], name: str, part: str, to: s
     return [
         vertices_panel(source, np.zeros_like(own), clicks, f"click: {name.removesuffix('_small')}, {part}", start, 220),
         vertices_panel(source, own, clicks, "on itself", start, 220),
-        vertices_panel(target, cross, none, f"on the {to.removesuffix('_small')}", target.pictures.angles(strongest, cross)[0], 220),
+        vertices_panel(
+            target, cross, none, f"on the {to.removesuffix('_small')}", target.pictures.angles(strongest, cross)[0], 220
+        ),
     ]
 
 
@@ -145,7 +162,8 @@ FIGURE = Figure(
     "fig08_17_cross_domain",
     ("8", "17"),
     "cross-domain segmentation",
-    "the feature of a click on one shape, decoded by another shape's decoder, selects a similar region there, also in another domain: the belly of a "
+    "the feature of a click on one shape, decoded by another shape's decoder, selects a similar region there, also "
+    "in another domain: the belly of a "
     "human that of an airplane, the front right leg of a camel mostly that of a chair.",
     13,
     make,

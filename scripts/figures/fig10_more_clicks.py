@@ -22,14 +22,27 @@ def at(asked: Asked, count: int) -> float:
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     asked = by_mesh(shop, subjects)
-    curve = [Measure.mean(f"IoU with the part after {k} click{'s' * (k > 1)}", [[at(e, k) for e in own] for own in asked]) for k in range(1, CLICKS + 1)]
-    later = [[float(at(e, k + 1) >= at(e, k) - 0.02) for e in own for k in range(2, CLICKS) if len(e.to_part) > k] for own in asked]
-    measures = [curve[2], curve[0], curve[1], *curve[3:], Measure.mean("third and further clicks that lose no more than .02", later)]
+    curve = [
+        Measure.mean(f"IoU with the part after {k} click{'s' * (k > 1)}", [[at(e, k) for e in own] for own in asked])
+        for k in range(1, CLICKS + 1)
+    ]
+    later = [
+        [float(at(e, k + 1) >= at(e, k) - 0.02) for e in own for k in range(2, CLICKS) if len(e.to_part) > k]
+        for own in asked
+    ]
+    measures = [
+        curve[2],
+        curve[0],
+        curve[1],
+        *curve[3:],
+        Measure.mean("third and further clicks that lose no more than .02", later),
+    ]
     values = [measure.ours or 0.0 for measure in curve]
     rises = values[2] >= values[1] and values[4] >= values[2]
     verdict = AGREES if rises and values[2] > 0.8 else PARTLY if values[4] > values[1] else DIFFERS
     why = (
-        f"Answers go on improving beyond the two clicks of the paper's training: IoU {values[1]:.2f} after two, {values[2]:.2f} after three, "
+        f"Answers go on improving beyond the two clicks of the paper's training: IoU {values[1]:.2f} after two, "
+        f"{values[2]:.2f} after three, "
         f"{values[4]:.2f} after five."
     )
     rows = []
@@ -38,7 +51,10 @@ def make(shop: Workshop) -> Outcome:
         if len(best.faces) >= 3 and len(rows) < 3:
             rows.append((f"{subject.name}: {best.part}", _clicks(shop, subject, best)))
     rows.append(("", [Chart(lambda axes: _draw(axes, asked), width=2.0)]))
-    looks = "The clicks are those of a simulated person who corrects what is most wrong, so the signs differ from the paper's."
+    looks = (
+        "The clicks are those of a simulated person who corrects what is most wrong, so the signs differ from the "
+        "paper's."
+    )
     return Outcome(measures, verdict, why, Sheet(rows, "More than two clicks", 230), looks, [s.name for s in subjects])
 
 
@@ -62,7 +78,7 @@ def _clicks(shop: Workshop, subject: Subject, asked: Asked) -> list[Panel]:
 
 
 def _draw(axes: Axes, asked: list[list[Asked]]) -> None:
-    clicks = np.arange(1, CLICKS + 1)
+    clicks = range(1, CLICKS + 1)
     for own in asked:
         axes.plot(clicks, [np.mean([at(e, k) for e in own]) for k in clicks], color=HUES[0], linewidth=0.7, alpha=0.4)
     mean = [np.mean([at(e, k) for own in asked for e in own]) for k in clicks]
@@ -76,7 +92,8 @@ FIGURE = Figure(
     "fig10_more_clicks",
     ("10",),
     "three and more clicks",
-    "although trained on up to two clicks, the model answers three and more: customised regions by a first positive, second negative and "
+    "although trained on up to two clicks, the model answers three and more: customised regions by a first positive, "
+    "second negative and "
     "third positive click.",
     13,
     make,

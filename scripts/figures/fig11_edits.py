@@ -62,12 +62,16 @@ def make(shop: Workshop) -> Outcome:
     whole = measures[0].ours or 0.0
     verdict = AGREES if whole > 0.97 else PARTLY if whole > 0.85 else DIFFERS
     why = (
-        f"{whole:.1%} of what one click selects is one connected piece (by construction of our borders: pieces without a positive click are "
+        f"{whole:.1%} of what one click selects is one connected piece (by construction of our borders: pieces "
+        f"without a positive click are "
         "dropped), and the four edits need no more than the selection."
     )
-    sheet = Sheet([("", cells[start : start + 4]) for start in range(0, len(cells), 4)], "Local edits of a selection", 230)
+    sheet = Sheet(
+        [("", cells[start : start + 4]) for start in range(0, len(cells), 4)], "Local edits of a selection", 230
+    )
     looks = (
-        "The paper's four: a bar of the chair removed, the animal's head alone (a goat here, a horse there), the guitar's neck shortened, the flame "
+        "The paper's four: a bar of the chair removed, the animal's head alone (a goat here, a horse there), the "
+        "guitar's neck shortened, the flame "
         "enlarged. Open borders are left open, as in the paper."
     )
     return Outcome(measures, verdict, why, sheet, looks, [s.name for s in subjects])
@@ -105,7 +109,8 @@ FIGURE = Figure(
     "fig11_edits",
     ("11",),
     "local geometric edits",
-    "selections are contiguous and local, so the selected region can be deleted (a chair's bar), kept alone (a horse's head), shrunk (a guitar's "
+    "selections are contiguous and local, so the selected region can be deleted (a chair's bar), kept alone (a "
+    "horse's head), shrunk (a guitar's "
     "neck) or extruded along the normals (a candle's flame).",
     5,
     make,

@@ -31,7 +31,9 @@ def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     asked = {m: by_mesh(shop, subjects, m, clicks=5 if m == "ours" else 1) for m in METHODS}
     measures = [
-        Measure.mean(f"{NAMES[m]}: effectiveness, 1 to 5", [[rating(e.first) for e in own] for own in asked[m]], PAPER[m])
+        Measure.mean(
+            f"{NAMES[m]}: effectiveness, 1 to 5", [[rating(e.first) for e in own] for own in asked[m]], PAPER[m]
+        )
         for m in METHODS
     ]
     for method in METHODS:
@@ -43,11 +45,15 @@ def make(shop: Workshop) -> Outcome:
     verdict = AGREES if ordered and ours > 4 else PARTLY if ours > max(sam, channels) else DIFFERS
     order = "and their order is the paper's" if ordered else "but the two others are not in the paper's order"
     why = (
-        f"By rule, ours {ours:.2f}, the SAM baseline {sam:.2f}, click channels {channels:.2f} (paper, by 40 people: 4.55, 3.02, 2.54); {order}. "
-        "Rules: complete, 85 % of the region selected and 85 % of the selection in it (5); ineffective, below 10 % of either (1); partial "
+        f"By rule, ours {ours:.2f}, the SAM baseline {sam:.2f}, click channels {channels:.2f} (paper, by 40 people: "
+        f"4.55, 3.02, 2.54); {order}. "
+        "Rules: complete, 85 % of the region selected and 85 % of the selection in it (5); ineffective, below 10 % "
+        "of either (1); partial "
         "between, 1 + 4 IoU; the region is the clicked part or its group, whichever fits better. The third method has "
-        "InterObject3D's click encoding (a cube of side 0.05 for each sign) on our PointNet++, trained on 1,024 generated clouds in 600 "
-        "steps, not its published sparse network trained on ScanNet, which is not to be had here; its rating says little about that one."
+        "InterObject3D's click encoding (a cube of side 0.05 for each sign) on our PointNet++, trained on 1,024 "
+        "generated clouds in 600 "
+        "steps, not its published sparse network trained on ScanNet, which is not to be had here; its rating says "
+        "little about that one."
     )
     rows = [
         ("Fig. 15: one click, three methods", []),
@@ -55,11 +61,22 @@ def make(shop: Workshop) -> Outcome:
         ("Fig. 12: answers that are complete, partial, ineffective by these rules", _levels(shop, subjects, asked)),
         (
             "Table 1: effectiveness from 1 to 5; dashed: the paper's study",
-            [Chart(lambda axes: bars(axes, ["iSeg (ours)", "SAM baseline", "click channels"], [ours, sam, channels], list(PAPER.values())), width=2.2)],
+            [
+                Chart(
+                    lambda axes: bars(
+                        axes,
+                        ["iSeg (ours)", "SAM baseline", "click channels"],
+                        [ours, sam, channels],
+                        list(PAPER.values()),
+                    ),
+                    width=2.2,
+                )
+            ],
         ),
     ]
     looks = (
-        "The paper shows several views a method; one view each here. Its middle example (part of a cube and of a leg) is what our SAM baseline "
+        "The paper shows several views a method; one view each here. Its middle example (part of a cube and of a "
+        "leg) is what our SAM baseline "
         "with vit_t gives most often."
     )
     return Outcome(measures, verdict, why, Sheet(rows, "", 210), looks, [s.name for s in subjects])
@@ -88,7 +105,11 @@ def _levels(shop: Workshop, subjects: list[Subject], asked: dict[str, list[list[
     cells = []
     for level, methods in zip(LEVELS, (METHODS, METHODS[1:], METHODS[::-1])):
         found = [
-            (s, m, e) for m in methods for s, own in zip(subjects, asked[m]) for e in own if effectiveness(e.first) == level
+            (s, m, e)
+            for m in methods
+            for s, own in zip(subjects, asked[m])
+            for e in own
+            if effectiveness(e.first) == level
         ]
         if found:
             subject, method, each = found[0]
@@ -101,7 +122,8 @@ FIGURE = Figure(
     "fig12_15_study",
     ("table1", "12", "15"),
     "how effective single clicks are, against two other methods",
-    "40 people rate one click's answers on 20 meshes from 1 (nothing selected) to 5 (the entire region): iSeg 4.55, SAM baseline 3.02, "
+    "40 people rate one click's answers on 20 meshes from 1 (nothing selected) to 5 (the entire region): iSeg 4.55, "
+    "SAM baseline 3.02, "
     "InterObject3D 2.54.",
     19,
     make,

@@ -28,7 +28,10 @@ def make(shop: Workshop) -> Outcome:
     found = [shop.measured("ablation", "field", [s], lambda s=s: _measure(shop, s)) for s in subjects]
     names = {"separate": "ours (field first, then decoder)", "joint": "ablation (together, w = 5)"}
     measures = [
-        Measure.mean(f"{names[scheme]}: IoU with the part or its group, {side} vertices", [own[f"{scheme} {side}"] for own in found])
+        Measure.mean(
+            f"{names[scheme]}: IoU with the part or its group, {side} vertices",
+            [own[f"{scheme} {side}"] for own in found],
+        )
         for side in ("test", "training")
         for scheme in SCHEMES
     ]
@@ -38,17 +41,30 @@ def make(shop: Workshop) -> Outcome:
     generalises = test > joint_test + 0.02
     verdict = AGREES if generalises and abs(train - joint_train) < 0.06 else PARTLY if test > joint_test else DIFFERS
     why = (
-        f"On training vertices {train:.2f} (separate) and {joint_train:.2f} (joint), on test vertices {test:.2f} and {joint_test:.2f}; the gap between them "
-        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, 700 steps of the decoder each, decoders that see features alone with four "
-        "layers (the published sixteen do not converge in minutes); held against our part labels, not against SAM's masks."
+        f"On training vertices {train:.2f} (separate) and {joint_train:.2f} (joint), on test vertices {test:.2f} and "
+        f"{joint_test:.2f}; the gap between them "
+        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, 700 steps of the decoder each, decoders that "
+        f"see features alone with four "
+        "layers (the published sixteen do not converge in minutes); held against our part labels, not against SAM's "
+        "masks."
     )
     rows: list[tuple[str, list[Any]]] = [(subject.name, _panels(shop, subject)) for subject in subjects]
     looks = "Left a click on a vertex of the training, right on one that was not, as in Fig. 14."
-    return Outcome(measures, verdict, why, Sheet(rows, "Trained together, or one after the other", 220), looks, [s.name for s in subjects])
+    return Outcome(
+        measures,
+        verdict,
+        why,
+        Sheet(rows, "Trained together, or one after the other", 220),
+        looks,
+        [s.name for s in subjects],
+    )
 
 
-def _clicks(shop: Workshop, subject: Subject, decoder: FeatureDecoder) -> list[tuple[str, list[int], list[int], list[np.ndarray]]]:
-    """Of each part: its name, as many training vertices as test vertices, and the regions (V,) bool that may be meant."""
+def _clicks(
+    shop: Workshop, subject: Subject, decoder: FeatureDecoder
+) -> list[tuple[str, list[int], list[int], list[np.ndarray]]]:
+    """Of each part: its name, as many training vertices as test vertices, and the regions (V,) bool that may be "
+    "meant."""
     rng, result = shop.rng("ablation", subject.name), []
     for wish in subject.wishes:
         inside = on_vertices(subject, wish.part) > 0.99  # not on its border
@@ -57,7 +73,9 @@ def _clicks(shop: Workshop, subject: Subject, decoder: FeatureDecoder) -> list[t
         count = min(EACH, len(trained), len(unseen))
         if count:
             chosen = [rng.choice(of, count, replace=False).tolist() for of in (trained, unseen)]
-            result.append((wish.name, *chosen, [on_vertices(subject, region) > 0.5 for region in (wish.part, wish.group)]))
+            result.append(
+                (wish.name, *chosen, [on_vertices(subject, region) > 0.5 for region in (wish.part, wish.group)])
+            )
     return result
 
 

@@ -28,21 +28,37 @@ def make(shop: Workshop) -> Outcome:
     found = [shop.measured("granularity", "ours", [s], lambda s=s: _measure(shop, s)) for s in tracked]
     rising = [[each["rank"] for each in own if each["rank"] is not None] for own in found]
     measures = [
-        Measure.mean("rank correlation of the selected share with the negative click's place (1: the farther, the more)", rising),
-        Measure.mean("difference of the selected share of the limb, farthest minus nearest place", [[e["shares"][-1] - e["shares"][0] for e in own] for own in found]),
-        Measure.mean("IoU with the limb up to the negative click", [[v for e in own for v in e["iou"]] for own in found]),
-        Measure.mean("negative clicks that keep the region beyond them out (under 10 % selected)", [[float(v < 0.1) for e in own for v in e["beyond"]] for own in found]),
+        Measure.mean(
+            "rank correlation of the selected share with the negative click's place (1: the farther, the more)", rising
+        ),
+        Measure.mean(
+            "difference of the selected share of the limb, farthest minus nearest place",
+            [[e["shares"][-1] - e["shares"][0] for e in own] for own in found],
+        ),
+        Measure.mean(
+            "IoU with the limb up to the negative click", [[v for e in own for v in e["iou"]] for own in found]
+        ),
+        Measure.mean(
+            "negative clicks that keep the region beyond them out (under 10 % selected)",
+            [[float(v < 0.1) for e in own for v in e["beyond"]] for own in found],
+        ),
     ]
     rank, span = measures[0].ours or 0.0, measures[1].ours or 0.0
     verdict = AGREES if rank > 0.6 and span > 0.25 else PARTLY if rank > 0.3 else DIFFERS
     why = (
-        f"Over {sum(map(len, found))} limbs the selected share follows the place of the negative click with rank correlation {rank:.2f}, and grows by "
-        f"{span:.0%} of the limb from the nearest to the farthest place; it moves in steps, from joint to joint, rather than with the click."
+        f"Over {sum(map(len, found))} limbs the selected share follows the place of the negative click with rank "
+        f"correlation {rank:.2f}, and grows by "
+        f"{span:.0%} of the limb from the nearest to the farthest place; it moves in steps, from joint to joint, "
+        f"rather than with the click."
     )
-    rows: list[tuple[str, list[Any]]] = [(f"{s.name}: {g}", _panels(shop, s, g, own)) for s, g, own in _shown(subjects, found)]
+    rows: list[tuple[str, list[Any]]] = [
+        (f"{s.name}: {g}", _panels(shop, s, g, own)) for s, g, own in _shown(subjects, found)
+    ]
     rows.append(("", [Chart(lambda axes: _draw(axes, subjects, found), width=2.0)]))
     looks = "The leg of a human, as in Fig. 18; the region ends before the red click."
-    return Outcome(measures, verdict, why, Sheet(rows, "The place of the negative click", 200), looks, [s.name for s in subjects])
+    return Outcome(
+        measures, verdict, why, Sheet(rows, "The place of the negative click", 200), looks, [s.name for s in subjects]
+    )
 
 
 def _limbs(subject: Subject) -> dict[str, list[Wish]]:
@@ -85,8 +101,18 @@ def _measure(shop: Workshop, subject: Subject) -> list[dict[str, Any]]:
             rest = limb & (distance > 1.1 * distance[negative])
             if rest.any():
                 beyond.append(float(selected[rest].mean()))
-        rank = float(spearmanr(range(len(shares)), shares).statistic) if np.ptp(shares) > 0.02 else 0.0
-        result.append({"limb": name, "places": places, "first": first, "shares": shares, "iou": ious, "beyond": beyond, "rank": rank})
+        rank = float(spearmanr(range(len(shares)), shares)[0]) if np.ptp(shares) > 0.02 else 0.0
+        result.append(
+            {
+                "limb": name,
+                "places": places,
+                "first": first,
+                "shares": shares,
+                "iou": ious,
+                "beyond": beyond,
+                "rank": rank,
+            }
+        )
     return result
 
 
@@ -113,7 +139,14 @@ def _draw(axes: Axes, subjects: list[Subject], found: list[list[dict[str, Any]]]
     place = np.linspace(0.3, 0.97, PLACES)
     for color, subject, own in zip(HUES, subjects, found):
         if own:
-            axes.plot(place, np.mean([each["shares"] for each in own], axis=0), color=color, marker="o", markersize=3, label=subject.name)
+            axes.plot(
+                place,
+                np.mean([each["shares"] for each in own], axis=0),
+                color=color,
+                marker="o",
+                markersize=3,
+                label=subject.name,
+            )
     axes.set(ylim=(0, 1))
     axes.set_xlabel("place of the negative click: 0 at the positive one, 1 at the end", fontsize=9)
     axes.set_ylabel("share of the limb selected", fontsize=9)
@@ -124,7 +157,8 @@ FIGURE = Figure(
     "fig18_granularity",
     ("18",),
     "granularity by the place of the negative click",
-    "when a leg is segmented, the place of the negative click along it controls whether the foot, the lower shin or the upper calf is left "
+    "when a leg is segmented, the place of the negative click along it controls whether the foot, the lower shin or "
+    "the upper calf is left "
     "out.",
     6,
     make,

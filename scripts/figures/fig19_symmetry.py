@@ -31,8 +31,10 @@ def make(shop: Workshop) -> Outcome:
     ours, sam = measures[0].ours or 0.0, measures[1].ours or 0.0
     verdict = AGREES if ours < 0.97 and ours > sam else PARTLY if ours > sam else DIFFERS
     why = (
-        f"Not exactly symmetric here either: IoU with the mirror image {ours:.2f} (SAM baseline {sam:.2f}); mirrored clicks are answered alike with "
-        f"{measures[2].ours or 0:.2f} (baseline {measures[3].ours or 0:.2f}). The limitation is there, and smaller than in the teacher's own views."
+        f"Not exactly symmetric here either: IoU with the mirror image {ours:.2f} (SAM baseline {sam:.2f}); mirrored "
+        f"clicks are answered alike with "
+        f"{measures[2].ours or 0:.2f} (baseline {measures[3].ours or 0:.2f}). The limitation is there, and smaller "
+        f"than in the teacher's own views."
     )
     rows = [("", _panels(shop, subject)) for subject in subjects[:2]]
     looks = "First and second view as in Fig. 19: the same answer from the clicked side and from its mirror image."
@@ -81,7 +83,8 @@ def _measure(shop: Workshop, subject: Subject) -> dict[str, list[float]]:
         other = int(np.argmin(((middle - across) ** 2).sum(axis=1)))
         for name, method in (("ours", shop.segmenter(subject)), ("sam", shop.baseline(subject))):
             one, two = (
-                on_vertices(subject, method.face_probability(np.array([f]), np.array([True])) > 0.5) > 0.5 for f in (face, other)
+                on_vertices(subject, method.face_probability(np.array([f]), np.array([True])) > 0.5) > 0.5
+                for f in (face, other)
             )
             if one.any():
                 result[name].append(iou(one, one[image]))
@@ -109,7 +112,10 @@ def _panels(shop: Workshop, subject: Subject) -> list[Panel]:
     return [
         vertices_panel(subject, values, clicks, label, angle, 230)
         for values, who in ((ours, "ours"), (sam, "SAM baseline"))
-        for angle, label in ((first, f"{subject.name}: {wish.name}, {who}\nfirst view"), (second, "second view, mirrored"))
+        for angle, label in (
+            (first, f"{subject.name}: {wish.name}, {who}\nfirst view"),
+            (second, "second view, mirrored"),
+        )
     ]
 
 
@@ -117,7 +123,8 @@ FIGURE = Figure(
     "fig19_symmetry",
     ("19",),
     "limitation: symmetry",
-    "the answer may not follow the symmetry of the mesh: for a click on a goat's head the regions on both sides differ, since the other "
+    "the answer may not follow the symmetry of the mesh: for a click on a goat's head the regions on both sides "
+    "differ, since the other "
     "side is hidden from the click.",
     11,
     make,

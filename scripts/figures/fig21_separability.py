@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
@@ -23,22 +22,37 @@ MIDDLE = (0.2, 0.8)  # probabilities that belong to neither population
 def make(shop: Workshop) -> Outcome:
     subjects, preset = shop.subjects(FIGURE.name), shop.field_preset()
     tracked = track(subjects, f"decoders of --preset {preset}", shop.on_progress, len(subjects))
-    fast = [shop.measured("separability", "field", [s], lambda s=s: _measure(s, shop.optimised(s, preset))) for s in tracked]
+    fast = [
+        shop.measured("separability", "field", [s], lambda s=s: _measure(s, shop.optimised(s, preset))) for s in tracked
+    ]
     default = [shop.measured("separability", "ours", [s], lambda s=s: _measure(s, shop.segmenter(s))) for s in subjects]
     measures = []
     for name, found in ((f"--preset {preset}, the paper's optimisation", fast), ("the default route", default)):
         measures += [
-            Measure.mean(f"{name}: IoU of the selections by Otsu's threshold and by 0.5", [[e["iou"] for e in own] for own in found]),
-            Measure.mean(f"{name}: share of vertices with a probability from .2 to .8", [[e["middle"] for e in own] for own in found]),
+            Measure.mean(
+                f"{name}: IoU of the selections by Otsu's threshold and by 0.5",
+                [[e["iou"] for e in own] for own in found],
+            ),
+            Measure.mean(
+                f"{name}: share of vertices with a probability from .2 to .8",
+                [[e["middle"] for e in own] for own in found],
+            ),
         ]
     same, middle = measures[0].ours or 0.0, measures[1].ours or 0.0
     verdict = AGREES if same > 0.85 and middle < 0.12 else PARTLY if same > 0.7 else DIFFERS
     why = (
-        f"After the paper's optimisation {middle:.0%} of the vertices are between .2 and .8, and Otsu's threshold selects what 0.5 does with IoU "
-        f"{same:.2f}; by the default route {measures[3].ours or 0:.0%} and {measures[2].ours or 0:.2f}, since it draws a border at 0.5 itself."
+        f"After the paper's optimisation {middle:.0%} of the vertices are between .2 and .8, and Otsu's threshold "
+        f"selects what 0.5 does with IoU "
+        f"{same:.2f}; by the default route {measures[3].ours or 0:.0%} and {measures[2].ours or 0:.2f}, since it "
+        f"draws a border at 0.5 itself."
     )
-    rows: list[tuple[str, list[Any]]] = [("", _panels(subject, shop.optimised(subject, preset))) for subject in subjects]
-    looks = "Left the probabilities, in the middle their histogram over all vertices (counts, logarithmic), right Otsu's selection, as in Fig. 21."
+    rows: list[tuple[str, list[Any]]] = [
+        ("", _panels(subject, shop.optimised(subject, preset))) for subject in subjects
+    ]
+    looks = (
+        "Left the probabilities, in the middle their histogram over all vertices (counts, logarithmic), right Otsu's "
+        "selection, as in Fig. 21."
+    )
     return Outcome(measures, verdict, why, Sheet(rows, "Two populations", 230), looks, [s.name for s in subjects])
 
 
@@ -77,7 +91,8 @@ FIGURE = Figure(
     "fig21_separability",
     ("21",),
     "separability of the probabilities",
-    "the histogram of a click's probabilities has two populations, so that the region before and after Otsu's threshold is almost the same.",
+    "the histogram of a click's probabilities has two populations, so that the region before and after Otsu's "
+    "threshold is almost the same.",
     9,
     make,
 )

@@ -17,7 +17,8 @@ from utils.output.canvas import INK, QUIET_INK, Canvas
 from utils.output.colors import PALETTE, Palette
 from utils.output.export import probability_colors
 from utils.output.painter import Dot, Frame, MeshPainter, telling_angles
-from utils.rendering.rasterize import Rasterizer
+from utils.rendering.cameras import orbit_cameras
+from utils.rendering.rasterize import Rasterizer, visible_vertices
 
 Angle = tuple[float, float]  # elevation and azimuth of a view, degrees
 SPHERE_SHARE = 0.032  # radius of a click's sphere, of the side of a panel
@@ -69,19 +70,47 @@ class MeshPictures:
         elevation, azimuth = telling_angles(self.rasterizer, clicks, probability, count)
         return list(zip(elevation.rad2deg().tolist(), azimuth.rad2deg().tolist()))
 
+    def hidden_angle(self, clicks: Clicks, probability: np.ndarray) -> Angle:
+        """A view that shows much of what is selected and none of the clicks; if there is none, the best that does."""
+        elevation, azimuth = (
+            grid.flatten()
+            for grid in torch.meshgrid(torch.tensor([-15.0, 5.0, 25.0]), torch.arange(0, 360, 15.0), indexing="ij")
+        )
+        cameras = orbit_cameras(elevation.deg2rad(), azimuth.deg2rad(), size=(128, 128))
+        seen = visible_vertices(self.mesh, cameras, self.rasterizer(cameras)).cpu()
+        selected = torch.from_numpy(np.asarray(probability) > 0.5)
+        share = seen[:, selected].float().mean(1) if selected.any() else seen.float().mean(1)
+        best = int((share - 10.0 * seen[:, clicks.vertices].any(1)).argmax())
+        return float(elevation[best]), float(azimuth[best])
+
+    def sees(self, angle: Angle, clicks: Clicks) -> bool:
+        """Whether a view shows all clicks."""
+        elevation, azimuth = (torch.tensor([float(value)]).deg2rad() for value in angle)
+        cameras = orbit_cameras(elevation, azimuth)
+        return bool(visible_vertices(self.mesh, cameras, self.rasterizer(cameras))[0].cpu()[clicks.vertices].all())
+
     def picture(
         self, angle: Angle, probability: np.ndarray | None = None, clicks: Clicks | None = None, side: int = 260
     ) -> np.ndarray:
         """(H, W, 3), at most `side` in either way: vertices coloured by probability (V,), spheres at visible clicks."""
-        elevation, azimuth = (torch.tensor([float(value)]).deg2rad() for value in angle)
-        frame = Frame.around(self.mesh, elevation, azimuth, area=side * side)
-        shrink = side / (1 + max(frame.width, frame.height))
-        frame = Frame.around(self.mesh, elevation, azimuth, area=side * side * shrink**2)
+        frame = self._frame(angle, side)
         values = np.zeros(self.mesh.num_vertices) if probability is None else np.asarray(probability, dtype=np.float64)
         colors = probability_colors(values, self.palette.base, self.palette.selected)
         image = frame.crop(self._painter.images(frame.cameras, colors))[0]
         dots = frame.shift(self._painter.click_dots(frame.cameras, clicks))[0] if clicks is not None else []
         return with_spheres(image, dots, self.palette, SPHERE_SHARE * side)
+
+    def face_picture(self, angle: Angle, colors: np.ndarray, side: int = 260) -> np.ndarray:
+        """As `picture`, with a colour for each face, (F, 3) in [0, 1]."""
+        frame = self._frame(angle, side)
+        return frame.crop(self._painter.images(frame.cameras, face_colors=colors))[0]
+
+    def _frame(self, angle: Angle, side: int) -> Frame:
+        """One view that fills a square of `side` pixels in one direction."""
+        elevation, azimuth = (torch.tensor([float(value)]).deg2rad() for value in angle)
+        frame = Frame.around(self.mesh, elevation, azimuth, area=side * side)
+        shrink = side / (1 + max(frame.width, frame.height))
+        return Frame.around(self.mesh, elevation, azimuth, area=side * side * shrink**2)
 
 
 def with_spheres(image: np.ndarray, dots: Iterable[Dot], palette: Palette, radius: float) -> np.ndarray:
@@ -104,7 +133,7 @@ def save_sheet(paths: Sequence[Path], sheet: Sheet) -> None:
     """Write a sheet to each path, as its name ends (.png, .pdf): rows below each other, words under the panels."""
     gap, head, line = 18, 30, 17
     side = sheet.side
-    top = (46 if sheet.title else 10) + 0
+    top = 46 if sheet.title else 10
     heights = [_row_height(cells, side) for _, cells in sheet.rows]
     lines = [max((len(_lines(cell.label)) for cell in cells), default=0) for _, cells in sheet.rows]
     widths = [sum(_width(cell, side) + gap for cell in cells) for _, cells in sheet.rows]
@@ -113,8 +142,8 @@ def save_sheet(paths: Sequence[Path], sheet: Sheet) -> None:
         for height, count, (words, _) in zip(heights, lines, sheet.rows)
     )
     notes = _lines(sheet.note)
-    longest = max((len(text) for text in (sheet.title, *notes, *(words for words, _ in sheet.rows))), default=0)
-    canvas = Canvas(gap + max(*widths, 7 * longest, 200), total + 8 + line * len(notes))
+    longest = max((len(text) for text in (*notes, *(words for words, _ in sheet.rows))), default=0)
+    canvas = Canvas(gap + max([*widths, 12 * len(sheet.title), 8 * longest, 200]), total + 8 + line * len(notes))
     if sheet.title:
         canvas.text(gap, 24, sheet.title, size=18, align="left", weight="bold")
     for (words, cells), height, count in zip(sheet.rows, heights, lines):
@@ -145,8 +174,8 @@ def _width(cell: Panel | Chart, side: int) -> int:
 
 
 def _row_height(cells: Sequence[Panel | Chart], side: int) -> int:
-    """Of the highest panel; a chart is three quarters as high as a panel is wide."""
-    return max((cell.image.shape[0] if isinstance(cell, Panel) else round(0.75 * side) for cell in cells), default=0)
+    """Of the highest panel; a chart is nearly as high as a panel is wide."""
+    return max((cell.image.shape[0] if isinstance(cell, Panel) else round(0.85 * side) for cell in cells), default=0)
 
 
 def _place(canvas: Canvas, cell: Panel | Chart, left: float, top: float, height: int, side: int) -> None:
@@ -154,5 +183,5 @@ def _place(canvas: Canvas, cell: Panel | Chart, left: float, top: float, height:
         rows, columns = cell.image.shape[:2]
         canvas.tile(left + (side - columns) // 2, top + (height - rows) // 2, cell.image)
         return
-    margin = 34  # for the words beside the axes
-    cell.draw(canvas.chart(left + margin, top + 6, _width(cell, side) - margin - 6, height - margin - 6))
+    across, below = 52, 42  # for the words beside the axes
+    cell.draw(canvas.chart(left + across, top + 6, _width(cell, side) - across - 6, height - below - 6))

@@ -1,4 +1,4 @@
-"""Objects like those of the paper's figures that `meshes/` lacks: designed by hand, with named parts, looking along +x."""
+"""Objects like those of the paper's figures that `meshes/` lacks: designed by hand, with named parts, facing +x."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from utils.shapes.tessellation import rotation_about, rotation_to, unit
 def guitar(b: Builder) -> None:
     """Upright guitar that shows its front to +x: body with sound hole and bridge, neck, head with six pegs."""
     half = curve(
-        [(0, -0.92), (0.24, -0.88), (0.37, -0.62), (0.3, -0.36), (0.22, -0.18), (0.26, 0.04), (0.22, 0.22), (0, 0.3)], 40
+        [(0, -0.92), (0.24, -0.88), (0.37, -0.62), (0.3, -0.36), (0.22, -0.18), (0.26, 0.04), (0.22, 0.22), (0, 0.3)],
+        40,
     )
     outline = np.concatenate([half, half[-2:0:-1] * [-1, 1]])
     put(b, "body", "body", 0.05, Prism((0, 0, 0), outline, 0.095, rotation_about("y", np.pi / 2), bevel=0.02))
@@ -26,7 +27,13 @@ def guitar(b: Builder) -> None:
     for side, name in SIDES:
         for i in range(3):
             y = 0.93 + 0.085 * i
-            put(b, f"{name} peg {i}", "pegs", 0.1, rod((0.06, y, side * 0.07), (0.06, y, side * 0.165), 0.024, bevel=0.3))
+            put(
+                b,
+                f"{name} peg {i}",
+                "pegs",
+                0.1,
+                rod((0.06, y, side * 0.07), (0.06, y, side * 0.165), 0.024, bevel=0.3),
+            )
 
 
 def alien(b: Builder) -> None:
