@@ -16,8 +16,8 @@ WIDEST, QUALITY = 1100, 82  # of the pictures of the page: pixels, and of JPEG
 OPENING = """# The papers' figures and tables, and ours
 
 Written by `python scripts/figures/make.py page` from the records of `make.py all`, which lie in `docs/figures/`; do not
-edit it by hand. Every figure of *iSeg* (Lang, Xu, Decatur, Babu, Hanocka, 2024) and of *iSeg3D* that shows results has a
-module in `scripts/figures/`:
+edit it by hand. Every figure of *iSeg* (Lang, Xu, Decatur, Babu, Hanocka, 2024) and of *iSeg3D* that shows results has
+a module in `scripts/figures/`:
 
 ```bash
 python scripts/figures/make.py list          # what there is, and minutes of each alone
@@ -29,8 +29,8 @@ python scripts/figures/make.py all --preset paper --SAM vit_h --out published   
 The meshes are named, figure by figure, in `scripts/figures/meshes.json`; with `--mesh_dir DIR`, DIR/NAME.obj is taken
 first (and DIR/NAME.seg, the part of each face, where a figure measures against parts), so that the paper's own meshes,
 which are not published with it, can be put in. Here they are those of `meshes/`, and six of `utils/shapes/paper.py`
-made to look like the paper's. **So our numbers are of other meshes than the paper's**, labelled by the program that made
-them, and where the paper shows pictures only, the number is ours alone. Whether a claim "agrees" is decided by
+made to look like the paper's. **So our numbers are of other meshes than the paper's**, labelled by the program that
+made them, and where the paper shows pictures only, the number is ours alone. Whether a claim "agrees" is decided by
 thresholds that stand in each module.
 
 "Group" is the larger region that a part belongs to (the arm of a hand): one click may mean either, so a single click

@@ -129,7 +129,7 @@ def _two_clicks(shop: Workshop, subjects: list[Subject]) -> list[list[Panel]]:
 def _spread(subject: Subject, region: np.ndarray, count: int) -> list[int]:
     """Faces along the longest way of a region, away from its border."""
     faces = np.flatnonzero(region)
-    depth = subject.graph.depth_inside(region)[faces]
+    depth = np.nan_to_num(subject.graph.depth_inside(region)[faces], posinf=0.0)  # a component of its own has no border
     normals = subject.mesh.face_normals[faces]
     facing = normals @ normals[np.argmax(depth)] > 0.7  # so that one view shows them all
     inner = faces[facing & (depth >= np.quantile(depth[facing], 0.3))]

@@ -101,7 +101,7 @@ def _measure(shop: Workshop, subject: Subject) -> list[dict[str, Any]]:
             rest = limb & (distance > 1.1 * distance[negative])
             if rest.any():
                 beyond.append(float(selected[rest].mean()))
-        rank = float(spearmanr(range(len(shares)), shares)[0]) if np.ptp(shares) > 0.02 else 0.0
+        rank = float(np.asarray(spearmanr(range(len(shares)), shares))[0]) if np.ptp(shares) > 0.02 else 0.0
         result.append(
             {
                 "limb": name,

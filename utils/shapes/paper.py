@@ -84,17 +84,17 @@ def candle(b: Builder) -> None:
 
 def truck(b: Builder) -> None:
     """Trailer truck: box of the trailer, chassis, cab with hood and exhausts, ten wheels."""
-    put(b, "trailer box", "trailer", 0.04, Box((-0.3, 0.17, 0), (0.66, 0.27, 0.22), rounding=0.02))
-    put(b, "trailer chassis", "trailer", 0.05, Box((-0.2, -0.17, 0), (0.6, 0.045, 0.13), rounding=0.01))
+    put(b, "trailer box", "trailer", 0.04, Box((-0.32, 0.17, 0), (0.65, 0.27, 0.22), rounding=0.02))
+    put(b, "trailer chassis", "trailer", 0.05, Box((-0.2, -0.16, 0), (0.62, 0.08, 0.12), rounding=0.02))
     put(b, "cab", "tractor", 0.06, Box((0.57, 0.1, 0), (0.13, 0.24, 0.19), rounding=0.03))
     put(b, "hood", "tractor", 0.06, Box((0.8, -0.05, 0), (0.15, 0.11, 0.15), rounding=0.03))
-    put(b, "tractor chassis", "tractor", 0.05, Box((0.6, -0.18, 0), (0.36, 0.05, 0.13), rounding=0.01))
+    put(b, "tractor chassis", "tractor", 0.05, Box((0.6, -0.17, 0), (0.36, 0.07, 0.125), rounding=0.02))
     for side, name in SIDES:
-        at = np.array([0.43, 0.0, side * 0.21])
+        at = np.array([0.47, 0.0, side * 0.2])
         put(b, f"{name} exhaust", "tractor", 0.1, rod(at + [0, -0.1, 0], at + [0, 0.48, 0], 0.032, bevel=0.3))
-        for i, x in enumerate((0.82, 0.5, 0.28, -0.55, -0.82)):
-            near, far = (x, -0.26, side * 0.11), (x, -0.26, side * 0.235)
-            put(b, f"{name} wheel {i}", "wheels", 0.04, rod(near, far, 0.118, bevel=0.15))
+        for i, x in enumerate((0.84, 0.54, 0.25, -0.56, -0.87)):
+            near, far = (x, -0.3, side * 0.09), (x, -0.3, side * 0.23)
+            put(b, f"{name} wheel {i}", "wheels", 0.04, rod(near, far, 0.11, bevel=0.15))
 
 
 def bicycle(b: Builder) -> None:
@@ -158,7 +158,7 @@ PAPER_SHAPES: dict[str, Sample] = {
     "guitar": Sample(guitar, 4000),
     "alien": Sample(alien, 4000),
     "candle": Sample(candle, 3000),
-    "truck": Sample(truck, 6000),
+    "truck": Sample(truck, 8000),
     "bicycle": Sample(bicycle, 8000),
     "airplane": Sample(airplane, 3000),
 }
