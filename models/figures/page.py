@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.figures.figure import Figure, measures_of
+from models.figures.figure import TOGETHER, Figure, measures_of
 from utils.errors import UserError
 from utils.evaluation.report import markdown
 from utils.files import atomic_path, load_json, save_json
@@ -87,11 +87,10 @@ def _small(source: Path, target: Path) -> None:
 
 
 def _setting(made: dict[str, dict[str, Any]]) -> list[str]:
-    """How these records were made."""
+    """How these records were made, and how long it takes."""
     runs = {(record["run"]["preset"], record["run"]["SAM"]) for record in made.values()}
-    minutes = sum(record["seconds"] for record in made.values()) / 60
     how = "; ".join(sorted(f"`--preset {preset} --SAM {sam}`" for preset, sam in runs))
-    return [f"This page was made with {how}; the figures took {minutes:.0f} minutes together.", ""]
+    return [f"This page was made with {how}, of one seed. {TOGETHER}", ""]
 
 
 def _summary(figures: Sequence[Figure], made: dict[str, dict[str, Any]]) -> list[str]:

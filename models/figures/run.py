@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.figures.figure import Figure, Outcome, as_record, measures_of
+from models.figures.figure import TOGETHER, Figure, Outcome, as_record, measures_of
 from models.figures.page import write_page
 from models.figures.workshop import FigureSettings, Workshop
 from utils.errors import UserError
@@ -85,12 +85,7 @@ def listing(figures: Sequence[Figure]) -> str:
     for figure in figures:
         numbers = " ".join(figure.numbers)
         lines.append(f"{numbers:<16} {figure.minutes:>7.0f}  {figure.title}")
-    total = sum(figure.minutes for figure in figures)
-    lines.append(
-        f"\nMinutes: each alone, on 2 CPU cores, with --preset refine and vit_t, from nothing; together less than "
-        f"their "
-        f"sum of {total:.0f}, since figures share meshes made ready."
-    )
+    lines.append(f"\n{TOGETHER}")
     return "\n".join(lines)
 
 

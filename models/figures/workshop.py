@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -179,8 +179,14 @@ class Workshop:
         return self._held.get((kind, subject.name), make)
 
     def identity(self, kind: str) -> str:
-        """Everything that answers of a kind ("ours", "sam_baseline", ...) depend on besides the mesh, as text."""
+        """Everything that answers of a kind depend on besides the mesh, as text.
+
+        kind: "ours", "sam_baseline", "click_channels", "field" (decoders of a preset with a field), or "both", of ours
+        and of the SAM baseline.
+        """
         s = self.settings
+        if kind == "both":
+            return f"{self.identity('ours')} {self.identity('sam_baseline')}"
         if kind in ("sam_baseline", "click_channels"):
             chosen = MethodSettings(SAM=s.SAM, device=s.device, seed=s.seed, n_views=self.pick(100, 16))
             return build_method(chosen, kind).identity
@@ -202,8 +208,3 @@ class Workshop:
 
 def _labels_digest(subject: Subject) -> str:
     return "" if subject.labels is None else digest(subject.labels, *subject.names)
-
-
-def quietly(settings: FigureSettings) -> FigureSettings:
-    """The same settings, figures that are there being made again."""
-    return replace(settings, overwrite=True)

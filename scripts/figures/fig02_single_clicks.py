@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from models.figures.clicking import COMPLETE, by_mesh, effectiveness
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
 from models.figures.show import answer_panel, click
@@ -59,7 +57,6 @@ def make(shop: Workshop) -> Outcome:
         "are smooth "
         "remeshed solids of our own, the paper's are downloaded models."
     )
-    assert np.isfinite(mean)
     return Outcome(measures, verdict, why, sheet, looks, [s.name for s in subjects])
 
 

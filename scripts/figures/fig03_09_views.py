@@ -22,7 +22,7 @@ VIEWS = 16  # of a click that are compared
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     tracked = track(subjects, "masks of views", shop.on_progress, len(subjects))
-    found = [shop.measured("views", "sam_baseline", [s], lambda s=s: _measure(shop, s)) for s in tracked]
+    found = [shop.measured("views", "both", [s], lambda s=s: _measure(shop, s)) for s in tracked]
     names = {
         "teacher_near": f"teacher, mean IoU of its masks in views less than {NEAR:.0f} degrees apart",
         "ours_near": "ours, rendered into the same",

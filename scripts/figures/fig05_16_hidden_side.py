@@ -22,7 +22,7 @@ SHOWN = (("chair", "top rail"), ("guitar", "body"), ("truck", "trailer box"))
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     tracked = track(subjects, "sides that no view shows", shop.on_progress, len(subjects))
-    found = [shop.measured("hidden", "sam_baseline", [s], lambda s=s: _measure(shop, s)) for s in tracked]
+    found = [shop.measured("hidden", "both", [s], lambda s=s: _measure(shop, s)) for s in tracked]
     names = {
         "ours": "ours: share of the part's hidden side that one click selects",
         "sam": "SAM baseline: the same (no view can select what it does not show)",

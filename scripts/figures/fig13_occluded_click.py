@@ -19,7 +19,7 @@ SHOWN = {"camel": "hump", "goat": "body", "alien": "head"}
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     tracked = track(subjects, "occluded clicks", shop.on_progress, len(subjects))
-    found = [shop.measured("occluded", "sam_baseline", [s], lambda s=s: _measure(shop, s)) for s in tracked]
+    found = [shop.measured("occluded", "both", [s], lambda s=s: _measure(shop, s)) for s in tracked]
     measures = [
         Measure.mean(
             "ours: share of the part selected, in views that do not see the click", [own["ours"] for own in found]

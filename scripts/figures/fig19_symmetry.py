@@ -20,7 +20,7 @@ CENTRAL = 0.8  # IoU of a part with its own mirror image, from which it lies on 
 def make(shop: Workshop) -> Outcome:
     subjects = shop.subjects(FIGURE.name)
     tracked = track(subjects, "mirror images of answers", shop.on_progress, len(subjects))
-    found = [shop.measured("symmetry", "sam_baseline", [s], lambda s=s: _measure(shop, s)) for s in tracked]
+    found = [shop.measured("symmetry", "both", [s], lambda s=s: _measure(shop, s)) for s in tracked]
     names = {
         "ours": "ours: IoU of the answer with its own mirror image, click on one side of a central part",
         "sam": "SAM baseline: the same",
