@@ -17,7 +17,14 @@ from models.iseg.decoders import ARCHITECTURES
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import DecoderTraining
 from models.iseg3d import segmenter as iseg3d
-from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, FpfhSegmenter, HeatmapSegmenter
+from models.iseg3d.baselines import (
+    CUBES_WEIGHTS,
+    FPFH_CLICK_RADIUS,
+    FPFH_RADIUS,
+    HEATMAP_WEIGHTS,
+    FpfhSegmenter,
+    HeatmapSegmenter,
+)
 from models.open import open_segmenter
 from models.pipeline import PRESETS, Pipeline, PipelineSettings, Preset
 from models.prior import segmenter as prior
@@ -256,6 +263,12 @@ METHODS: dict[str, Callable[[MethodSettings], Method]] = {
         "heatmap",
         lambda mesh: HeatmapSegmenter(mesh, device=choose_device(s.device), seed=s.seed),
         HEATMAP_WEIGHTS,
+        s.seed,
+    ),
+    "click_channels": lambda s: _on_points(
+        "click_channels",
+        lambda mesh: HeatmapSegmenter(mesh, CUBES_WEIGHTS, choose_device(s.device), s.seed, "cubes"),
+        CUBES_WEIGHTS,
         s.seed,
     ),
 }

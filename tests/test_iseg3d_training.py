@@ -484,7 +484,8 @@ def test_from_clouds_to_weights_to_an_answer(work, copied, no_pictures, capsys):
     data = f"--data_dir data --shapes {SIZE} --steps 3 --batch_size 2 --device cpu --save_dir run".split()
     assert iseg3d.main(["--mode", "generate", *data]) == 0
     assert iseg3d.main(["--mode", "train", *data]) == 0
-    assert iseg3d.main(["--mode", "train", "--network", "heatmap", *data]) == 0
+    for network in ("heatmap", "cubes"):
+        assert iseg3d.main(["--mode", "train", "--network", network, *data]) == 0
     assert {path.name for path in (work / "run").iterdir()} == {
         f"{kind}{ending}" for kind in KINDS for ending in (".pt", "_checkpoint.pth", ".png")
     }

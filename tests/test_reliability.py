@@ -71,6 +71,7 @@ def test_every_reader_of_shipped_weights_compares_them(monkeypatch):
         lambda: load_prior(),
         lambda: load_network(ROOT / "models" / "weights" / "iseg3d.pt", "embedding"),
         lambda: load_network(ROOT / "models" / "weights" / "iseg3d_heatmap.pt", "heatmap"),
+        lambda: load_network(ROOT / "models" / "weights" / "iseg3d_cubes.pt", "cubes"),
         lambda: load_teacher("vit_t"),
     )
     for read in readers:

@@ -1,4 +1,4 @@
-"""Training of iSeg3D's embedding (Sec. 3.1) and of the heatmap baseline (Sec. 4.1) on clouds with primitive labels."""
+"""Training of iSeg3D's embedding (Sec. 3.1) and of the baselines that see clicks as channels, on labelled clouds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from utils.options import RATE, SEED, option, positive_int
 from utils.progress import Progress, Step, silent
 from utils.training import Saver, check_loss, cosine, restored, resumable, set_rate
 
-KINDS = ("embedding", "heatmap")
+KINDS = ("embedding", "heatmap", "cubes")
 HEATMAP_WIDTH = 0.08  # standard deviation of a click's Gaussian; the cloud has radius 1
+CUBE_SIDE = 0.05  # of the cube that marks a click as InterObject3D does; the iSeg paper's setting (its appendix D)
 JITTER = 0.003  # standard deviation of the noise on positions
 SAVE_SECONDS = 60.0
 
@@ -33,7 +34,9 @@ SAVE_SECONDS = 60.0
 class TrainSettings(CloudSettings):
     """Which network is trained, and how: steps of `batch_size` clouds each, Adam's rate falling to 0 along a cosine."""
 
-    network: str = option("embedding", "embedding: iSeg3D; heatmap: the baseline", choices=KINDS, group="train")
+    network: str = option(
+        "embedding", "embedding: iSeg3D; heatmap, cubes: baselines that see the clicks", choices=KINDS, group="train"
+    )
     steps: int = option(4000, "of the training", type=positive_int)
     batch_size: int = option(8, "clouds in a step", type=positive_int)
     learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it", within=RATE)
@@ -102,7 +105,7 @@ def train(settings: TrainSettings, on_progress: Progress = silent, config: Point
 
 
 def config_for(kind: str) -> PointNet2Config:
-    """The network of a kind: 3 channels in and an embedding out, or 2 heatmaps more in and a logit out."""
+    """The network of a kind: 3 channels in and an embedding out, or 2 channels of clicks more in and a logit out."""
     return PointNet2Config() if kind == "embedding" else PointNet2Config(inputs=5, outputs=1)
 
 
@@ -120,6 +123,22 @@ def heatmaps(points: Tensor, clicks: Tensor, positive: Tensor, width: float = HE
         nearest = torch.cdist(points, chosen).amin(dim=1)
         columns.append(torch.exp(-0.5 * (nearest / width).square()))
     return torch.stack(columns, dim=1)
+
+
+def cubes(points: Tensor, clicks: Tensor, positive: Tensor, side: float = CUBE_SIDE) -> Tensor:
+    """(N, 2) of 0 and 1: is a point in a cube about a positive, about a negative click? Arguments as of `heatmaps`.
+
+    The click encoding of InterObject3D (Kontogianni et al. 2023).
+    """
+    columns = []
+    for sign in (True, False):
+        chosen = points[clicks[positive == sign]]
+        within = (points[:, None] - chosen[None]).abs().amax(dim=-1) <= side / 2
+        columns.append(within.any(dim=1).to(points.dtype))
+    return torch.stack(columns, dim=1)
+
+
+ENCODINGS = {"heatmap": heatmaps, "cubes": cubes}  # of clicks, by kind of network
 
 
 @dataclass(frozen=True)
@@ -221,10 +240,10 @@ class Training:
         labels = torch.from_numpy(self.clouds.labels[chosen].astype(np.int64)).flatten().to(self.device)
         return Batch(placed, facing, labels, plan.to(self.device), count)
 
-    # --- the heatmap baseline -------------------------------------------------------------------------
+    # --- the baselines that see clicks --------------------------------------------------------------
 
     def _wishes(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """What is asked for on each cloud, (B N,) float, and its clicks as heatmaps (B N, 2).
+        """What is asked for on each cloud, (B N,) float, and its clicks as channels (B N, 2).
 
         Clicks are random in and outside a primitive (or two); half the time corrections of the answer to these follow.
         """
@@ -252,7 +271,8 @@ class Training:
 
     def _maps(self, batch: Batch, clicks: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
         asked = [[torch.from_numpy(array).to(self.device) for array in arrays] for arrays in clicks]
-        maps = [heatmaps(points, index, sign) for points, (index, sign) in zip(batch.split(batch.points), asked)]
+        encode = ENCODINGS[self.settings.network]
+        maps = [encode(points, index, sign) for points, (index, sign) in zip(batch.split(batch.points), asked)]
         return torch.cat(maps)
 
 

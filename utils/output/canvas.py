@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -86,11 +88,20 @@ class Canvas:
         """A thin horizontal line."""
         self._axes.plot([left, right], [y, y], color="#dddddd", linewidth=0.8, zorder=2)
 
+    def chart(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Axes of a diagram that fill a place on the sheet, pixels."""
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self._figure.add_axes(box)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(labelsize=9, colors=QUIET_INK)
+        return axes
+
     def save(self, path: str | Path) -> None:
-        """Write the picture as PNG."""
+        """Write the picture as its name ends: .png, or .pdf, in which words and diagrams stay vectors."""
         self._axes.imshow(
             self._pixels.clip(0, 1), extent=(0, self.width, self.height, 0), interpolation="nearest", zorder=1
         )
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
-        with atomic_path(path) as temporary:
-            self._figure.savefig(temporary, dpi=DPI, format="png")
+        with atomic_path(path) as temporary, rc_context({"pdf.fonttype": 42}):  # letters stay letters
+            self._figure.savefig(temporary, dpi=DPI, format=Path(path).suffix[1:].lower() or "png")
