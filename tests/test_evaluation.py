@@ -20,12 +20,21 @@ from scripts import evaluate as script
 from tests.labelled import save_shape
 from utils.errors import UserError
 from utils.evaluation.annotator import bootstrap_interval, clicks_to_reach, next_click, run_part, stability
-from utils.evaluation.baselines import SamBaseline, geodesic
+from utils.evaluation.baselines import SamBaseline, component, geodesic
 from utils.evaluation.method import FaceSegmenter, Method, StageClock
-from utils.evaluation.psb import UnusableShape, benchmark_ids, best_match, load_shape, parts_of, wanted_parts
+from utils.evaluation.psb import (
+    LabelledShape,
+    UnusableShape,
+    benchmark_ids,
+    best_match,
+    load_shape,
+    parts_of,
+    wanted_parts,
+)
 from utils.evaluation.report import save_results, table
 from utils.evaluation.runs import EvaluationSettings, evaluate
 from utils.geometry.face_graph import FaceGraph
+from utils.geometry.mesh import Mesh
 from utils.segmenter import Candidates
 
 ONE = np.array([True])
@@ -149,6 +158,17 @@ def test_human_level_matches_the_other_annotators_parts(benchmark_folder):
     assert shape.human_level(0) == expected
 
 
+def test_other_people_answer_a_click_with_their_part_that_holds_it(icosphere):
+    faces = icosphere.num_faces
+    ends = [faces // 2, faces // 2, faces // 4, faces // 2 + 8]
+    shape = LabelledShape(1, "", icosphere, np.stack([(np.arange(faces) >= end).astype(np.int64) for end in ends]))
+    own, areas = np.arange(faces) < ends[0], icosphere.face_areas
+    values = [areas[:end][own[:end]].sum() / areas[: max(end, ends[0])].sum() for end in ends[1:]]
+    mean, medoid = shape.others_at(0, 3) or (0, 0)
+    assert mean == pytest.approx(np.mean(values)) and medoid == pytest.approx(1.0)
+    assert LabelledShape(1, "", icosphere, shape.segmentations[:1]).others_at(0, 3) is None
+
+
 def test_small_and_empty_parts_are_left_out_by_name():
     parts, left_out = wanted_parts(np.array([0, 0, 1, 2, 5]), np.array([50.0, 49, 0.5, 0, 10]))
     assert [part.label for part in parts] == [0, 5] and parts[1].share == pytest.approx(10 / 109.5)
@@ -185,6 +205,21 @@ def test_geodesic_selects_the_disc_of_its_radius_and_obeys_negatives(icosphere):
     two = segmenter.face_probability(np.array([7, near]), np.array([True, False]))
     assert two[near] < 0.5 < two[7] and ((two > 0.5) <= (one > 0.5)).all()
     assert np.array_equal(segmenter.face_candidates(np.array([7]), ONE).probability, one[None])
+
+
+def test_select_connected_takes_components_and_shares_one_that_holds_both_signs(two_boxes):
+    second = Mesh(
+        np.concatenate([two_boxes.vertices, two_boxes.vertices + [5, 0, 0]]),
+        np.concatenate([two_boxes.faces, two_boxes.faces + two_boxes.num_vertices]),
+    )
+    graph, count = FaceGraph(second), two_boxes.num_faces
+    segmenter = component().prepare(second, graph).segmenter
+    first = np.arange(2 * count) < count
+    assert np.array_equal(segmenter.face_probability(np.array([5]), ONE) > 0.5, first)
+    assert (segmenter.face_probability(np.array([5, count + 5]), np.ones(2, dtype=bool)) > 0.5).all()
+    torn = segmenter.face_probability(np.array([5, 200]), np.array([True, False])) > 0.5
+    to_first, to_second = (dijkstra(graph.matrix(), indices=face) for face in (5, 200))
+    assert np.array_equal(torn, (to_first < to_second) & first)
 
 
 def test_sam_baseline_averages_the_masks_of_the_views_that_see_a_click(two_boxes, fake_teacher):
@@ -312,6 +347,7 @@ def test_a_method_that_offers_a_choice_gets_an_oracle(benchmark_folder, tmp_path
     entry = results["methods"]["offers"]
     assert entry["oracle_at_1"] == 1 and entry["candidates_at_1"] == [0.5, 0.5, 0]
     assert "the best of its 3 candidates (an oracle) 1.000" in table(results)
+    assert entry["ladder_at_1"] == 1 and entry["presses_at_1"] == 0.5
 
 
 # The fast preset with as little of everything as will do.

@@ -27,6 +27,10 @@ class FaceSegmenter(Protocol):
         """The alternatives that it offers to the clicks, on faces."""
         return Candidates(self.face_probability(faces, positive)[None])
 
+    def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        """What the clicks may mean, from small to large, on faces."""
+        return self.face_candidates(faces, positive)
+
 
 class Stopwatch:
     """Adds up the seconds spent inside `with`: on the wall, and of the processor in all threads."""

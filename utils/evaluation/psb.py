@@ -17,6 +17,7 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import load_json
 from utils.geometry.mesh import Mesh, load_mesh
+from utils.selection import iou
 
 ShapeId = int | str  # a number in the benchmark, a name elsewhere
 
@@ -57,6 +58,21 @@ class LabelledShape:
         others = np.delete(self.segmentations, annotator, axis=0)
         matches = [best_match(own, labels, self.mesh.face_areas) for labels in others]
         return {label: float(np.mean([match[label] for match in matches])) for label in matches[0]} if matches else {}
+
+    def others_at(self, annotator: int, face: int) -> tuple[float, float] | None:
+        """What a click on `face` gets from the other annotators, each answering with the own part that holds it: the
+        mean IoU with this one's part, and that of the medoid, the answer that agrees best with the others' answers.
+
+        None without others.
+        """
+        held = self.segmentations == self.segmentations[:, face, None]
+        others = np.delete(held, annotator, axis=0)
+        if not len(others):
+            return None
+        areas = self.mesh.face_areas
+        with_own = [iou(answer, held[annotator], areas) for answer in others]
+        agreement = [np.mean([iou(answer, other, areas) for other in others]) for answer in others]
+        return float(np.mean(with_own)), with_own[int(np.argmax(agreement))]
 
     def agreement(self) -> np.ndarray:
         """(A,) mean of each annotator's `human_level`; 1 if there is only one."""

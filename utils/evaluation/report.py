@@ -41,7 +41,11 @@ def summarise(evaluation: Evaluation, seed: int) -> dict:
     categories: dict[str, list] = {}
     for shape in evaluation.shapes:
         categories.setdefault(shape.category, []).append(shape)
+    measured = next(iter(evaluation.results.values()), {})
+    others = [value for run in measured.values() for value in run.get("others") or [] if value]
     summary = {
+        "human_at_1": _mean(mean for mean, _ in others),
+        "human_medoid_at_1": _mean(medoid for _, medoid in others),
         "human": _mean(value for shape in evaluation.shapes for value in shape.human),
         "human_by_category": {
             category: _mean(value for shape in shapes for value in shape.human)
@@ -64,6 +68,9 @@ def summarise(evaluation: Evaluation, seed: int) -> dict:
             "cpu_ms_per_click": _median(run["cpu_ms_per_click"] for run in runs.values()),
             "stability": _mean(value for run in runs.values() for value in run.get("stability", [])),
         }
+        if ladders := [value for run in runs.values() for value in run.get("ladder") or []]:
+            best, presses = zip(*ladders)
+            summary["methods"][name] |= {"ladder_at_1": _mean(best), "presses_at_1": _mean(presses)}
         if alternatives:
             summary["methods"][name] |= {
                 "oracle_at_1": _mean(max(values) for values in alternatives),
@@ -139,6 +146,11 @@ def table(results: dict) -> str:
     head = ["method", *ious, *nocs, "failed@90", "s / mesh", "ms / click", "stability"]
     lines = markdown(head, ([name, *_row(entry)] for name, entry in methods.items()))
     human = "" if results["human"] is None else f" One person against another: IoU {results['human']:.3f}."
+    if results["human_at_1"] is not None:
+        medoid = results["human_medoid_at_1"]
+        human += (
+            f" The part of another person at the same first click: {results['human_at_1']:.3f}; medoid {medoid:.3f}."
+        )
     lines.append(f"\n{next(iter(methods.values()))['parts']} parts.{human}")
     if 1 < len(results["human_by_category"]) <= MOST_KINDS:
         lines += ["", *by_kind(results)]
@@ -148,6 +160,11 @@ def table(results: dict) -> str:
             lines.append(
                 f"{name}, one click: the best of its {len(entry['candidates_at_1'])} candidates (an oracle) "
                 f"{entry['oracle_at_1']:.3f}; each alone {each}."
+            )
+        if "ladder_at_1" in entry:
+            lines.append(
+                f"{name}, one click: the best rung of its ladder {entry['ladder_at_1']:.3f}, "
+                f"{entry['presses_at_1']:.2f} key presses from the default."
             )
     if skipped := results["skipped"]:
         asked = len(skipped) + len(results["shapes"])

@@ -224,7 +224,8 @@ class Measurement:
     def __init__(self, method: Method, shape: LabelledShape, protocol: ProtocolSettings) -> None:
         self.method, self.shape, self.protocol = method, shape, protocol
         self.graph, self.areas = FaceGraph(shape.mesh), shape.mesh.face_areas
-        self.reference = shape.reference(protocol.annotator)
+        self.chosen = shape.choose(protocol.annotator)
+        self.reference = shape.segmentations[self.chosen]
         self.parts, _ = wanted_parts(self.reference, self.areas)
 
     @cached_property
@@ -232,7 +233,8 @@ class Measurement:
         return self.method.prepare(self.shape.mesh, self.graph)
 
     def clicks(self) -> dict:
-        """Every part selected: times, and of each part the clicks, the IoU after each, and the candidates' IoU."""
+        """Every part selected: times, and of each part the clicks, the IoU after each, that of candidates and of rungs
+        of the ladder with the presses to the best one, and what other people answer to the first click."""
         prepared = self.prepared
         runs = [self.run(index, CAP, TARGETS[-1] / 100) for index in range(len(self.parts))]
         count = sum(len(run.faces) for run in runs)
@@ -248,6 +250,10 @@ class Measurement:
             "candidates": [self._candidates(run.faces[0], part.mask) for run, part in zip(runs, self.parts)]
             if prepared.choice
             else None,
+            "ladder": [self._ladder(run.faces[0], part.mask) for run, part in zip(runs, self.parts)]
+            if prepared.choice
+            else None,
+            "others": [self.shape.others_at(self.chosen, run.faces[0]) for run in runs],
         }
 
     def run(self, index: int, cap: int, target: float) -> PartRun:
@@ -261,6 +267,13 @@ class Measurement:
         """The IoU of each alternative that is offered to one click."""
         offered = self.prepared.segmenter.face_candidates(np.array([face]), np.array([True])).probability
         return [iou(alternative > 0.5, part, self.areas) for alternative in offered]
+
+    def _ladder(self, face: int, part: np.ndarray) -> tuple[float, int]:
+        """The IoU of the best rung for one click, and how far it is from the default."""
+        rungs = self.prepared.segmenter.face_ladder(np.array([face]), np.array([True]))
+        values = [iou(rung > 0.5, part, self.areas) for rung in rungs.probability]
+        best = int(np.argmax(values))
+        return values[best], abs(best - (len(values) // 2 if rungs.default is None else rungs.default))
 
     def stability(self, clicks: int) -> dict:
         """A value for each of so many random clicks."""
