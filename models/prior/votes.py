@@ -115,7 +115,7 @@ class Votes:
         holders = np.flatnonzero(self.selected[:, node])
         answers = np.vstack([self.selected[holders], logits > 0, default[None] > 0])
         count, size = len(answers) - 1, answers @ self.area
-        cover = np.r_[self.quality.ravel()[holders].astype(np.float64) ** 2, quality.astype(np.float64) ** 2]
+        cover = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality).cover
         among = pairwise_iou(answers, answers[:count], self.area)
         weighted = answers.astype(np.float32) * self.area
         both = weighted @ answers.T.astype(np.float32)
