@@ -16,6 +16,7 @@ from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, corre
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
+from models.prior.components import Components
 from models.prior.data import levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
 from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
@@ -329,6 +330,20 @@ def test_each_further_click_corrects_the_answer_to_those_before_it(segmenter, mo
     chain = [each for each in asked if next(iter(each.nodes)) == 90]
     assert [list(each.nodes) for each in chain[:3]] == [[90], [90, 7], [90, 7, 41]], "a positive click begins"
     assert chain[0].previous is None and np.array_equal(chain[1].previous, answers.single(90).logits[1])
+
+
+def test_where_the_votes_disagree_a_click_means_its_component_unless_it_is_a_crumb_or_everything():
+    component, area = np.repeat([0, 1, 2], [60, 39, 1]), np.r_[np.full(99, 0.01), 0.001].astype(np.float32)
+    components, place = Components(component, area / area.sum()), np.arange(100)
+    doubted, sure = answer_of(place < 20, 0.5), answer_of(place < 20, 0.9)
+    instead = components.instead_of(doubted, 5)
+    assert np.array_equal(instead.selected, component == 0)
+    assert np.array_equal(instead.logits[0] > 0, place < 20), "what was elected is the finer answer"
+    assert components.instead_of(sure, 5) is sure and components.instead_of(doubted, 99) is doubted
+    whole = Components(np.zeros(100, dtype=np.int64), np.full(100, 0.01, dtype=np.float32))
+    assert whole.instead_of(doubted, 5) is doubted
+    spilled = components.instead_of(answer_of(place < 70, 0.5), 5)
+    assert np.array_equal(spilled.selected, component == 0) and np.array_equal(spilled.logits[2] > 0, place < 70)
 
 
 def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():

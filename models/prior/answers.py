@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.prior.components import Components
 from models.prior.corrections import (
     TRUSTED,
     NodeAnswer,
@@ -43,6 +44,10 @@ class NodeAnswers:
     @torch.inference_mode()
     def encoded(self) -> Tensor:
         return self.network.encode(self.tensors)
+
+    @cached_property
+    def components(self) -> Components:
+        return Components(self.graph.component, self.graph.area)
 
     @cached_property
     def distances(self) -> Distances:
@@ -98,15 +103,13 @@ class NodeAnswers:
                 logits, quality = (values[0] for values in self.of_network([Asked(nodes.tolist(), [True])]))
                 if self.votes:
                     logits, quality = self.votes.elect(int(nodes[0]), logits, quality)
-                return NodeAnswer(logits, quality)
+                answer = NodeAnswer(logits, quality)
+                return self.components.instead_of(answer, int(nodes[0])) if self.votes else answer
             before = self._in_order(nodes[:-1], positive[:-1])
             if self._taught is not None:
                 return self._taught(before, nodes, positive)
             corrected = self.correct(before, nodes, positive)
-            mode = __import__("os").environ.get("MODE", "B")
-            if mode == "A":
-                return corrected
-            if mode == "B" and self.single(int(nodes[0])).quality[1] < TRUSTED:
+            if self.single(int(nodes[0])).quality[1] < TRUSTED:
                 return corrected
             return correct_locally(before, corrected, self.distances, nodes, positive)
 
