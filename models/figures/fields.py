@@ -22,6 +22,7 @@ from models.iseg.distillation import collapse_views
 from models.iseg.field import FeatureField, FieldConfig
 from models.iseg.losses import lifted_loss, sample_rows
 from models.iseg.training import LiftedSettings
+from utils.device import fast_autocast
 from utils.files import digest, load_torch, save_torch
 from utils.progress import Step
 from utils.rendering.lifting import CollapsedLoss
@@ -32,6 +33,7 @@ from utils.supervision.training_samples import kind_chances, open_samples
 from utils.training import check_loss, cosine, set_rate
 
 SMALL_WIDTHS = (256,) * 4  # converges in minutes on a CPU, where the published 16 layers do not
+STEPS = 450  # of such a decoder
 JOINT_WEIGHT = 5.0  # w of Eq. 8
 
 
@@ -116,7 +118,7 @@ def _network(shop: Workshop) -> ClickNetwork:
 def _kept(
     shop: Workshop, subject: Subject, kind: str, train: Callable[[Supervision, int], tuple[ClickNetwork, Tensor]]
 ) -> FeatureDecoder:
-    steps = shop.pick(LiftedSettings.steps, 20)
+    steps = shop.pick(STEPS, 20)
     folder: Path = shop.pipeline(subject, shop.field_preset()).settings.directory
     path = folder / f"features_{kind}_{digest(steps, _widths(shop))[:8]}.pth"
     if not path.is_file():
@@ -144,11 +146,13 @@ def _train(shop: Workshop, held: Supervision, steps: int, field: FeatureField | 
 
     for step in range(steps):
         set_rate(optimizer, how.learning_rate * cosine(step / steps))
-        features = current()
+        with fast_autocast(held.positions.device):
+            features = current().float()
         drawn = torch.multinomial(chance, how.sets_per_step, replacement=True, generator=generator)
         rows, weight = sample_rows(targets.target[drawn], targets.weight[drawn], how.rows_per_set, generator)
         clicks = targets.clicks[drawn]
-        logits = network(features[targets.rows[rows]], features[clicks.vertices], clicks.positive, clicks.present)
+        with fast_autocast(held.positions.device):
+            logits = network(features[targets.rows[rows]], features[clicks.vertices], clicks.positive, clicks.present)
         loss = lifted_loss(logits, targets.target[drawn].gather(1, rows), weight)
         if field is not None:
             loss = loss + JOINT_WEIGHT * held.distillation(features)

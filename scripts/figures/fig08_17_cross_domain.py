@@ -25,7 +25,7 @@ SHOWN = (
     ("camel", "front right leg upper", "chair_small"),
     ("humanoid_small", "belly", "airplane"),
     ("camel", "neck", "goat_small"),
-    ("alien", "head", "humanoid_small"),
+    ("goat_small", "muzzle", "camel"),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.figures.fields import FeatureDecoder, joint, separate
+from models.figures.fields import STEPS, FeatureDecoder, joint, separate
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
 from models.figures.show import on_vertices, vertices_panel
 from models.figures.subjects import Subject
@@ -43,7 +43,8 @@ def make(shop: Workshop) -> Outcome:
     why = (
         f"On training vertices {train:.2f} (separate) and {joint_train:.2f} (joint), on test vertices {test:.2f} and "
         f"{joint_test:.2f}; the gap between them "
-        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, 700 steps of the decoder each, decoders that "
+        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, {STEPS} steps of the decoder each, decoders "
+        "that "
         f"see features alone with four "
         "layers (the published sixteen do not converge in minutes); held against our part labels, not against SAM's "
         "masks."
