@@ -33,7 +33,7 @@ from utils.supervision.training_samples import kind_chances, open_samples
 from utils.training import check_loss, cosine, set_rate
 
 SMALL_WIDTHS = (256,) * 4  # converges in minutes on a CPU, where the published 16 layers do not
-STEPS = 450  # of such a decoder
+STEPS, SETS = 300, 16  # of such a decoder, and click sets in each
 JOINT_WEIGHT = 5.0  # w of Eq. 8
 
 
@@ -120,7 +120,7 @@ def _kept(
 ) -> FeatureDecoder:
     steps = shop.pick(STEPS, 20)
     folder: Path = shop.pipeline(subject, shop.field_preset()).settings.directory
-    path = folder / f"features_{kind}_{digest(steps, _widths(shop))[:8]}.pth"
+    path = folder / f"features_{kind}_{digest(steps, SETS, _widths(shop))[:8]}.pth"
     if not path.is_file():
         held = supervision(shop, subject)
         network, features = train(held, steps)
@@ -134,7 +134,7 @@ def _kept(
 
 def _train(shop: Workshop, held: Supervision, steps: int, field: FeatureField | None) -> tuple[ClickNetwork, Tensor]:
     """Train a decoder on fixed features, or with a field; the network and the features (V, 256) at the end."""
-    network, how = _network(shop), LiftedSettings(steps=steps)
+    network, how = _network(shop), LiftedSettings(steps=steps, sets_per_step=SETS)
     generator = torch.Generator().manual_seed(shop.settings.seed)
     weights = [*network.parameters(), *(field.parameters() if field is not None else ())]
     optimizer = torch.optim.Adam(weights, lr=how.learning_rate)
