@@ -48,6 +48,9 @@ def make(shop: Workshop) -> Outcome:
             [[e["noise"] for e in own] for own in found],
         ),
         Measure.mean("difference of the first two", [[e["cross"] - e["other"] for e in own] for own in found]),
+        Measure.mean(
+            "difference of the first and the third", [[e["cross"] - e["noise"] for e in own] for own in found]
+        ),
         Measure.mean("IoU on the mesh itself, by the same decoder", [[e["own"] for e in own] for own in found]),
     ]
     verdict, why = _verdict(measures, len(pairs))
@@ -65,10 +68,14 @@ def make(shop: Workshop) -> Outcome:
 
 
 def _verdict(measures: list[Measure], pairs: int) -> tuple[str, str]:
-    cross, other, noise, gain = measures[:4]
-    above = gain.interval is not None and gain.interval[0] > 0
-    verdict = AGREES if above and (cross.ours or 0) > 0.5 else PARTLY if above else DIFFERS
-    does = "carries over: clearly better than any other feature" if above else "cannot be told from any other feature's"
+    cross, other, noise, gain, over_noise = measures[:5]
+    above, beyond = (each.interval is not None and each.interval[0] > 0 for each in (gain, over_noise))
+    verdict = AGREES if above and beyond and (cross.ours or 0) > 0.5 else PARTLY if above else DIFFERS
+    does = "cannot be told from what another vertex's says"
+    if above:
+        does = "carries over: better than another vertex's" + (
+            " and than noise" if beyond else ", not surely than noise"
+        )
     return verdict, (
         f"Over {pairs} ordered pairs of meshes with parts of one name, the click's feature gives IoU "
         f"{cross.ours or 0:.2f}, that of a random "
