@@ -52,8 +52,15 @@ class FeatureDecoder:
     def probability(self, click_features: Tensor) -> np.ndarray:
         """(V,) float32 for positive clicks with these features (C, 256), of this mesh or of another."""
         positive = torch.ones(len(click_features), dtype=torch.bool)
-        logits = self.network(self.features, click_features, positive)
+        mean, scale = channels(self.features)
+        logits = self.network((self.features - mean) / scale, (click_features - mean) / scale, positive)
         return logits.float().softmax(dim=-1)[:, 1].numpy()
+
+
+def channels(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (256,) of the channels of a mesh's features, by which the decoder's inputs are standardised:
+    those of vit_t differ in scale, and raw they train slowly."""
+    return features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +127,7 @@ def _kept(
 ) -> FeatureDecoder:
     steps = shop.pick(STEPS, 20)
     folder: Path = shop.pipeline(subject, shop.field_preset()).settings.directory
-    path = folder / f"features_{kind}_{digest(steps, SETS, _widths(shop))[:8]}.pth"
+    path = folder / f"features_{kind}_{digest('standardised', steps, SETS, _widths(shop))[:8]}.pth"
     if not path.is_file():
         held = supervision(shop, subject)
         network, features = train(held, steps)
@@ -152,7 +159,9 @@ def _train(shop: Workshop, held: Supervision, steps: int, field: FeatureField | 
         rows, weight = sample_rows(targets.target[drawn], targets.weight[drawn], how.rows_per_set, generator)
         clicks = targets.clicks[drawn]
         with fast_autocast(held.positions.device):
-            logits = network(features[targets.rows[rows]], features[clicks.vertices], clicks.positive, clicks.present)
+            mean, scale = channels(features)
+            inputs = (features - mean) / scale
+            logits = network(inputs[targets.rows[rows]], inputs[clicks.vertices], clicks.positive, clicks.present)
         loss = lifted_loss(logits, targets.target[drawn].gather(1, rows), weight)
         if field is not None:
             loss = loss + JOINT_WEIGHT * held.distillation(features)
