@@ -34,6 +34,7 @@ from utils.training import check_loss, cosine, set_rate
 
 SMALL_WIDTHS = (256,) * 4  # converges in minutes on a CPU, where the published 16 layers do not
 STEPS, SETS = 300, 16  # of such a decoder, and click sets in each
+RECIPE = f"{STEPS} steps of {SETS}, standardised"  # what answers depend on besides the mesh, the preset and the seed
 JOINT_WEIGHT = 5.0  # w of Eq. 8
 
 
@@ -127,7 +128,7 @@ def _kept(
 ) -> FeatureDecoder:
     steps = shop.pick(STEPS, 20)
     folder: Path = shop.pipeline(subject, shop.field_preset()).settings.directory
-    path = folder / f"features_{kind}_{digest('standardised', steps, SETS, _widths(shop))[:8]}.pth"
+    path = folder / f"features_{kind}_{digest(RECIPE, steps, _widths(shop))[:8]}.pth"
     if not path.is_file():
         held = supervision(shop, subject)
         network, features = train(held, steps)

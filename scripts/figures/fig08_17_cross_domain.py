@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.figures.fields import FeatureDecoder, separate
+from models.figures.fields import RECIPE, FeatureDecoder, separate
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
 from models.figures.show import click, on_vertices, vertices_panel
 from models.figures.subjects import Subject, Wish
@@ -35,7 +35,9 @@ def make(shop: Workshop) -> Outcome:
         separate(shop, subject)
     pairs = [(a, b) for a, b in permutations(subjects, 2) if _common(a, b)]
     tracked = track(pairs, "clicks carried to another mesh", shop.on_progress, len(pairs))
-    found = [shop.measured("cross", "field", [a, b], lambda a=a, b=b: _measure(shop, a, b)) for a, b in tracked]
+    found = [
+        shop.measured(f"cross {RECIPE}", "field", [a, b], lambda a=a, b=b: _measure(shop, a, b)) for a, b in tracked
+    ]
     measures = [
         Measure.mean(
             "IoU with the part of the same name on another mesh", [[e["cross"] for e in own] for own in found]
