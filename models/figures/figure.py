@@ -15,8 +15,8 @@ from utils.output.panels import Sheet
 AGREES, PARTLY, DIFFERS, OPEN = "agrees", "partly", "does not agree", "not confirmed"
 MINUTES = 70  # of all figures, from nothing, on 2 CPU cores
 TOGETHER = (
-    f"All figures from nothing take {MINUTES} minutes on 2 CPU cores with vit_t; the minutes of one alone include making "
-    "its meshes ready, which figures share."
+    f"All figures from nothing take {MINUTES} minutes on 2 CPU cores with vit_t; the minutes of one alone include "
+    "making its meshes ready, which figures share."
 )
 QUICK_VERDICT = "quick run: the numbers mean nothing"
 

@@ -82,8 +82,13 @@ def _measure(shop: Workshop, subject: Subject) -> dict[str, list[float]]:
 def _rows(shop: Workshop, subject: Subject) -> list[tuple[str, list[Panel]]]:
     """Four views of a click that lie near each other: the teacher's pixels, ours below."""
     baseline, segmenter = shop.baseline(subject), shop.segmenter(subject)
-    clicks_of = _clicks(subject, 6)
-    face = clicks_of[len(clicks_of) // 2]
+    cameras = baseline.cameras.positions.numpy()
+
+    def consistency(face: int) -> float:
+        near = agreement(teacher_masks(baseline, face)[:VIEWS], subject, cameras, NEAR)[1]
+        return float(np.mean(near)) if len(near) > 4 else 2.0
+
+    face = min(_clicks(subject, 6), key=consistency)  # shown is where the teacher contradicts itself most
     masks = teacher_masks(baseline, face)
     if len(masks) < 2:
         return []

@@ -73,7 +73,7 @@ def make(shop: Workshop) -> Outcome:
     sheet = Sheet([("", rows[start : start + 4]) for start in range(0, len(rows), 4)], "One click, and a second", 220)
     looks = (
         "As in the paper, pairs of pictures: left one click, right the same with a second one, green to add, red to "
-        "take away."
+        "take away. A click at the tip of the hammer's claw takes only the tip."
     )
     return Outcome(measures, verdict, why, sheet, looks, [s.name for s in subjects])
 

@@ -46,8 +46,8 @@ def make(shop: Workshop) -> Outcome:
         f"{values[4]:.2f} after five."
     )
     rows = []
-    for subject, own in sorted(zip(subjects, asked), key=lambda pair: -_gain(pair[1])):
-        best = max(own, key=lambda e: at(e, 3) - at(e, 1) if len(e.faces) >= 3 else -1.0)
+    for subject, own in sorted(zip(subjects, asked), key=lambda pair: -max(map(_gain, pair[1]))):
+        best = max(own, key=_gain)
         if len(best.faces) >= 3 and len(rows) < 3:
             rows.append((f"{subject.name}: {best.part}", _clicks(shop, subject, best)))
     rows.append(("", [Chart(lambda axes: _draw(axes, asked), width=2.0)]))
@@ -58,8 +58,11 @@ def make(shop: Workshop) -> Outcome:
     return Outcome(measures, verdict, why, Sheet(rows, "More than two clicks", 230), looks, [s.name for s in subjects])
 
 
-def _gain(own: list[Asked]) -> float:
-    return max((at(e, 3) - at(e, 1) for e in own if len(e.faces) >= 3), default=-1.0)
+def _gain(asked: Asked) -> float:
+    """What three clicks bring, those with corrections of both signs first, as in the paper's picture."""
+    if len(asked.faces) < 3:
+        return -1.0
+    return at(asked, 3) - at(asked, 1) + float(len(set(asked.positive[1:4])) == 2)
 
 
 def _clicks(shop: Workshop, subject: Subject, asked: Asked) -> list[Panel]:

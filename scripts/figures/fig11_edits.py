@@ -11,7 +11,7 @@ import torch
 from models.figures.edits import contiguity, extruded, only, shortened, without
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
 from models.figures.show import answer_panel, click, on_vertices
-from models.figures.subjects import Subject, Wish
+from models.figures.subjects import Subject
 from models.figures.workshop import Workshop
 from utils.clicks import Clicks
 from utils.geometry.mesh import Mesh
@@ -27,13 +27,20 @@ class Edit:
     parts: tuple[str, ...]
     label: str
     apply: Callable[[Subject, np.ndarray], Mesh]
+    but: tuple[str, ...] = ()  # parts that get a negative click
 
 
 EDITS = (
     Edit("chair", ("middle rail",), "deleted", lambda s, selected: without(s.mesh, selected)),
     Edit("goat", ("skull", "muzzle"), "kept alone", lambda s, selected: only(s.mesh, selected)),
-    Edit("guitar", ("neck",), "shortened to 55 %", lambda s, selected: shortened(s.mesh, s.graph, selected, 0.55)),
-    Edit("candle", ("flame",), "extruded", lambda s, selected: extruded(s.mesh, _soft(s, selected), 0.06)),
+    Edit(
+        "guitar",
+        ("neck",),
+        "shortened to 55 %",
+        lambda s, selected: shortened(s.mesh, s.graph, selected, 0.55),
+        ("head",),
+    ),
+    Edit("candle", ("flame",), "extruded", lambda s, selected: extruded(s.mesh, _soft(s, selected), 0.045)),
 )
 
 
@@ -72,7 +79,7 @@ def make(shop: Workshop) -> Outcome:
     looks = (
         "The paper's four: a bar of the chair removed, the animal's head alone (a goat here, a horse there), the "
         "guitar's neck shortened, the flame "
-        "enlarged. Open borders are left open, as in the paper."
+        "enlarged. Open borders are left open. Every picture fills its panel, so the shortened guitar is drawn larger."
     )
     return Outcome(measures, verdict, why, sheet, looks, [s.name for s in subjects])
 
@@ -88,8 +95,8 @@ def _measure(shop: Workshop, subject: Subject) -> list[float]:
 def _panels(shop: Workshop, subject: Subject, edit: Edit, moved: list[float]) -> list[Panel]:
     """The selection, and the mesh after the edit from the same side."""
     segmenter = shop.segmenter(subject)
-    wishes: list[Wish] = [subject.wish(part) for part in edit.parts]
-    clicks = click(subject, [subject.innermost(wish.part) for wish in wishes])
+    faces, without_them = ([subject.innermost(subject.wish(part).part) for part in of] for of in (edit.parts, edit.but))
+    clicks = click(subject, faces, without_them)
     probability = segmenter.probability(clicks)
     selected = probability[subject.mesh.faces].mean(axis=1) > 0.5
     edited = edit.apply(subject, selected)

@@ -113,7 +113,7 @@ def _levels(shop: Workshop, subjects: list[Subject], asked: dict[str, list[list[
         ]
         if found:
             subject, method, each = found[0]
-            label = f"{level}: rated {rating(each.first):.1f}\n{NAMES[method]}, {subject.name}: {each.part}"
+            label = f"{level}: rated {rating(each.first):.1f}\n{subject.name}: {each.part}\n{NAMES[method]}"
             cells.append(_panel(shop, subject, method, each.faces[0], label))
     return cells
 

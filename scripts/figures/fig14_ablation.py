@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.figures.fields import FeatureDecoder, joint, separate
+from models.figures.fields import RECIPE, STEPS, FeatureDecoder, joint, separate
 from models.figures.figure import AGREES, DIFFERS, PARTLY, Figure, Measure, Outcome
 from models.figures.show import on_vertices, vertices_panel
 from models.figures.subjects import Subject
@@ -25,7 +25,7 @@ def make(shop: Workshop) -> Outcome:
     for subject in track(subjects, "both trainings", shop.on_progress, len(subjects)):
         for scheme in SCHEMES.values():
             scheme(shop, subject)
-    found = [shop.measured("ablation", "field", [s], lambda s=s: _measure(shop, s)) for s in subjects]
+    found = [shop.measured(f"ablation {RECIPE}", "field", [s], lambda s=s: _measure(shop, s)) for s in subjects]
     names = {"separate": "ours (field first, then decoder)", "joint": "ablation (together, w = 5)"}
     measures = [
         Measure.mean(
@@ -43,7 +43,8 @@ def make(shop: Workshop) -> Outcome:
     why = (
         f"On training vertices {train:.2f} (separate) and {joint_train:.2f} (joint), on test vertices {test:.2f} and "
         f"{joint_test:.2f}; the gap between them "
-        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, 700 steps of the decoder each, decoders that "
+        f"is {own_gap:.2f} and {joint_gap:.2f}. {len(subjects)} meshes, {STEPS} steps of the decoder each, decoders "
+        "that "
         f"see features alone with four "
         "layers (the published sixteen do not converge in minutes); held against our part labels, not against SAM's "
         "masks."

@@ -90,7 +90,7 @@ def greedy(shop: Workshop, subjects: list[Subject]) -> dict[str, Any]:
     )
     meshes = tuple(Path(str(subject.mesh.path)) for subject in subjects)
     out = shop.settings.work / "iseg3d" / f"table1{'_quick' * shop.settings.quick}.json"
-    settings = EvaluationSettings(out=out, meshes=meshes, synthetic=shop.pick(8, 0), methods=tuple(METHODS))
+    settings = EvaluationSettings(out=out, meshes=meshes, synthetic=shop.pick(5, 0), methods=tuple(METHODS))
     return evaluate(settings, how, shop.on_progress)
 
 
