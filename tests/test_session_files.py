@@ -158,7 +158,7 @@ def test_damaged_session_files_are_refused_in_one_line(worked, icosphere, tmp_pa
             assert "\n" not in str(error)
             refused += 1
     harmless = len(_damaged(held)) - refused  # empty or equal values that are as good, such as no clicks
-    assert refused > 150 and harmless <= 3, f"{harmless} damaged files were accepted"
+    assert refused > 150 and harmless <= 4, f"{harmless} damaged files were accepted"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"format": "iseg session"}', "\xff\xfe", "[" * 50])
@@ -487,8 +487,9 @@ def test_a_file_of_version_1_is_read_as_it_was_made(icosphere, tmp_path):
         session.keep_part()
     held = session_to_json(session)
     held |= {"version": 1, "log": held["log"][1:]}
-    for name in ("taking", "reselected"):
+    for name in ("taking", "reselected", "rung"):
         del held["settings"][name]
+    del held["proposals"]
     save_json(tmp_path / "old.json", held)
     _, same = replay_log(tmp_path / "old.json", icosphere, session.answers)
     again = session_from_json(held, icosphere, session.answers)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from utils.session.answers import Answer
 from utils.session.state import State
 
 
@@ -16,7 +17,7 @@ class Selection:
     faces        (F,) bool
     probability  (V,) float32 of the clicks, None without a positive one
     threshold    that the clicks' selection starts from
-    quality      expected IoU of the finer, default and coarser candidates, if known
+    answer       of the clicks, which rung it is and how good it is expected to be
     overlap      how many faces of each kept part, by its id, are meant as well: with `State.taking` they are selected
                  and keeping takes them, without they stay where they are
     """
@@ -24,7 +25,7 @@ class Selection:
     faces: np.ndarray
     probability: np.ndarray | None = None
     threshold: float | None = None
-    quality: tuple[float, ...] | None = None
+    answer: Answer = field(default_factory=Answer)
     overlap: dict[int, int] = field(default_factory=dict)
 
 

@@ -105,6 +105,18 @@ class Surface:
         hole[area.argmax()] = False  # what is left over is not a hole in what is small
         return self.whole_polygons(faces | (hole[label] & ~faces))
 
+    def innermost(self, faces: np.ndarray) -> int:
+        """A vertex deep inside some faces (F,) bool: far from where they end, along the surface."""
+        inside = self._pairs[faces[self._pairs].all(axis=1)]
+        crossing = self._pairs[faces[self._pairs[:, 0]] != faces[self._pairs[:, 1]]]
+        border = np.unique(crossing[faces[crossing]])
+        depth = np.where(faces, self.mesh.face_areas, -1.0)  # of what ends nowhere the largest face
+        if len(border):
+            length = np.maximum(np.linalg.norm(np.diff(self._centroids[inside], axis=1)[:, 0], axis=1), 1e-9)
+            found = dijkstra(symmetric(inside, length, len(faces)), indices=border, min_only=True)
+            depth = np.where(faces & np.isfinite(found), found, -1.0)
+        return int(self.mesh.faces[int(depth.argmax()), 0])
+
     def nearest(self, sources: np.ndarray, reachable: np.ndarray) -> np.ndarray:
         """(F,) int64, for each triangle of `reachable` the nearest one of `sources` along the surface; -1 for none."""
         inside = self._pairs[reachable[self._pairs].all(axis=1)]
