@@ -47,6 +47,13 @@ class Proposing(Logged):
         taken = (state.labels != NO_PART) | ~self.shape.alive | self.selection.faces
         return np.where(taken, np.uint16(0), state.proposals.labels)
 
+    def proposed_at(self, face: int) -> int | None:
+        """The place of the proposal that a click on a face is about; None while something is being selected."""
+        if self.state.clicks or self.state.touches:
+            return None
+        label = int(self.proposed[face])
+        return label - 1 if label else None
+
     @operation()
     def propose(self) -> State:
         """Propose parts for everything that is in no part yet."""

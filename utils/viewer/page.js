@@ -208,10 +208,10 @@
       if (shape && shape.labels) page.setPreview(shape.name, "");
       return;
     }
-    const flipped = moved.shiftKey || moved.ctrlKey || moved.metaKey, what = hit.vertex + (flipped ? "-" : "+");
+    const flipped = moved.shiftKey || moved.ctrlKey || moved.metaKey, what = hit.vertex + (flipped ? "-" : "+") + shape.labels[hit.face];
     if (page.previews && !page.brush && (what !== page.asked || !shape.preview)) {
       page.asked = what;
-      page.rest = setTimeout(() => page.send({ type: "hover", vertex: hit.vertex, flipped, shape: shape.name }), 30);
+      page.rest = setTimeout(() => page.send({ type: "hover", vertex: hit.vertex, face: hit.face, flipped, shape: shape.name }), 30);
     }
     const name = (page.names || [])[shape.labels[hit.face]];
     box.textContent = "vertex " + hit.vertex + (name ? " · " + name : "");
@@ -346,8 +346,8 @@
     }
   }
 
-  const SHORTCUTS = "Click: include · Ctrl or Shift with it: exclude\nCtrl+Z, Ctrl+Y: undo, redo\n1, 2, 3: finer, default, " +
-    "coarser part\nX: include or exclude · B: brush · K: keep as part\nF: show all of it · Esc: cancel · ?: this list";
+  const SHORTCUTS = "Click: include · Ctrl or Shift with it: exclude\nCtrl+Z, Ctrl+Y: undo, redo\n[ and ]: smaller, larger " +
+    "part · 2: the default one\nP: propose parts (click: keep, Ctrl-click two: merge, Shift-click: split)\nX: include or exclude · B: brush · K: keep as part\nF: show all of it · Esc: cancel · ?: this list";
   function onKey(event) {
     if (event.target.closest && event.target.closest("input, textarea, [contenteditable]")) return;
     if (event.key === "?") {
@@ -357,6 +357,8 @@
       if (page.helping) notice("iseg-help", "", "");
       else page.send({ type: "escape" });
       page.helping = false;
+    } else if ((event.key === "[" || event.key === "]") && !event.ctrlKey && !event.metaKey) {
+      page.send({ type: "step", by: event.key === "[" ? -1 : 1 });
     }
   }
 

@@ -13,14 +13,15 @@ from utils.errors import UserError
 from utils.session.session import Session
 from utils.viewer.controls import Actions, Panel, assign, offer, paragraph, small
 from utils.viewer.files_panel import FilesTab
+from utils.viewer.ladder import LadderPanel
 from utils.viewer.opening import Opening
 from utils.viewer.parts_panel import PartsTab
+from utils.viewer.proposals_panel import KEEPS, SELECTS, ProposalsPanel
 from utils.viewer.scene import VIEWS
 
 ADD, REMOVE = "Include", "Exclude"
 NO_CLICKS = "no clicks yet"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
-LEVELS = {"Finer": 0.0, "Default": 0.5, "Coarser": 1.0}
 UPS = {"Y up": 1, "Z up": 2}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
 HINT = (
@@ -46,6 +47,8 @@ class Panels(Panel):
             "Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again"
         )
         self.on(self.segmenter, self._choose)
+        self.ladder = LadderPanel(page)
+        self.proposals = ProposalsPanel(page)
         self.bar = gui.add_progress_bar(0.0, visible=False)
         self.stage = gui.add_html("")
         self.go_on = self.press("Go on where you were", Icon.HISTORY, self._go_on, color="green", visible=False)
@@ -73,9 +76,10 @@ class Panels(Panel):
         self.key("Undo", "Z", "cmd/ctrl", lambda: self._step("Undo"))
         self.key("Redo", "Y", "cmd/ctrl", lambda: self._step("Redo"))
         self.key("Redo", "Z", "cmd/ctrl+shift", lambda: self._step("Redo"))
-        self.key("Finer part", "1", None, lambda: self.select.set_level("Finer"))
-        self.key("Default part", "2", None, lambda: self.select.set_level("Default"))
-        self.key("Coarser part", "3", None, lambda: self.select.set_level("Coarser"))
+        self.key("Propose parts", "P", None, self.proposals.propose)
+        self.key("Finer part", "1", None, lambda: self.ladder.choose(-1))
+        self.key("Default part", "2", None, lambda: self.ladder.choose(0))
+        self.key("Coarser part", "3", None, lambda: self.ladder.choose(1))
         self.key("Include / exclude", "X", None, self.select.switch_mode)
         self.key("Show all of it", "F", None, lambda: self.page.look("Fit"))
         self.key("Brush on / off", "B", None, lambda: self.page.set_brush("" if self.page.view.brush else "add"))
@@ -150,12 +154,11 @@ class Panels(Panel):
             assign(self.go_on, "visible", False)
         assign(self.taking, "value", session.state.taking)
         assign(self.overlap, "content", small(_overlap(session)))
-        self.select.refresh()
-        self.parts.refresh()
-        level = next((name for name, value in LEVELS.items() if value == session.state.granularity), "")
+        for panel in (self.ladder, self.proposals, self.select, self.parts):
+            panel.refresh()
         brush = next(name for name, value in BRUSHES.items() if value == page.view.brush)
         up = next(name for name, axis in UPS.items() if axis == page.view.up)
-        page.mark([REMOVE if page.view.exclude else ADD, brush, level, up])
+        page.mark([REMOVE if page.view.exclude else ADD, brush, up, SELECTS if page.view.selecting else KEEPS])
 
 
 def _overlap(session: Session) -> str:
@@ -221,8 +224,6 @@ class SelectTab(Panel):
 
     def _amount_folder(self) -> None:
         gui, do = self.gui, self.page.do
-        level = gui.add_button_group("Part size", list(LEVELS), hint="Keys 1, 2 and 3")
-        self.on(level, self.set_level)
         self.granularity = gui.add_slider("Granularity", 0.0, 1.0, 0.01, 0.5, hint="0 finest, 1 coarsest")
         self.on(self.granularity, lambda value: do(lambda s: s.set_granularity(float(value))), last_only=True)
         self.level_note = gui.add_html("")
@@ -243,6 +244,8 @@ class SelectTab(Panel):
         self.on(radius, self._set_radius, last_only=True)
         ring = gui.add_button_group("Border", ["Grow", "Shrink"])
         self.on(ring, lambda value: self._changing(Session.grow if value == "Grow" else Session.shrink))
+        hint = "Adds every part that is like what is selected: legs, spokes, buttons, twins"
+        self.press("Select alike", Icon.COPY, self._alike, hint=hint)
         tidy = gui.add_button_group("Tidy", ["Fill holes", "Largest only"])
         self.on(tidy, lambda value: self._changing(Session.fill if value == "Fill holes" else Session.largest))
 
@@ -260,6 +263,9 @@ class SelectTab(Panel):
         else:
             page.say("Nothing is selected: click on the model first.", error=True, seconds=4)
 
+    def _alike(self) -> None:
+        self.page.do(lambda s: s.select_alike())
+
     def _set_mode(self, value: str) -> None:
         self.page.view.exclude = value == REMOVE
         self.page.refresh_panels()
@@ -267,16 +273,6 @@ class SelectTab(Panel):
     def switch_mode(self) -> None:
         """Exclude with what included, and the other way round."""
         self._set_mode(ADD if self.page.view.exclude else REMOVE)
-
-    def set_level(self, value: str) -> None:
-        """One of `LEVELS`."""
-        page = self.page
-        before = page.session.selection.faces
-        page.do(lambda s: s.set_granularity(LEVELS.get(value, 0.5)))
-        if not page.session.state.clicks:
-            page.say("There is no click yet whose part could be finer or coarser: click on the model first.", seconds=4)
-        elif (before == page.session.selection.faces).all():
-            page.say(f"{value}: the same faces as before. What answers sees nothing between here.", seconds=4)
 
     def _set_otsu(self, on: bool) -> None:
         session = self.page.session
@@ -332,10 +328,6 @@ class SelectTab(Panel):
         assign(self.granularity, "value", state.granularity)
         learnt = len(state.lessons) if answers.learns else 0
         assign(self.learnt_note, "content", small(f"Learnt {learnt} time{'s' * (learnt != 1)}." if learnt else ""))
-        if not answers.by_threshold:
-            matches = zip(("finer", "default", "coarser"), selection.quality or ())
-            text = ", ".join(f"{name} {100 * value:.0f} %" for name, value in matches)
-            assign(self.level_note, "content", small(f"Expected match: {text}" if text else ""))
         automatic = state.threshold is None
         assign(self.otsu, "value", automatic)
         threshold = round(selection.threshold or 0.5, 3) if state.threshold is None else state.threshold

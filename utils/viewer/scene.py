@@ -13,7 +13,7 @@ from viser._messages import RunJavascriptMessage
 
 from utils.output.colors import Color, Palette
 from utils.session.session import Session
-from utils.session.state import Click
+from utils.session.state import Click, part_color
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
 SCRIPT = Path(__file__).with_name("page.js")
@@ -28,6 +28,7 @@ VIEWS = {
 }
 MOST_PREVIEWED = 100_000  # faces of a mesh whose answers are shown before a click
 FIELD_OF_VIEW = 0.8  # vertical, radians
+PALER = 0.4  # how much nearer to white proposals are than parts
 
 
 class Scene:
@@ -150,9 +151,14 @@ class Scene:
         """Is it the shape of this name, which a message of the page is about?"""
         return name == self._name
 
-    def show_clicks(self, clicks: Iterable[Click], places: np.ndarray) -> None:
-        """A green or red ball on every clicked vertex; places (V, 3) normalised."""
-        wanted = set(clicks)
+    @property
+    def places(self) -> np.ndarray:
+        """(V, 3) the vertices as they are shown, normalised."""
+        return self._vertices
+
+    def show_clicks(self, clicks: Iterable[Click]) -> None:
+        """A green or red ball on every clicked vertex."""
+        wanted, places = set(clicks), self._vertices
         for click in set(self._balls) - wanted:
             self._balls.pop(click).remove()
         for click, ball in self._balls.items():
@@ -170,13 +176,27 @@ class Scene:
 
 
 def labels_of(session: Session) -> np.ndarray:
-    """(F,) uint8, what `Scene.show_colors` colours each face by."""
-    state, labels = session.state, np.full(session.mesh.num_faces, REST, dtype=np.uint8)
+    """(F,) uint8, what `Scene.show_colors` colours each face by; proposals follow the parts."""
+    state, proposed = session.state, session.proposed
+    labels = np.full(session.mesh.num_faces, REST, dtype=np.uint8)
+    first = FIRST_PART + len(state.parts)
+    labels[proposed > 0] = np.minimum(first + proposed[proposed > 0] - 1, HIDDEN - 1)
     for number, part in enumerate(state.parts):
         labels[state.labels == part.id] = FIRST_PART + number
     labels[session.selection.faces] = SELECTED
     labels[~session.shown] = HIDDEN
     return labels
+
+
+def palette_of(session: Session, marked: int | None) -> list[tuple[str, Color]]:
+    """Name and colour of the parts, then of the proposals: paler than parts, the one that is marked darker."""
+    state = session.state
+    found = [(part.name, part.color) for part in state.parts]
+    for place, number in enumerate(state.proposals.colors if state.proposals else ()):
+        share, target = (0.45, 0.0) if place == marked else (PALER, 1.0)
+        red, green, blue = (channel + share * (target - channel) for channel in part_color(number))
+        found.append(("proposed", (red, green, blue)))
+    return found
 
 
 def _rgb(color: Color) -> tuple[int, int, int]:
