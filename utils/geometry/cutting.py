@@ -53,7 +53,7 @@ def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray) -> CutMes
 
 def _split(mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.ndarray, firm: np.ndarray) -> CutMesh:
     """`cut_smooth` with the triangles `firm` (F,) bool left as they are; corners (F, 3) with seams closed."""
-    of_vertex, held, sharp = _vertex_parts(mesh, corners, labels, membership)
+    of_vertex, held, sharp = vertex_parts(mesh, corners, labels, membership)
     held[corners[firm].ravel()] = True
     ends, share = _crossings(corners, of_vertex, held, membership)
     # A crossed edge that begins near a vertex is not crossed, but meets the border in that vertex.
@@ -80,7 +80,7 @@ def _split(mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.n
     return _assembled(mesh, corners, label[order], parent[order], weights[order])
 
 
-def _vertex_parts(
+def vertex_parts(
     mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each vertex: the part around it that it belongs to most, whether a border along a crease runs through it, and

@@ -87,17 +87,17 @@ class Session(Settable, Proposing):
         return self.answers.ask(state.query(), state.granularity, state.lessons, state.rung)
 
     def _select(self, state: State) -> Selection:
-        answer, threshold = self._answer(state) or Answer(), None
+        answer, threshold, answered = self._answer(state) or Answer(), None, None
         faces = np.zeros(self.mesh.num_faces, dtype=bool)
         if answer.probability is not None:
             threshold = self.answers.threshold(answer.probability, state.threshold, state.granularity, answer.rung)
-            faces = self.surface.of_vertices(answer.probability > threshold)
+            faces = answered = self.surface.of_vertices(answer.probability > threshold)
         free, meant = self._free(state), faces
         for touch in state.touches:
             faces = self._touched(faces & free, touch)
         faces = faces & free
         overlap = overlaps(state, self.shape.alive & (faces if state.taking else meant | faces))
-        return Selection(faces, answer.probability, threshold, answer, overlap)
+        return Selection(faces, answer.probability, threshold, answered, answer, overlap)
 
     def preview(self, vertex: int, positive: bool = True) -> np.ndarray:
         """(F,) bool, what would be selected after a click; nothing changes. UserError if it cannot be asked."""

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import Mesh
+from utils.geometry.soft_borders import Certain, Drawn, Zone, memberships
 from utils.geometry.welding import weld
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
@@ -52,6 +53,15 @@ class Surface:
     def prepare(self) -> None:
         """Compute what the first use would wait for."""
         _ = self._corners, self._pairs, self._centroid_tree
+
+    def borders(self, labels: np.ndarray, certain: Certain | None = None) -> Drawn | None:
+        """Where borders between labels (F,) run across triangles; None where there are none."""
+        zone = Zone.around(self.mesh, self._corners, labels, certain)
+        return None if zone is None else zone.draw()
+
+    def memberships(self, labels: np.ndarray, count: int, certain: Certain | None = None) -> np.ndarray:
+        """(V, count) how much each vertex belongs to each of the labels (F,): the same borders, for `cut_smooth`."""
+        return memberships(self.mesh, self._corners, labels, count, certain)
 
     def of_vertices(self, selected: np.ndarray) -> np.ndarray:
         """(F,) bool: the triangles of polygons that have more than half of their corners among `selected` (V,) bool."""

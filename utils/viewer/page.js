@@ -53,6 +53,15 @@
     return found;
   }
 
+  // Each pixel in the first or the second colour of its triangle, by the sign of what is interpolated between corners.
+  function withBorders(shader) {
+    const varying = "varying vec3 vSecond; varying float vSide;\n";
+    shader.vertexShader = ("attribute vec3 color2; attribute float side;\n" + varying + shader.vertexShader)
+      .replace("#include <color_vertex>", "#include <color_vertex>\nvSecond = color2; vSide = side;");
+    shader.fragmentShader = (varying + shader.fragmentShader).replace("#include <color_fragment>",
+      "diffuseColor.rgb *= mix(vSecond, vColor.rgb, clamp(vSide / max(fwidth(vSide), 1e-5) + 0.5, 0.0, 1.0));");
+  }
+
   // The mesh node `name` has been sent: give each of its triangles corners of its own.
   page.setShape = (name, corners, normals, tries = 0) => {
     if (tries === 0) page.wanted = name;
@@ -72,7 +81,10 @@
     geometry.setAttribute("color", new Attribute(new Uint8Array(3 * corners).fill(170), 3, true));
     geometry.setIndex(new Attribute(Uint32Array.from({ length: corners }, (_, c) => c), 1));
     geometry.computeBoundingSphere();
+    geometry.setAttribute("color2", new Attribute(new Uint8Array(3 * corners).fill(170), 3, true));
+    geometry.setAttribute("side", new Attribute(new Int8Array(corners).fill(127), 1, true));
     mesh.material.vertexColors = true;
+    mesh.material.onBeforeCompile = withBorders;
     mesh.material.roughness = 0.75;
     mesh.material.needsUpdate = true;
     page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "" };
@@ -86,7 +98,7 @@
     page.pending = update;
     if (!shape || shape.name !== update.name) return;
     const labels = bytes(update.labels), soft = update.soft === null ? null : bytes(update.soft);
-    Object.assign(shape, { labels, soft, palette: update.palette, preview: null });
+    Object.assign(shape, { labels, soft, palette: update.palette, preview: null, borders: borders(update.borders) });
     page.names = update.names;
     page.previews = update.previews;
     paint();
@@ -104,6 +116,12 @@
     else if (moved) hover();  // what is under the cursor may belong to something else now
   };
 
+  function borders(texts) {
+    if (!texts) return { faces: [], own: [], other: [], side: [] };
+    const side = new Int8Array(bytes(texts.side).buffer), faces = new Uint32Array(bytes(texts.faces).buffer);
+    return { faces, own: bytes(texts.own), other: bytes(texts.other), side };
+  }
+
   // The faces that a click at the cursor would select, one bit each, in a lighter tint; "" for none.
   page.setPreview = (name, bits) => {
     const shape = page.shape;
@@ -116,20 +134,36 @@
   };
 
   function paint() {
-    const { labels, soft, palette, preview, ids, mesh } = page.shape;
-    const color = mesh.geometry.attributes.color, array = color.array, low = palette[REST], high = palette[SELECTED];
-    for (let f = 0, c = 0; f < labels.length; f++) {
-      const label = labels[f], plain = label === HIDDEN ? low : palette[label];
-      const blended = soft !== null && label <= SELECTED, tint = preview && label !== SELECTED && preview(f) ? 0.4 : 0;
-      for (let k = 0; k < 3; k++, c++) {
-        const share = blended ? soft[ids[c]] / 255 : 0;
+    const { labels, soft, palette, preview, ids, mesh, borders } = page.shape, { color, color2, side } = mesh.geometry.attributes;
+    const low = palette[REST], high = palette[SELECTED];
+    const fill = (array, f, label, tint) => {
+      const plain = palette[label];
+      for (let i = 0; i < 3; i++) {
+        array[9 * f + i] = array[9 * f + 3 + i] = array[9 * f + 6 + i] = linear[Math.round(plain[i] + tint * (high[i] - plain[i]))];
+      }
+    };
+    for (let f = 0; f < labels.length; f++) {
+      const label = labels[f] === HIDDEN ? REST : labels[f], tint = preview && label !== SELECTED && preview(f) ? 0.4 : 0;
+      if (soft === null || label > SELECTED) {
+        fill(color.array, f, label, tint);
+        continue;
+      }
+      for (let c = 3 * f; c < 3 * f + 3; c++) {
+        const share = soft[ids[c]] / 255;
         for (let i = 0; i < 3; i++) {
-          const own = blended ? low[i] + share * (high[i] - low[i]) : plain[i];
-          array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
+          const own = low[i] + share * (high[i] - low[i]);
+          color.array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
         }
       }
     }
-    color.needsUpdate = true;
+    side.array.fill(127);
+    borders.faces.forEach((f, k) => {
+      const tint = (label) => (preview && label !== SELECTED && preview(f) ? 0.4 : 0);
+      fill(color.array, f, borders.own[k], tint(borders.own[k]));
+      fill(color2.array, f, borders.other[k], tint(borders.other[k]));
+      side.array.set(borders.side.subarray(3 * k, 3 * k + 3), 3 * f);
+    });
+    color.needsUpdate = color2.needsUpdate = side.needsUpdate = true;
   }
 
   // --- what is under the cursor --------------------------------------------------------------------

@@ -23,7 +23,7 @@ from utils.viewer.controls import Actions
 from utils.viewer.messages import Messages
 from utils.viewer.panels import SEGMENTERS, Panels
 from utils.viewer.pointer import Pointer
-from utils.viewer.scene import Scene, labels_of, palette_of
+from utils.viewer.scene import Scene, borders_of, labels_of, palette_of
 from utils.viewer.studio import Studio
 from utils.viewer.tasks import Tasks
 from utils.viewer.workspace import LoadedMesh, View, Workspace, corner_normals
@@ -293,8 +293,8 @@ class Page(Actions):
         with self.client.atomic():
             if self._shape_shown is not session.shape.vertices:
                 self._show_shape()
-            marked = self.view.marked_of(state.proposals)
-            self.scene.show_colors(labels_of(session), palette_of(session, marked), soft)
+            labels, marked = labels_of(session), self.view.marked_of(state.proposals)
+            self.scene.show_colors(labels, palette_of(session, marked), soft, borders_of(session, labels))
             self.scene.show_clicks(state.clicks)
         self.client.flush()
         self.panels.refresh()

@@ -11,6 +11,7 @@ import numpy as np
 import viser
 from viser._messages import RunJavascriptMessage
 
+from utils.geometry.soft_borders import NONE, Drawn
 from utils.output.colors import Color, Palette
 from utils.session.session import Session
 from utils.session.state import Click, part_color
@@ -28,7 +29,7 @@ VIEWS = {
 }
 MOST_PREVIEWED = 100_000  # faces of a mesh whose answers are shown before a click
 FIELD_OF_VIEW = 0.8  # vertical, radians
-PALER = 0.4  # how much nearer to white proposals are than parts
+PALER = 0.3  # how much nearer to white proposals are than parts
 
 
 class Scene:
@@ -100,12 +101,15 @@ class Scene:
             quantized = np.clip(np.rint(127 * normals), -127, 127).astype(np.int8)
             self.run("setShape", self._name, 3 * len(faces), _text(quantized))
 
-    def show_colors(self, labels: np.ndarray, parts: list[tuple[str, Color]], soft: np.ndarray | None) -> None:
+    def show_colors(
+        self, labels: np.ndarray, parts: list[tuple[str, Color]], soft: np.ndarray | None, borders: Drawn | None = None
+    ) -> None:
         """Colour the faces.
 
-        labels  (F,) uint8: `HIDDEN`, `REST`, `SELECTED`, or `FIRST_PART` + index into parts
-        parts   name and colour
-        soft    (V,) in [0, 1], share of the selection's colour on what is in no part; None: as the labels say
+        labels   (F,) uint8: `HIDDEN`, `REST`, `SELECTED`, or `FIRST_PART` + index into parts
+        parts    name and colour
+        soft     (V,) in [0, 1], share of the selection's colour on what is in no part; None: as the labels say
+        borders  across the faces, where they are drawn smoothly
         """
         self._updates += 1
         palette = [self.palette.base, self.palette.selected, *(color for _, color in parts)]
@@ -120,6 +124,7 @@ class Scene:
                 "count": self._updates,
                 "labels": _text(labels.astype(np.uint8)),
                 "soft": None if soft is None else _text(np.clip(np.rint(255 * soft), 0, 255).astype(np.uint8)),
+                "borders": None if borders is None or soft is not None else _border_texts(borders),
                 "palette": [_rgb(color) for color in palette],
                 "names": ["", "selected", *(name for name, _ in parts)],
                 "previews": len(labels) <= MOST_PREVIEWED,
@@ -188,6 +193,13 @@ def labels_of(session: Session) -> np.ndarray:
     return labels
 
 
+def borders_of(session: Session, labels: np.ndarray) -> Drawn | None:
+    """Where the borders between labels run; that of the selection where the probability crosses the threshold."""
+    kept = (labels >= FIRST_PART) & (labels < FIRST_PART + len(session.state.parts))
+    certain = session.selection.certain(SELECTED, labels, kept)
+    return session.surface.borders(np.where(labels == HIDDEN, NONE, labels.astype(np.int64)), certain)
+
+
 def palette_of(session: Session, marked: int | None) -> list[tuple[str, Color]]:
     """Name and colour of the parts, then of the proposals: paler than parts, the one that is marked darker."""
     state = session.state
@@ -203,6 +215,16 @@ def _rgb(color: Color) -> tuple[int, int, int]:
     """In bytes."""
     red, green, blue = color
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _border_texts(borders: Drawn) -> dict[str, str]:
+    """As page.js reads them."""
+    return {
+        "faces": _text(borders.faces.astype(np.uint32)),
+        "own": _text(borders.own.astype(np.uint8)),
+        "other": _text(borders.other.astype(np.uint8)),
+        "side": _text(np.clip(np.rint(127 * borders.side), -127, 127).astype(np.int8)),
+    }
 
 
 def _backdrop() -> np.ndarray:
