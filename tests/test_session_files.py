@@ -496,3 +496,38 @@ def test_a_file_of_version_1_is_read_as_it_was_made(icosphere, tmp_path):
     save_session(tmp_path / "new.json", again)
     assert same and result_digest(again) == result_digest(session)
     assert replay_log(tmp_path / "new.json", icosphere, session.answers)[1]
+
+
+def _closed(mesh: trimesh.Trimesh) -> bool:
+    """Whether the triangles close, seams aside."""
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=True).is_watertight
+
+
+def test_smooth_borders_and_caps_are_exported_and_parts_close_up(icosphere, tmp_path):
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere, 0.8)))
+    session.click(peak(icosphere))
+    session.keep_part("lid")
+    session.click(peak(icosphere, 0))
+    output.save_glb(tmp_path / "smooth.glb", session, "smooth", "caps")
+    pieces = trimesh.load(tmp_path / "smooth.glb").geometry
+    assert set(pieces) == {"lid", "selected", "rest"} and all(_closed(piece) for piece in pieces.values())
+    output.save_obj(tmp_path / "smooth.obj", session, "smooth")
+    cut = load_mesh(tmp_path / "smooth.obj")
+    assert cut.num_faces > icosphere.num_faces
+    np.testing.assert_array_equal(cut.vertices[: icosphere.num_vertices], icosphere.vertices)
+
+
+def test_a_smooth_cut_of_an_edited_shape_leaves_out_what_is_deleted(icosphere, tmp_path):
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere, 0.8)))
+    session.click(peak(icosphere))
+    session.edit("delete")
+    alive = int(session.shape.alive.sum())
+    session.click(peak(icosphere, 0))
+    session.edit("extrude", 0.1)
+    session.keep_part("knob")
+    area = Mesh(session.shape.vertices, icosphere.faces[session.shape.alive])
+    output.save_obj(tmp_path / "cut.obj", session, "smooth")
+    written = load_mesh(tmp_path / "cut.obj")
+    assert written.num_faces > alive
+    found = (written.face_areas * written.scale**2).sum()
+    assert found == pytest.approx((area.face_areas * area.scale**2).sum(), rel=1e-4)

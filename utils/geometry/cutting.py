@@ -31,18 +31,19 @@ class CutMesh:
     weights: np.ndarray
 
 
-def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray) -> CutMesh:
+def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray, firm: np.ndarray | None = None) -> CutMesh:
     """Split the triangles where the membership of two parts is equal, as the border between them.
 
     labels      (F,) int64, the part of each triangle, 0 to P - 1; the border stays within its triangles
     membership  (V, P) how much each vertex belongs to each part: which of those around it, and where edges are crossed
+    firm        (F,) bool, triangles that are not split
 
     A border at a crease stays there, and one that comes near a crease or a vertex goes through it. Both sides of a seam
     are split alike, so nothing comes apart; a part that would vanish keeps its triangles.
     """
     place = weld(mesh.vertices)
     corners = first_of_each(place)[place][mesh.faces]
-    firm = np.zeros(mesh.num_faces, dtype=bool)
+    firm = np.zeros(mesh.num_faces, dtype=bool) if firm is None else firm.copy()
     while True:
         result = _split(mesh, corners, labels, membership, firm)
         lost = np.setdiff1d(np.unique(labels), np.unique(result.labels))

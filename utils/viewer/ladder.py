@@ -44,10 +44,11 @@ def _row(rung: int, rungs: range, quality: float | None) -> str:
         )
     if rungs:
         text = f"{rung - rungs.start + 1} of {len(rungs)}" + (" (default)" if rung == 0 else "")
-        text += "" if quality is None else f" · expected match {100 * quality:.0f} %"
+        text += "" if quality is None else f" · match {100 * quality:.0f} %"
         signs = [_step("[", -1, rung), *signs, _step("]", 1, rung)]
+    note = f"<span style='opacity:.75;white-space:nowrap' title='expected match with what is meant'>{text}</span>"
     style = "display:flex;align-items:center;gap:.35em;padding:.1em .9em;min-height:1.6em;font-size:.82em"
-    return f"<div style='{style}'>{''.join(signs)}<span style='opacity:.75'>{text}</span></div>"
+    return f"<div style='{style}'>{''.join(signs)}{note}</div>"
 
 
 def _step(sign: str, by: int, rung: int) -> str:
