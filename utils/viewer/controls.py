@@ -89,6 +89,9 @@ class Actions(Protocol):
     def start_anew(self) -> None:
         """An empty session of this mesh; what is there is kept."""
 
+    def set_dark(self, dark: bool) -> None:
+        """Dark colours, or light ones."""
+
     def set_brush(self, mode: str) -> None:
         """ "add", "erase", or "" for none."""
 

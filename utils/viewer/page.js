@@ -26,7 +26,7 @@
     try {
       own = sessionStorage.getItem("iseg") || token;
     } catch (_) {}
-    page.send({ type: "hello", token: own, key: key() });
+    page.send({ type: "hello", token: own, key: key(), dark: window.matchMedia("(prefers-color-scheme: dark)").matches });
   };
   // What lets this tab in where the page is shared: part of the address that was printed.
   function key() {
@@ -275,6 +275,23 @@
     circle.style.top = moved.clientY + "px";
   }
 
+  // The wheel goes towards what is under the cursor, and stops there: as far away as that is the camera turns around.
+  let turned = -Infinity;
+  function toCursor(event) {
+    const viewer = viser(), control = viewer && viewer.cameraControl;
+    if (!control || !page.shape || !page.shape.labels || event.target !== viewer.canvas) return;
+    Object.assign(control, { dollyToCursor: true, minDistance: 0.03 });
+    const goesOn = performance.now() - turned < 400;
+    turned = performance.now();
+    const hit = goesOn ? null : pick(ray(event));
+    if (!hit) return;
+    const mesh = page.shape.mesh, Vector = mesh.position.constructor;
+    const from = control.getPosition(new Vector()), ahead = control.getTarget(new Vector()).sub(from).normalize();
+    const depth = mesh.localToWorld(new Vector(...hit.point)).sub(from).dot(ahead);
+    const to = from.clone().addScaledVector(ahead, depth);
+    if (depth > control.minDistance) control.setLookAt(from.x, from.y, from.z, to.x, to.y, to.z, false);
+  }
+
   // --- brush ---------------------------------------------------------------------------------------
 
   page.setBrush = (mode, radius) => {
@@ -328,6 +345,7 @@
     window.addEventListener("pointerup", onUp, true);
     window.addEventListener("pointercancel", onUp, true);
     const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
+    window.addEventListener("wheel", toCursor, { capture: true, passive: true });
     window.addEventListener("wheel", again, { capture: true, passive: true });  // another vertex comes under the cursor
     document.documentElement.addEventListener("pointerleave", () => {
       if (moved) hover(moved = { ...moved, target: null, buttons: 0 });

@@ -176,6 +176,8 @@ class Page(Actions):
                     self.say("This page is shared by its address alone: open the one that was printed.", True, 3600)
                     return
                 self._build()
+            if message.get("dark") is True:  # what the person's system shows
+                self.set_dark(True)
             self._begin(str(message.get("token", "")), scripted=True)
         elif self.ready:
             self._messages.hear(message)
@@ -314,6 +316,10 @@ class Page(Actions):
         self.view.brush = mode
         self.scene.run("setBrush", mode, self.view.brush_radius)
         self.panels.refresh()
+
+    def set_dark(self, dark: bool) -> None:
+        self.view.dark = dark
+        self.scene.set_dark(dark)
 
     def _hear_of_mesh(self, loaded: LoadedMesh, state: str, message: str) -> None:
         """News of a mesh (`Studio.listeners`), whether or not this tab shows it; from any thread."""

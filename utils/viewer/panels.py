@@ -23,6 +23,7 @@ ADD, REMOVE = "Include", "Exclude"
 NO_CLICKS = "no clicks yet"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
 UPS = {"Y up": 1, "Z up": 2}
+PAGES = {"Light": False, "Dark": True}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
 HINT = (
     "<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
@@ -61,6 +62,7 @@ class Panels(Panel):
         views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
         self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
         self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
+        self.on(gui.add_button_group("Page", list(PAGES), hint="Begins as your system has it"), self._set_page)
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -106,6 +108,10 @@ class Panels(Panel):
     def _set_up(self, value: str) -> None:
         self.page.view.up = UPS.get(value, 1)
         self.page.look("Slant")
+        self.refresh()
+
+    def _set_page(self, value: str) -> None:
+        self.page.set_dark(PAGES.get(value, False))
         self.refresh()
 
     def _go_on(self) -> None:
@@ -158,7 +164,9 @@ class Panels(Panel):
             panel.refresh()
         brush = next(name for name, value in BRUSHES.items() if value == page.view.brush)
         up = next(name for name, axis in UPS.items() if axis == page.view.up)
-        page.mark([REMOVE if page.view.exclude else ADD, brush, up, SELECTS if page.view.selecting else KEEPS])
+        shade = next(name for name, dark in PAGES.items() if dark == page.view.dark)
+        click = SELECTS if page.view.selecting else KEEPS
+        page.mark([REMOVE if page.view.exclude else ADD, brush, up, shade, click])
 
 
 def _overlap(session: Session) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import viser
@@ -27,6 +28,12 @@ VIEWS = {
     "Top": (0.0, 1.0, 0.02),
     "Slant": tuple(EYE),
 }
+THEME: dict[str, Any] = {
+    "control_width": "medium",
+    "show_share_button": False,
+    "show_logo": False,
+    "brand_color": (41, 102, 219),
+}
 MOST_PREVIEWED = 100_000  # faces of a mesh whose answers are shown before a click
 FIELD_OF_VIEW = 0.8  # vertical, radians
 PALER = 0.3  # how much nearer to white proposals are than parts
@@ -47,7 +54,12 @@ class Scene:
         self._balls: dict[Click, viser.SceneNodeHandle] = {}
         client.scene.set_up_direction("+y")
         client.scene.configure_default_lights(cast_shadow=False)
-        client.scene.set_background_image(_backdrop(), format="png")
+        client.scene.set_background_image(_backdrop(False), format="png")
+
+    def set_dark(self, dark: bool) -> None:
+        """The whole page in dark colours, or in light ones."""
+        self.client.gui.configure_theme(**THEME, dark_mode=dark)
+        self.client.scene.set_background_image(_backdrop(dark), format="png")
 
     def run(self, function: str, *values: object) -> None:
         """Call a function of window.iseg in the page."""
@@ -227,10 +239,11 @@ def _border_texts(borders: Drawn) -> dict[str, str]:
     }
 
 
-def _backdrop() -> np.ndarray:
+def _backdrop(dark: bool) -> np.ndarray:
     """(H, W, 3) uint8: a quiet gradient, on which grey, white and coloured shapes stand out alike."""
     height = np.linspace(0, 1, 256)[:, None, None]
-    top, bottom = np.array([246.0, 248.0, 251.0]), np.array([211.0, 218.0, 228.0])
+    light, deep = ((246.0, 248.0, 251.0), (211.0, 218.0, 228.0)), ((46.0, 50.0, 58.0), (24.0, 26.0, 31.0))
+    top, bottom = np.array(deep if dark else light)
     return np.rint(top + height * (bottom - top)).astype(np.uint8).repeat(2, axis=1)
 
 

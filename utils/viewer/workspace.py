@@ -116,6 +116,7 @@ class View:
     brush      "add", "erase" or "" for none
     last_hit   a vertex
     up         the axis that points up, 1 or 2
+    dark       is the page in dark colours?
     selecting  does a click on a proposal select it? else it keeps it
     marked     a proposal that is to be merged with another, and what was proposed then
     """
@@ -127,6 +128,7 @@ class View:
     brush_radius: float = 0.06
     last_hit: int | None = None
     up: int = 1
+    dark: bool = False
     selecting: bool = False
     marked: tuple[Proposals, int] | None = None
 
