@@ -170,3 +170,45 @@ def test_what_is_proposed_is_there_after_a_reload(tab, server):
     again = Tab(server.port, token=tab.token)
     assert (again.painted(1)["labels"] == labels).all()
     again.close()
+
+
+def test_the_border_of_a_selection_is_sent_where_the_probability_crosses(tab, page):
+    up = peak(BALL)
+    point = BALL.vertices[up] * 0.99 + BALL.vertices[peak(BALL, 2)] * 0.005
+    update = tab.after(lambda: tab.click(3 * point, -point))
+    texts = {name: base64.b64decode(text) for name, text in update["borders"].items()}
+    faces, side = np.frombuffer(texts["faces"], dtype=np.uint32), np.frombuffer(texts["side"], dtype=np.int8)
+    selection, own = page.session.selection, np.frombuffer(texts["own"], dtype=np.uint8)
+    inside = (side.reshape(-1, 3) > 0) == (own == SELECTED)[:, None]
+    assert len(faces) > 10 and set(own) <= {REST, SELECTED}
+    assert (inside == (selection.probability > selection.threshold)[BALL.faces[faces]]).mean() > 0.99
+    assert tab.after(lambda: tab.set("Show probabilities", True))["borders"] is None
+
+
+def test_dark_colours_follow_the_system_and_the_buttons(tab, server):
+    def marked(name: str) -> bool:
+        return any(function == "setMarks" and name in arguments[0] for function, arguments in tab.calls)
+
+    assert not marked("Dark")
+    tab.set("Page", "Dark")
+    tab.wait(lambda: marked("Dark"))
+    dark = Tab(server.port, script=False)
+    dark.wait(lambda: [function for function, _ in dark.calls if function == "hello"])
+    dark.tell({"type": "hello", "token": "x", "key": "", "dark": True})
+    dark.painted(1)
+    assert list(server.pages.values())[-1].view.dark
+    dark.close()
+
+
+def test_parts_are_exported_with_the_borders_that_are_seen(tab, server, page):
+    _propose(tab)
+    _set(tab, "Proposals", "Keep all")
+    tab.set("Smooth borders", True)
+    tab.set("Close parts", True)
+    tab.settle()
+    tab.set("Shape", "GLB")
+    tab.noted("Written: parts.glb")
+    written = trimesh.load(page.studio.settings.output.path("ball", "parts", suffix=".glb")).geometry
+    assert len(written) == 2
+    for piece in written.values():
+        assert trimesh.Trimesh(piece.vertices, piece.faces, process=True).is_watertight

@@ -89,6 +89,9 @@ class Actions(Protocol):
     def start_anew(self) -> None:
         """An empty session of this mesh; what is there is kept."""
 
+    def show_file_colors(self) -> None:
+        """The colours of the file under those of the parts, or not."""
+
     def set_dark(self, dark: bool) -> None:
         """Dark colours, or light ones."""
 

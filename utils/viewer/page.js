@@ -87,7 +87,8 @@
     mesh.material.onBeforeCompile = withBorders;
     mesh.material.roughness = 0.75;
     mesh.material.needsUpdate = true;
-    page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "" };
+    const base = page.base && page.base.name === name ? page.base.colors : null;
+    page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "", base };
     if (page.pending && page.pending.name === name) page.setColors(page.pending);
     page.listen();
   };
@@ -122,43 +123,51 @@
     return { faces, own: bytes(texts.own), other: bytes(texts.other), side };
   }
 
+  // The colours of the file at the corners of the triangles; "" for none.
+  page.setBase = (name, colors) => {
+    page.base = { name, colors: colors ? bytes(colors) : null };
+    if (!page.shape || page.shape.name !== name) return;
+    page.shape.base = page.base.colors;
+    if (page.shape.labels) paint();
+    viser().requestRender();
+  };
+
   // The faces that a click at the cursor would select, one bit each, in a lighter tint; "" for none.
   page.setPreview = (name, bits) => {
     const shape = page.shape;
     if (!shape || shape.name !== name || (!bits && !shape.preview)) return;
     const packed = bits ? bytes(bits) : null;
     shape.preview = packed && ((f) => (packed[f >> 3] >> (7 - (f & 7))) & 1);
+    shape.whole = new Set(packed ? shape.labels : []);  // labels of which all is previewed, a proposal: to its drawn border
+    for (let f = 0; packed && f < shape.labels.length; f++) if (!shape.preview(f)) shape.whole.delete(shape.labels[f]);
     page.previewed = bits ? (page.previewed || 0) + 1 : page.previewed;
     paint();
     viser().requestRender();
   };
 
+  const TINT = 0.65;  // of what a part's colour covers of the file's
+
   function paint() {
-    const { labels, soft, palette, preview, ids, mesh, borders } = page.shape, { color, color2, side } = mesh.geometry.attributes;
-    const low = palette[REST], high = palette[SELECTED];
+    const { labels, soft, palette, preview, whole, ids, mesh, borders, base } = page.shape;
+    const { color, color2, side } = mesh.geometry.attributes, low = palette[REST], high = palette[SELECTED];
     const fill = (array, f, label, tint) => {
-      const plain = palette[label];
-      for (let i = 0; i < 3; i++) {
-        array[9 * f + i] = array[9 * f + 3 + i] = array[9 * f + 6 + i] = linear[Math.round(plain[i] + tint * (high[i] - plain[i]))];
+      const plain = palette[label], blended = soft !== null && label <= SELECTED;
+      for (let c = 3 * f; c < 3 * f + 3; c++) {
+        const share = blended ? soft[ids[c]] / 255 : label === REST ? 0 : base ? TINT : 1, goal = blended ? high : plain;
+        for (let i = 0; i < 3; i++) {
+          const under = base ? base[3 * c + i] : low[i], own = under + share * (goal[i] - under);
+          array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
+        }
       }
     };
     for (let f = 0; f < labels.length; f++) {
-      const label = labels[f] === HIDDEN ? REST : labels[f], tint = preview && label !== SELECTED && preview(f) ? 0.4 : 0;
-      if (soft === null || label > SELECTED) {
-        fill(color.array, f, label, tint);
-        continue;
-      }
-      for (let c = 3 * f; c < 3 * f + 3; c++) {
-        const share = soft[ids[c]] / 255;
-        for (let i = 0; i < 3; i++) {
-          const own = low[i] + share * (high[i] - low[i]);
-          color.array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
-        }
-      }
+      const label = labels[f] === HIDDEN ? REST : labels[f];
+      fill(color.array, f, label, preview && label !== SELECTED && preview(f) ? 0.4 : 0);
     }
     side.array.fill(127);
     borders.faces.forEach((f, k) => {
-      const tint = (label) => (preview && label !== SELECTED && preview(f) ? 0.4 : 0);
+      const tint = (label) =>
+        preview && label !== SELECTED && (whole.has(label) || (preview(f) && !whole.has(labels[f]))) ? 0.4 : 0;
       fill(color.array, f, borders.own[k], tint(borders.own[k]));
       fill(color2.array, f, borders.other[k], tint(borders.other[k]));
       side.array.set(borders.side.subarray(3 * k, 3 * k + 3), 3 * f);

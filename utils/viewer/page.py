@@ -308,6 +308,7 @@ class Page(Actions):
         if places is not mesh.normalized:
             normals = corner_normals(session.shape.mesh(mesh))
         self.scene.show_shape(places, mesh.faces, normals)
+        self.show_file_colors()
         self._shape_shown = session.shape.vertices
 
     # --- what panels may do ----------------------------------------------------------------------
@@ -316,6 +317,9 @@ class Page(Actions):
         self.view.brush = mode
         self.scene.run("setBrush", mode, self.view.brush_radius)
         self.panels.refresh()
+
+    def show_file_colors(self) -> None:
+        self.scene.show_file_colors(self.loaded.colors if self.view.colored else None)
 
     def set_dark(self, dark: bool) -> None:
         self.view.dark = dark
@@ -327,6 +331,9 @@ class Page(Actions):
         def tell() -> None:
             if self.ready and self.loaded is loaded and state == "answers":
                 self._answers_changed(message)
+            elif self.ready and self.loaded is loaded and state == "colors":
+                self.show_file_colors()
+                self.panels.refresh()
             elif self.ready and self.loaded is loaded:
                 self.panels.files.refinement_changed(state, message)
 

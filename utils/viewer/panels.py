@@ -63,6 +63,9 @@ class Panels(Panel):
         self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
         self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
         self.on(gui.add_button_group("Page", list(PAGES), hint="Begins as your system has it"), self._set_page)
+        hint = "Vertex colours, or materials and their images; parts and the selection tint them"
+        self.colored = gui.add_checkbox("Colours of the file", True, hint=hint, visible=False)
+        self.on(self.colored, self._set_colored)
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -109,6 +112,10 @@ class Panels(Panel):
         self.page.view.up = UPS.get(value, 1)
         self.page.look("Slant")
         self.refresh()
+
+    def _set_colored(self, on: bool) -> None:
+        self.page.view.colored = bool(on)
+        self.page.show_file_colors()
 
     def _set_page(self, value: str) -> None:
         self.page.set_dark(PAGES.get(value, False))
@@ -158,6 +165,7 @@ class Panels(Panel):
             assign(self.segmenter, "value", SEGMENTERS[segmenter.kind])
         if session.log:
             assign(self.go_on, "visible", False)
+        assign(self.colored, "visible", page.loaded.colors is not None)
         assign(self.taking, "value", session.state.taking)
         assign(self.overlap, "content", small(_overlap(session)))
         for panel in (self.ladder, self.proposals, self.select, self.parts):

@@ -159,6 +159,11 @@ class Scene:
         piece = trimesh.Trimesh(self._vertices, shown, vertex_colors=rgba, process=False)
         self._node = self.client.scene.add_mesh_trimesh(self._name, piece, cast_shadow=False, receive_shadow=False)
 
+    def show_file_colors(self, colors: np.ndarray | None) -> None:
+        """Colours (F, 3, 3) uint8 at the corners of the faces, which those of parts tint; None: plain."""
+        self.run("setBase", self._name, "" if colors is None else _text(colors))
+        self.client.flush()
+
     def show_preview(self, faces: np.ndarray | None) -> None:
         """Tint the faces (F,) bool that a click would select; None: no preview."""
         self.run("setPreview", self._name, "" if faces is None else _text(np.packbits(faces)))

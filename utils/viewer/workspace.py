@@ -81,6 +81,7 @@ class LoadedMesh:
     usable   something answers, or nothing can
     done     what the command line says answers, or cannot
     problem  why it cannot
+    colors   (F, 3, 3) uint8 of the file itself (`corner_colors`), as soon as they are read; None for none
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -89,6 +90,7 @@ class LoadedMesh:
         self.choices: dict[str, Answers] = {}
         self.shown, self.usable, self.done = threading.Event(), threading.Event(), threading.Event()
         self.problem = ""
+        self.colors: np.ndarray | None = None
 
     def use(self, answers: Answers) -> None:
         """Answer with this from now on."""
@@ -116,6 +118,7 @@ class View:
     brush      "add", "erase" or "" for none
     last_hit   a vertex
     up         the axis that points up, 1 or 2
+    colored    are the colours of the file shown, where it has some?
     dark       is the page in dark colours?
     selecting  does a click on a proposal select it? else it keeps it
     marked     a proposal that is to be merged with another, and what was proposed then
@@ -128,6 +131,7 @@ class View:
     brush_radius: float = 0.06
     last_hit: int | None = None
     up: int = 1
+    colored: bool = True
     dark: bool = False
     selecting: bool = False
     marked: tuple[Proposals, int] | None = None
