@@ -226,9 +226,11 @@ def instant(two_boxes, tmp_path) -> Session:
 def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)
     session = instant
-    for number, granularity in enumerate((0.5, 0.83)):
-        session.set_granularity(granularity)
+    changes = (session.set_granularity, 0.5), (session.set_granularity, 0.83), (session.set_rung, 1)
+    for number, (change, value) in enumerate(changes):
+        change(value)
         command = decoder_command(session)
+        assert ("--rung 1" in command) == (value == 1)
         assert "-20" in shlex.split(command)  # the kept part's click
         assert (
             iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0

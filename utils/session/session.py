@@ -103,7 +103,7 @@ class Session(Settable, Proposing):
         """(F,) bool, what would be selected after a click; nothing changes. UserError if it cannot be asked."""
         click = Click(self._vertex(vertex), bool(positive))
         others = tuple(old for old in self.state.clicks if old.vertex != click.vertex)
-        return self._select(replace(self.state, clicks=(*others, click))).faces
+        return self._select(self._heeded(replace(self.state, clicks=(*others, click)))).faces
 
     def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
         if touch.faces is not None:

@@ -284,22 +284,38 @@
     circle.style.top = moved.clientY + "px";
   }
 
-  // The wheel goes towards what is under the cursor, and stops there: as far away as that is the camera turns around.
-  let turned = -Infinity;
+  // The wheel goes to what is under the cursor, which stays there, and stops before it: the camera turns around as far
+  // away as that is. Beside the mesh it goes to the plane that the camera turns around in.
+  const NEAREST = 0.03, FARTHEST = 30;
+  const goal = { x: 0, y: 0, since: -Infinity, point: null };
   function toCursor(event) {
     const viewer = viser(), control = viewer && viewer.cameraControl;
     if (!control || !page.shape || !page.shape.labels || event.target !== viewer.canvas) return;
-    Object.assign(control, { dollyToCursor: true, minDistance: 0.03 });
-    const goesOn = performance.now() - turned < 400;
-    turned = performance.now();
-    const hit = goesOn ? null : pick(ray(event));
-    if (!hit) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
     const mesh = page.shape.mesh, Vector = mesh.position.constructor;
-    const from = control.getPosition(new Vector()), ahead = control.getTarget(new Vector()).sub(from).normalize();
-    const depth = mesh.localToWorld(new Vector(...hit.point)).sub(from).dot(ahead);
-    const to = from.clone().addScaledVector(ahead, depth);
-    if (depth > control.minDistance) control.setLookAt(from.x, from.y, from.z, to.x, to.y, to.z, false);
+    const stays = performance.now() - goal.since < 600 && Math.hypot(event.clientX - goal.x, event.clientY - goal.y) < 4;
+    const from = control.getPosition(new Vector(), stays), ahead = control.getTarget(new Vector(), stays).sub(from);
+    const away = ahead.length();
+    ahead.normalize();
+    if (!stays) {
+      const sight = ray(event), hit = pick(sight), along = mesh.localToWorld(new Vector(...sight.slice(0, 3))).negate();
+      along.add(mesh.localToWorld(new Vector(sight[0] + sight[3], sight[1] + sight[4], sight[2] + sight[5])));
+      goal.point = hit ? mesh.localToWorld(new Vector(...hit.point)) : from.clone().addScaledVector(along, away / along.dot(ahead));
+    }
+    Object.assign(goal, { x: event.clientX, y: event.clientY, since: performance.now() });
+    const way = goal.point.clone().sub(from), depth = way.dot(ahead);
+    const step = event.deltaY * (event.deltaMode ? 33 : 1) * (event.ctrlKey ? 8 : 1);
+    const left = Math.min(Math.max(depth * Math.exp(Math.min(Math.max(step, -400), 400) * 0.001), NEAREST), FARTHEST);
+    if (depth > 0) {
+      from.addScaledVector(way, 1 - left / depth);
+      const to = from.clone().addScaledVector(ahead, left);
+      control.setLookAt(from.x, from.y, from.z, to.x, to.y, to.z, true);
+    }
+    viewer.requestRender();
+    again();
   }
+  const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
 
   // --- brush ---------------------------------------------------------------------------------------
 
@@ -353,9 +369,7 @@
     window.addEventListener("pointermove", onMove, true);
     window.addEventListener("pointerup", onUp, true);
     window.addEventListener("pointercancel", onUp, true);
-    const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
-    window.addEventListener("wheel", toCursor, { capture: true, passive: true });
-    window.addEventListener("wheel", again, { capture: true, passive: true });  // another vertex comes under the cursor
+    window.addEventListener("wheel", toCursor, { capture: true, passive: false });
     document.documentElement.addEventListener("pointerleave", () => {
       if (moved) hover(moved = { ...moved, target: null, buttons: 0 });
     });

@@ -271,7 +271,9 @@ class Page(Actions):
 
     def await_answers(self, final: bool = False) -> None:
         there = self.loaded.done if final else self.loaded.usable
-        if there.is_set() if final else self.session.answers.ready:
+        if self.session.answers.ready and (not final or there.is_set()):
+            if final:
+                self._take_over()
             return
         with self.waiting("One moment", "what answers is being made ready ..."):
             while not there.wait(0.1) and not self._tasks.closed:

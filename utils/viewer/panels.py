@@ -59,13 +59,8 @@ class Panels(Panel):
         self.taking = gui.add_checkbox("Take from kept parts", False, hint=hint)
         self.on(self.taking, lambda value: page.do(lambda s: s.set_taking(bool(value))))
         self.overlap = gui.add_html("")
-        views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
-        self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
-        self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
-        self.on(gui.add_button_group("Page", list(PAGES), hint="Begins as your system has it"), self._set_page)
-        hint = "Vertex colours, or materials and their images; parts and the selection tint them"
-        self.colored = gui.add_checkbox("Colours of the file", True, hint=hint, visible=False)
-        self.on(self.colored, self._set_colored)
+        with gui.add_folder("View", expand_by_default=False):
+            self._view_folder()
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -76,6 +71,16 @@ class Panels(Panel):
         with tabs.add_tab("Files"):
             self.files = FilesTab(page)
         self._keys()
+
+    def _view_folder(self) -> None:
+        gui, page = self.gui, self.page
+        views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
+        self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
+        self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
+        self.on(gui.add_button_group("Page", list(PAGES), hint="Begins as your system has it"), self._set_page)
+        hint = "Vertex colours, or materials and their images; parts and the selection tint them"
+        self.colored = gui.add_checkbox("Colours of the file", True, hint=hint, visible=False)
+        self.on(self.colored, self._set_colored)
 
     def _keys(self) -> None:
         self.key("Undo", "Z", "cmd/ctrl", lambda: self._step("Undo"))
@@ -199,6 +204,8 @@ def ago(moment: float) -> str:
 def _hint(session: Session) -> str:
     """What to do next."""
     state, faces = session.state, session.selection.faces
+    if state.proposals is not None and not state.clicks and not state.touches:
+        return "<b>Parts are proposed in pale colours.</b> Keep those that fit; what is left can be clicked as ever."
     if not state.clicks and not state.touches and not state.parts:
         return HINT
     if faces.any():
