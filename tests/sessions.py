@@ -9,6 +9,7 @@ import torch
 
 from utils.clicks import Clicks
 from utils.geometry.mesh import Mesh, load_mesh
+from utils.geometry.part_tree import PartTree
 from utils.segmenter import Candidates, Segmenter
 from utils.session.answers import Answers
 from utils.session.session import Session
@@ -80,6 +81,46 @@ class LearningSegmenter(CandidateSegmenter):
             return False
         self.radius = self._radii.pop()
         return True
+
+
+class Quarters(PartTree):
+    """A mesh in quarters by the signs of x and y: 0 and 1 (y > 0) are joined first, then 2 and 3, then all."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        super().__init__(np.array([[0, 1], [2, 3], [4, 5]]), np.array([0.45, 0.6, 0.8]))
+        middle = mesh.normalized[mesh.faces].mean(axis=1)
+        self.quarter = (middle[:, 0] < 0) + 2 * (middle[:, 1] < 0)
+
+    def labels(self, parts):
+        place = {leaf: k for k, part in enumerate(parts) for node in part for leaf in self.leaves(node)}
+        return np.array([place.get(leaf, -1) for leaf in range(4)])[self.quarter]
+
+    def membership(self, parts):
+        raise NotImplementedError
+
+    def alike(self, part):
+        own = [leaf for node in part for leaf in self.leaves(node)]
+        same = [node for node in range(6) if len(self.leaves(node)) == len(own)]
+        return [(node,) for node in same if not set(self.leaves(node)) & set(own)]
+
+    def info(self, node):
+        raise NotImplementedError
+
+
+class ProposingSegmenter(CandidateSegmenter):
+    """Also proposes `Quarters`, and has five answers to a single click."""
+
+    def ladder(self, clicks: Clicks) -> Candidates:
+        if len(clicks) > 1:
+            return self.candidates(clicks)
+        self.calls += 1
+        clicks = clicks.validate(len(self.points))
+        rows = np.stack([self._probability(clicks, self.radius * wide) for wide in (0.5, 1.0, 1.3, 1.6, 2.0)])
+        return Candidates(rows, np.array([0.3, 0.8, 0.6, 0.5, 0.4], dtype=np.float32), 1)
+
+    @property
+    def part_tree(self) -> Quarters:
+        return Quarters(self.mesh)
 
 
 def peak(mesh: Mesh, axis: int = 1, sign: float = 1.0) -> int:

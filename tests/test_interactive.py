@@ -236,7 +236,9 @@ def test_keys_choose_finer_and_coarser_candidates(tab):
     _click(tab, UP)
     sizes = [(_key(tab, name) == SELECTED).sum() for name in ("Finer part", "Default part", "Coarser part")]
     assert sizes == sorted(sizes) and sizes[0] < sizes[2]
-    tab.wait(lambda: tab.value("Granularity") == 1.0)
+    tab.wait(lambda: "3 of 3 · match 60 %" in tab.texts())
+    tab.key("Coarser part")
+    assert (_key(tab, "Default part") == SELECTED).sum() == sizes[1]
 
 
 def test_threshold_slider_and_otsu_follow_each_other(tab):
@@ -532,7 +534,7 @@ def test_controls_out_of_their_range_are_refused(tab):
     tab.noted("not a number from 0 to 1")
     for label, value in (
         ("Part", "no such part"),
-        ("Part size", "Huge"),
+        ("A click on one", "Huge"),
         ("History", "Explode"),
         ("Show", "x"),
         ("Mesh", "../../etc/passwd"),
@@ -1136,7 +1138,7 @@ def test_views_move_the_camera_and_the_choices_that_hold_are_marked(tab, server)
     _click(tab, UP)
     _key(tab, "Coarser part")
     tab.set("A click will", "Exclude")
-    tab.wait(lambda: ("setMarks", [["Exclude", "No brush", "Coarser", "Y up"]]) in tab.calls)
+    tab.wait(lambda: ("setMarks", [["Exclude", "No brush", "Y up", "Light", "Keeps it"]]) in tab.calls)
     tab.set("Up", "Z up")
-    tab.wait(lambda: ("setMarks", [["Exclude", "No brush", "Coarser", "Z up"]]) in tab.calls)
+    tab.wait(lambda: ("setMarks", [["Exclude", "No brush", "Z up", "Light", "Keeps it"]]) in tab.calls)
     assert _page(server).client.camera.up_direction[2] == pytest.approx(1)

@@ -159,9 +159,9 @@ def test_select_correct_undo_keep_export_and_reload(opened, server, tmp_path):
     window.after(lambda: window.press("Redo"))
     assert (window.labels() == corrected).all()
 
-    window.after(lambda: window.page.keyboard.press("3"))
+    window.after(lambda: window.page.keyboard.press("]"))
     assert (window.labels() == 1).sum() > (corrected == 1).sum()
-    window.after(lambda: window.page.keyboard.press("2"))
+    window.after(lambda: window.page.keyboard.press("["))
 
     window.after(lambda: window.press("Keep selection as part (K)"))
     kept = window.labels()
@@ -265,6 +265,36 @@ def test_escape_help_ring_and_marks_are_seen(opened, server):
     page.keyboard.press("Escape")
     page.wait_for_function("window.iseg.brush === ''")
     assert window.errors == []
+
+
+def test_a_border_is_drawn_across_triangles(opened, server):
+    """A pixel is blue where the probability is above a half, also in a triangle that is not selected."""
+    window = opened()
+    page, (head, _) = window.page, _visible_vertices(server)
+    window.click(head)
+    drawn = page.evaluate("window.iseg.shape.borders.faces.length")
+    crossed = """() => { const { side } = window.iseg.shape.mesh.geometry.attributes, ends = [0, 1, 2];
+        const split = (f) => new Set(ends.map((i) => side.array[3 * f + i] > 0)).size > 1;
+        return Array.from(window.iseg.shape.borders.faces).filter(split).length; }"""
+    assert 0 < page.evaluate(crossed) <= drawn and window.errors == []
+    assert page.evaluate("!!window.iseg.shape.mesh.material.onBeforeCompile.name")
+
+
+def test_the_wheel_goes_to_what_is_under_the_cursor_and_stops_there(opened, server):
+    window = opened()
+    page, (head, _) = window.page, _visible_vertices(server)
+    at = page.evaluate(f"window.iseg.where({head})")
+    page.mouse.move(*at)
+    for _ in range(6):
+        page.mouse.wheel(0, -240)
+    page.wait_for_timeout(2000)
+    assert page.evaluate("window.__viserMutable.cameraControl.distance") < 1.5
+    nearer = page.evaluate(f"window.iseg.where({head})")
+    assert np.linalg.norm(np.subtract(nearer, at)) < 15
+    for _ in range(60):
+        page.mouse.wheel(0, -240)
+    page.wait_for_timeout(2000)
+    assert page.evaluate("window.__viserMutable.cameraControl.distance") >= 0.029 and window.errors == []
 
 
 def test_a_dropped_mesh_opens(opened, server):

@@ -12,11 +12,13 @@ from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
 from tests.published import probability, random_release
+from tests.sessions import ProposingSegmenter
 from utils.clicks import Clicks
 from utils.device import fast_dtype
 from utils.errors import UserError
 from utils.files import digest, save_json, save_torch
 from utils.geometry.mesh import Mesh
+from utils.output.query import QuerySettings
 
 QUERIES = [([5], []), ([5, 61], []), ([5], [100]), ([0], [7]), ([7], [0]), ([1, 2, 3, 4], [5, 6, 7])]
 
@@ -260,3 +262,12 @@ def test_truncated_or_foreign_checkpoint_is_refused(two_boxes, geometric, tmp_pa
         DecoderSegmenter.load(field, field, two_boxes)
     with pytest.raises(UserError, match="no decoder checkpoint at"):
         DecoderSegmenter.load(tmp_path / "absent.pth", field, two_boxes)
+
+
+def test_a_rung_is_a_step_of_the_ladder_as_far_as_there_are_such(icosphere):
+    segmenter = ProposingSegmenter(icosphere)
+    rows = segmenter.ladder(Clicks.from_signed([3])).probability
+    for rung, row in ((-9, 0), (-1, 0), (0, 1), (1, 2), (3, 4), (9, 4)):
+        assert (segmenter.segment([3], rung=rung).probability == rows[row]).all()
+    with pytest.raises(UserError, match="give one of them"):
+        QuerySettings(rung=1, granularity=0.3)

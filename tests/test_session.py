@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.sessions import BallSegmenter, CandidateSegmenter, LearningSegmenter, learn_and_change, peak, work_a_bit
+from tests.sessions import (
+    BallSegmenter,
+    CandidateSegmenter,
+    LearningSegmenter,
+    ProposingSegmenter,
+    learn_and_change,
+    peak,
+    work_a_bit,
+)
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers, shifted_threshold
@@ -142,19 +150,61 @@ def test_coarser_selections_contain_finer_ones(icosphere, kind):
     assert session.selection.faces.sum() < before.sum()
 
 
-def test_candidates_are_asked_once_for_all_three_and_tell_their_quality(icosphere):
-    segmenter = CandidateSegmenter(icosphere)
+def test_all_answers_are_asked_once_and_tell_their_quality(icosphere):
+    segmenter = ProposingSegmenter(icosphere)
     session = Session(icosphere, Answers(segmenter))
     session.click(peak(icosphere))
-    assert session.selection.quality == pytest.approx((0.5, 0.8, 0.6))
-    calls = segmenter.calls
-    for granularity in (0.0, 1.0, 0.5):
-        session.set_granularity(granularity)
-        assert (
-            session.selection.probability
-            == segmenter.__class__.probability(segmenter, session.state.query(), granularity)
-        ).all()
-    assert segmenter.calls == calls + 3  # the three of the comparison
+    assert session.selection.answer.rung == 0
+    calls, sizes, found = segmenter.calls, [], []
+    for rung in (-1, 0, 1, 2, 3):
+        session.set_rung(rung)
+        answer = session.selection.answer
+        assert (answer.rung, list(answer.rungs)) == (rung, [-1, 0, 1, 2, 3])
+        found.append(answer.quality)
+        sizes.append(session.selection.faces.sum())
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] and segmenter.calls == calls
+    assert found == pytest.approx([0.3, 0.8, 0.6, 0.5, 0.4])
+
+
+def test_a_chosen_answer_lasts_for_a_selection_and_undo_takes_it_back(icosphere):
+    session = Session(icosphere, Answers(ProposingSegmenter(icosphere)))
+    session.click(peak(icosphere))
+    default = session.selection.faces
+    session.set_rung(3)
+    session.click(peak(icosphere, 0), positive=False)
+    assert session.selection.answer.rung == 1 and list(session.selection.answer.rungs) == [-1, 0, 1]
+    session.undo()
+    session.undo()
+    assert (session.selection.faces == default).all()
+    session.redo()
+    session.keep_part()
+    session.click(peak(icosphere, sign=-1.0))
+    assert session.state.rung == session.selection.answer.rung == 0
+
+
+def test_a_rung_and_a_granularity_replace_each_other(icosphere):
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere)))
+    session.click(peak(icosphere))
+    session.set_granularity(0.7)
+    assert not session.selection.answer.rungs
+    session.set_rung(-1)
+    assert (session.state.rung, session.state.granularity) == (-1, 0.5)
+    finest = session.selection.probability
+    session.set_granularity(0.0)
+    assert (session.selection.probability == finest).all() and session.state.rung == 0
+    for bad in (99, 0.5, True, "x"):
+        with pytest.raises(UserError, match="not a whole number"):
+            session.set_rung(bad)
+
+
+def test_one_answer_has_three_rungs_by_threshold(icosphere):
+    session = Session(icosphere, Answers(BallSegmenter(icosphere)))
+    session.click(peak(icosphere))
+    sizes = []
+    for rung in (-1, 0, 1):
+        session.set_rung(rung)
+        sizes.append(session.selection.faces.sum())
+    assert sizes[0] < sizes[1] < sizes[2] and list(session.selection.answer.rungs) == [-1, 0, 1]
 
 
 def test_calibrated_candidates_start_at_one_half_others_at_otsu(icosphere):
@@ -474,9 +524,9 @@ def learning(icosphere) -> Session:
 
 
 def test_a_segmenter_that_does_not_judge_its_candidates_is_accepted(learning):
-    assert learning.selection.quality is None and learning.selection.faces.any()
+    assert learning.selection.answer.quality is None and learning.selection.faces.any()
     learning.set_granularity(0.3)
-    assert learning.selection.quality is None
+    assert learning.selection.answer.quality is None
 
 
 def test_learning_changes_what_clicks_select_and_undo_takes_it_back(learning):

@@ -158,7 +158,7 @@ def test_damaged_session_files_are_refused_in_one_line(worked, icosphere, tmp_pa
             assert "\n" not in str(error)
             refused += 1
     harmless = len(_damaged(held)) - refused  # empty or equal values that are as good, such as no clicks
-    assert refused > 150 and harmless <= 3, f"{harmless} damaged files were accepted"
+    assert refused > 150 and harmless <= 4, f"{harmless} damaged files were accepted"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"format": "iseg session"}', "\xff\xfe", "[" * 50])
@@ -226,9 +226,11 @@ def instant(two_boxes, tmp_path) -> Session:
 def test_iseg3d_py_gives_the_same_probabilities_and_selection(instant, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.output.figures.save_render_views", lambda *_, **__: None)
     session = instant
-    for number, granularity in enumerate((0.5, 0.83)):
-        session.set_granularity(granularity)
+    changes = (session.set_granularity, 0.5), (session.set_granularity, 0.83), (session.set_rung, 1)
+    for number, (change, value) in enumerate(changes):
+        change(value)
         command = decoder_command(session)
+        assert ("--rung 1" in command) == (value == 1)
         assert "-20" in shlex.split(command)  # the kept part's click
         assert (
             iseg3d.main([*shlex.split(command)[2:], "--device", "cpu", "--save_dir", str(tmp_path / str(number))]) == 0
@@ -487,11 +489,47 @@ def test_a_file_of_version_1_is_read_as_it_was_made(icosphere, tmp_path):
         session.keep_part()
     held = session_to_json(session)
     held |= {"version": 1, "log": held["log"][1:]}
-    for name in ("taking", "reselected"):
+    for name in ("taking", "reselected", "rung"):
         del held["settings"][name]
+    del held["proposals"]
     save_json(tmp_path / "old.json", held)
     _, same = replay_log(tmp_path / "old.json", icosphere, session.answers)
     again = session_from_json(held, icosphere, session.answers)
     save_session(tmp_path / "new.json", again)
     assert same and result_digest(again) == result_digest(session)
     assert replay_log(tmp_path / "new.json", icosphere, session.answers)[1]
+
+
+def _closed(mesh: trimesh.Trimesh) -> bool:
+    """Whether the triangles close, seams aside."""
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=True).is_watertight
+
+
+def test_smooth_borders_and_caps_are_exported_and_parts_close_up(icosphere, tmp_path):
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere, 0.8)))
+    session.click(peak(icosphere))
+    session.keep_part("lid")
+    session.click(peak(icosphere, 0))
+    output.save_glb(tmp_path / "smooth.glb", session, "smooth", "caps")
+    pieces = trimesh.load(tmp_path / "smooth.glb").geometry
+    assert set(pieces) == {"lid", "selected", "rest"} and all(_closed(piece) for piece in pieces.values())
+    output.save_obj(tmp_path / "smooth.obj", session, "smooth")
+    cut = load_mesh(tmp_path / "smooth.obj")
+    assert cut.num_faces > icosphere.num_faces
+    np.testing.assert_array_equal(cut.vertices[: icosphere.num_vertices], icosphere.vertices)
+
+
+def test_a_smooth_cut_of_an_edited_shape_leaves_out_what_is_deleted(icosphere, tmp_path):
+    session = Session(icosphere, Answers(CandidateSegmenter(icosphere, 0.8)))
+    session.click(peak(icosphere))
+    session.edit("delete")
+    alive = int(session.shape.alive.sum())
+    session.click(peak(icosphere, 0))
+    session.edit("extrude", 0.1)
+    session.keep_part("knob")
+    area = Mesh(session.shape.vertices, icosphere.faces[session.shape.alive])
+    output.save_obj(tmp_path / "cut.obj", session, "smooth")
+    written = load_mesh(tmp_path / "cut.obj")
+    assert written.num_faces > alive
+    found = (written.face_areas * written.scale**2).sum()
+    assert found == pytest.approx((area.face_areas * area.scale**2).sum(), rel=1e-4)

@@ -37,6 +37,15 @@ class Candidates:
     quality: np.ndarray | None = None
     default: int | None = None
 
+    @property
+    def middle(self) -> int:
+        """The row that answers."""
+        return len(self.probability) // 2 if self.default is None else self.default
+
+    def step(self, rung: int) -> np.ndarray:
+        """(N,) the answer so many rows above the default one (below 0: under it), as far as there are such."""
+        return self.probability[min(max(self.middle + rung, 0), len(self.probability) - 1)]
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -102,14 +111,16 @@ class Segmenter(ABC):
         clicks: Clicks | None = None,
         granularity: float | None = None,
         threshold: float | None = None,
+        rung: int = 0,
     ) -> Answer:
         """The answer to clicks on vertices: ids of the mesh file to include and to exclude, or `clicks`.
 
-        granularity: see `probability`; threshold: instead of the segmenter's own. Raises UserError for clicks that
-        cannot be asked of this mesh (`Clicks.validate`).
+        granularity: see `probability`; threshold: instead of the segmenter's own; rung: so many steps up the `ladder`
+        from the default answer, below 0 down. Raises UserError for clicks that cannot be asked of this mesh
+        (`Clicks.validate`).
         """
         clicks = Clicks.from_lists(positive, negative) if clicks is None else clicks
-        probability = self.probability(clicks, granularity)
+        probability = self.ladder(clicks).step(rung) if rung else self.probability(clicks, granularity)
         if threshold is None:
             threshold = otsu_threshold(probability) if self.threshold is None else self.threshold
         return Answer(self.mesh, clicks, probability, threshold)
@@ -188,7 +199,8 @@ def answer_query(
     """Answer a query of the command line: write its files into a folder, and say on the terminal what was done."""
     clicks = query.clicks.validate(segmenter.num_vertices)
     started = time.perf_counter()
-    answer = segmenter.segment(clicks=clicks, granularity=query.granularity, threshold=query.threshold)
+    how = {"granularity": query.granularity, "threshold": query.threshold, "rung": query.rung}
+    answer = segmenter.segment(clicks=clicks, **how)
     print(
         f"query: {1000 * (time.perf_counter() - started):.1f} ms for {len(clicks)} click{'s' * (len(clicks) != 1)} on "
         f"{segmenter.num_vertices} vertices ({segmenter.label}, ready after {ready_seconds:.1f} s)"

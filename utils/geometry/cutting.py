@@ -31,18 +31,19 @@ class CutMesh:
     weights: np.ndarray
 
 
-def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray) -> CutMesh:
+def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray, firm: np.ndarray | None = None) -> CutMesh:
     """Split the triangles where the membership of two parts is equal, as the border between them.
 
     labels      (F,) int64, the part of each triangle, 0 to P - 1; the border stays within its triangles
     membership  (V, P) how much each vertex belongs to each part: which of those around it, and where edges are crossed
+    firm        (F,) bool, triangles that are not split
 
     A border at a crease stays there, and one that comes near a crease or a vertex goes through it. Both sides of a seam
     are split alike, so nothing comes apart; a part that would vanish keeps its triangles.
     """
     place = weld(mesh.vertices)
     corners = first_of_each(place)[place][mesh.faces]
-    firm = np.zeros(mesh.num_faces, dtype=bool)
+    firm = np.zeros(mesh.num_faces, dtype=bool) if firm is None else firm.copy()
     while True:
         result = _split(mesh, corners, labels, membership, firm)
         lost = np.setdiff1d(np.unique(labels), np.unique(result.labels))
@@ -53,7 +54,7 @@ def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray) -> CutMes
 
 def _split(mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.ndarray, firm: np.ndarray) -> CutMesh:
     """`cut_smooth` with the triangles `firm` (F,) bool left as they are; corners (F, 3) with seams closed."""
-    of_vertex, held, sharp = _vertex_parts(mesh, corners, labels, membership)
+    of_vertex, held, sharp = vertex_parts(mesh, corners, labels, membership)
     held[corners[firm].ravel()] = True
     ends, share = _crossings(corners, of_vertex, held, membership)
     # A crossed edge that begins near a vertex is not crossed, but meets the border in that vertex.
@@ -80,7 +81,7 @@ def _split(mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.n
     return _assembled(mesh, corners, label[order], parent[order], weights[order])
 
 
-def _vertex_parts(
+def vertex_parts(
     mesh: Mesh, corners: np.ndarray, labels: np.ndarray, membership: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each vertex: the part around it that it belongs to most, whether a border along a crease runs through it, and

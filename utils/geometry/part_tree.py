@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -56,6 +57,31 @@ class PartTree(ABC):
         """The leaves below a node (itself, if it is one)."""
         below = self.children_of(node)
         return [leaf for child in below for leaf in self.leaves(child)] if below else [node]
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """(2 L - 1,) int64: a number of each node. A cut into k parts has 0 to k - 1, and splitting a part changes no
+        other's: the larger piece keeps the number of the whole."""
+        count = [1] * self.num_leaves
+        for first, second in self.children.tolist():
+            count.append(count[first] + count[second])
+        result = np.zeros(len(count), dtype=np.int64)
+        for number, node in enumerate(range(len(count) - 1, self.num_leaves - 1, -1), start=1):
+            first, second = sorted(self.children_of(node), key=lambda child: -count[child])
+            result[first], result[second] = result[node], number
+        return result
+
+    def nearest(self, selected: np.ndarray, areas: np.ndarray) -> tuple[int, float]:
+        """The node that is most like the faces `selected` (F,) bool, and their IoU; areas (F,) of the faces."""
+        size = 2 * self.num_leaves - 1
+        labels = self.labels([(leaf,) for leaf in range(self.num_leaves)])
+        there = labels >= 0
+        own = np.bincount(labels[there], areas[there], size)
+        shared = np.bincount(labels[there & selected], areas[there & selected], size)
+        for node, (first, second) in enumerate(self.children.tolist(), start=self.num_leaves):
+            own[node], shared[node] = own[first] + own[second], shared[first] + shared[second]
+        iou = shared / np.maximum(own + areas[selected].sum() - shared, 1e-12)
+        return int(iou.argmax()), float(iou.max())
 
     # --- cuts ------------------------------------------------------------------------------------
 

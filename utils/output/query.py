@@ -41,6 +41,7 @@ class QuerySettings(Look):
     positive_vertices: tuple[int, ...] = option((), "vertices to include", metavar="ID")
     negative_vertices: tuple[int, ...] = option((), "vertices to exclude", metavar="ID")
     granularity: float | None = option(None, "0 a finer part, 0.5 as expected, 1 a coarser one")
+    rung: int = option(0, "steps to larger answers than the default one, below 0 to smaller ones")
     hard: bool = option(
         False, "also write the selection: as parts (.glb, .obj) and as face labels (.seg)", group="answer"
     )
@@ -54,6 +55,8 @@ class QuerySettings(Look):
             raise UserError(f"--threshold {self.threshold:g} is not a probability: give a number from 0 to 1")
         if self.granularity is not None and not 0 <= self.granularity <= 1:
             raise UserError(f"--granularity {self.granularity:g} must be from 0 (finer) to 1 (coarser)")
+        if self.granularity is not None and self.rung:
+            raise UserError("--rung and --granularity both say how large the part is: give one of them")
 
     @property
     def clicks(self) -> Clicks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +11,32 @@ import numpy as np
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import Recent
+from utils.geometry.part_tree import PartTree
 from utils.segmenter import Segmenter
 from utils.selection import otsu_threshold
 from utils.session.state import DEFAULT_GRANULARITY, Click, Lesson
 
 REMEMBERED = 24  # sets of answers; three of 100,000 vertices each are 29 MB together
-STOPS = (0.0, DEFAULT_GRANULARITY, 1.0)  # granularity of the finer, the default and the coarser candidate
+STOPS = (0.0, DEFAULT_GRANULARITY, 1.0)  # granularity of the three rungs where they are thresholds
 FINEST_SHIFT, COARSEST_SHIFT = 0.6, 0.75  # how far the slider's ends lie from the threshold towards 1 and towards 0
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """probability  (V,) float32, read-only; None: nothing was asked
-    quality      expected IoU of the finer, the default and the coarser candidate, where the segmenter tells"""
+    quality      expected IoU, where the segmenter tells
+    rung         how many steps above (or below 0) the default answer it is, of all `rungs` that there are, from small
+                 to large; of an answer between them there are none
+    """
 
     probability: np.ndarray | None = None
-    quality: tuple[float, ...] | None = None
+    quality: float | None = None
+    rung: int = 0
+    rungs: range = range(0)
+
+    def at(self, rung: int) -> int:
+        """The rung that is there nearest to a wanted one."""
+        return min(max(rung, self.rungs.start), self.rungs.stop - 1) if self.rungs else 0
 
 
 class NotReady(Segmenter):
@@ -36,13 +47,17 @@ class NotReady(Segmenter):
     def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         raise UserError("nothing answers clicks yet: wait a moment")
 
+    @property
+    def part_tree(self) -> PartTree:
+        raise UserError("nothing proposes parts yet: wait a moment")
+
 
 class Answers:
     """The answers of one segmenter on one mesh.
 
-    A nested segmenter gives three answers, between which the granularity moves. One that is not, such as a decoder
-    trained on the mesh, gives one probability for all; finer and coarser selections then are higher and lower
-    thresholds on it (`by_threshold`).
+    A nested segmenter gives answers from small to large, the rungs of a ladder, and continuous ones between, which the
+    granularity moves along. One that is not, such as a decoder trained on the mesh, gives one probability for all;
+    finer and coarser selections then are higher and lower thresholds on it (`by_threshold`).
 
     One that learns (`models.iseg3d.segmenter`): who asks says which lessons it should have
     learnt, and it is brought there first. So sessions that share it keep their own lessons; undo is to ask with fewer.
@@ -58,13 +73,24 @@ class Answers:
         self._held: Recent[list[Answer]] = Recent(REMEMBERED)
         self._lock = threading.RLock()  # several tabs may ask at once
 
-    def ask(self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY, lessons: tuple[Lesson, ...] = ()) -> Answer:
+    @property
+    def part_tree(self) -> PartTree:
+        """Nested parts of the whole mesh; UserError from what proposes none."""
+        try:
+            return self.segmenter.part_tree
+        except UserError as error:
+            raise UserError(f"{str(error).split(':')[0]}: let the prior decoder answer") from error
+
+    def ask(
+        self, clicks: Clicks, granularity: float = DEFAULT_GRANULARITY, lessons: tuple[Lesson, ...] = (), rung: int = 0
+    ) -> Answer:
         """The answer after `lessons`, of which a segmenter that does not learn takes no notice.
 
-        UserError if the clicks cannot be asked.
+        rung: the nearest one that is there answers; only at the default granularity. UserError if the clicks cannot be
+        asked.
         """
         lessons = lessons if self.learns else ()
-        between = None if self.by_threshold or granularity in STOPS else granularity
+        between = None if self.by_threshold or granularity == DEFAULT_GRANULARITY else granularity
 
         def fresh() -> list[Answer]:
             self._study(lessons)
@@ -72,7 +98,7 @@ class Answers:
 
         with self._lock:
             found = self._held.get((clicks.key, between, lessons), fresh)
-        return found[STOPS.index(granularity)] if len(found) > 1 else found[0]
+        return found[found[0].at(rung) - found[0].rung]
 
     def learn(self, lessons: tuple[Lesson, ...]) -> bool:
         """Whether the last of `lessons` changes a segmenter that has learnt those before it."""
@@ -93,17 +119,23 @@ class Answers:
             self._learnt.append((lesson, changed))
 
     def _fresh(self, clicks: Clicks, between: float | None) -> list[Answer]:
-        """The one answer at a granularity between `STOPS`, or the answers at all of them."""
-        if self.by_threshold or between is not None:
+        """The one answer at a granularity, or all rungs, ascending."""
+        if between in STOPS:
+            return [Answer(_frozen(self.segmenter.candidates(clicks).probability[0 if between == STOPS[0] else -1]))]
+        if between is not None:
             return [Answer(_frozen(self.segmenter.probability(clicks, between)))]
-        found = self.segmenter.candidates(clicks)
-        quality = None if found.quality is None else tuple(float(value) for value in found.quality)
-        return [Answer(_frozen(probability), quality) for probability in found.probability]
+        if self.by_threshold:
+            only, rungs = _frozen(self.segmenter.probability(clicks)), range(-1, 2)
+            return [Answer(only, None, rung, rungs) for rung in rungs]
+        found = self.segmenter.ladder(clicks)
+        rungs = range(-found.middle, len(found.probability) - found.middle)
+        quality: Sequence[float | None] = [None] * len(rungs) if found.quality is None else found.quality.tolist()
+        return [Answer(_frozen(row), each, rung, rungs) for row, each, rung in zip(found.probability, quality, rungs)]
 
-    def threshold(self, probability: np.ndarray, chosen: float | None, granularity: float) -> float:
-        """The value to select from: `chosen`, or Otsu's if that is None, moved by the granularity where it works so."""
+    def threshold(self, probability: np.ndarray, chosen: float | None, granularity: float, rung: int = 0) -> float:
+        """The value to select from: `chosen`, or Otsu's if that is None; `by_threshold` granularity or rung move it."""
         base = otsu_threshold(probability) if chosen is None else chosen
-        return shifted_threshold(base, granularity) if self.by_threshold else base
+        return shifted_threshold(base, STOPS[1 + rung] if rung else granularity) if self.by_threshold else base
 
 
 def shifted_threshold(base: float, granularity: float) -> float:

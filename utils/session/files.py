@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,14 @@ from utils.session.edits import check_edit
 from utils.session.session import Session
 from utils.session.state import (
     MAX_PARTS,
+    MAX_RUNG,
     NO_PART,
     TOUCHES,
     Click,
     FaceSet,
     Lesson,
     Part,
+    Proposals,
     ShapeEdit,
     State,
     Touch,
@@ -33,10 +37,10 @@ from utils.session.state import (
 from utils.session.surface import Surface
 
 FORMAT = "iseg session"
-VERSION = 2  # 1: kept parts lost the faces that another one was given
+VERSION = 3  # 1: kept parts lost the faces that another one was given; 2: no rungs and no proposals
 LOG_FORMAT = "iseg click log"
-SETTINGS = ("granularity", "threshold", "exclusive", "only_free", "taking", "reselected")  # of a state
-TAKING = {"taking": True, "reselected": NO_PART}  # of files of version 1
+SETTINGS = ("granularity", "threshold", "exclusive", "only_free", "taking", "reselected", "rung")  # of a state
+EARLIER = {1: {"taking": True, "reselected": NO_PART, "rung": 0}, 2: {"rung": 0}}  # settings of older files
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -59,6 +63,7 @@ def session_to_json(session: Session) -> dict[str, Any]:
         "parts": [{**part_to_json(part), "faces": text} for part, text in zip(state.parts, faces)],
         "lessons": [lesson_to_json(lesson) for lesson in state.lessons],
         "edits": [edit_to_json(edit) for edit in state.edits],
+        "proposals": proposals_to_json(state.proposals),
         "next_part": session.next_part,
         "log": session.log,
         "result": result_digest(session),
@@ -90,6 +95,13 @@ def lesson_to_json(lesson: Lesson) -> dict[str, Any]:
 
 def edit_to_json(edit: ShapeEdit) -> dict[str, Any]:
     return {"kind": edit.kind, "faces": edit.faces.to_text(), "amount": edit.amount}
+
+
+def proposals_to_json(proposals: Proposals | None) -> dict[str, Any] | None:
+    if proposals is None:
+        return None
+    rest = {name: getattr(proposals, name) for name in ("colors", "detail", "identity")}
+    return {"labels": labels_to_text(proposals.labels), "parts": plain(proposals.parts), **rest}
 
 
 def heading(name: str, session: Session) -> dict[str, Any]:
@@ -127,6 +139,8 @@ def decoder_command(session: Session) -> str:
     if selection.probability is None:
         return ""
     sources, granularity = segmenter.sources, ["--granularity", repr(state.granularity)]
+    if selection.answer.rung and segmenter.nested:
+        granularity = ["--rung", str(selection.answer.rung)]
     if segmenter.kind == "instant" and not state.lessons:
         script, reading = "iseg3d.py", ["--weights", sources["checkpoint"], *granularity]
     elif segmenter.kind == "trained":
@@ -159,7 +173,7 @@ def session_from_json(
     require(held, FORMAT, mesh, source)
     try:
         state, log, next_part = _state_from_json(held, mesh)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, UserError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)[:120]
         raise UserError(f"{source} is a damaged session file ({reason}); save it again, or start anew") from error
     note = held.get("segmenter")
@@ -203,7 +217,7 @@ def require(held: Any, expected: str, mesh: Mesh, source: str) -> None:
     """UserError if `held` is no such file of this mesh."""
     if not isinstance(held, dict) or held.get("format") != expected:
         raise UserError(f"{source} is not an {expected} file; choose a file that this tool saved")
-    if held.get("version") not in (1, VERSION):
+    if held.get("version") not in (*EARLIER, VERSION):
         raise UserError(
             f"{source} has version {str(held.get('version'))[:20]}, this program reads 1 to {VERSION}; use "
             "the program that wrote it"
@@ -229,13 +243,14 @@ def _state_from_json(held: dict[str, Any], mesh: Mesh) -> tuple[State, list, int
         labels[faces] = part_id
         parts.append(part_from_json(entry, mesh))
     state = state_of(
-        {**TAKING, **held["settings"]} if held["version"] == 1 else held["settings"],
+        {**EARLIER.get(held["version"], {}), **held["settings"]},
         frozen_labels(labels),
         clicks_from_json(held["clicks"], mesh),
         [touch_from_json(entry, mesh) for entry in held["touches"]],
         parts,
         [lesson_from_json(entry, mesh) for entry in held.get("lessons", [])],
         [edit_from_json(entry, mesh) for entry in held["edits"]],
+        proposals_from_json(held["proposals"] if held["version"] == VERSION else None, mesh),
     )
     log, next_part = log_from_json(held, state)
     return state, _repeatable(log, held), next_part
@@ -254,6 +269,7 @@ def state_of(
     parts: Iterable[Part],
     lessons: Iterable[Lesson],
     edits: Iterable[ShapeEdit],
+    proposals: Proposals | None,
 ) -> State:
     """A state of checked pieces; ValueError if they or the settings, which are plain values, make none."""
     parts, threshold = tuple(parts), settings["threshold"]
@@ -272,6 +288,8 @@ def state_of(
         tuple(lessons),
         _flag(settings["taking"]),
         _whole(settings["reselected"], 0, 65535),
+        _whole(settings["rung"], -MAX_RUNG, MAX_RUNG),
+        proposals,
     )
 
 
@@ -306,6 +324,32 @@ def edit_from_json(entry: Any, mesh: Mesh) -> ShapeEdit:
     """The inverse of `edit_to_json`."""
     faces = FaceSet.from_text(entry["faces"], mesh.num_faces)
     return check_edit(ShapeEdit(entry["kind"], faces, _number(entry["amount"], -1, 1)))
+
+
+def proposals_from_json(held: Any, mesh: Mesh) -> Proposals | None:
+    """The inverse of `proposals_to_json`."""
+    if held is None:
+        return None
+    labels = labels_from_text(held["labels"], mesh)
+    parts = tuple(tuple(_whole(node, 0, 1 << 30) for node in part) for part in held["parts"])
+    colors = tuple(_whole(color, 0, 65535) for color in held["colors"])
+    if len(colors) != len(parts) or labels.max(initial=0) > len(parts) or not all(parts):
+        raise ValueError("proposals do not fit their faces")
+    return Proposals(labels, parts, colors, _number(held["detail"], 0, 1), str(held["identity"]))
+
+
+def labels_to_text(labels: np.ndarray) -> str:
+    """Compressed, for JSON."""
+    return base64.b64encode(zlib.compress(labels.tobytes(), 1)).decode("ascii")
+
+
+def labels_from_text(text: str, mesh: Mesh) -> np.ndarray:
+    """(F,) uint16, the inverse of `labels_to_text`; ValueError for labels of another mesh."""
+    size = 2 * mesh.num_faces
+    found = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+    if len(found) != size:
+        raise ValueError("labels belong to a mesh of another size")
+    return frozen_labels(np.frombuffer(found, dtype=np.uint16))
 
 
 def lesson_from_json(entry: Any, mesh: Mesh) -> Lesson:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import json
 import os
@@ -13,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from utils.errors import UserError
 from utils.files import NOT_WHOLE, atomic_path
 from utils.geometry.mesh import Mesh
@@ -24,12 +21,16 @@ from utils.session.files import (
     edit_from_json,
     edit_to_json,
     heading,
+    labels_from_text,
+    labels_to_text,
     lesson_from_json,
     lesson_to_json,
     log_from_json,
     part_from_json,
     part_to_json,
     plain,
+    proposals_from_json,
+    proposals_to_json,
     require,
     settings_to_json,
     state_of,
@@ -37,7 +38,7 @@ from utils.session.files import (
     touch_to_json,
 )
 from utils.session.session import Session
-from utils.session.state import State, frozen_labels
+from utils.session.state import State
 from utils.session.surface import Surface
 
 FORMAT = "iseg work"
@@ -169,7 +170,8 @@ class Journal:
             _Same(state),
             lambda: {
                 "settings": settings_to_json(state),
-                "labels": number(_Same(state.labels), lambda: _packed(state.labels)),
+                "labels": number(_Same(state.labels), lambda: labels_to_text(state.labels)),
+                "proposals": number(_Same(state.proposals), lambda: proposals_to_json(state.proposals)),
                 "clicks": plain(state.clicks),
                 "touches": [number(touch, partial(touch_to_json, touch)) for touch in state.touches],
                 "parts": [number(part, partial(part_to_json, part)) for part in state.parts],
@@ -256,8 +258,10 @@ class _Reader:
             "edits": edit_from_json,
         }
         things = {name: [self.made(number, make) for number in held[name]] for name, make in names.items()}
-        labels = self.made(held["labels"], _unpacked)
-        return state_of(held["settings"], labels, clicks_from_json(held["clicks"], mesh), **things)
+        labels = self.made(held["labels"], labels_from_text)
+        proposals = self.made(held["proposals"], proposals_from_json) if "proposals" in held else None
+        settings = {"rung": 0, **held["settings"]}
+        return state_of(settings, labels, clicks_from_json(held["clicks"], mesh), **things, proposals=proposals)
 
 
 def _line(value: Any) -> bytes:
@@ -268,16 +272,3 @@ def _lines(path: Path) -> list[Any]:
     """The lines that were written whole."""
     whole, _, _ = path.read_bytes().rpartition(b"\n")
     return [json.loads(line) for line in whole.split(b"\n")]
-
-
-def _packed(labels: np.ndarray) -> str:
-    return base64.b64encode(zlib.compress(labels.tobytes(), 1)).decode("ascii")
-
-
-def _unpacked(text: str, mesh: Mesh) -> np.ndarray:
-    """(F,) uint16, the inverse of `_packed`; ValueError for labels of another mesh."""
-    size = 2 * mesh.num_faces
-    found = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
-    if len(found) != size:
-        raise ValueError("labels belong to a mesh of another size")
-    return frozen_labels(np.frombuffer(found, dtype=np.uint16))

@@ -5,6 +5,7 @@ Everything is in the file's own coordinates and is written whole or not at all.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,15 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import atomic_path, save_npz
+from utils.geometry.cutting import cap_parts, cut_smooth
 from utils.geometry.mesh import Mesh
-from utils.geometry.textures import read_textures
+from utils.geometry.textures import Textures, read_textures
 from utils.output import parts
 from utils.output.colors import BASE_COLOR, SELECTION_COLOR
 from utils.output.export import save_colored_mesh
 from utils.output.parts import DELETED, REST, SELECTED, Labelling
 from utils.session.session import Session
-from utils.session.state import unique_name
+from utils.session.state import NO_PART, unique_name
 
 if TYPE_CHECKING:  # imported where it is used: it takes seconds
     from utils.rendering.cameras import Cameras
@@ -41,19 +43,52 @@ def labelling(session: Session) -> Labelling:
     return Labelling(labels, names, colors)
 
 
-def save_glb(path: str | Path, session: Session) -> None:
-    """One node for each part and one for the rest, with the file's texture coordinates."""
-    mesh = session.mesh
-    parts.save_glb(path, mesh, labelling(session), session.shape.vertices, read_textures(mesh))
+def save_glb(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> None:
+    """One node for each part and one for the rest, with the file's texture coordinates; see `shaped`."""
+    mesh, named, textures = shaped(session, cut, close)
+    parts.save_glb(path, mesh, named, textures=textures)
 
 
-def save_obj(path: str | Path, session: Session) -> None:
+def save_obj(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> None:
     """One group for each part and one for the rest, with the file's texture coordinates, normals and materials.
 
-    Normals are left out once the shape was edited.
+    Normals are left out once the shape was edited or cut; see `shaped`.
     """
-    mesh = session.mesh
-    parts.save_obj(path, mesh, labelling(session), session.shape.vertices, read_textures(mesh))
+    mesh, named, textures = shaped(session, cut, close)
+    parts.save_obj(path, mesh, named, textures=textures)
+
+
+def shaped(session: Session, cut: str, close: str) -> tuple[Mesh, Labelling, Textures | None]:
+    """The shape after the edits, its parts, and what decorates it.
+
+    cut    "faces": parts end along the triangles; "smooth": across them, as the page draws their borders
+    close  "caps": the holes that parts leave in each other are closed; "open": they are not
+    """
+    named, mesh = labelling(session), session.shape.mesh(session.mesh) if session.state.edits else session.mesh
+    textures = read_textures(session.mesh)
+    if textures is not None and session.state.edits:
+        textures = replace(textures, normal_lines=[], normal_corners=[])
+    if cut == "faces" and close == "open":
+        return mesh, named, textures
+    from utils.output.partition import cut_textures, with_plain_polygons  # it draws: that takes a second to import
+
+    gone = len(named.names)
+    labels = np.where(named.labels == DELETED, gone, named.labels).astype(np.int64)
+    if cut == "smooth":
+        found = cut_smooth(mesh, labels, _memberships(session, named), labels == gone)
+        textures, mesh, labels = cut_textures(mesh, found, textures), found.mesh, found.labels
+    if close == "caps":
+        closed, labels = cap_parts(mesh, labels)
+        textures, mesh = textures and with_plain_polygons(textures, closed, mesh), closed
+    labels = np.where(labels == gone, DELETED, labels).astype(np.int32)
+    return mesh, Labelling(labels, named.names, named.colors), textures
+
+
+def _memberships(session: Session, named: Labelling) -> np.ndarray:
+    """(V, P) how much each vertex belongs to each part, and to what is deleted as the last one."""
+    label = len(named.names) - 1 if named.names[-1] == SELECTED else 0
+    certain = session.selection.certain(label, named.labels, session.state.labels != NO_PART) if label else None
+    return session.surface.memberships(named.labels.astype(np.int64), len(named.names) + 1, certain)
 
 
 def save_ply(path: str | Path, session: Session) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from utils.geometry.soft_borders import Certain
+from utils.session.answers import Answer
 from utils.session.state import State
 
 
@@ -16,7 +18,8 @@ class Selection:
     faces        (F,) bool
     probability  (V,) float32 of the clicks, None without a positive one
     threshold    that the clicks' selection starts from
-    quality      expected IoU of the finer, default and coarser candidates, if known
+    answered     (F,) bool what the clicks select before it is corrected by hand; None without a positive one
+    answer       of the clicks, which rung it is and how good it is expected to be
     overlap      how many faces of each kept part, by its id, are meant as well: with `State.taking` they are selected
                  and keeping takes them, without they stay where they are
     """
@@ -24,8 +27,18 @@ class Selection:
     faces: np.ndarray
     probability: np.ndarray | None = None
     threshold: float | None = None
-    quality: tuple[float, ...] | None = None
+    answered: np.ndarray | None = None
+    answer: Answer = field(default_factory=Answer)
     overlap: dict[int, int] = field(default_factory=dict)
+
+    def certain(self, label: int, labels: np.ndarray, own: np.ndarray) -> Certain | None:
+        """Where the border of the selection runs: where the probability crosses the threshold.
+
+        label  of the selection among labels (F,); own (F,) bool: faces that belong to kept parts
+        """
+        if self.probability is None or self.answered is None or self.threshold is None:
+            return None
+        return Certain(label, self.probability - self.threshold, (self.answered == (labels == label)) & ~own)
 
 
 def free_faces(state: State, alive: np.ndarray) -> np.ndarray:

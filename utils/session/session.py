@@ -12,28 +12,27 @@ from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answer, Answers
 from utils.session.edits import EditedShape, apply_edits, check_edit
-from utils.session.log import Logged, operation
+from utils.session.log import operation
+from utils.session.proposing import Proposing
 from utils.session.selection import Selection, free_faces, overlaps
+from utils.session.settings import Settable
 from utils.session.state import (
-    MAX_PARTS,
+    MAX_RUNG,
     NO_PART,
     Click,
     FaceSet,
-    Part,
     ShapeEdit,
     State,
     Touch,
     frozen_labels,
     joined,
-    part_color,
     part_name,
-    share,
     unique_name,
 )
 from utils.session.surface import Surface
 
 
-class Session(Logged):
+class Session(Settable, Proposing):
     """Clicks, corrections, parts and edits on one mesh.
 
     Every operation returns whether it changed anything; for what cannot be done it changes nothing (UserError).
@@ -85,26 +84,26 @@ class Session(Logged):
     def _answer(self, state: State) -> Answer | None:
         if not any(click.positive for click in state.clicks):
             return None
-        return self.answers.ask(state.query(), state.granularity, state.lessons)
+        return self.answers.ask(state.query(), state.granularity, state.lessons, state.rung)
 
     def _select(self, state: State) -> Selection:
-        answer, threshold = self._answer(state) or Answer(), None
+        answer, threshold, answered = self._answer(state) or Answer(), None, None
         faces = np.zeros(self.mesh.num_faces, dtype=bool)
         if answer.probability is not None:
-            threshold = self.answers.threshold(answer.probability, state.threshold, state.granularity)
-            faces = self.surface.of_vertices(answer.probability > threshold)
+            threshold = self.answers.threshold(answer.probability, state.threshold, state.granularity, answer.rung)
+            faces = answered = self.surface.of_vertices(answer.probability > threshold)
         free, meant = self._free(state), faces
         for touch in state.touches:
             faces = self._touched(faces & free, touch)
         faces = faces & free
         overlap = overlaps(state, self.shape.alive & (faces if state.taking else meant | faces))
-        return Selection(faces, answer.probability, threshold, answer.quality, overlap)
+        return Selection(faces, answer.probability, threshold, answered, answer, overlap)
 
     def preview(self, vertex: int, positive: bool = True) -> np.ndarray:
         """(F,) bool, what would be selected after a click; nothing changes. UserError if it cannot be asked."""
         click = Click(self._vertex(vertex), bool(positive))
         others = tuple(old for old in self.state.clicks if old.vertex != click.vertex)
-        return self._select(replace(self.state, clicks=(*others, click))).faces
+        return self._select(self._heeded(replace(self.state, clicks=(*others, click)))).faces
 
     def _touched(self, faces: np.ndarray, touch: Touch) -> np.ndarray:
         if touch.faces is not None:
@@ -130,7 +129,22 @@ class Session(Logged):
             return replace(state.unselected(), clicks=(click,)) if state.clicks != (click,) or state.touches else None
         if click in state.clicks:
             return None
-        return replace(state, clicks=tuple(old for old in state.clicks if old.vertex != click.vertex) + (click,))
+        return self._heeded(replace(state, clicks=(*(old for old in state.clicks if old.vertex != vertex), click)))
+
+    def _heeded(self, state: State) -> State:
+        """With what the last click means corrected by hand, where earlier corrections would leave it without effect."""
+        click, faces = state.clicks[-1], self._select(state).faces if state.touches else None
+        around = (self.mesh.faces == click.vertex).any(axis=1) & self._free(state)
+        if faces is None or not around.any() or (faces[around] == click.positive).any():
+            return state
+        others = tuple(Click(old.vertex, False) for old in state.clicks[:-1] if old.positive != click.positive)
+        asked = replace(state, clicks=(*others, Click(click.vertex, True)), touches=(), rung=0)
+        for rung in range(0, -MAX_RUNG, -1):  # the click means part of what is selected, not most of it
+            meant = self._select(replace(asked, rung=rung))
+            if click.positive or meant.answer.rung > rung or (meant.faces & faces).sum() < faces.sum() / 2:
+                break
+        kind = "paint" if click.positive else "erase"
+        return replace(state, touches=(*state.touches, Touch(kind, FaceSet(meant.faces | around))))
 
     @operation()
     def remove_click(self, vertex: int) -> State | None:
@@ -144,18 +158,6 @@ class Session(Logged):
         if not (self.state.clicks or self.state.touches):
             return None
         return self.state.unselected()
-
-    @operation(merge="granularity")
-    def set_granularity(self, value: float) -> State | None:
-        """0 the finest part under the clicks, 0.5 default, 1 the coarsest."""
-        value = share(value, "granularity")
-        return replace(self.state, granularity=value) if value != self.state.granularity else None
-
-    @operation(merge="threshold")
-    def set_threshold(self, value: float | None) -> State | None:
-        """The probability to select from; None for Otsu's threshold."""
-        value = None if value is None else share(value, "threshold")
-        return replace(self.state, threshold=value) if value != self.state.threshold else None
 
     @operation()
     def learn(self) -> State:
@@ -226,16 +228,9 @@ class Session(Logged):
     @operation()
     def keep_part(self, name: str = "") -> State:
         """Make the selection a part and start the next one; what it takes from others: `Selection.overlap`."""
-        faces, state = self._something(), self.state
-        if len(state.parts) >= MAX_PARTS:
-            raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
-        part_id = self.next_part
-        label = unique_name(part_name(name, f"part {part_id}"), {part.name for part in state.parts})
+        kept = self.state.with_kept(self.next_part, self._something(), self.state.clicks, name)
         self.next_part += 1
-        labels = state.labels.copy()
-        labels[faces] = part_id
-        part = Part(part_id, label, part_color(part_id - 1), state.clicks)
-        return replace(state.unselected(), labels=frozen_labels(labels), parts=(*state.parts, part))
+        return kept.unselected()
 
     @operation()
     def rename_part(self, part_id: int, name: str) -> State | None:
@@ -294,21 +289,6 @@ class Session(Logged):
         return replace(
             self.state, labels=frozen_labels(labels), parts=tuple(p for p in self.state.parts if p.id != part_id)
         )
-
-    @operation()
-    def set_exclusive(self, exclusive: bool) -> State | None:
-        """Shall the clicks of other parts count as negative ones?"""
-        return replace(self.state, exclusive=bool(exclusive)) if exclusive != self.state.exclusive else None
-
-    @operation()
-    def set_taking(self, taking: bool) -> State | None:
-        """May what is selected take faces from kept parts? Locked parts keep theirs in any case."""
-        return replace(self.state, taking=bool(taking)) if taking != self.state.taking else None
-
-    @operation()
-    def show_only_free(self, only_free: bool) -> State | None:
-        """Show only what is in no part."""
-        return replace(self.state, only_free=bool(only_free)) if only_free != self.state.only_free else None
 
     @operation()
     def assign_rest(self) -> State:

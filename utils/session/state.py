@@ -8,6 +8,7 @@ import colorsys
 import re
 import unicodedata
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ TOUCHES = ("paint", "erase", "grow", "shrink", "fill", "largest")
 EDITS = ("delete", "keep", "shrink", "extrude")
 MAX_NAME = 60
 MAX_PARTS = 200
+MAX_RUNG = 9  # more steps than any segmenter knows answers
 NO_PART = 0
 
 # Told apart from each other, from the blue of the selection and from the green and red of the clicks.
@@ -134,6 +136,24 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Proposals:
+    """Parts that nobody clicked, of which a person keeps those that fit.
+
+    labels    (F,) uint16: k + 1 for the proposal at place k, 0 for none; read-only
+    parts     the nodes of the tree of parts that each consists of
+    colors    the number of each one's colour (`part_color`)
+    detail    at which the tree was cut
+    identity  of the segmenter whose tree it is
+    """
+
+    labels: np.ndarray
+    parts: tuple[tuple[int, ...], ...]
+    colors: tuple[int, ...]
+    detail: float
+    identity: str
+
+
+@dataclass(frozen=True, eq=False)
 class State:
     """Everything that undo takes back.
 
@@ -149,6 +169,8 @@ class State:
     lessons      that the segmenter has learnt, in order, if it is one that learns
     taking       may the selection take faces from parts that are not locked? else parts keep theirs
     reselected   id of the part that was selected again, whose faces may be taken in any case; `NO_PART` for none
+    rung         steps from the default answer to a larger (above 0) or smaller one, as far as there are such
+    proposals    parts that nobody clicked yet; None: nothing is proposed
     """
 
     labels: np.ndarray
@@ -163,6 +185,8 @@ class State:
     lessons: tuple[Lesson, ...] = ()
     taking: bool = False
     reselected: int = NO_PART
+    rung: int = 0
+    proposals: Proposals | None = None
 
     @classmethod
     def empty(cls, num_faces: int) -> State:
@@ -178,9 +202,21 @@ class State:
         """With the part of the same id replaced."""
         return replace(self, parts=tuple(part if old.id == part.id else old for old in self.parts))
 
+    def with_kept(
+        self, part_id: int, faces: np.ndarray, clicks: tuple[Click, ...], name: str = "", color: int | None = None
+    ) -> State:
+        """With the faces (F,) bool as a new part, in a colour that no other has; UserError if there are too many."""
+        if len(self.parts) >= MAX_PARTS:
+            raise UserError(f"there are {MAX_PARTS} parts already: merge or delete some first")
+        label = unique_name(part_name(name, f"part {part_id}"), {part.name for part in self.parts})
+        labels = self.labels.copy()
+        labels[faces] = part_id
+        part = Part(part_id, label, fresh_color(part_id - 1 if color is None else color, self.parts), clicks)
+        return replace(self, labels=frozen_labels(labels), parts=(*self.parts, part))
+
     def unselected(self) -> State:
-        """Without clicks and corrections."""
-        return replace(self, clicks=(), touches=(), reselected=NO_PART)
+        """Without clicks, corrections and a choice among answers."""
+        return replace(self, clicks=(), touches=(), reselected=NO_PART, rung=0)
 
     def query(self) -> Clicks:
         """What is asked: the clicks in their order, and with `exclusive` the other parts' clicks as negatives."""
@@ -239,10 +275,25 @@ def part_color(index: int) -> Color:
     return colorsys.hsv_to_rgb((0.09 + 0.618034 * index) % 1.0, 0.55, 0.9)
 
 
+def fresh_color(index: int, parts: Iterable[Part]) -> Color:
+    """The colour of the index-th part, or the next one that none of `parts` has."""
+    taken = {part.color for part in parts}
+    while part_color(index) in taken:
+        index += 1
+    return part_color(index)
+
+
 def joined(first: tuple[Click, ...], second: tuple[Click, ...]) -> tuple[Click, ...]:
     """The clicks of both; a vertex of both has the sign of the first."""
     known = {click.vertex for click in first}
     return first + tuple(click for click in second if click.vertex not in known)
+
+
+def whole(value: object, low: int, high: int, what: str) -> int:
+    """The value, if it is a whole number in a range; UserError if not."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UserError(f"{what} {str(value)[:20]} is not a whole number from {low} to {high}")
+    return value
 
 
 def share(value: float, what: str) -> float:

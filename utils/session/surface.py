@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import Mesh
+from utils.geometry.soft_borders import Certain, Drawn, Zone, memberships
 from utils.geometry.welding import weld
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
@@ -52,6 +53,15 @@ class Surface:
     def prepare(self) -> None:
         """Compute what the first use would wait for."""
         _ = self._corners, self._pairs, self._centroid_tree
+
+    def borders(self, labels: np.ndarray, certain: Certain | None = None) -> Drawn | None:
+        """Where borders between labels (F,) run across triangles; None where there are none."""
+        zone = Zone.around(self.mesh, self._corners, labels, certain)
+        return None if zone is None else zone.draw()
+
+    def memberships(self, labels: np.ndarray, count: int, certain: Certain | None = None) -> np.ndarray:
+        """(V, count) how much each vertex belongs to each of the labels (F,): the same borders, for `cut_smooth`."""
+        return memberships(self.mesh, self._corners, labels, count, certain)
 
     def of_vertices(self, selected: np.ndarray) -> np.ndarray:
         """(F,) bool: the triangles of polygons that have more than half of their corners among `selected` (V,) bool."""
@@ -104,6 +114,18 @@ class Surface:
         hole = borders & (area <= HOLE_SHARE * areas[faces].sum())
         hole[area.argmax()] = False  # what is left over is not a hole in what is small
         return self.whole_polygons(faces | (hole[label] & ~faces))
+
+    def innermost(self, faces: np.ndarray) -> int:
+        """A vertex deep inside some faces (F,) bool: far from where they end, along the surface."""
+        inside = self._pairs[faces[self._pairs].all(axis=1)]
+        crossing = self._pairs[faces[self._pairs[:, 0]] != faces[self._pairs[:, 1]]]
+        border = np.unique(crossing[faces[crossing]])
+        depth = np.where(faces, self.mesh.face_areas, -1.0)  # of what ends nowhere the largest face
+        if len(border):
+            length = np.maximum(np.linalg.norm(np.diff(self._centroids[inside], axis=1)[:, 0], axis=1), 1e-9)
+            found = dijkstra(symmetric(inside, length, len(faces)), indices=border, min_only=True)
+            depth = np.where(faces & np.isfinite(found), found, -1.0)
+        return int(self.mesh.faces[int(depth.argmax()), 0])
 
     def nearest(self, sources: np.ndarray, reachable: np.ndarray) -> np.ndarray:
         """(F,) int64, for each triangle of `reachable` the nearest one of `sources` along the surface; -1 for none."""

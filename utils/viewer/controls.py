@@ -52,6 +52,12 @@ class Actions(Protocol):
         """Says that something takes a moment, while it does."""
         ...
 
+    def await_answers(self, final: bool = False) -> None:
+        """Until something answers, or (`final`) what the command line says does; UserError where nothing can."""
+
+    def choose_rung(self, rung: int) -> None:
+        """Select the answer that is so many steps larger than the default one."""
+
     def made_ready(self, kind: str) -> Answers:
         """The answers of a kind of segmenter; says that it takes a moment where it does."""
         ...
@@ -82,6 +88,12 @@ class Actions(Protocol):
 
     def start_anew(self) -> None:
         """An empty session of this mesh; what is there is kept."""
+
+    def show_file_colors(self) -> None:
+        """The colours of the file under those of the parts, or not."""
+
+    def set_dark(self, dark: bool) -> None:
+        """Dark colours, or light ones."""
 
     def set_brush(self, mode: str) -> None:
         """ "add", "erase", or "" for none."""

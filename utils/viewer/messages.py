@@ -33,7 +33,13 @@ class Messages:
         self._pieces: list[bytes] = []
 
     def hear(self, message: dict[str, Any]) -> None:
-        does = {"brush": self._paint, "part": self._part, "escape": self._escape, "drop": self._drop}
+        does = {
+            "brush": self._paint,
+            "part": self._part,
+            "escape": self._escape,
+            "drop": self._drop,
+            "step": self._step,
+        }
         kind = message.get("type")
         if kind == "hover":
             self.page.post(lambda: self._hover(message), key="hover")
@@ -65,6 +71,12 @@ class Messages:
             return
         if session.mesh.num_faces > MOST_PREVIEWED or not session.answers.ready:
             return
+        face = message.get("face")
+        if isinstance(face, int) and 0 <= face < session.mesh.num_faces:
+            place = session.proposed_at(face)
+            if place is not None:
+                self.scene.show_preview(session.proposed == place + 1)
+                return
         try:
             positive = self.page.view.exclude == bool(message.get("flipped"))
             self.scene.show_preview(session.preview(vertex, positive) if positive or session.state.clicks else None)
@@ -76,6 +88,9 @@ class Messages:
         part_id, text = message.get("part"), str(message.get("text", ""))
         if not isinstance(part_id, int):
             return
+        if message.get("do") == "rung":
+            self.page.choose_rung(part_id)
+            return
         part = self.page.session.state.part(part_id)
         does: dict[Any, Callable[[Session], object]] = {
             "eye": lambda s: s.set_visible(part.id, not part.visible),
@@ -85,6 +100,12 @@ class Messages:
         if message.get("do") in does:
             self.page.do(does[message["do"]])
         self.page.choose_part(part.id)
+
+    def _step(self, message: dict[str, Any]) -> None:
+        """A key that goes to the next smaller or larger answer."""
+        rungs = self.page.session.selection.answer
+        if message.get("by") in (-1, 1):
+            self.page.choose_rung((rungs.rung if rungs.rungs else 0) + message["by"])
 
     def _escape(self, message: dict[str, Any]) -> None:
         """Put the brush away, else take the clicks away."""

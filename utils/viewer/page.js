@@ -26,7 +26,7 @@
     try {
       own = sessionStorage.getItem("iseg") || token;
     } catch (_) {}
-    page.send({ type: "hello", token: own, key: key() });
+    page.send({ type: "hello", token: own, key: key(), dark: window.matchMedia("(prefers-color-scheme: dark)").matches });
   };
   // What lets this tab in where the page is shared: part of the address that was printed.
   function key() {
@@ -53,6 +53,15 @@
     return found;
   }
 
+  // Each pixel in the first or the second colour of its triangle, by the sign of what is interpolated between corners.
+  function withBorders(shader) {
+    const varying = "varying vec3 vSecond; varying float vSide;\n";
+    shader.vertexShader = ("attribute vec3 color2; attribute float side;\n" + varying + shader.vertexShader)
+      .replace("#include <color_vertex>", "#include <color_vertex>\nvSecond = color2; vSide = side;");
+    shader.fragmentShader = (varying + shader.fragmentShader).replace("#include <color_fragment>",
+      "diffuseColor.rgb *= mix(vSecond, vColor.rgb, clamp(vSide / max(fwidth(vSide), 1e-5) + 0.5, 0.0, 1.0));");
+  }
+
   // The mesh node `name` has been sent: give each of its triangles corners of its own.
   page.setShape = (name, corners, normals, tries = 0) => {
     if (tries === 0) page.wanted = name;
@@ -72,10 +81,14 @@
     geometry.setAttribute("color", new Attribute(new Uint8Array(3 * corners).fill(170), 3, true));
     geometry.setIndex(new Attribute(Uint32Array.from({ length: corners }, (_, c) => c), 1));
     geometry.computeBoundingSphere();
+    geometry.setAttribute("color2", new Attribute(new Uint8Array(3 * corners).fill(170), 3, true));
+    geometry.setAttribute("side", new Attribute(new Int8Array(corners).fill(127), 1, true));
     mesh.material.vertexColors = true;
+    mesh.material.onBeforeCompile = withBorders;
     mesh.material.roughness = 0.75;
     mesh.material.needsUpdate = true;
-    page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "" };
+    const base = page.base && page.base.name === name ? page.base.colors : null;
+    page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "", base };
     if (page.pending && page.pending.name === name) page.setColors(page.pending);
     page.listen();
   };
@@ -86,7 +99,7 @@
     page.pending = update;
     if (!shape || shape.name !== update.name) return;
     const labels = bytes(update.labels), soft = update.soft === null ? null : bytes(update.soft);
-    Object.assign(shape, { labels, soft, palette: update.palette, preview: null });
+    Object.assign(shape, { labels, soft, palette: update.palette, preview: null, borders: borders(update.borders) });
     page.names = update.names;
     page.previews = update.previews;
     paint();
@@ -104,32 +117,62 @@
     else if (moved) hover();  // what is under the cursor may belong to something else now
   };
 
+  function borders(texts) {
+    if (!texts) return { faces: [], own: [], other: [], side: [] };
+    const side = new Int8Array(bytes(texts.side).buffer), faces = new Uint32Array(bytes(texts.faces).buffer);
+    return { faces, own: bytes(texts.own), other: bytes(texts.other), side };
+  }
+
+  // The colours of the file at the corners of the triangles; "" for none.
+  page.setBase = (name, colors) => {
+    page.base = { name, colors: colors ? bytes(colors) : null };
+    if (!page.shape || page.shape.name !== name) return;
+    page.shape.base = page.base.colors;
+    if (page.shape.labels) paint();
+    viser().requestRender();
+  };
+
   // The faces that a click at the cursor would select, one bit each, in a lighter tint; "" for none.
   page.setPreview = (name, bits) => {
     const shape = page.shape;
     if (!shape || shape.name !== name || (!bits && !shape.preview)) return;
     const packed = bits ? bytes(bits) : null;
     shape.preview = packed && ((f) => (packed[f >> 3] >> (7 - (f & 7))) & 1);
+    shape.whole = new Set(packed ? shape.labels : []);  // labels of which all is previewed, a proposal: to its drawn border
+    for (let f = 0; packed && f < shape.labels.length; f++) if (!shape.preview(f)) shape.whole.delete(shape.labels[f]);
     page.previewed = bits ? (page.previewed || 0) + 1 : page.previewed;
     paint();
     viser().requestRender();
   };
 
+  const TINT = 0.65;  // of what a part's colour covers of the file's
+
   function paint() {
-    const { labels, soft, palette, preview, ids, mesh } = page.shape;
-    const color = mesh.geometry.attributes.color, array = color.array, low = palette[REST], high = palette[SELECTED];
-    for (let f = 0, c = 0; f < labels.length; f++) {
-      const label = labels[f], plain = label === HIDDEN ? low : palette[label];
-      const blended = soft !== null && label <= SELECTED, tint = preview && label !== SELECTED && preview(f) ? 0.4 : 0;
-      for (let k = 0; k < 3; k++, c++) {
-        const share = blended ? soft[ids[c]] / 255 : 0;
+    const { labels, soft, palette, preview, whole, ids, mesh, borders, base } = page.shape;
+    const { color, color2, side } = mesh.geometry.attributes, low = palette[REST], high = palette[SELECTED];
+    const fill = (array, f, label, tint) => {
+      const plain = palette[label], blended = soft !== null && label <= SELECTED;
+      for (let c = 3 * f; c < 3 * f + 3; c++) {
+        const share = blended ? soft[ids[c]] / 255 : label === REST ? 0 : base ? TINT : 1, goal = blended ? high : plain;
         for (let i = 0; i < 3; i++) {
-          const own = blended ? low[i] + share * (high[i] - low[i]) : plain[i];
+          const under = base ? base[3 * c + i] : low[i], own = under + share * (goal[i] - under);
           array[3 * c + i] = linear[Math.round(own + tint * (high[i] - own))];
         }
       }
+    };
+    for (let f = 0; f < labels.length; f++) {
+      const label = labels[f] === HIDDEN ? REST : labels[f];
+      fill(color.array, f, label, preview && label !== SELECTED && preview(f) ? 0.4 : 0);
     }
-    color.needsUpdate = true;
+    side.array.fill(127);
+    borders.faces.forEach((f, k) => {
+      const tint = (label) =>
+        preview && label !== SELECTED && (whole.has(label) || (preview(f) && !whole.has(labels[f]))) ? 0.4 : 0;
+      fill(color.array, f, borders.own[k], tint(borders.own[k]));
+      fill(color2.array, f, borders.other[k], tint(borders.other[k]));
+      side.array.set(borders.side.subarray(3 * k, 3 * k + 3), 3 * f);
+    });
+    color.needsUpdate = color2.needsUpdate = side.needsUpdate = true;
   }
 
   // --- what is under the cursor --------------------------------------------------------------------
@@ -208,10 +251,10 @@
       if (shape && shape.labels) page.setPreview(shape.name, "");
       return;
     }
-    const flipped = moved.shiftKey || moved.ctrlKey || moved.metaKey, what = hit.vertex + (flipped ? "-" : "+");
+    const flipped = moved.shiftKey || moved.ctrlKey || moved.metaKey, what = hit.vertex + (flipped ? "-" : "+") + shape.labels[hit.face];
     if (page.previews && !page.brush && (what !== page.asked || !shape.preview)) {
       page.asked = what;
-      page.rest = setTimeout(() => page.send({ type: "hover", vertex: hit.vertex, flipped, shape: shape.name }), 30);
+      page.rest = setTimeout(() => page.send({ type: "hover", vertex: hit.vertex, face: hit.face, flipped, shape: shape.name }), 30);
     }
     const name = (page.names || [])[shape.labels[hit.face]];
     box.textContent = "vertex " + hit.vertex + (name ? " · " + name : "");
@@ -240,6 +283,39 @@
     circle.style.left = moved.clientX + "px";
     circle.style.top = moved.clientY + "px";
   }
+
+  // The wheel goes to what is under the cursor, which stays there, and stops before it: the camera turns around as far
+  // away as that is. Beside the mesh it goes to the plane that the camera turns around in.
+  const NEAREST = 0.03, FARTHEST = 30;
+  const goal = { x: 0, y: 0, since: -Infinity, point: null };
+  function toCursor(event) {
+    const viewer = viser(), control = viewer && viewer.cameraControl;
+    if (!control || !page.shape || !page.shape.labels || event.target !== viewer.canvas) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    const mesh = page.shape.mesh, Vector = mesh.position.constructor;
+    const stays = performance.now() - goal.since < 600 && Math.hypot(event.clientX - goal.x, event.clientY - goal.y) < 4;
+    const from = control.getPosition(new Vector(), stays), ahead = control.getTarget(new Vector(), stays).sub(from);
+    const away = ahead.length();
+    ahead.normalize();
+    if (!stays) {
+      const sight = ray(event), hit = pick(sight), along = mesh.localToWorld(new Vector(...sight.slice(0, 3))).negate();
+      along.add(mesh.localToWorld(new Vector(sight[0] + sight[3], sight[1] + sight[4], sight[2] + sight[5])));
+      goal.point = hit ? mesh.localToWorld(new Vector(...hit.point)) : from.clone().addScaledVector(along, away / along.dot(ahead));
+    }
+    Object.assign(goal, { x: event.clientX, y: event.clientY, since: performance.now() });
+    const way = goal.point.clone().sub(from), depth = way.dot(ahead);
+    const step = event.deltaY * (event.deltaMode ? 33 : 1) * (event.ctrlKey ? 8 : 1);
+    const left = Math.min(Math.max(depth * Math.exp(Math.min(Math.max(step, -400), 400) * 0.001), NEAREST), FARTHEST);
+    if (depth > 0) {
+      from.addScaledVector(way, 1 - left / depth);
+      const to = from.clone().addScaledVector(ahead, left);
+      control.setLookAt(from.x, from.y, from.z, to.x, to.y, to.z, true);
+    }
+    viewer.requestRender();
+    again();
+  }
+  const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
 
   // --- brush ---------------------------------------------------------------------------------------
 
@@ -293,8 +369,7 @@
     window.addEventListener("pointermove", onMove, true);
     window.addEventListener("pointerup", onUp, true);
     window.addEventListener("pointercancel", onUp, true);
-    const again = () => requestAnimationFrame(() => requestAnimationFrame(() => moved && hover()));
-    window.addEventListener("wheel", again, { capture: true, passive: true });  // another vertex comes under the cursor
+    window.addEventListener("wheel", toCursor, { capture: true, passive: false });
     document.documentElement.addEventListener("pointerleave", () => {
       if (moved) hover(moved = { ...moved, target: null, buttons: 0 });
     });
@@ -346,8 +421,8 @@
     }
   }
 
-  const SHORTCUTS = "Click: include · Ctrl or Shift with it: exclude\nCtrl+Z, Ctrl+Y: undo, redo\n1, 2, 3: finer, default, " +
-    "coarser part\nX: include or exclude · B: brush · K: keep as part\nF: show all of it · Esc: cancel · ?: this list";
+  const SHORTCUTS = "Click: include · Ctrl or Shift with it: exclude\nCtrl+Z, Ctrl+Y: undo, redo\n[ and ]: smaller, larger " +
+    "part · 2: the default one\nP: propose parts (click: keep, Ctrl-click two: merge, Shift-click: split)\nX: include or exclude · B: brush · K: keep as part\nF: show all of it · Esc: cancel · ?: this list";
   function onKey(event) {
     if (event.target.closest && event.target.closest("input, textarea, [contenteditable]")) return;
     if (event.key === "?") {
@@ -357,6 +432,8 @@
       if (page.helping) notice("iseg-help", "", "");
       else page.send({ type: "escape" });
       page.helping = false;
+    } else if ((event.key === "[" || event.key === "]") && !event.ctrlKey && !event.metaKey) {
+      page.send({ type: "step", by: event.key === "[" ? -1 : 1 });
     }
   }
 

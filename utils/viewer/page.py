@@ -6,7 +6,6 @@ import json
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,19 +18,18 @@ import viser
 from utils.errors import UserError
 from utils.session.answers import Answers
 from utils.session.journal import Note
-from utils.session.picking import Hit, Picker, first_ball
 from utils.session.session import Session
 from utils.viewer.controls import Actions
 from utils.viewer.messages import Messages
 from utils.viewer.panels import SEGMENTERS, Panels
-from utils.viewer.scene import Scene, labels_of
+from utils.viewer.pointer import Pointer
+from utils.viewer.scene import Scene, borders_of, labels_of, palette_of
 from utils.viewer.studio import Studio
 from utils.viewer.tasks import Tasks
 from utils.viewer.workspace import LoadedMesh, View, Workspace, corner_normals
 
 WATCH = 0.4  # seconds
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
-NEGATIVE_KEYS = ("cmd/ctrl", "shift", "cmd/ctrl+shift")
 
 
 class Page(Actions):
@@ -41,10 +39,8 @@ class Page(Actions):
         self.studio, self.client, self._key = studio, client, key
         self.scene = Scene(client, studio.settings.palette, studio.settings.ball_radius)
         self.view = View(studio.settings.single_click)
-        self.milliseconds: deque[float] = deque(maxlen=200)  # from a click to its colours on the way to the page
         self._workspace: Workspace | None = None
         self._tasks = Tasks(self._save, partial(self.say, error=True))
-        self._picker: tuple[Any, Picker] | None = None
         self._shape_shown: Any = None
         self._built = self._unsaved = False
         self._wanted: Path | None = None  # the file that is being opened
@@ -122,10 +118,8 @@ class Page(Actions):
     def _build(self) -> None:
         """The panels first; the mesh when the page's script has answered, or after a while without it."""
         self.panels = Panels(self)
-        self._messages = Messages(self, self.scene, self.pick, self.panels.files.dropped)
-        for modifier in (None, *NEGATIVE_KEYS):
-            on_click = self.client.scene.on_click(modifier=modifier)
-            on_click(self._forward_click)  # pyright: ignore[reportArgumentType]  # viser takes coroutines, too
+        self.pointer = Pointer(self, self.scene, self.await_answers, self.panels.proposals.clicked)
+        self._messages = Messages(self, self.scene, self.pointer.pick, self.panels.files.dropped)
         self._built = True
         if self._key:
             return
@@ -182,6 +176,8 @@ class Page(Actions):
                     self.say("This page is shared by its address alone: open the one that was printed.", True, 3600)
                     return
                 self._build()
+            if message.get("dark") is True:  # what the person's system shows
+                self.set_dark(True)
             self._begin(str(message.get("token", "")), scripted=True)
         elif self.ready:
             self._messages.hear(message)
@@ -273,12 +269,14 @@ class Page(Actions):
         if changed:
             self.refresh()
 
-    def _await_answers(self) -> None:
-        """Until something answers clicks; UserError where nothing can."""
-        if self.session.answers.ready:
+    def await_answers(self, final: bool = False) -> None:
+        there = self.loaded.done if final else self.loaded.usable
+        if self.session.answers.ready and (not final or there.is_set()):
+            if final:
+                self._take_over()
             return
-        with self.waiting("One moment", "the first answers are being made ready ..."):
-            while not self.loaded.usable.wait(0.1) and not self._tasks.closed:
+        with self.waiting("One moment", "what answers is being made ready ..."):
+            while not there.wait(0.1) and not self._tasks.closed:
                 pass
         if not self.loaded.answers.ready:
             raise UserError(self.loaded.problem or "nothing answers clicks yet")
@@ -286,12 +284,12 @@ class Page(Actions):
 
     def show_mesh(self) -> None:
         """Everything anew."""
-        self._picker = self._shape_shown = None
+        self._shape_shown = None
         self._take_over()
         self.panels.mesh_changed()
         self.refresh()
         self.loaded.shown.set()
-        self.post(lambda: self.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
+        self.post(lambda: self.pointer.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
     def refresh(self) -> None:
         session, state, selection = self.session, self.session.state, self.session.selection
@@ -299,65 +297,21 @@ class Page(Actions):
         with self.client.atomic():
             if self._shape_shown is not session.shape.vertices:
                 self._show_shape()
-            self.scene.show_colors(labels_of(session), [(part.name, part.color) for part in state.parts], soft)
-            self.scene.show_clicks(state.clicks, self._places)
+            labels, marked = labels_of(session), self.view.marked_of(state.proposals)
+            self.scene.show_colors(labels, palette_of(session, marked), soft, borders_of(session, labels))
+            self.scene.show_clicks(state.clicks)
         self.client.flush()
         self.panels.refresh()
         self.client.flush()
 
     def _show_shape(self) -> None:
         session, mesh = self.session, self.loaded.mesh
-        self._places = session.shape.places(mesh)
-        normals = self.loaded.normals
-        if self._places is not mesh.normalized:
+        places, normals = session.shape.places(mesh), self.loaded.normals
+        if places is not mesh.normalized:
             normals = corner_normals(session.shape.mesh(mesh))
-        self.scene.show_shape(self._places, mesh.faces, normals)
+        self.scene.show_shape(places, mesh.faces, normals)
+        self.show_file_colors()
         self._shape_shown = session.shape.vertices
-
-    # --- clicks ----------------------------------------------------------------------------------
-
-    async def _forward_click(self, event: viser.SceneClickEvent) -> None:
-        arrived, seen = time.perf_counter(), self.loaded if self.ready else None
-
-        def click() -> None:
-            if self.ready and self.loaded is seen:  # not on a mesh that has come meanwhile
-                self.click(event.ray_origin, event.ray_direction, event.modifier in NEGATIVE_KEYS, arrived)
-
-        self.post(click)
-
-    def pick(self, origin: Any, direction: Any) -> Hit | None:
-        """What a ray hits of the faces that are shown."""
-        shown = self.session.shown
-        key = (self._shape_shown, shown.tobytes())
-        if self._picker is None or self._picker[0][0] is not key[0] or self._picker[0][1] != key[1]:
-            self._picker = (key, Picker(self._places, self.loaded.mesh.faces, shown))
-        return self._picker[1](np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64))
-
-    def click(self, origin: Any, direction: Any, flipped: bool = False, arrived: float | None = None) -> None:
-        """A click on the canvas: on a ball it takes that click away, on the mesh it adds one, beside it nothing."""
-        arrived = time.perf_counter() if arrived is None else arrived
-        self._await_answers()
-        hit = self.pick(origin, direction)
-        clicks = self.session.state.clicks
-        centers = self._places[[click.vertex for click in clicks]] if clicks else np.zeros((0, 3))
-        ball = first_ball(np.asarray(origin), np.asarray(direction), centers, 1.15 * self.scene.ball_radius)
-        # The front half of a ball stands out of the surface that it marks.
-        if ball is not None and (hit is None or ball[1] <= hit.distance):
-            changed = self.session.remove_click(clicks[ball[0]].vertex)
-        elif hit is not None:
-            self.view.last_hit = hit.vertex
-            self.choose_part(int(self.session.state.labels[hit.face]))
-            positive = self.view.exclude == flipped
-            changed = self.session.click(hit.vertex, positive, alone=self.view.single and positive)
-        else:
-            return
-        if changed:
-            try:
-                self.refresh()
-            except UserError:
-                self.session.undo()
-                raise
-        self.milliseconds.append(1000 * (time.perf_counter() - arrived))
 
     # --- what panels may do ----------------------------------------------------------------------
 
@@ -366,12 +320,22 @@ class Page(Actions):
         self.scene.run("setBrush", mode, self.view.brush_radius)
         self.panels.refresh()
 
+    def show_file_colors(self) -> None:
+        self.scene.show_file_colors(self.loaded.colors if self.view.colored else None)
+
+    def set_dark(self, dark: bool) -> None:
+        self.view.dark = dark
+        self.scene.set_dark(dark)
+
     def _hear_of_mesh(self, loaded: LoadedMesh, state: str, message: str) -> None:
         """News of a mesh (`Studio.listeners`), whether or not this tab shows it; from any thread."""
 
         def tell() -> None:
             if self.ready and self.loaded is loaded and state == "answers":
                 self._answers_changed(message)
+            elif self.ready and self.loaded is loaded and state == "colors":
+                self.show_file_colors()
+                self.panels.refresh()
             elif self.ready and self.loaded is loaded:
                 self.panels.files.refinement_changed(state, message)
 
@@ -380,6 +344,9 @@ class Page(Actions):
     def choose_part(self, part_id: int) -> None:
         """Show which part of the list is meant; an id of none changes nothing."""
         self.panels.parts.choose(part_id)
+
+    def choose_rung(self, rung: int) -> None:
+        self.panels.ladder.choose(rung)
 
     def mark(self, choices: list[str]) -> None:
         self.scene.run("setMarks", choices)
@@ -391,7 +358,7 @@ class Page(Actions):
         """Move the camera: "Fit", or one of `scene.VIEWS`."""
         if view == "Fit":
             shown = np.unique(self.loaded.mesh.faces[self.session.shown])
-            self.scene.fit(self._places[shown if len(shown) else slice(None)])
+            self.scene.fit(self.scene.places[shown if len(shown) else slice(None)])
         else:
             self.scene.look(view, self.view.up)
 

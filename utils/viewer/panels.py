@@ -13,15 +13,17 @@ from utils.errors import UserError
 from utils.session.session import Session
 from utils.viewer.controls import Actions, Panel, assign, offer, paragraph, small
 from utils.viewer.files_panel import FilesTab
+from utils.viewer.ladder import LadderPanel
 from utils.viewer.opening import Opening
 from utils.viewer.parts_panel import PartsTab
+from utils.viewer.proposals_panel import KEEPS, SELECTS, ProposalsPanel
 from utils.viewer.scene import VIEWS
 
 ADD, REMOVE = "Include", "Exclude"
 NO_CLICKS = "no clicks yet"
 SEGMENTERS = {"prior": "Prior decoder", "trained": "Decoder of this mesh", "instant": "Instant (iSeg3D)"}
-LEVELS = {"Finer": 0.0, "Default": 0.5, "Coarser": 1.0}
 UPS = {"Y up": 1, "Z up": 2}
+PAGES = {"Light": False, "Dark": True}
 BRUSHES = {"No brush": "", "Add": "add", "Erase": "erase"}
 HINT = (
     "<b>Click a part of the model</b> to select it. Ctrl-click (or Shift-click) what should not be in it. "
@@ -46,6 +48,8 @@ class Panels(Panel):
             "Answered by", list(SEGMENTERS.values()), hint="Change it at any time: parts stay, clicks are asked again"
         )
         self.on(self.segmenter, self._choose)
+        self.ladder = LadderPanel(page)
+        self.proposals = ProposalsPanel(page)
         self.bar = gui.add_progress_bar(0.0, visible=False)
         self.stage = gui.add_html("")
         self.go_on = self.press("Go on where you were", Icon.HISTORY, self._go_on, color="green", visible=False)
@@ -55,9 +59,8 @@ class Panels(Panel):
         self.taking = gui.add_checkbox("Take from kept parts", False, hint=hint)
         self.on(self.taking, lambda value: page.do(lambda s: s.set_taking(bool(value))))
         self.overlap = gui.add_html("")
-        views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
-        self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
-        self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
+        with gui.add_folder("View", expand_by_default=False):
+            self._view_folder()
         tabs = gui.add_tab_group()
         with tabs.add_tab("Select"):
             self.select = SelectTab(page)
@@ -69,13 +72,24 @@ class Panels(Panel):
             self.files = FilesTab(page)
         self._keys()
 
+    def _view_folder(self) -> None:
+        gui, page = self.gui, self.page
+        views = gui.add_button_group("View", ["Fit", *VIEWS], hint="F shows all of it, from where you look")
+        self.on(views, lambda value: page.look(value if value in VIEWS else "Fit"))
+        self.on(gui.add_button_group("Up", list(UPS), hint="The axis of the file that points up"), self._set_up)
+        self.on(gui.add_button_group("Page", list(PAGES), hint="Begins as your system has it"), self._set_page)
+        hint = "Vertex colours, or materials and their images; parts and the selection tint them"
+        self.colored = gui.add_checkbox("Colours of the file", True, hint=hint, visible=False)
+        self.on(self.colored, self._set_colored)
+
     def _keys(self) -> None:
         self.key("Undo", "Z", "cmd/ctrl", lambda: self._step("Undo"))
         self.key("Redo", "Y", "cmd/ctrl", lambda: self._step("Redo"))
         self.key("Redo", "Z", "cmd/ctrl+shift", lambda: self._step("Redo"))
-        self.key("Finer part", "1", None, lambda: self.select.set_level("Finer"))
-        self.key("Default part", "2", None, lambda: self.select.set_level("Default"))
-        self.key("Coarser part", "3", None, lambda: self.select.set_level("Coarser"))
+        self.key("Propose parts", "P", None, self.proposals.propose)
+        self.key("Finer part", "1", None, lambda: self.ladder.choose(-1))
+        self.key("Default part", "2", None, lambda: self.ladder.choose(0))
+        self.key("Coarser part", "3", None, lambda: self.ladder.choose(1))
         self.key("Include / exclude", "X", None, self.select.switch_mode)
         self.key("Show all of it", "F", None, lambda: self.page.look("Fit"))
         self.key("Brush on / off", "B", None, lambda: self.page.set_brush("" if self.page.view.brush else "add"))
@@ -102,6 +116,14 @@ class Panels(Panel):
     def _set_up(self, value: str) -> None:
         self.page.view.up = UPS.get(value, 1)
         self.page.look("Slant")
+        self.refresh()
+
+    def _set_colored(self, on: bool) -> None:
+        self.page.view.colored = bool(on)
+        self.page.show_file_colors()
+
+    def _set_page(self, value: str) -> None:
+        self.page.set_dark(PAGES.get(value, False))
         self.refresh()
 
     def _go_on(self) -> None:
@@ -148,14 +170,16 @@ class Panels(Panel):
             assign(self.segmenter, "value", SEGMENTERS[segmenter.kind])
         if session.log:
             assign(self.go_on, "visible", False)
+        assign(self.colored, "visible", page.loaded.colors is not None)
         assign(self.taking, "value", session.state.taking)
         assign(self.overlap, "content", small(_overlap(session)))
-        self.select.refresh()
-        self.parts.refresh()
-        level = next((name for name, value in LEVELS.items() if value == session.state.granularity), "")
+        for panel in (self.ladder, self.proposals, self.select, self.parts):
+            panel.refresh()
         brush = next(name for name, value in BRUSHES.items() if value == page.view.brush)
         up = next(name for name, axis in UPS.items() if axis == page.view.up)
-        page.mark([REMOVE if page.view.exclude else ADD, brush, level, up])
+        shade = next(name for name, dark in PAGES.items() if dark == page.view.dark)
+        click = SELECTS if page.view.selecting else KEEPS
+        page.mark([REMOVE if page.view.exclude else ADD, brush, up, shade, click])
 
 
 def _overlap(session: Session) -> str:
@@ -180,6 +204,8 @@ def ago(moment: float) -> str:
 def _hint(session: Session) -> str:
     """What to do next."""
     state, faces = session.state, session.selection.faces
+    if state.proposals is not None and not state.clicks and not state.touches:
+        return "<b>Parts are proposed in pale colours.</b> Keep those that fit; what is left can be clicked as ever."
     if not state.clicks and not state.touches and not state.parts:
         return HINT
     if faces.any():
@@ -221,8 +247,6 @@ class SelectTab(Panel):
 
     def _amount_folder(self) -> None:
         gui, do = self.gui, self.page.do
-        level = gui.add_button_group("Part size", list(LEVELS), hint="Keys 1, 2 and 3")
-        self.on(level, self.set_level)
         self.granularity = gui.add_slider("Granularity", 0.0, 1.0, 0.01, 0.5, hint="0 finest, 1 coarsest")
         self.on(self.granularity, lambda value: do(lambda s: s.set_granularity(float(value))), last_only=True)
         self.level_note = gui.add_html("")
@@ -243,6 +267,8 @@ class SelectTab(Panel):
         self.on(radius, self._set_radius, last_only=True)
         ring = gui.add_button_group("Border", ["Grow", "Shrink"])
         self.on(ring, lambda value: self._changing(Session.grow if value == "Grow" else Session.shrink))
+        hint = "Adds every part that is like what is selected: legs, spokes, buttons, twins"
+        self.press("Select alike", Icon.COPY, self._alike, hint=hint)
         tidy = gui.add_button_group("Tidy", ["Fill holes", "Largest only"])
         self.on(tidy, lambda value: self._changing(Session.fill if value == "Fill holes" else Session.largest))
 
@@ -260,6 +286,9 @@ class SelectTab(Panel):
         else:
             page.say("Nothing is selected: click on the model first.", error=True, seconds=4)
 
+    def _alike(self) -> None:
+        self.page.do(lambda s: s.select_alike())
+
     def _set_mode(self, value: str) -> None:
         self.page.view.exclude = value == REMOVE
         self.page.refresh_panels()
@@ -267,16 +296,6 @@ class SelectTab(Panel):
     def switch_mode(self) -> None:
         """Exclude with what included, and the other way round."""
         self._set_mode(ADD if self.page.view.exclude else REMOVE)
-
-    def set_level(self, value: str) -> None:
-        """One of `LEVELS`."""
-        page = self.page
-        before = page.session.selection.faces
-        page.do(lambda s: s.set_granularity(LEVELS.get(value, 0.5)))
-        if not page.session.state.clicks:
-            page.say("There is no click yet whose part could be finer or coarser: click on the model first.", seconds=4)
-        elif (before == page.session.selection.faces).all():
-            page.say(f"{value}: the same faces as before. What answers sees nothing between here.", seconds=4)
 
     def _set_otsu(self, on: bool) -> None:
         session = self.page.session
@@ -332,10 +351,6 @@ class SelectTab(Panel):
         assign(self.granularity, "value", state.granularity)
         learnt = len(state.lessons) if answers.learns else 0
         assign(self.learnt_note, "content", small(f"Learnt {learnt} time{'s' * (learnt != 1)}." if learnt else ""))
-        if not answers.by_threshold:
-            matches = zip(("finer", "default", "coarser"), selection.quality or ())
-            text = ", ".join(f"{name} {100 * value:.0f} %" for name, value in matches)
-            assign(self.level_note, "content", small(f"Expected match: {text}" if text else ""))
         automatic = state.threshold is None
         assign(self.otsu, "value", automatic)
         threshold = round(selection.threshold or 0.5, 3) if state.threshold is None else state.threshold

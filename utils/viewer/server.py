@@ -15,6 +15,7 @@ from viser import _messages
 from viser.infra import WebsockClientConnection
 
 from utils.viewer.page import Page
+from utils.viewer.scene import THEME
 from utils.viewer.studio import Studio
 
 EVERYWHERE = ("", "0.0.0.0", "::")
@@ -47,9 +48,7 @@ class Server:
         for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
             # A client could ask viser for a tunnel to the outside; nobody here did.
             self.viser._websock_server.unregister_handler(message)
-        self.viser.gui.configure_theme(
-            control_width="medium", show_share_button=False, show_logo=False, brand_color=(41, 102, 219)
-        )
+        self.viser.gui.configure_theme(**THEME)
         self.viser._websock_server.on_client_connect(self._admit)  # before it says a word
         self.viser.on_client_connect(self._connect)
         self.viser.on_client_disconnect(self._disconnect)

@@ -35,8 +35,8 @@ Listener = Callable[[LoadedMesh, str, str], None]
 class Studio:
     """Opens meshes and keeps the work on them.
 
-    listeners  hear of a mesh: "answers" where other answers are ready, and of trainings "" or how it ended ("done",
-               "failed", "cancelled"), and why it failed
+    listeners  hear of a mesh: "answers" where other answers are ready, "colors" where the file's are read, and of
+               trainings "" or how it ended ("done", "failed", "cancelled"), and why it failed
     opening    where the mesh stands that is being made ready, by its path
     """
 
@@ -167,7 +167,16 @@ class Studio:
             raise
         opening.has_faces(loaded.mesh.num_faces)
         threading.Thread(target=self._make_ready, args=(path, loaded, opening), daemon=True).start()
+        threading.Thread(target=self._read_colors, args=(loaded,), daemon=True).start()
         return loaded
+
+    def _read_colors(self, loaded: LoadedMesh) -> None:
+        from utils.geometry.file_colors import corner_colors
+
+        loaded.shown.wait()
+        loaded.colors = corner_colors(loaded.mesh)
+        if loaded.colors is not None:
+            self._tell(loaded, "colors", "")
 
     def _make_ready(self, path: Path, loaded: LoadedMesh, opening: Opening) -> None:
         """First what answers at once, then what the command line says."""

@@ -89,7 +89,7 @@ def _time_mesh(
         total.append(_milliseconds(click)[0])
         time.sleep(SETTLED)
         busy.append(1000 * (time.process_time() - worked))
-    inside = list(page.milliseconds)
+    inside = list(page.pointer.milliseconds)
     segmenter = page.loaded.answers.segmenter
     asked = [Clicks.from_lists([int(v)]) for v in np.random.default_rng(1).choice(outward, clicks, replace=False)]
     decoding, decoder_busy = zip(*(_milliseconds(partial(segmenter.probability, query)) for query in asked))

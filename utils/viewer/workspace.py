@@ -17,6 +17,7 @@ from utils.segmenter import Segmenter
 from utils.session.answers import Answers, NotReady
 from utils.session.journal import Journal
 from utils.session.session import Session
+from utils.session.state import Proposals
 from utils.session.surface import Surface
 from utils.viewer.folder import OutputFolder
 
@@ -80,6 +81,7 @@ class LoadedMesh:
     usable   something answers, or nothing can
     done     what the command line says answers, or cannot
     problem  why it cannot
+    colors   (F, 3, 3) uint8 of the file itself (`corner_colors`), as soon as they are read; None for none
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -88,6 +90,7 @@ class LoadedMesh:
         self.choices: dict[str, Answers] = {}
         self.shown, self.usable, self.done = threading.Event(), threading.Event(), threading.Event()
         self.problem = ""
+        self.colors: np.ndarray | None = None
 
     def use(self, answers: Answers) -> None:
         """Answer with this from now on."""
@@ -110,8 +113,16 @@ class LoadedMesh:
 
 @dataclass(eq=False)
 class View:
-    """How one tab is set; undo does not change it. brush: "add", "erase" or "" for none; last_hit: a vertex;
-    up: the axis that points up, 1 or 2."""
+    """How one tab is set; undo does not change it.
+
+    brush      "add", "erase" or "" for none
+    last_hit   a vertex
+    up         the axis that points up, 1 or 2
+    colored    are the colours of the file shown, where it has some?
+    dark       is the page in dark colours?
+    selecting  does a click on a proposal select it? else it keeps it
+    marked     a proposal that is to be merged with another, and what was proposed then
+    """
 
     single: bool = False
     exclude: bool = False
@@ -120,6 +131,14 @@ class View:
     brush_radius: float = 0.06
     last_hit: int | None = None
     up: int = 1
+    colored: bool = True
+    dark: bool = False
+    selecting: bool = False
+    marked: tuple[Proposals, int] | None = None
+
+    def marked_of(self, proposals: Proposals | None) -> int | None:
+        """The place of the marked one, if it is one of these."""
+        return self.marked[1] if self.marked is not None and self.marked[0] is proposals else None
 
 
 @dataclass(eq=False)
