@@ -157,6 +157,6 @@ FIGURE = Figure(
     "SAM's masks of one click differ substantially, even between similar views; the answer of iSeg is one 3D "
     "selection, consistent in "
     "every view.",
-    8,
+    5,
     make,
 )

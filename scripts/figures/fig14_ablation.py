@@ -49,7 +49,7 @@ def make(shop: Workshop) -> Outcome:
         "layers (the published sixteen do not converge in minutes); held against our part labels, not against SAM's "
         "masks."
     )
-    rows: list[tuple[str, list[Any]]] = [(subject.name, _panels(shop, subject)) for subject in subjects]
+    rows: list[tuple[str, list[Any]]] = [(subject.title, _panels(shop, subject)) for subject in subjects]
     looks = "Left a click on a vertex of the training, right on one that was not, as in Fig. 14."
     return Outcome(
         measures,
@@ -113,6 +113,6 @@ FIGURE = Figure(
     ("14",),
     "encoder and decoder trained together or separately",
     "both do equally well on training vertices; trained together, the model overfits and is worse on test vertices.",
-    8,
+    7,
     make,
 )
