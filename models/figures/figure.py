@@ -13,10 +13,10 @@ from utils.evaluation.annotator import bootstrap_interval
 from utils.output.panels import Sheet
 
 AGREES, PARTLY, DIFFERS, OPEN = "agrees", "partly", "does not agree", "not confirmed"
-MINUTES = 70  # of all figures, from nothing, on 2 CPU cores
+MINUTES = 45  # of all figures, from nothing, on 2 CPU cores: processor time of the one thread that works
 TOGETHER = (
-    f"All figures from nothing take {MINUTES} minutes on 2 CPU cores with vit_t; the minutes of one alone include "
-    "making its meshes ready, which figures share."
+    f"All figures from nothing take about {MINUTES} minutes on 2 free CPU cores with vit_t; the minutes of one alone "
+    "include making its meshes ready, which figures share."
 )
 QUICK_VERDICT = "quick run: the numbers mean nothing"
 

@@ -56,6 +56,11 @@ class Subject:
     group_of_part: tuple[int, ...] = ()
     view: tuple[float, float] | None = None
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.name.removesuffix("_small").replace("_", " ")
+
     @cached_property
     def graph(self) -> FaceGraph:
         return FaceGraph(self.mesh)

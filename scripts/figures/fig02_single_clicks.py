@@ -67,6 +67,6 @@ FIGURE = Figure(
     "one click selects fine-grained regions of many sizes and shapes: a lamp's neck, the thin spokes, seat and "
     "bottle of a bike, "
     "the middle antenna of an alien and only that, a camel's neck.",
-    12,
+    6,
     make,
 )

@@ -111,6 +111,6 @@ FIGURE = Figure(
     "a click on the back of a backrest also selects its front, and a click on a guitar's front its back, though no "
     "view shows both and training "
     "knows nothing of it; two clicks on opposite sides select the whole part.",
-    14,
+    6,
     make,
 )

@@ -148,6 +148,6 @@ FIGURE = Figure(
     "a second positive click extends the region (a lamp's bulb, then the flat surface around it), a second negative "
     "click takes from it "
     "(the hammer's head, then without its front).",
-    13,
+    7,
     make,
 )

@@ -146,6 +146,6 @@ FIGURE = Figure(
     "the region stays the same for clicks at different places in it, one or two clicks: mean IoU with the answers of "
     "one-ring neighbours 0.8 "
     "against 0.7 of the SAM baseline (7 meshes, 100 clicks each).",
-    18,
+    11,
     make,
 )

@@ -159,11 +159,9 @@ def _panels(shop: Workshop, subjects: list[Subject], name: str, part: str, to: s
     start = source.pictures.angles(clicks, own)[0]
     strongest = Clicks.of([(int(np.argmax(cross)), True)])
     return [
-        vertices_panel(source, np.zeros_like(own), clicks, f"click: {name.removesuffix('_small')}, {part}", start, 220),
+        vertices_panel(source, np.zeros_like(own), clicks, f"click: {source.title}, {part}", start, 220),
         vertices_panel(source, own, clicks, "on itself", start, 220),
-        vertices_panel(
-            target, cross, none, f"on the {to.removesuffix('_small')}", target.pictures.angles(strongest, cross)[0], 220
-        ),
+        vertices_panel(target, cross, none, f"on the {target.title}", target.pictures.angles(strongest, cross)[0], 220),
     ]
 
 
@@ -174,6 +172,6 @@ FIGURE = Figure(
     "the feature of a click on one shape, decoded by another shape's decoder, selects a similar region there, also "
     "in another domain: the belly of a "
     "human that of an airplane, the front right leg of a camel mostly that of a chair.",
-    13,
+    10,
     make,
 )

@@ -98,6 +98,6 @@ FIGURE = Figure(
     "although trained on up to two clicks, the model answers three and more: customised regions by a first positive, "
     "second negative and "
     "third positive click.",
-    13,
+    7,
     make,
 )

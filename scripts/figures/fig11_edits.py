@@ -119,6 +119,6 @@ FIGURE = Figure(
     "selections are contiguous and local, so the selected region can be deleted (a chair's bar), kept alone (a "
     "horse's head), shrunk (a guitar's "
     "neck) or extruded along the normals (a candle's flame).",
-    5,
+    4,
     make,
 )

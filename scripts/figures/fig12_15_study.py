@@ -125,6 +125,6 @@ FIGURE = Figure(
     "40 people rate one click's answers on 20 meshes from 1 (nothing selected) to 5 (the entire region): iSeg 4.55, "
     "SAM baseline 3.02, "
     "InterObject3D 2.54.",
-    19,
+    11,
     make,
 )

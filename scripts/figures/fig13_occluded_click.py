@@ -96,6 +96,6 @@ FIGURE = Figure(
     "with the click on one side of a camel's hump, iSeg selects the whole hump as seen from the other side, the SAM "
     "baseline only "
     "part of it.",
-    13,
+    6,
     make,
 )

@@ -160,6 +160,6 @@ FIGURE = Figure(
     "when a leg is segmented, the place of the negative click along it controls whether the foot, the lower shin or "
     "the upper calf is left "
     "out.",
-    6,
+    3,
     make,
 )

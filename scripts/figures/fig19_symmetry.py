@@ -126,6 +126,6 @@ FIGURE = Figure(
     "the answer may not follow the symmetry of the mesh: for a click on a goat's head the regions on both sides "
     "differ, since the other "
     "side is hidden from the click.",
-    11,
+    5,
     make,
 )

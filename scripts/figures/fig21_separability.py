@@ -81,7 +81,7 @@ def _panels(subject: Subject, segmenter: Segmenter) -> list[Any]:
 
     hard = (probability > threshold).astype(float)
     return [
-        vertices_panel(subject, probability, clicks, f"{subject.name}: {wish.name}, probability", angle, 230),
+        vertices_panel(subject, probability, clicks, f"{subject.title}: {wish.name}, probability", angle, 230),
         Chart(draw, "", 1.25),
         vertices_panel(subject, hard, clicks, f"above Otsu's threshold {threshold:.2f}", angle, 230),
     ]
@@ -93,6 +93,6 @@ FIGURE = Figure(
     "separability of the probabilities",
     "the histogram of a click's probabilities has two populations, so that the region before and after Otsu's "
     "threshold is almost the same.",
-    9,
+    7,
     make,
 )

@@ -179,6 +179,6 @@ FIGURE = Figure(
     "on PartNet 83.7 mIoU after ten clicks and 7.7 / 9.0 clicks to 80 / 85 %, against 52.1 (FPFH) and 61.4 "
     "(heatmap); 62.3 after four clicks; most "
     "failures are small parts.",
-    12,
+    4,
     make,
 )
