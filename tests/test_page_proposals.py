@@ -200,6 +200,24 @@ def test_dark_colours_follow_the_system_and_the_buttons(tab, server):
     dark.close()
 
 
+def test_the_colours_of_a_file_are_shown_under_those_of_the_parts(tab):
+    def bases() -> list[str]:
+        return [arguments[1] for function, arguments in tab.calls if function == "setBase"]
+
+    colored = "v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nv 0 0 1 1 1 1\nf 1 2 3\nf 1 2 4\nf 2 3 4\nf 1 3 4\n"
+    assert set(bases()) == {""} and not tab.controls[tab.control("Colours of the file")]["visible"]
+    tab.upload("Open a file ...", "colored.obj", colored.encode())
+    found = tab.wait(lambda: next((text for text in bases() if text), ""))
+    assert (
+        np.frombuffer(base64.b64decode(found), dtype=np.uint8).reshape(4, 3, 3)[0].tolist()
+        == (255 * np.eye(3)).tolist()
+    )
+    tab.wait(lambda: tab.controls[tab.control("Colours of the file")]["visible"])
+    tab.settle()
+    tab.set("Colours of the file", False)
+    tab.wait(lambda: bases()[-1] == "")
+
+
 def test_parts_are_exported_with_the_borders_that_are_seen(tab, server, page):
     _propose(tab)
     _set(tab, "Proposals", "Keep all")

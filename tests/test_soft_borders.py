@@ -81,6 +81,19 @@ def test_a_border_along_a_crease_stays_on_it():
     assert (drawn.side.min(axis=1) >= 0).all() or not len(drawn.faces)
 
 
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_stroke_of_a_few_faces_stays_to_be_seen(count):
+    mesh = sphere(3)
+    labels = np.zeros(mesh.num_faces, dtype=np.int64)
+    middle = mesh.vertices[mesh.faces].mean(axis=1)
+    labels[np.argsort(np.linalg.norm(middle - middle[100], axis=1))[:count]] = 1
+    drawn = _drawn(mesh, labels)
+    seen = labels == 1
+    for face, own, side in zip(drawn.faces, drawn.own, drawn.side):
+        seen[face] = own == 1 if side.sum() > 0 else own != 1
+    assert seen.sum() >= count
+
+
 def test_hidden_faces_have_no_borders_and_one_label_has_none():
     mesh = sphere(2)
     labels = np.where(_cap(mesh, 0.2) == 1, NONE, 3)

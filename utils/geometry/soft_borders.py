@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from utils.geometry.cutting import vertex_parts
 from utils.geometry.graphs import symmetric
@@ -16,6 +18,7 @@ LEAST = 0.02  # how far from either end of an edge a border crosses it at least
 STRAIGHT = (
     0.8  # length of the sum of the two unit vectors along a border from a vertex, up to which it is straight there
 )
+THIN = 0.25  # share of a piece's triangles that would be lost, from which all are drawn as they are
 NONE = -1  # label of what has no borders
 
 
@@ -101,6 +104,7 @@ class Zone:
         top, held, _ = vertex_parts(self.mesh, self.mesh.faces, self.labels, self.membership)
         top = np.where(self.certain, self.membership.argmax(axis=1), top)
         held &= self._straight()
+        held[self.mesh.faces[self._thin(top)]] = True
         free = np.where(held[self.mesh.faces], NONE, top[self.mesh.faces])
         own = free.max(axis=1)
         other = np.where(free == own[:, None], NONE, free).max(axis=1)
@@ -117,14 +121,33 @@ class Zone:
         side /= np.maximum(np.abs(side).max(axis=1, keepdims=True), 1e-12)
         return Drawn(self.faces[chosen], self.names[own], self.names[other], side)
 
-    def _straight(self) -> np.ndarray:
-        """(N,) bool, vertices through which one border runs along edges without turning much, and single corners."""
-        sides = np.sort(self.mesh.faces[:, SIDES].reshape(-1, 2), axis=1)
-        code = sides[:, 0] * np.int64(self.mesh.num_vertices) + sides[:, 1]
+    @cached_property
+    def _sides(self) -> np.ndarray:
+        """(3 Z, 2) the sides of the triangles, the lower end first."""
+        return np.sort(self.mesh.faces[:, SIDES].reshape(-1, 2), axis=1)
+
+    @cached_property
+    def _meeting(self) -> tuple[np.ndarray, np.ndarray]:
+        """(E,) and (E,): numbers of sides at the same place."""
+        code = self._sides[:, 0] * np.int64(self.mesh.num_vertices) + self._sides[:, 1]
         order = np.argsort(code, kind="stable")
         first, second = order[:-1], order[1:]
-        border = (code[first] == code[second]) & (self.labels[first // 3] != self.labels[second // 3])
-        ends = sides[first[border]]
+        meet = code[first] == code[second]
+        return first[meet], second[meet]
+
+    def _thin(self, top: np.ndarray) -> np.ndarray:
+        """(Z,) bool, triangles of pieces so thin that smoothing would take them away; top (N,): what it leaves."""
+        lost = ~(top[self.mesh.faces] == self.labels[:, None]).any(axis=1)
+        pairs = np.stack(self._meeting, axis=1) // 3
+        same = pairs[self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]]]
+        joined = sp.csr_matrix((np.ones(len(same), dtype=bool), same.T), shape=(len(lost),) * 2)
+        piece = connected_components(joined, directed=False)[1]
+        return (np.bincount(piece, lost) > THIN * np.bincount(piece))[piece]
+
+    def _straight(self) -> np.ndarray:
+        """(N,) bool, vertices through which one border runs along edges without turning much, and single corners."""
+        first, second = self._meeting
+        ends = self._sides[first[self.labels[first // 3] != self.labels[second // 3]]]
         along = self.mesh.vertices[ends[:, 1]] - self.mesh.vertices[ends[:, 0]]
         along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
         away = np.zeros((self.mesh.num_vertices, 3))

@@ -135,7 +135,7 @@ class Session(Settable, Proposing):
         """With what the last click means corrected by hand, where earlier corrections would leave it without effect."""
         click, faces = state.clicks[-1], self._select(state).faces if state.touches else None
         around = (self.mesh.faces == click.vertex).any(axis=1) & self._free(state)
-        if faces is None or not around.any() or (faces[around] == click.positive).any():
+        if faces is None or not around.any() or (faces[around] == click.positive).mean() >= 0.5:
             return state
         others = tuple(Click(old.vertex, False) for old in state.clicks[:-1] if old.positive != click.positive)
         asked = replace(state, clicks=(*others, Click(click.vertex, True)), touches=(), rung=0)

@@ -16,6 +16,7 @@ from utils.geometry.soft_borders import Certain, Drawn, Zone, memberships
 from utils.geometry.welding import weld
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
+DEEP = 0.4  # of the largest distance from the border, from which a face is well inside
 BRUSH_TURN = 0.0  # cosine: the brush stays on faces that look the same way as the one under it
 
 
@@ -116,16 +117,18 @@ class Surface:
         return self.whole_polygons(faces | (hole[label] & ~faces))
 
     def innermost(self, faces: np.ndarray) -> int:
-        """A vertex deep inside some faces (F,) bool: far from where they end, along the surface."""
+        """A vertex in the middle of some faces (F,) bool: well inside, and near their centre of mass."""
         inside = self._pairs[faces[self._pairs].all(axis=1)]
         crossing = self._pairs[faces[self._pairs[:, 0]] != faces[self._pairs[:, 1]]]
-        border = np.unique(crossing[faces[crossing]])
-        depth = np.where(faces, self.mesh.face_areas, -1.0)  # of what ends nowhere the largest face
+        border, depth = np.unique(crossing[faces[crossing]]), faces.astype(np.float64)
         if len(border):
             length = np.maximum(np.linalg.norm(np.diff(self._centroids[inside], axis=1)[:, 0], axis=1), 1e-9)
             found = dijkstra(symmetric(inside, length, len(faces)), indices=border, min_only=True)
-            depth = np.where(faces & np.isfinite(found), found, -1.0)
-        return int(self.mesh.faces[int(depth.argmax()), 0])
+            depth = np.where(faces & np.isfinite(found), found + 1e-9, 0.0)
+        deep = np.flatnonzero(depth >= DEEP * depth.max())
+        center = np.average(self._centroids[faces], weights=self.mesh.face_areas[faces] + 1e-12, axis=0)
+        away = np.linalg.norm(self._centroids[deep] - center, axis=1)
+        return int(self.mesh.faces[deep[int(away.argmin())], 0])
 
     def nearest(self, sources: np.ndarray, reachable: np.ndarray) -> np.ndarray:
         """(F,) int64, for each triangle of `reachable` the nearest one of `sources` along the surface; -1 for none."""
