@@ -190,7 +190,8 @@ def with_compact_labels(
     parts, part = np.unique(part, return_inverse=True)
     groups, group = np.unique(group, return_inverse=True)
     kept = {"part": [names["part"][i] for i in parts], "group": [names["group"][i] for i in groups]}
-    if above is not None and len(above):
+    above = np.zeros((0, len(faces)), dtype=np.int64) if above is None else above
+    if len(above):
         levels, inverse = np.unique(above, return_inverse=True)
         kept["above"] = [names["above"][i] for i in levels]
         above = inverse.reshape(above.shape).astype(np.int64)

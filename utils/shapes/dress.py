@@ -264,7 +264,7 @@ def blob(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     index = np.floor((points - low) / cell).astype(int) + pad
     full = np.zeros(index.max(axis=0) + pad + 1, dtype=bool)
     full[tuple(index.T)] = True
-    distance = distance_transform_edt(~full)
+    distance = np.asarray(distance_transform_edt(~full))
     outside = label(distance > reach)[0]
     distance = np.where(outside == outside[0, 0, 0], distance - reach, -np.abs(distance - reach) - 0.2)
     if rng.random() < 0.75:  # voxels show in some files

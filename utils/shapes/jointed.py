@@ -25,7 +25,7 @@ def body(b: Builder) -> None:
     (_person if b.chance(0.72) else _animal)(b)
 
 
-def bone(b: Builder, path: str, start, end, radii: Sequence[float], blend: float = 0.0) -> None:
+def bone(b: Builder, path: str, start, end, radii: Sequence[float] | np.ndarray, blend: float = 0.0) -> None:
     """A part of a limb: radii at equal steps from start to end. `blend`: radius of its joint to what is there, m."""
     t = np.linspace(0, 1, len(radii))[:, None]
     solid = Tube(np.asarray(start, float) * (1 - t) + np.asarray(end, float) * t, radii)
