@@ -99,7 +99,7 @@ def _summary(figures: Sequence[Figure], made: dict[str, dict[str, Any]]) -> list
     for figure in figures:
         record = made.get(figure.name)
         if record is None:
-            rows.append([figure.label, figure.title, "", "", "not made"])
+            rows.append([figure.label, figure.title, "", "", "not made for this page"])
             continue
         first = measures_of(record)[0]
         paper = "-" if first.paper is None else f"{first.paper:g}"
