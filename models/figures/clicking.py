@@ -87,6 +87,9 @@ class _Recorder:
     def face_candidates(self, faces: np.ndarray, positive: np.ndarray) -> Any:
         return self.segmenter.face_candidates(faces, positive)
 
+    def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Any:
+        return self.segmenter.face_ladder(faces, positive)
+
 
 def fit(selected: np.ndarray, region: np.ndarray, areas: np.ndarray) -> dict[str, float]:
     """IoU of a selection with a region (F,) bool, the share of the region it holds, and of itself inside the region."""

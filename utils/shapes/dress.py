@@ -265,7 +265,8 @@ def blob(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     full = np.zeros(index.max(axis=0) + pad + 1, dtype=bool)
     full[tuple(index.T)] = True
     distance = np.asarray(distance_transform_edt(~full))
-    outside = label(distance > reach)[0]
+    outside = np.zeros(distance.shape, dtype=np.int32)
+    label(distance > reach, output=outside)
     distance = np.where(outside == outside[0, 0, 0], distance - reach, -np.abs(distance - reach) - 0.2)
     if rng.random() < 0.75:  # voxels show in some files
         distance = gaussian_filter(distance, rng.uniform(0.5, 1.1))
