@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.figures.figure import TOGETHER, Figure, measures_of
+from models.figures.workshop import prior_now
 from utils.errors import UserError
 from utils.evaluation.report import markdown
 from utils.files import atomic_path, load_json, save_json
@@ -90,7 +91,11 @@ def _setting(made: dict[str, dict[str, Any]]) -> list[str]:
     """How these records were made, and how long it takes."""
     runs = {(record["run"]["preset"], record["run"]["SAM"]) for record in made.values()}
     how = "; ".join(sorted(f"`--preset {preset} --SAM {sam}`" for preset, sam in runs))
-    return [f"This page was made with {how}, of one seed. {TOGETHER}", ""]
+    lines = [f"This page was made with {how}, of one seed. {TOGETHER}", ""]
+    if old := [record["label"] for record in made.values() if record["run"].get("prior") != prior_now()]:
+        which = "All figures" if len(old) == len(made) else ", ".join(old)
+        lines += [f"**{which} here are of earlier weights of the prior**: `make.py all page` makes them again.", ""]
+    return lines
 
 
 def _summary(figures: Sequence[Figure], made: dict[str, dict[str, Any]]) -> list[str]:

@@ -115,7 +115,7 @@ def _checked(figure: Figure, settings: FigureSettings) -> None:
         return
     held, wanted = load_json(path, "record of a figure", dict).get("run", {}), settings.record()
     other = [f"--{name}" for name, value in wanted.items() if held.get(name) != value]
-    if other and other != ["--version"]:
+    if set(other) - {"--version", "--prior"}:  # these are not asked for: the figure is made again
         raise UserError(f"{path} is of another {', '.join(other)}; choose another --out or add --overwrite 1")
 
 

@@ -76,7 +76,14 @@ class FigureSettings(Checked):
 
     def record(self) -> dict[str, Any]:
         """What the numbers depend on besides the meshes."""
-        return {"preset": self.preset, "SAM": self.SAM, "quick": self.quick, "seed": self.seed, "version": VERSION}
+        given = {"preset": self.preset, "SAM": self.SAM, "quick": self.quick, "seed": self.seed}
+        return given | {"version": VERSION, "prior": prior_now()}
+
+
+def prior_now() -> str:
+    """What the answers of the prior depend on."""
+    weights = digest(WEIGHTS.read_bytes())[:12] if WEIGHTS.is_file() else "none"
+    return f"{ANSWERS_VERSION} {weights}"
 
 
 class Workshop:
