@@ -170,7 +170,8 @@ class _Iseg:
         if mesh.path is None:
             raise UserError("iseg needs a mesh that lies in a file")
         s, name = self.settings, f"{mesh.path.stem}_{mesh.digest[:8]}"
-        folder = f"iseg_{s.route}_{self.preset.digest[:8]}_{self.teacher_name}_{s.seed}"
+        recipe = self.preset.digest if self.preset.needs_field else digest(self.preset.digest, _prior_identity())
+        folder = f"iseg_{s.route}_{recipe[:8]}_{self.teacher_name}_{s.seed}"
         named = {key: getattr(s, key) for key in ("device", "seed")}
         out_dir, teacher = (s.work_dir or Path("experiments")) / folder / name, self.teacher
         if s.SAM in LABEL_TEACHERS:

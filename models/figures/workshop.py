@@ -146,7 +146,8 @@ class Workshop:
             raise UserError(f"{subject.name} does not lie in a file")
         chosen = QUICK if s.quick else PRESETS[preset]
         name = f"{subject.name}_{mesh.digest[:8]}"
-        out = s.work / f"{preset}_{chosen.digest[:8]}_{self.teacher.name}_{s.seed}" / name
+        recipe = chosen.digest if chosen.needs_field else digest(chosen.digest, prior_now())
+        out = s.work / f"{preset}_{recipe[:8]}_{self.teacher.name}_{s.seed}" / name
         known = {"SAM": s.SAM, "seed": s.seed, "device": s.device}
         return Pipeline(PipelineSettings(obj_path=mesh.path, out_dir=out, name=name, preset=preset, **known), chosen)
 
