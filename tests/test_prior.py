@@ -17,7 +17,7 @@ from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.components import Components
-from models.prior.data import levels_over, most_of, without_details
+from models.prior.data import Shapes, levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
 from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
 from models.prior.losses import hard_iou, segmentation_loss
@@ -735,6 +735,13 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(examp
         run("parts", anywhere=1.5)
     with pytest.raises(UserError, match="no family of shapes is called hamer"):
         run("parts", hold_out=("hamer",))
+
+
+def test_shapes_of_an_earlier_version_are_refused_by_name(example, tmp_path):
+    old = {f"0/{key}": value for key, value in example.items() if key != "walls"}
+    save_npz(tmp_path / "shapes_00005.npz", compressed=False, **old)
+    with pytest.raises(UserError, match=r"shapes_00005\.npz was made by an earlier version"):
+        Shapes(tmp_path, (), torch.device("cpu"))
 
 
 def test_measuring_says_what_is_missing(tmp_path):

@@ -306,7 +306,10 @@ class Shapes:
 
     def _take(self, shard: int) -> None:
         self.known.append(shard)
-        for example in read_shard(self.folder / f"shapes_{shard:05d}.npz"):
+        path = self.folder / f"shapes_{shard:05d}.npz"
+        for example in read_shard(path):
+            if "walls" not in example:
+                raise UserError(f"{path} was made by an earlier version: remove it, or choose another --data")
             shape = TrainingShape(example, self.device)
             if shard < HELD_OUT_BELOW or shard >= HELD_OUT_FROM:
                 self.held_out.append(shape)
