@@ -182,7 +182,8 @@ def test_the_border_of_a_selection_is_sent_where_the_probability_crosses(tab, pa
     inside = (side.reshape(-1, 3) > 0) == (own == SELECTED)[:, None]
     assert len(faces) > 10 and set(own) <= {REST, SELECTED}
     assert (inside == (selection.probability > selection.threshold)[BALL.faces[faces]]).mean() > 0.99
-    assert tab.after(lambda: tab.set("Show probabilities", True))["borders"] is None
+    tab.set("Show probabilities", True)
+    tab.wait(lambda: tab.painted(1)["borders"] is None)  # what the click changed may be painted once more before
 
 
 def test_dark_colours_follow_the_system_and_the_buttons(tab, server):
