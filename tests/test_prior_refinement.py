@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from decoder import DecoderSettings
 from models.iseg.decoder_stage import train_decoder
 from models.prior.checkpoint import is_refined_prior
+from models.prior.components import AGREED
 from models.prior.corrections import NodeAnswer, TaughtCorrections
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.refinement import masks_on_nodes, refine
@@ -21,7 +22,7 @@ from tests.fakes import FakeTeacher
 from tests.halves import write_halves
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_torch, save_torch
+from utils.files import Recent, load_torch, save_torch
 from utils.geometry.mesh import load_mesh
 from utils.output.export import save_colored_mesh
 from utils.progress import silent
@@ -187,6 +188,22 @@ def test_a_trusted_teacher_outvotes_the_prior_and_another_does_not():
     assert np.array_equal(trusted[1] > 0, PLACE < 5) and np.array_equal(doubted[1] > 0, PLACE < 10)
     elsewhere, _ = _votes(0.95).elect(7, own, quality)
     assert np.array_equal(elsewhere[1] > 0, PLACE < 10), "no mask holds the click"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_components_do_not_overrule_a_trusted_teacher(prepared, trusted):
+    graph = prepared.patches.graph
+    graph = replace(graph, component=(graph.position[:, 0] > 0).astype(np.int64))
+    nodes = np.arange(0, len(graph), 40)
+    own = np.random.default_rng(0).normal(size=(len(nodes), 3, len(graph))).astype(np.float16)  # no two agree
+    upper = graph.position[:, 1] > 0
+    masks = np.where(upper[nodes][:, None], upper, ~upper).astype(np.float32)
+    lifted = LiftedMasks(nodes, masks, 0.7 if trusted else 0.5)
+    votes = TaughtVotes.joining(Votes(nodes, own, np.full((len(nodes), 3), 0.5, np.float32), graph.area), lifted)
+    answers = replace(prepared.answers, graph=graph, votes=votes, _recent=Recent(4))
+    answer = answers.single(int(nodes[0]))
+    expected = upper == upper[nodes[0]] if trusted else graph.component == graph.component[nodes[0]]
+    assert answer.quality[1] < AGREED and np.array_equal(answer.selected, expected)
 
 
 def _corrections(quality: float = 0.99) -> TaughtCorrections:
