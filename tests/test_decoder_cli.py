@@ -173,6 +173,7 @@ def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
         "render_views_v7.png",
         "selection_v7.glb",
         "selection_v7.obj",
+        "selection_v7.mtl",
         "selection_v7.seg",
     }
     printed = capsys.readouterr().out

@@ -165,7 +165,7 @@ def test_a_selection_of_all_or_nothing_is_exported_as_one_part(tmp_path, icosphe
     paths = QueryPaths.of(tmp_path, clicks)
     probability = np.full(icosphere.num_vertices, float(everything), dtype=np.float32)
     written = save_answer(tmp_path, icosphere, clicks, probability, 0.5, ("glb", "obj", "seg"), Look())
-    assert all(path.is_file() for path in written) and len(written) == 3
+    assert all(path.is_file() for path in written) and len(written) == 4
     scene = trimesh.load(paths.selection("glb"), process=False)
     assert set(scene.graph.nodes_geometry) == {"selected" if everything else "rest"}
     assert load_mesh(paths.selection("obj")).num_faces == icosphere.num_faces

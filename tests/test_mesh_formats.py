@@ -173,7 +173,7 @@ def test_names_of_nodes_and_groups_travel_into_exports(tmp_path):
     selected = np.zeros(mesh.num_vertices, dtype=np.float32)
     selected[len(meshes[0].vertices) :] = 1  # all but the body
     written = save_answer(tmp_path / "out", mesh, Clicks.from_lists([0]), selected, 0.5, ("glb", "obj"), Look())
-    glb, obj = sorted(written)
+    glb, _, obj = sorted(written)  # between them the colours of the parts, .mtl
     names = {line[2:] for line in obj.read_text().splitlines() if line.startswith("g ")}
     assert names == {"selected lid", "selected lid again", "selected handle", "rest body"}
     scene = trimesh.load(glb)

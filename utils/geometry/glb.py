@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.geometry.materials import Materials, materials_of_gltf
 from utils.geometry.surface import FileSurface, colors_of
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -33,7 +34,11 @@ def read_glb(path: Path) -> FileSurface:
     for node, transform in scene.nodes():
         if "mesh" in node:
             scene.add(node, transform, pieces)
-    return pieces.joined()
+    try:
+        made = materials_of_gltf(tree, scene.bytes_of)
+    except (LookupError, TypeError, ValueError, AttributeError):  # what decorates a surface does not stop its reading
+        made = Materials()
+    return pieces.joined(made)
 
 
 def _chunks(data: bytes) -> tuple[dict, bytes]:
@@ -71,9 +76,10 @@ class _Pieces:
     coordinates: list[np.ndarray | None] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     piece: list[np.ndarray] = field(default_factory=list)
+    material: list[int] = field(default_factory=list)
     count: int = 0
 
-    def joined(self) -> FileSurface:
+    def joined(self, made: Materials) -> FileSurface:
         if not self.faces:
             return FileSurface.of_triangles(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
         return FileSurface.of_triangles(
@@ -83,6 +89,8 @@ class _Pieces:
             coordinates=self._values(self.coordinates, 0.0),
             names=self.names,
             piece=np.concatenate(self.piece),
+            made=made,
+            material=[number if 0 <= number < len(made.entries) else -1 for number in self.material],
         )
 
     def _values(self, parts: list[np.ndarray | None], absent: float) -> np.ndarray | None:
@@ -140,6 +148,8 @@ class _Reader:
                 faces = faces[:, [0, 2, 1]]
             pieces.faces.append(faces)
             pieces.piece.append(np.full(len(faces), len(pieces.names) - 1, dtype=np.int64))
+            number = primitive.get("material")
+            pieces.material += [number if isinstance(number, int) else -1] * len(faces)
 
     def _add_vertices(self, attributes: dict, transform: np.ndarray, pieces: _Pieces) -> None:
         points = self.accessor(attributes["POSITION"]).astype(np.float64)
@@ -176,6 +186,14 @@ class _Reader:
         if dtype.kind in "iu" and (shares or entry.get("normalized")):
             values = np.maximum(values / np.iinfo(dtype).max, -1.0)
         return values
+
+    def bytes_of(self, number: int) -> bytes:
+        """All of a buffer view."""
+        view = self.tree["bufferViews"][number]
+        start, size = int(view.get("byteOffset", 0)), int(view["byteLength"])
+        if start < 0 or not 0 < size <= len(self.binary) - start:
+            raise ValueError("its parts lie outside of it")
+        return self.binary[start : start + size]
 
     def _view(self, number: int, offset: int, dtype: np.dtype, count: int, width: int) -> np.ndarray:
         """(count, width) values that lie `byteStride` apart, read without a copy."""

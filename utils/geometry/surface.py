@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from utils.geometry.materials import Materials
+
 
 @dataclass(frozen=True, eq=False)
 class FileSurface:
@@ -20,6 +22,7 @@ class FileSurface:
     colors        (V, 3) float64 RGB from 0 to 1, None for none
     names         what the file calls the pieces (nodes, groups), and piece (N,) the one of each polygon; -1 for none
     coordinates   (V, 2) float64 texture coordinates of the vertices, v up; None for none (an OBJ has its own)
+    made          the materials of a GLB, and material: the place of that of each polygon, -1 for none
     """
 
     vertices: np.ndarray
@@ -30,6 +33,8 @@ class FileSurface:
     names: list[str] = field(default_factory=list)
     piece: np.ndarray | None = None
     coordinates: np.ndarray | None = None
+    made: Materials = field(default_factory=Materials)
+    material: list[int] = field(default_factory=list)
 
     @classmethod
     def of_triangles(cls, vertices: np.ndarray, faces: np.ndarray, **rest) -> FileSurface:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from utils.errors import UserError
+from utils.geometry.materials import Materials, read_libraries
 from utils.geometry.mesh import READERS, UNREADABLE, Mesh
 from utils.geometry.obj import ObjText, read_obj_text, surface_of
 from utils.geometry.surface import FileSurface
@@ -21,7 +23,8 @@ class Textures:
                    where there are no coordinates
     lines          the file's own texts of the coordinates, which keep their digits; empty unless it is an OBJ
     normal_lines, normal_corners   likewise for normals
-    materials      the material of each polygon, "" for none; libraries: files of materials
+    materials      the material of each polygon, "" for none; libraries: an OBJ's files of materials
+    made           the materials themselves, as far as they could be read
     groups         the group or node of each polygon, "" for none; empty where the file names no more than one
     colors         (V, 3) float64 RGB from 0 to 1 of the vertices, None for none
     """
@@ -35,6 +38,7 @@ class Textures:
     libraries: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     colors: np.ndarray | None = None
+    made: Materials = field(default_factory=Materials)
 
     def of_triangles(self, mesh: Mesh) -> np.ndarray:
         """(F, 3) int64, the coordinate of each triangle's corners, -1 for none."""
@@ -59,7 +63,7 @@ def read_textures(mesh: Mesh) -> Textures | None:
         return None
     if len(surface.vertices) != mesh.num_vertices or surface.num_polygons != mesh.num_polygons:
         return None
-    found = _of_vertices(surface, mesh) if text is None else _of_obj(text)
+    found = _of_vertices(surface, mesh) if text is None else _of_obj(text, mesh.path)
     groups = []
     if surface.piece is not None and len(np.unique(surface.piece)) > 1:
         groups = [surface.names[piece] if piece >= 0 else "" for piece in surface.piece.tolist()]
@@ -68,7 +72,7 @@ def read_textures(mesh: Mesh) -> Textures | None:
     return None if empty and not groups and surface.colors is None else found
 
 
-def _of_obj(found: ObjText) -> Textures:
+def _of_obj(found: ObjText, path: Path) -> Textures:
     values = [[float(value) for value in line.split()[:2]] for line in found.coordinates]
     return Textures(
         np.array([(*value, 0.0)[:2] for value in values]).reshape(len(values), 2),
@@ -78,11 +82,14 @@ def _of_obj(found: ObjText) -> Textures:
         found.attributes(2, len(found.normals)),
         found.materials,
         found.libraries,
+        made=read_libraries(path, found.libraries),
     )
 
 
 def _of_vertices(surface: FileSurface, mesh: Mesh) -> Textures:
     """Where coordinates belong to vertices, and not to corners."""
+    names = [*surface.made.entries, ""]
+    rest: dict = {"made": surface.made, "materials": [names[k] for k in surface.material] if names[1:] else []}
     if surface.coordinates is None:
-        return Textures(np.zeros((0, 2)), [])
-    return Textures(surface.coordinates, mesh.polygons())
+        return Textures(np.zeros((0, 2)), [], **rest)
+    return Textures(surface.coordinates, mesh.polygons(), **rest)

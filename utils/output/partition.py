@@ -97,9 +97,9 @@ def save_partition(
         closed, of_caps = cap_parts(shown, labels)
         textures = textures and with_plain_polygons(textures, closed, shown)
         shown, labels = closed, of_caps
-    save_glb(folder / "parts.glb", shown, named.labelling(labels), textures=textures)
-    save_obj(folder / "parts.obj", shown, named.labelling(labels), textures=textures)
-    return [folder / name for name in ("labels.seg", "labels.npz", "parts.glb", "parts.obj", "parts.png", "tree.json")]
+    written = save_glb(folder / "parts.glb", shown, named.labelling(labels), textures=textures)
+    written += save_obj(folder / "parts.obj", shown, named.labelling(labels), textures=textures)
+    return [*(folder / name for name in ("labels.seg", "labels.npz", "parts.png", "tree.json")), *written]
 
 
 def tree_record(named: NamedParts) -> dict:

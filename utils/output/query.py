@@ -111,8 +111,7 @@ def save_answer(
     textures = read_textures(mesh) if {"glb", "obj"} & set(formats) else None
     for name, save in (("glb", save_glb), ("obj", save_obj)):
         if name in formats:
-            written.append(paths.selection(name))
-            save(paths.selection(name), mesh, labelling, textures=textures)
+            written += save(paths.selection(name), mesh, labelling, textures=textures)
     if "seg" in formats:
         written.append(paths.selection("seg"))
         save_seg(written[-1], mesh, labelling)

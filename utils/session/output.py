@@ -43,19 +43,19 @@ def labelling(session: Session) -> Labelling:
     return Labelling(labels, names, colors)
 
 
-def save_glb(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> None:
-    """One node for each part and one for the rest, with the file's texture coordinates; see `shaped`."""
+def save_glb(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> list[Path]:
+    """One node for each part and one for the rest, with the file's materials, images and coordinates; see `shaped`."""
     mesh, named, textures = shaped(session, cut, close)
-    parts.save_glb(path, mesh, named, textures=textures)
+    return parts.save_glb(path, mesh, named, textures=textures)
 
 
-def save_obj(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> None:
+def save_obj(path: str | Path, session: Session, cut: str = "faces", close: str = "open") -> list[Path]:
     """One group for each part and one for the rest, with the file's texture coordinates, normals and materials.
 
     Normals are left out once the shape was edited or cut; see `shaped`.
     """
     mesh, named, textures = shaped(session, cut, close)
-    parts.save_obj(path, mesh, named, textures=textures)
+    return parts.save_obj(path, mesh, named, textures=textures)
 
 
 def shaped(session: Session, cut: str, close: str) -> tuple[Mesh, Labelling, Textures | None]:

@@ -121,10 +121,10 @@ class FilesTab(Panel):
         path = self._target("parts", EXPORTS[value])
         if value == "PLY":
             output.save_ply(path, self.page.session)
+            self._written(path)
         else:
             write = output.save_glb if value == "GLB" else output.save_obj
-            write(path, self.page.session, *self._borders())
-        self._written(path)
+            self._written(*write(path, self.page.session, *self._borders()))
 
     def _borders(self) -> tuple[str, str]:
         """How parts end, and whether they are closed (`output.shaped`)."""
