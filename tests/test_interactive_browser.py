@@ -124,11 +124,13 @@ class Window:
 
 def _visible_vertices(server: Studio) -> tuple[int, int]:
     """A vertex in the middle of the head's front and one in the middle of the handle's, towards the first camera."""
-    from utils.viewer.scene import EYE
+    from utils.viewer.scene import VIEWS
+    from utils.viewer.workspace import LoadedMesh
 
-    points = load_mesh(server.studio.settings.mesh_path).normalized
+    loaded = LoadedMesh(load_mesh(server.studio.settings.mesh_path))
+    points, eye = loaded.mesh.normalized, loaded.stands(loaded.up) @ VIEWS["Slant"]
     half = len(points) // 2
-    toward = points @ (EYE / np.linalg.norm(EYE))
+    toward = points @ (eye / np.linalg.norm(eye))
     handle_part = np.flatnonzero((np.arange(len(points)) < half) & (points[:, 1] < points[:half, 1].mean() - 0.2))
     head = half + int((toward[half:] - 0.8 * np.abs(points[half:, 0] - 0.3)).argmax())
     return head, int(handle_part[toward[handle_part].argmax()])

@@ -12,6 +12,7 @@ import torch
 from scipy.ndimage import binary_erosion
 
 from utils.clicks import Clicks
+from utils.geometry.symmetry import mirror_planes, standing
 from utils.output.canvas import QUIET_INK, Canvas
 from utils.output.colors import PALETTE, Palette
 from utils.output.export import probability_colors
@@ -114,8 +115,14 @@ WORDS_SHOWN = 24
 def save_parts_picture(
     path: str | Path, rasterizer: Rasterizer, face_colors: np.ndarray, colors: np.ndarray, words: Sequence[str]
 ) -> None:
-    """Write one picture of a mesh in parts from four sides: face_colors (F, 3), and a legend of colours (P, 3)."""
+    """Write one picture of a mesh in parts from four sides: face_colors (F, 3), and a legend of colours (P, 3).
+
+    The first is from the front, where the mesh has one by its symmetry.
+    """
     elevation, azimuth = torch.tensor(PART_ANGLES, dtype=torch.float32).deg2rad().T
+    stands = standing(mirror_planes(rasterizer.mesh), 1)
+    if stands is not None:
+        azimuth = azimuth + math.atan2(stands[2, 2], stands[0, 2])
     frame = Frame.around(rasterizer.mesh, elevation, azimuth, area=420 * 420)
     tiles = frame.crop(MeshPainter(rasterizer).images(frame.cameras, face_colors=face_colors))
     gap, line = 20, 24

@@ -159,7 +159,7 @@ class Page(Actions):
                 self.say("Your work is as you left it.", seconds=4)
         if scripted:
             self.scene.run("keepToken", self.workspace.token)
-        self.scene.look()
+        self.look_first()
         self.show_mesh()
 
     def _hear(self, text: str) -> None:
@@ -205,6 +205,7 @@ class Page(Actions):
 
     def open(self, loaded: LoadedMesh, session: Session | None = None) -> None:
         work, self._wanted = self.workspace, None
+        earlier = work.loaded
         self._save()
         if session is not None:
             work.begin(loaded, self.studio.keep(loaded, session, work.token))
@@ -212,6 +213,8 @@ class Page(Actions):
             work.begin(loaded, self.studio.journal(loaded, work.token, work.token))
             if self.session.log:
                 self.say("Your work on this mesh is as you left it.", seconds=4)
+        if work.loaded is not earlier:
+            self.look_first()
         self.show_mesh()
 
     def go_on(self, note: Note) -> None:
@@ -360,7 +363,12 @@ class Page(Actions):
             shown = np.unique(self.loaded.mesh.faces[self.session.shown])
             self.scene.fit(self.scene.places[shown if len(shown) else slice(None)])
         else:
-            self.scene.look(view, self.view.up)
+            self.scene.look(view, self.loaded.stands(self.view.up))
+
+    def look_first(self) -> None:
+        """As the mesh stands by itself."""
+        self.view.up = self.loaded.up
+        self.look("Slant")
 
     def do(self, operation: Callable[[Session], object]) -> None:
         if operation(self.session) is not False:

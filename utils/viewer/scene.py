@@ -19,14 +19,13 @@ from utils.session.state import Click, part_color
 
 HIDDEN, REST, SELECTED, FIRST_PART = 255, 0, 1, 2  # palette indices, as in page.js
 SCRIPT = Path(__file__).with_name("page.js")
-EYE = np.array([1.6, 0.85, 2.05])  # where the camera stands at first; the object has radius 1
-VIEWS = {
+VIEWS = {  # to the right of the object, above it, in front of it
     "Front": (0.0, 0.0, 1.0),
     "Back": (0.0, 0.0, -1.0),
     "Left": (-1.0, 0.0, 0.0),
     "Right": (1.0, 0.0, 0.0),
     "Top": (0.0, 1.0, 0.02),
-    "Slant": tuple(EYE),
+    "Slant": (1.6, 0.85, 2.05),  # the first
 }
 THEME: dict[str, Any] = {
     "control_width": "medium",
@@ -72,13 +71,12 @@ class Scene:
         self.client._websock_connection.queue_message(RunJavascriptMessage(SCRIPT.read_text(encoding="utf-8")))
         self.run("hello", field, token)
 
-    def look(self, view: str = "", up: int = 1) -> None:
-        """Put the camera where it shows the whole object, from one of `VIEWS`; up: the axis that points up, 1 or 2."""
-        turned = np.eye(3) if up == 1 else np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
-        direction = np.asarray(VIEWS.get(view, EYE), dtype=np.float64)
+    def look(self, view: str, stands: np.ndarray) -> None:
+        """Put the camera where it shows the whole object, from one of `VIEWS`; stands: see `standing`."""
+        direction = stands @ VIEWS[view]
         self.client.camera.fov = FIELD_OF_VIEW
-        self.client.camera.up_direction = turned @ [0.0, 1.0, 0.0]
-        self._stand(np.zeros(3), turned @ direction / np.linalg.norm(direction), 1.0)
+        self.client.camera.up_direction = stands[:, 1]
+        self._stand(np.zeros(3), direction / np.linalg.norm(direction), 1.0)
 
     def fit(self, places: np.ndarray) -> None:
         """Show all of some points (N, 3) from where the camera looks already."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.geometry.mesh import Mesh
+from utils.geometry.symmetry import mirror_planes, standing
 from utils.output.colors import Palette
 from utils.progress import Progress
 from utils.segmenter import Segmenter
@@ -104,6 +105,21 @@ class LoadedMesh:
     @property
     def stem(self) -> str:
         return self.mesh.path.stem if self.mesh.path else "mesh"
+
+    @cached_property
+    def _mirrors(self) -> np.ndarray:
+        return mirror_planes(self.mesh)
+
+    @property
+    def up(self) -> int:
+        """The axis that points up, 1 or 2: the usual one, unless only the other lies in a plane of symmetry."""
+        return 2 if standing(self._mirrors, 1) is None and standing(self._mirrors, 2) is not None else 1
+
+    def stands(self, up: int) -> np.ndarray:
+        """(3, 3) whose columns point right, up and to the object's front: by its symmetry, else by the file's axes."""
+        by_axes = np.eye(3) if up == 1 else np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+        by_itself = standing(self._mirrors, up)
+        return by_axes if by_itself is None else by_itself
 
     @cached_property
     def normals(self) -> np.ndarray:
