@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,6 @@ from tests.fuzz import GOLDEN, Payload
 from utils.errors import UserError, run_cli
 from utils.files import (
     atomic_path,
-    claim_folder,
     load_json,
     load_npz,
     load_torch,
@@ -34,6 +34,7 @@ from utils.files import (
     save_npz,
     save_torch,
 )
+from utils.folders import claim_folder
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import COUNT, Checked, option, parse_settings
 from utils.rendering.rasterize import Rasterizer
@@ -262,6 +263,37 @@ def test_no_file_of_numbers_is_written_with_a_nan(tmp_path, bad):
         with pytest.raises(UserError, match="was not written"):
             write(tmp_path / name, bad)
         assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), np.float64("nan")])
+def test_no_json_holds_a_nan(tmp_path, bad):
+    """A report says null where nothing was measured; what a program goes on from is not written."""
+    path, value = tmp_path / "a.json", {"mean": bad, "curve": [1.0, (bad, 2)], "name": "NaN"}
+    save_json(path, value)
+    held = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert held == {"mean": None, "curve": [1.0, [None, 2]], "name": "NaN"} == load_json(path)
+    before = path.read_bytes()
+    for how in ({"seal": True}, {"strict": True}):
+        with pytest.raises(UserError, match="was not written"):
+            save_json(path, value, **how)
+    with pytest.raises(UserError, match="was not written"):
+        claim_folder(path, value, (), "shards", overwrite=True)
+    assert path.read_bytes() == before
+    path.write_text('{"mean": NaN, "worst": -Infinity}')  # as it was written before
+    assert load_json(path) == {"mean": None, "worst": None}
+
+
+def test_every_json_is_written_in_one_place():
+    """Else a NaN could get into one: `utils.files`, and the three that refuse it themselves."""
+    allowed = {"utils/files.py", "utils/session/journal.py", "utils/output/glb.py", "utils/geometry/materials.py"}
+    allowed |= {"utils/viewer/scene.py", "models/prior/training.py"}  # to the page; whole numbers of a generator
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for room in ("utils", "models", "SAM_repo", "scripts")
+        for path in (ROOT / room).rglob("*.py")
+        if "json.dump" in path.read_text(encoding="utf-8")
+    }
+    assert found <= allowed
 
 
 def test_a_checkpoint_with_a_nan_answers_nothing(tmp_path):

@@ -30,6 +30,10 @@ except ImportError:  # no such locks on this system: nothing is swept
 
 Value = TypeVar("Value")
 NOT_WHOLE = "the file could not be written whole (disk full?)"
+NOT_FINITE = (
+    "was not written, since it would hold NaN or infinite numbers; an earlier one is kept. If this was a training, "
+    "lower its learning rate and run it again"
+)
 
 
 TEMPORARY = ".part-"  # how the names of files begin that are being written
@@ -133,14 +137,30 @@ def save_torch(path: str | os.PathLike, value: Any) -> None:
             raise OSError(errno.ENOSPC, NOT_WHOLE, str(path)) from error
 
 
-def save_json(path: str | os.PathLike, value: Any, seal: bool = False) -> None:
-    """Write `value` as indented JSON; seal: a dict with a digest of itself, which `load_json` checks and takes off."""
+def save_json(path: str | os.PathLike, value: Any, seal: bool = False, strict: bool = False) -> None:
+    """Write `value` as indented JSON, which has no NaN and no infinite numbers: they become null, as not measured.
+
+    seal: a dict with a digest of itself, which `load_json` checks and takes off; it, or strict: UserError for a NaN
+    """
+    if not seal and not strict:
+        value = _plain(json.dumps(value))
+    text = json_text(path, value, seal)
     with atomic_path(path) as temporary:
-        temporary.write_text(_json_text(value, seal))
+        temporary.write_text(text)
 
 
-def _json_text(value: Any, seal: bool) -> str:
-    return json.dumps({**value, SEALED: _json_digest(value)} if seal else value, indent=1) + "\n"
+def json_text(path: str | os.PathLike, value: Any, seal: bool) -> str:
+    """The text of a JSON file; UserError, naming it, for NaN and infinite numbers."""
+    try:
+        held = {**value, SEALED: _json_digest(value)} if seal else value
+        return json.dumps(held, indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise UserError(f"{path} {NOT_FINITE}") from error
+
+
+def _plain(text: str) -> Any:
+    """What JSON says, None for NaN and infinite numbers."""
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _json_digest(value: Any) -> str:
@@ -167,10 +187,7 @@ def save_npz(path: str | os.PathLike, compressed: Any = True, **arrays: np.ndarr
 def require_finite(path: str | os.PathLike, value: Any) -> None:
     """UserError, naming the file that is not written, if `value` is not `finite`."""
     if not finite(value):
-        raise UserError(
-            f"{path} was not written, since it would hold NaN or infinite numbers; an earlier one is kept. If this was "
-            "a training, lower its learning rate and run it again"
-        )
+        raise UserError(f"{path} {NOT_FINITE}")
 
 
 def finite(value: Any) -> bool:
@@ -228,7 +245,7 @@ def load_json(path: str | os.PathLike, what: str = "file", kind: type | None = N
     """Read JSON; UserError naming `path` and `what` if it is missing, damaged, or of another `kind`."""
     path = _existing(path, what)
     try:
-        held = json.loads(path.read_text())
+        held = _plain(path.read_text())
         if kind is not None and not isinstance(held, kind):
             raise ValueError(f"it holds a {type(held).__name__}")
         if isinstance(held, dict) and SEALED in held and held.pop(SEALED) != _json_digest(held):
@@ -296,59 +313,6 @@ def whole(read: Callable[[], Any]) -> bool:
     except UserError:
         return False
     return True
-
-
-# --- folders of pieces ------------------------------------------------------------------------------
-
-
-def differing(held: dict, wanted: dict) -> list[str]:
-    """The names under which `held` lacks the values of `wanted`; of a dict within, the names in it."""
-    names = []
-    for name, value in wanted.items():
-        other = held.get(name)
-        if isinstance(value, dict) and isinstance(other, dict):
-            names += differing(other, value)
-        elif other != value:
-            names.append(name)
-    return names
-
-
-def claim_folder(manifest: Path, wanted: dict, stale: Sequence[str], what: str, overwrite: bool = False) -> None:
-    """Write `wanted` as the manifest of a new folder, or check that the one of an earlier run says the same.
-
-    stale   patterns of the files that go with a manifest; `overwrite` removes them and writes a new one
-    what    that the folder holds, for the UserError about another manifest, or about such files without one
-    """
-    if not overwrite:
-        if manifest.is_file():
-            names = differing(load_json(manifest, what, dict), wanted)
-            if names:
-                other = ", ".join(names)
-                raise UserError(
-                    f"{manifest.parent} holds {what} of another {other}; choose another folder or add --overwrite 1"
-                )
-            return
-        require_none(manifest, stale, what)
-    with atomic_path(manifest) as temporary:  # nothing is removed where the new one cannot be written
-        temporary.write_text(_json_text(wanted, seal=True))
-        manifest.unlink(missing_ok=True)
-        remove_files(manifest.parent, stale)
-
-
-def require_none(manifest: Path, patterns: Sequence[str], what: str) -> None:
-    """UserError if a folder holds files that its manifest, missing or another by now, does not describe."""
-    if any(True for pattern in patterns for _ in manifest.parent.glob(pattern)):
-        raise UserError(
-            f"{manifest.parent} holds {what} that no {manifest.name} there describes; put that file back, choose "
-            "another folder, or add --overwrite 1 to start over"
-        )
-
-
-def remove_files(directory: Path, patterns: Sequence[str]) -> None:
-    """Delete the files of a folder that match any of the glob patterns."""
-    for pattern in patterns:
-        for path in directory.glob(pattern):
-            path.unlink()
 
 
 def digest(*parts: Any) -> str:

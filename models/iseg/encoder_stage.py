@@ -15,7 +15,8 @@ from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
-from utils.files import differing, digest, load_torch, save_json, save_torch
+from utils.files import digest, load_torch, save_json, save_torch
+from utils.folders import differing
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import (
     COUNT_OR_NONE,

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from utils.device import require_memory
 from utils.errors import UserError
-from utils.files import claim_folder, load_json, load_torch, open_npy, save_npy, save_torch, whole
+from utils.files import load_json, load_torch, open_npy, save_npy, save_torch, whole
+from utils.folders import claim_folder
 from utils.geometry.mesh import Mesh
 from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import (

@@ -48,7 +48,7 @@ EARLIER = {1: {"taking": True, "reselected": NO_PART, "rung": 0}, 2: {"rung": 0}
 
 def save_session(path: str | Path, session: Session) -> None:
     """Write everything that is needed to go on: clicks, corrections, parts, edits, settings, the log, and digests."""
-    save_json(path, session_to_json(session))
+    save_json(path, session_to_json(session), strict=True)
 
 
 def session_to_json(session: Session) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def heading(name: str, session: Session) -> dict[str, Any]:
 def save_log(path: str | Path, session: Session) -> None:
     """Write the log of operations, which `replay_log` repeats, and the command that answers the current clicks."""
     rest = {"decoder_command": decoder_command(session), "log": session.log, "result": result_digest(session)}
-    save_json(path, {**heading(LOG_FORMAT, session), **rest})
+    save_json(path, {**heading(LOG_FORMAT, session), **rest}, strict=True)
 
 
 def decoder_command(session: Session) -> str:

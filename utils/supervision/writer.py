@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import claim_folder, differing, require_none
+from utils.folders import claim_folder, differing, require_none
 from utils.progress import Progress, silent
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool

@@ -45,13 +45,14 @@ class Tasks:
                 return
             if key and self._latest.get(key) is not task:
                 continue
-            try:
-                task()
-            except UserError as error:
-                self._fail(str(error))
-            except Exception as error:  # a person's work must not end with a fault of ours: say it and go on
-                if self.closed:
-                    return
-                traceback.print_exc(file=sys.stderr)
-                self._fail(f"That did not work ({type(error).__name__}: {error}). Your work is kept; see the terminal.")
-            self._after()
+            for step in (task, self._after):
+                try:
+                    step()
+                except UserError as error:
+                    self._fail(str(error))
+                except Exception as error:  # a person's work must not end with a fault of ours: say it and go on
+                    if self.closed:
+                        return
+                    traceback.print_exc(file=sys.stderr)
+                    what = f"{type(error).__name__}: {error}"
+                    self._fail(f"That did not work ({what}). Your work is kept; see the terminal.")
