@@ -2,7 +2,8 @@
 
 `python -m tests.kills --kills 100` prints the table of docs/reliability.md. Each run is a fork of this process, so that
 a moment is one of the stage and not of its imports. Damaged: a file could not be read after the kill; failed: the
-second run did not end; different: it ended otherwise than the undisturbed one; left behind: temporary files after it.
+second run did not end; different: it ended otherwise than the undisturbed one (page: or found less than all but the
+step in flight); left behind: temporary files after it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,12 +237,14 @@ def kill_stage(stage: Callable[[Path], None], kills: int, folder: Path, rng: np.
 
 
 def protocol(kills: int, seed: int = 0) -> Iterator[tuple[str, Counts]]:
-    """`kills` shared out among the stages."""
+    """`kills` shared out among the stages, and the page."""
+    from tests.page_kills import kill_page
+
     rng = np.random.default_rng(seed)
-    for number, (name, stage) in enumerate(STAGES.items()):
+    ways = {name: partial(kill_stage, stage) for name, stage in STAGES.items()} | {"page": kill_page}
+    for number, (name, way) in enumerate(ways.items()):
         with tempfile.TemporaryDirectory() as folder:
-            share = kills // len(STAGES) + (number < kills % len(STAGES))
-            yield name, kill_stage(stage, share, Path(folder), rng)
+            yield name, way(kills // len(ways) + (number < kills % len(ways)), Path(folder), rng)
 
 
 if __name__ == "__main__":

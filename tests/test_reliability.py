@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.iseg3d.segmenter import load_network
@@ -13,6 +14,7 @@ from models.prior.checkpoint import WEIGHTS, load_prior
 from SAM_repo.teacher import load_teacher
 from tests.fuzz import ANSWERED, CASES, FAULTS, REFUSED, Outcome, fuzz
 from tests.kills import protocol
+from tests.page_kills import kill_page
 from utils.errors import UserError
 from utils.shipped import ROOT, SHIPPED, check_shipped
 
@@ -95,6 +97,12 @@ def test_every_pinned_requirement_has_its_hashes():
 
 
 @pytest.mark.slow
+def test_nothing_but_the_step_in_flight_is_gone_from_the_page_in_30_kills(tmp_path):
+    counts = kill_page(30, tmp_path, np.random.default_rng(0))
+    assert counts.kills == 30 and not counts.faults, counts
+
+
+@pytest.mark.slow
 def test_every_stage_killed_at_random_moments_ends_as_one_that_was_left_alone():
-    for name, counts in protocol(28):
+    for name, counts in protocol(32):
         assert counts.kills == 4 and not counts.faults, f"{name}: {counts}"

@@ -295,6 +295,7 @@ class Page(Actions):
         self.post(lambda: self.pointer.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 
     def refresh(self) -> None:
+        self._save()  # what is shown is kept
         session, state, selection = self.session, self.session.state, self.session.selection
         soft = selection.probability if self.view.soft else None
         with self.client.atomic():
