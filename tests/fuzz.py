@@ -1,4 +1,4 @@
-"""Hostile input, drawn from one seed: mesh files, files of earlier runs, command lines, whole small runs.
+"""Hostile input, drawn from one seed: mesh files, files of earlier runs and of sessions, command lines, whole scripts.
 
 `python -m tests.fuzz --cases 5000` prints the table of docs/reliability.md. A case is answered, refused in one line, or
 one of the `FAULTS`: a traceback, an answer that is wrong without saying so, or no end.
@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
+from PIL import Image
 
 from decoder import DecoderSettings
 from interactive import InteractiveSettings
@@ -35,14 +36,23 @@ from models.iseg.encoder_stage import EncoderSettings, distill
 from models.iseg3d.query import AnswerSettings
 from models.pipeline import PipelineSettings
 from tests.fakes import FakeTeacher
+from tests.fuzz_scripts import script_case
 from tests.mesh_files import WRITERS, Node, Plain, glb, random_mesh, write_obj
+from tests.sessions import CandidateSegmenter, work_a_bit
 from utils.clicks import Clicks
 from utils.errors import run_cli
 from utils.files import load_json, load_npz, load_torch, open_npy, save_json, save_npy, save_npz, save_torch
-from utils.geometry.mesh import load_mesh
+from utils.geometry.file_colors import corner_colors
+from utils.geometry.materials import Materials
+from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import parse_settings
+from utils.output.glb import GlbWriter
 from utils.output.query import Look, save_answer
 from utils.rendering.view_pool import open_view_pool
+from utils.session.answers import Answers
+from utils.session.files import save_session, session_from_json
+from utils.session.journal import Journal, go_on
+from utils.session.session import Session
 from utils.supervision.store import SupervisionSet
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -168,6 +178,8 @@ def mesh_case(rng: np.random.Generator, folder: Path) -> None:
         plain.vertices *= 10.0 ** rng.integers(-310, 300)
     with np.errstate(all="ignore"):
         data = glb([plain], [Node("a", mesh=0)], [0]) if suffix == ".glb" else WRITERS[suffix](plain, rng)
+    if suffix == ".glb" and how in ("sound", "damaged") and rng.random() < 0.5:
+        data, how = _skinned(plain, rng), how.replace("sound", "as it is")
     data = damaged(data, rng) if how == "damaged" else another_word(data, rng) if how == "another word" else data
     path = folder / f"m{suffix}"
     path.write_bytes(data)
@@ -175,13 +187,29 @@ def mesh_case(rng: np.random.Generator, folder: Path) -> None:
     if how in ("sound", "far", "scaled"):
         _require_same(mesh, plain, suffix)
     probability = rng.random(mesh.num_vertices).astype(np.float32)
-    written = save_answer(folder, mesh, Clicks.from_lists([0]), probability, 0.5, ("npy", "ply", "obj", "seg"), Look())
+    formats = ("npy", "ply", "obj", "seg", "glb")
+    written = save_answer(folder, mesh, Clicks.from_lists([0]), probability, 0.5, formats, Look())
+    corner_colors(mesh)
     parts = load_mesh(next(each for each in written if each.suffix == ".obj"))
     labels = next(each for each in written if each.suffix == ".seg").read_text().split()
     if not np.isfinite(mesh.normalized).all() or len(labels) != mesh.num_polygons:
         raise Wrong(f"{suffix} {how}: not finite, or a .seg of {len(labels)} lines for {mesh.num_polygons} polygons")
     if not np.array_equal(parts.vertices, mesh.vertices) or parts.num_faces != mesh.num_faces:
         raise Wrong(f"{suffix} {how}: the export has other vertices or faces")
+
+
+def _skinned(plain: Plain, rng: np.random.Generator) -> bytes:
+    """A GLB with an image and materials."""
+    image = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)).save(image, str(rng.choice(["PNG", "JPEG"])))
+    writer = GlbWriter(Materials({}, [{"source": 0, "sampler": 0}], [{"wrapS": 33071}], [image.getvalue()]))
+    pbr = {"baseColorTexture": {"index": 0}, "baseColorFactor": [0.5, 1.0, 0.25, 1.0]}
+    material = writer.material({"name": "skin", "pbrMetallicRoughness": pbr, "normalTexture": {"index": 0}})
+    faces, uv = np.array(plain.fans()), rng.random((len(plain.vertices), 2))
+    writer.node("a", [writer.primitive(np.array(plain.vertices), faces, uv, material)])
+    with tempfile.TemporaryDirectory() as folder:
+        writer.save(Path(folder) / "m.glb")
+        return (Path(folder) / "m.glb").read_bytes()
 
 
 def _require_same(mesh, plain: Plain, suffix: str) -> None:
@@ -311,6 +339,42 @@ def _same(a, b) -> bool:
     return bool(a == b)
 
 
+# --- sessions ---------------------------------------------------------------------------------------
+
+
+@cache
+def _worked() -> tuple[Mesh, bytes, bytes]:
+    """A mesh, the session file of some work on it, and the file that the page keeps of it."""
+    mesh = _ball()
+    session = Session(mesh, Answers(CandidateSegmenter(mesh)))
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Journal(Path(folder) / "k.jsonl", session, "me")
+        session.click(0)
+        kept.save()
+        work_a_bit(session, mesh)
+        kept.save()
+        save_session(Path(folder) / "s.json", session)
+        return mesh, (Path(folder) / "s.json").read_bytes(), kept.path.read_bytes()
+
+
+def session_case(rng: np.random.Generator, folder: Path) -> None:
+    """A session file, or the file of kept work, is damaged: it is refused, or can be worked on and undone."""
+    mesh, saved, kept = _worked()
+    answers, of_page = Answers(CandidateSegmenter(mesh)), rng.random() < 0.5
+    data = kept if of_page else saved
+    path = folder / ("k.jsonl" if of_page else "s.json")
+    path.write_bytes(damaged(data, rng) if rng.random() < 0.6 else another_word(data.replace(b",", b" , "), rng))
+    if of_page:
+        session = go_on(path, mesh, None, lambda *_: answers)
+    else:
+        session = session_from_json(load_json(path, "session file"), mesh, answers)
+    session.click(0)
+    save_session(folder / "again.json", session)
+    while session.undo():
+        if len(session.selection.faces) != mesh.num_faces:
+            raise Wrong("a selection of other faces")
+
+
 # --- command lines ----------------------------------------------------------------------------------
 
 DOORS = (EncoderSettings, SupervisionSettings, DecoderSettings, AnswerSettings, InteractiveSettings, PipelineSettings)
@@ -318,7 +382,7 @@ DOORS = (EncoderSettings, SupervisionSettings, DecoderSettings, AnswerSettings, 
 
 def _hostile(rng: np.random.Generator, names: list[str]) -> list[str]:
     argv = []
-    for name in rng.choice(names, int(rng.integers(1, 4)), replace=False).tolist():
+    for name in rng.choice(names, min(len(names), int(rng.choice([1, 1, 2, 3]))), replace=False).tolist():
         argv += [f"--{name}", *rng.choice(TOKENS, int(rng.choice([1, 1, 1, 3, 0]))).tolist()]
     return argv
 
@@ -375,9 +439,11 @@ def run_case_of_stages(rng: np.random.Generator, folder: Path) -> None:
 
 
 CASES: dict[str, tuple[float, Callable[[np.random.Generator, Path], None]]] = {
-    "mesh files": (0.55, mesh_case),
-    "files of earlier runs": (0.25, artefact_case),
-    "command lines": (0.15, arguments_case),
+    "mesh files": (0.45, mesh_case),
+    "files of earlier runs": (0.2, artefact_case),
+    "sessions": (0.1, session_case),
+    "command lines": (0.1, arguments_case),
+    "scripts": (0.1, lambda rng, folder: script_case(rng, folder, _hostile)),
     "runs of two stages": (0.05, run_case_of_stages),
 }
 

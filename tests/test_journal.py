@@ -145,6 +145,16 @@ def test_a_damaged_file_is_refused_in_one_line(mesh, tmp_path, old, new):
     assert "\n" not in str(error.value)
 
 
+def test_a_file_without_a_step_is_refused_in_one_line(mesh, tmp_path):
+    session, path = _session(mesh), tmp_path / "a.work.jsonl"
+    session.click(3)
+    Journal(path, session, "me").save()
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert read_note(path) is None
+    with pytest.raises(UserError, match="no step"):
+        _again(path, mesh)
+
+
 def test_a_full_disk_loses_nothing_that_was_written(mesh, tmp_path, monkeypatch):
     session, path = _session(mesh), tmp_path / "a.work.jsonl"
     journal = Journal(path, session, "me")

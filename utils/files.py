@@ -11,6 +11,7 @@ import struct
 import sys
 import tempfile
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -42,7 +43,7 @@ SEALED = "seal"  # the key of a digest in a JSON file
 SEAL_LENGTH = len(SEAL) + 8
 DAMAGE = (
     *(RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError),
-    *(OSError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(OSError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )  # what readers raise on damaged files
 
 

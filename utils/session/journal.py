@@ -214,6 +214,8 @@ def go_on(path: Path, mesh: Mesh, surface: Surface | None, answers_of: Callable[
     try:
         first, *lines = _lines(path)
         require(first, FORMAT, mesh, path.name)
+        if not lines:
+            raise ValueError("it holds no step")
         things: dict[int, Any] = {}
         past: list[int] = []
         future: list[int] = []
