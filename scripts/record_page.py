@@ -32,8 +32,8 @@ class RecordingSettings(Checked):
     """What is clicked, and where the picture goes."""
 
     obj_path: Path = option(ROOT / "meshes" / "camel.obj", "the mesh", metavar="FILE", group="recording")
-    include: int = option(1304, "vertex of the first click", metavar="ID")
-    exclude: int = option(1032, "vertex that the correction takes out", metavar="ID")
+    include: int = option(1426, "vertex of the first click", metavar="ID")
+    exclude: int = option(1173, "vertex that the correction takes out", metavar="ID")
     out: Path = option(ROOT / "docs" / "page.gif", "the picture", metavar="GIF")
     width: int = option(760, "of the picture, pixels")
 
@@ -126,7 +126,7 @@ def record(settings: RecordingSettings, tab, address: str) -> Recorder:
     tab.set_default_timeout(WAIT)
     tab.goto(address)
     tab.wait_for_function("window.iseg && window.iseg.painted")
-    tab.get_by_text("prior decoder").wait_for()  # instant answers serve before
+    tab.get_by_text("prior decoder", exact=True).wait_for()  # instant answers serve before
     tab.wait_for_timeout(4000)
     for notice in tab.locator(".mantine-Notification-closeButton").all():  # of the software renderer
         notice.click()
