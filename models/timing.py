@@ -26,11 +26,12 @@ from models.iseg.segmenter import PRECISIONS, DecoderSegmenter
 from models.pipeline import PRESETS, Pipeline, PipelineSettings
 from SAM_repo.teacher import load_teacher
 from utils.clicks import Clicks
-from utils.device import choose_device, peak_memory_gib
+from utils.device import choose_device
 from utils.errors import UserError
 from utils.evaluation.report import markdown
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.sampling import farthest_point_sampling
+from utils.memory import peak_memory_gib
 from utils.options import SEED, TEACHERS, Checked, option, positive_int
 from utils.progress import Bars
 

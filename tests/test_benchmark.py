@@ -43,7 +43,7 @@ def test_matrix_rate_is_flops_over_time():
 
 def test_peak_memory_sees_an_allocation_of_its_process_and_nothing_of_its_parents():
     code = (
-        "from utils.device import peak_memory_gib as peak; before = peak(); "
+        "from utils.memory import peak_memory_gib as peak; before = peak(); "
         "block = bytearray(b'1') * (256 << 20); del block; print(before, peak())"
     )
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -106,7 +106,7 @@ def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
         middle = np.full(len(edge), -1, dtype=np.int64)
         middle[split] = len(vertices) + np.arange(split.sum())
         vertices = np.concatenate([vertices, vertices[edge[split]].mean(axis=1)])
-        faces, parent = _split_faces(faces, middle[inverse.reshape(-1, 3)], parent)
+        faces, parent = split_faces(faces, middle[inverse.reshape(-1, 3)], parent)
     if not changed:
         return mesh, np.arange(mesh.num_faces)
     return Mesh(vertices, faces), parent
@@ -121,7 +121,7 @@ PIECES = {
 }
 
 
-def _split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Triangles cut at the given midpoints (F, 3) of their sides 01, 12, 20; -1 is an uncut side."""
     cut = middle >= 0
     count = cut.sum(axis=1)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.device import require_memory
 from utils.errors import UserError
 from utils.files import load_json, load_torch, open_npy, save_npy, save_torch, whole
 from utils.folders import claim_folder
 from utils.geometry.mesh import Mesh
+from utils.memory import require_memory
 from utils.progress import Progress, Step, silent
 from utils.rendering.cameras import (
     Cameras,

@@ -1,0 +1,110 @@
+"""One stage of `models.scale` in a process of its own: `python -m models.scale_stages STAGE FILE` prints its costs.
+
+Nothing is imported before the stage needs it, so that start and imports count as they do for a person.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CLICKS = 7  # the first waits for what later ones find ready
+GOLDEN = 0.618034
+
+
+def load(path: Path) -> dict:
+    """Read the file."""
+    from utils.geometry.mesh import load_mesh
+
+    load_mesh(path)
+    return _so_far()
+
+
+def instant(path: Path) -> dict:
+    """Read the file and make iSeg3D ready."""
+    return _ready(path, "instant")
+
+
+def prior(path: Path) -> dict:
+    """Read the file and make the prior ready."""
+    return _ready(path, "prior")
+
+
+def _ready(path: Path, kind: str) -> dict:
+    """Costs until a segmenter is ready; then those of clicks."""
+    from models.open import open_segmenter
+    from utils.geometry.mesh import load_mesh
+
+    mesh = load_mesh(path)
+    segmenter = open_segmenter(mesh, kind, device="cpu")
+    found, costs = _so_far(), []
+    used = mesh.faces[:, 0]
+    for number in range(1, CLICKS + 1):
+        vertex = int(used[int(len(used) * (number * GOLDEN % 1))])
+        costs.append(_milliseconds(lambda vertex=vertex: segmenter.segment(positive=[vertex])))
+    corrected = _milliseconds(lambda: segmenter.segment(positive=[vertex], negative=[int(used[0])]))
+    return found | {
+        "first_click_ms": costs[0],
+        "click_ms": statistics.median(costs[1:]),
+        "correction_ms": corrected,
+        "memory_after_clicks_gib": _so_far()["memory_gib"],
+    }
+
+
+def export(path: Path) -> dict:
+    """Write a selection of a mesh that was read, in every format; the seconds of writing alone."""
+    import numpy as np
+
+    from utils.clicks import Clicks
+    from utils.geometry.mesh import load_mesh
+    from utils.segmenter import Answer
+
+    mesh = load_mesh(path)
+    probability = 1 / (1 + np.exp(-8 * mesh.normalized[:, 0]))
+    answer = Answer(mesh, Clicks.from_lists([0]), probability.astype(np.float32), 0.5)
+    formats = {}
+    with tempfile.TemporaryDirectory(prefix="iseg-scale-") as folder:
+        for name in ("npy", "ply", "glb", "obj", "seg"):
+            formats[name] = _milliseconds(lambda name=name: answer.save(folder, formats=[name])) / 1000
+    return {"seconds": sum(formats.values()), "formats": formats, "memory_gib": _so_far()["memory_gib"]}
+
+
+def query(path: Path) -> dict:
+    """One click on the command line, from nothing to the files."""
+    with tempfile.TemporaryDirectory(prefix="iseg-scale-") as folder:
+        command = [sys.executable, "decoder.py", "--mode", "test", "--obj_path", str(path), "--save_dir", folder]
+        options = ["--segmenter", "prior", "--device", "cpu", "--select_vertices", "100"]
+        done = subprocess.run(command + options, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or done.stdout.strip())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"seconds": used.ru_utime + used.ru_stime, "memory_gib": used.ru_maxrss / 2**20}
+
+
+STAGES: dict[str, Callable[[Path], dict]] = {stage.__name__: stage for stage in (load, instant, prior, export, query)}
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    """Processor time."""
+    started = time.process_time()
+    work()
+    return 1000 * (time.process_time() - started)
+
+
+def _so_far() -> dict:
+    """Processor seconds of this process from its start, and its peak memory."""
+    seconds = time.process_time()
+    from utils.memory import peak_memory_gib
+
+    return {"seconds": seconds, "memory_gib": peak_memory_gib()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(STAGES[sys.argv[1]](Path(sys.argv[2]))))
