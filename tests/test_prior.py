@@ -257,10 +257,10 @@ def test_tidy_drops_stray_pieces_closes_holes_and_obeys_clicks(icosphere):
 def test_faces_take_the_values_of_their_nodes_and_keep_candidates_in_order(patches):
     borders = Borders(patches)
     logits = np.where(patches.graph.position[:, 1] > 0.3, 4.0, -4.0)
-    probability = borders.on_faces(np.stack([logits - 1, logits, logits + 1]))
+    probability = borders.on_elements(np.stack([logits - 1, logits, logits + 1]))
     assert (np.diff(probability, axis=0) >= -1e-9).all()
     assert ((probability[1] > 0.5) == (patches.fine.centroid[:, 1] > 0.3)).mean() > 0.93
-    assert np.allclose(borders.on_faces(10 * logits[None]), probability[1])  # what is sure is not made surer
+    assert np.allclose(borders.on_elements(10 * logits[None]), probability[1])  # what is sure is not made surer
 
 
 # --- answers ------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from models.prior.nodes import CREASE_DECAY, Patches
+from models.prior.grains import MOST_ELEMENTS, Elements, FaceBand, Grains, at_places
+from models.prior.nodes import Patches
 from utils.geometry.graphs import symmetric
 from utils.selection import obey
 
@@ -21,32 +24,62 @@ class Borders:
 
     x minimises sum_f a_f (x_f - p_f)^2 + s^2 sum_fg c_fg (x_f - x_g)^2, with areas a, conductances c that vanish at
     concave creases, and p the interpolated probability (a random walker with priors): the level 1/2 moves to a crease
-    where one is near. The matrix does not depend on the clicks and is factorised once.
+    where one is near. The matrix does not depend on the clicks and is factorised once. On a large mesh x is that of
+    grains of faces, and of the faces themselves along borders (`models.prior.grains`).
     """
 
-    def __init__(self, patches: Patches, smoothing: float = SMOOTHING) -> None:
+    def __init__(self, patches: Patches, smoothing: float = SMOOTHING, most: int = MOST_ELEMENTS) -> None:
+        """most: fine faces from which on borders are drawn on grains first."""
         fine, self.patches = patches.fine, patches
-        conductance = np.minimum(fine.border / np.maximum(fine.length, 1e-6), 20.0)
-        weight = conductance * (np.exp(-np.maximum(fine.turn, 0.0) / CREASE_DECAY) + 0.005)
-        adjacency = symmetric(fine.pairs, np.maximum(weight, 1e-9), len(fine))
+        reach = (smoothing * fine.spacing(len(patches.graph))) ** 2
+        self.grains = Grains.of(patches) if len(fine) > most else None
+        self.elements = self.grains.elements if self.grains else Elements.of_faces(fine)
+        self._band = FaceBand(patches, self.grains, reach) if self.grains else None
+        area = self.elements.area
+        adjacency = symmetric(self.elements.pairs, self.elements.conductance, len(area))
         laplacian = sp.diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
-        matrix = sp.csc_matrix(sp.diags(fine.area) + (smoothing * fine.spacing(len(patches.graph))) ** 2 * laplacian)
+        matrix = sp.csc_matrix(sp.diags(area) + reach * laplacian)
         self._solve = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
 
-    def on_faces(self, logits: np.ndarray) -> np.ndarray:
-        """Node logits (K, N) -> probabilities (K, E) on the fine faces; order between rows is kept."""
-        values = self.patches.interpolation @ np.clip(logits, -CLIP, CLIP).T
-        probability = 1 / (1 + np.exp(-values))
-        return np.clip(self._solve(self.patches.fine.area[:, None] * probability).T, 0.0, 1.0)
+    @cached_property
+    def _interpolation(self) -> sp.csr_matrix:
+        """(E, N) at the elements."""
+        grains = self.grains
+        return at_places(self.patches, grains.centroid, grains.node) if grains else self.patches.interpolation
 
-    def spread(self, values: np.ndarray) -> np.ndarray:
-        """Node values (N,) evened out over the fine faces (E,) in the same way; linear in the values."""
-        return self._solve(self.patches.fine.area * (self.patches.interpolation @ values))
+    def drawn(self, logits: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+        """Node logits (K, N) -> tidied probabilities (K, E) on the fine faces, for clicks on some of them."""
+        if self._band is None or self.grains is None:
+            return np.stack([self.tidy(row, included, excluded) for row in self.on_elements(logits)])
+        of_face, rows = self.grains.of_face, []
+        for coarse, wanted in zip(self.on_elements(logits), np.clip(logits, -CLIP, CLIP)):
+            tidied = self.tidy(coarse, of_face[included], of_face[excluded])
+            faces = self._band.beside(tidied > 0.5)
+            faces = faces[(tidied == coarse)[of_face[faces]]]  # what was tidied away stays so
+            places = at_places(self.patches, self.patches.fine.centroid[faces], self.patches.node[faces])
+            row = self._band(tidied, _probability(places @ wanted), faces)
+            rows.append(obey(np.clip(row, 0.0, 1.0), included, excluded))
+        return np.stack(rows)
+
+    def on_elements(self, logits: np.ndarray) -> np.ndarray:
+        """Node logits (K, N) -> probabilities (K, E) on the elements; order between rows is kept."""
+        probability = _probability(self._interpolation @ np.clip(logits, -CLIP, CLIP).T)
+        return np.clip(self._solve(self.elements.area[:, None] * probability).T, 0.0, 1.0)
+
+    def spread(self, values: np.ndarray, level: float = 0.0) -> np.ndarray:
+        """Node values (N,) evened out over the fine faces (E,) in the same way; on a large mesh most closely around
+        the level."""
+        coarse = self._solve(self.elements.area * (self._interpolation @ values))
+        if self._band is None:
+            return coarse
+        faces = self._band.beside(coarse > level)
+        places = at_places(self.patches, self.patches.fine.centroid[faces], self.patches.node[faces])
+        return self._band(coarse, places @ values, faces)
 
     def tidy(self, probability: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-        """(E,) with clicked faces obeyed, pieces without an included face taken out and small holes closed."""
+        """(E,) with clicked elements obeyed, pieces without an included one taken out and small holes closed."""
         result = obey(probability.copy(), included, excluded)
-        pairs, area = self.patches.fine.pairs, self.patches.fine.area
+        pairs, area = self.elements.pairs, self.elements.area
         selected = result > 0.5
         piece = pieces(selected, pairs)
         stray = selected & ~np.isin(piece, piece[included])
@@ -57,6 +90,10 @@ class Borders:
         hole = ~selected & small & ~np.isin(piece, piece[excluded])
         result[hole] = np.maximum(result[hole], 0.51)
         return result
+
+
+def _probability(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
 
 
 def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:

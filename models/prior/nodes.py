@@ -73,6 +73,12 @@ class NodeGraph:
         graphs = (self.pairs, plain), (self.pairs, concave), (pairs, walled)
         return tuple(symmetric(ends, lengths, len(self)) for ends, lengths in graphs)
 
+    @cached_property
+    def neighbours(self) -> sp.csr_matrix:
+        """(N, N) how far the values of adjacent nodes, and of a node itself, count for each other across creases."""
+        weight = np.exp(-(self.length[:, 1] - self.length[:, 0]) / 0.25)
+        return sp.csr_matrix(symmetric(self.pairs, weight, len(self)) + sp.identity(len(self), format="csr"))
+
     def distances_from(self, nodes: np.ndarray) -> np.ndarray:
         """(C, N, 3) float32 shortest paths from each of C nodes, as `distance_graphs`; 8 where there is none."""
         found = [dijkstra(graph, indices=np.asarray(nodes, dtype=np.int64)) for graph in self.distance_graphs]
@@ -104,24 +110,28 @@ class Patches:
     @cached_property
     def interpolation(self) -> sp.csr_matrix:
         """(E, N) weights, rows summing to 1: node values at the fine faces, from nodes on the same side of creases."""
-        graph, size = self.graph, len(self.graph)
-        weight = np.exp(-(graph.length[:, 1] - graph.length[:, 0]) / 0.25)
-        near = sp.csr_matrix(symmetric(graph.pairs, weight, size) + sp.identity(size, format="csr"))
-        counts = np.diff(near.indptr)[self.node]
-        row = np.repeat(np.arange(len(self.node)), counts)
-        start = near.indptr[self.node]
-        entry = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
-        column = near.indices[entry]
-        squared = ((self.fine.centroid[row] - graph.position[column]) ** 2).sum(axis=1)
-        value = near.data[entry] * np.exp(-squared / (2 * (0.6 * self.fine.spacing(size)) ** 2)) + 1e-9
-        matrix = sp.csr_matrix((value, (row, column)), shape=(len(self.node), size))
-        return sp.csr_matrix(sp.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)
+        return interpolation(self.graph, self.fine.spacing(len(self.graph)), self.fine.centroid, self.node)
+
+
+def interpolation(graph: NodeGraph, spacing: float, place: np.ndarray, node: np.ndarray) -> sp.csr_matrix:
+    """(M, N) weights, rows summing to 1: node values at places (M, 3) that lie in nodes (M,)."""
+    size = len(graph)
+    near = graph.neighbours
+    counts = np.diff(near.indptr)[node]
+    row = np.repeat(np.arange(len(node)), counts)
+    start = near.indptr[node]
+    entry = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+    column = near.indices[entry]
+    squared = ((place[row] - graph.position[column]) ** 2).sum(axis=1)
+    value = near.data[entry] * np.exp(-squared / (2 * (0.6 * spacing) ** 2)) + 1e-9
+    matrix = sp.csr_matrix((value, (row, column)), shape=(len(node), size))
+    return sp.csr_matrix(sp.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)
 
 
 def cut(mesh: Mesh, nodes: int = NODES) -> Patches:
     """Cut a mesh into about so many nodes."""
     fine = fine_faces(mesh, nodes)
-    node = _grow(fine, _seeds(fine, min(nodes, len(fine))))
+    node = grow(fine, _seeds(fine, min(nodes, len(fine))))
     size = int(node.max()) + 1
     area = np.bincount(node, fine.area, size)
     position, normal = (_means(node, fine.area, values, area) for values in (fine.centroid, fine.normal))
@@ -147,8 +157,8 @@ def _seeds(fine: FineFaces, count: int) -> np.ndarray:
     return chosen[spread_out(points.astype(np.float32), count)]
 
 
-def _grow(fine: FineFaces, seeds: np.ndarray) -> np.ndarray:
-    """(E,) node of each face: that of the nearest seed along the concave distance."""
+def grow(fine: FineFaces, seeds: np.ndarray) -> np.ndarray:
+    """(E,) number of the seed that is nearest to each face along the concave distance, from 0 without gaps."""
     cost = fine.length + CREASE_LENGTH * np.where(fine.turn > 0, fine.turn, CONVEX_SHARE * -fine.turn)
     graph = symmetric(fine.pairs, np.maximum(cost, 1e-9), len(fine))
     _, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)

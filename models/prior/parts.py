@@ -235,7 +235,7 @@ class PriorPartTree(PartTree):
         return votes.reshape(-1, size).argmax(axis=1) - 1
 
     def membership(self, parts: Sequence[Part]) -> np.ndarray:
-        fields = [self.vertex_means @ self.borders.spread(self.nodes(part).astype(np.float64)) for part in parts]
+        fields = [self.vertex_means @ self.borders.spread(self.nodes(part).astype(np.float64), 0.5) for part in parts]
         return np.stack(fields, axis=1)
 
     def fine_labels(self, parts: Sequence[Part]) -> np.ndarray:

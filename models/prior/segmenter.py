@@ -263,13 +263,12 @@ class PriorSegmenter(Segmenter):
         self, logits: np.ndarray, quality: np.ndarray, default: int, faces: np.ndarray, positive: np.ndarray
     ) -> Candidates:
         """Nested answers (K, N) with borders, tidied and nested again around the default one."""
-        borders = self.prepared.borders
-        rows = [borders.tidy(row, faces[positive], faces[~positive]) for row in borders.on_faces(logits)]
+        rows = self.prepared.borders.drawn(logits, faces[positive], faces[~positive])
         for place in range(default - 1, -1, -1):
             rows[place] = np.minimum(rows[place], rows[place + 1])
         for place in range(default + 1, len(rows)):
             rows[place] = np.maximum(rows[place], rows[place - 1])
-        return Candidates(np.stack(rows), quality, default)
+        return Candidates(rows, quality, default)
 
 
 def weighted_means(group: np.ndarray, member: np.ndarray, weight: np.ndarray, groups: int) -> sp.csr_matrix:
