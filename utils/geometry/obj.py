@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.geometry.obj_arrays import read_arrays
 from utils.geometry.surface import FileSurface, colors_of, coordinates_of, text_lines
 
 
@@ -39,7 +40,9 @@ class ObjText:
 
 def read_obj(path: Path) -> FileSurface:
     """Read the surface; ValueError for what is none."""
-    return surface_of(read_obj_text(path))
+    data = path.read_bytes()
+    found = read_arrays(data)
+    return surface_of(text_of(data)) if found is None else found
 
 
 def surface_of(found: ObjText) -> FileSurface:
@@ -59,12 +62,17 @@ def surface_of(found: ObjText) -> FileSurface:
 
 
 def read_obj_text(path: Path) -> ObjText:
-    """Read the lines that describe a surface; a backslash at the end continues a line."""
+    """Read the lines of a file that describe a surface."""
+    return text_of(path.read_bytes())
+
+
+def text_of(data: bytes) -> ObjText:
+    """The lines of a text that describe a surface; a backslash at the end continues a line."""
     found, material, group = ObjText(), "", ""
     counted = (found.vertices, found.coordinates, found.normals)
     values = dict(zip(("v", "vt", "vn"), counted))
     begun = ""
-    for part in text_lines(path.read_bytes()):
+    for part in text_lines(data):
         if part.endswith("\\"):
             begun += part[:-1] + " "
             continue
