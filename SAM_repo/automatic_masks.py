@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
+
+from SAM_repo.networks import Sam
 
 
 class FixedEmbedding(nn.Module):

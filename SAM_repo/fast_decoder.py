@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import Sam
 from torch import Tensor
 
+from SAM_repo.networks import Sam
 from SAM_repo.vit_t import to_channels_first, to_pixels_last
 
 

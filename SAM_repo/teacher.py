@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anything import sam_model_registry
-from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.networks import Sam, sam_model_registry
 from SAM_repo.vit_t import build_vit_t, restore_vit_t
 from utils.device import fast_autocast
 from utils.errors import UserError

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
+
+from SAM_repo.networks import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 
 @dataclass(frozen=True)

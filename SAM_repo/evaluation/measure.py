@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor
 
 from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.networks import Sam
 from SAM_repo.prompting import Answerer, hard_iou, prompt_rounds
 from SAM_repo.views import VIEW_SIZE, make_batch, random_cameras, shape_views, synthetic_views
 from SAM_repo.vit_t import normalise

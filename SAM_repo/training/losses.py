@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.networks import Sam
 from SAM_repo.prompting import add_correction, hard_iou
 from SAM_repo.training.config import TrainConfig
 from SAM_repo.views import Batch

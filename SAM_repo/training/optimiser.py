@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from SAM_repo.networks import Sam
 from SAM_repo.training.config import TrainConfig
 from SAM_repo.training.losses import AuxiliaryHeads
 from utils.training import cosine

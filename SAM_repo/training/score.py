@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from SAM_repo.fast_decoder import decode_prompts
+from SAM_repo.networks import Sam
 from SAM_repo.prompting import hard_iou, prompt_rounds
 from SAM_repo.training.config import ScoreConfig
 from SAM_repo.training.views import claim

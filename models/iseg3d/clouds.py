@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import trimesh.ray.ray_pyembree
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from models.iseg3d.reshuffle import reshuffled
 from models.iseg3d.surface import Primitive, into_unit_ball, sample_surface
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
-from utils.geometry.welding import weld
-from utils.shapes import random_shape
 
 POINTS = 4096  # of a cloud (Sec. 4.1)
 RAYS = 10
@@ -84,7 +80,7 @@ def _small_components(mesh: Mesh, count: int) -> list[np.ndarray]:
 
 def face_components(mesh: Mesh) -> np.ndarray:
     """(F,) int64 connected component of every face; vertices in the same place count as one."""
-    corners = weld(mesh.vertices)[mesh.faces]
+    corners = mesh.place[mesh.faces]
     first, second = corners[:, [0, 0]].ravel(), corners[:, 1:].ravel()
     graph = sp.coo_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(mesh.vertices),) * 2)
     component = connected_components(graph, directed=False)[1][corners[:, 0]]
@@ -93,6 +89,8 @@ def face_components(mesh: Mesh) -> np.ndarray:
 
 def exposed(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(N,) bool: a ray from the point in one of some random directions leaves the shape, as none inside it does."""
+    import trimesh.ray.ray_pyembree  # answers need neither it nor shapes
+
     hits = trimesh.ray.ray_pyembree.RayMeshIntersector(trimesh.Trimesh(vertices, faces, process=False))
     size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     free = np.zeros(len(points), dtype=bool)
@@ -128,6 +126,9 @@ def labelled_cloud(seed: int, repository: list[Primitive] | None = None, count: 
     repository: primitives to reshuffle (`models.iseg3d.abc`), and then every cloud is of these; None: our own.
     Deterministic by seed. Raises ValueError for a shape that cannot be sampled.
     """
+    from models.iseg3d.reshuffle import reshuffled
+    from utils.shapes import random_shape
+
     rng = np.random.default_rng([seed, 11])
     if repository is not None or rng.random() < RESHUFFLED_SHARE:
         vertices, faces, labels = reshuffled(rng, repository)
