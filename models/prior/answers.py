@@ -26,7 +26,7 @@ from models.prior.taught import TaughtVotes
 from models.prior.votes import Votes
 from utils.files import Recent
 
-ASKED_TOGETHER = 16  # clicks that the votes come from
+ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
 HELD_ANSWERS = 64
 
 

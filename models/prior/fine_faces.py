@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.geodesics import BRIDGE_TURN, bridge_components
 from utils.geometry.mesh import SIDES, Mesh
-from utils.geometry.welding import weld
+from utils.rendering.rays import ray_scene
 
 SUBDIVIDE_ABOVE = 1.6  # edges longer than so many node spacings are halved ...
 MOST_ELEMENTS = 40_000  # ... until there are so many faces
@@ -42,6 +44,15 @@ class FineFaces:
 
     def __len__(self) -> int:
         return len(self.area)
+
+    @cached_property
+    def scene(self) -> Any:
+        """What rays are cast at; large, see `without_scene`."""
+        return ray_scene(self.mesh.normalized, self.mesh.faces)
+
+    def without_scene(self) -> None:
+        """Give its memory back; it is made again when it is needed."""
+        vars(self).pop("scene", None)
 
     def spacing(self, nodes: int) -> float:
         """The typical distance of so many nodes."""
@@ -75,9 +86,9 @@ def fine_faces(mesh: Mesh, nodes: int) -> FineFaces:
 def _shared_sides(mesh: Mesh, points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(P,) length of the edge that each pair of faces shares."""
     first, second = pairs.T
-    corners = weld(mesh.vertices)[mesh.faces]
-    same = (corners[first][:, :, None] == corners[second][:, None, :]).any(axis=2)
-    opposite = np.argmin(same, axis=1)
+    mine, others = (np.ascontiguousarray(mesh.place[mesh.faces][end].T) for end in (first, second))
+    same = [(others[0] == corner) | (others[1] == corner) | (others[2] == corner) for corner in mine]
+    opposite = np.select([~each for each in same], [0, 1, 2], 0)
     ends = mesh.faces[first[:, None], np.stack([(opposite + 1) % 3, (opposite + 2) % 3], axis=1)]
     return np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
 
@@ -95,6 +106,8 @@ def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
     vertices, faces, parent = mesh.normalized.astype(np.float64), mesh.faces, np.arange(mesh.num_faces)
     changed = False
     for _ in range(7):
+        if not changed and _longest_side(vertices, faces) < longest * (1 - 1e-9):
+            break
         sides = np.sort(faces[:, SIDES].reshape(-1, 2), axis=1)
         code, inverse = np.unique(sides[:, 0] * np.int64(len(vertices)) + sides[:, 1], return_inverse=True)
         edge = np.stack([code // len(vertices), code % len(vertices)], axis=1)
@@ -110,6 +123,14 @@ def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
     if not changed:
         return mesh, np.arange(mesh.num_faces)
     return Mesh(vertices, faces), parent
+
+
+def _longest_side(vertices: np.ndarray, faces: np.ndarray) -> float:
+    squares = []
+    for start, end in SIDES:
+        way = vertices[faces[:, end]] - vertices[faces[:, start]]
+        squares.append(np.einsum("fi,fi->f", way, way).max())
+    return float(np.sqrt(max(squares)))
 
 
 # Of a triangle with so many cut sides, turned so that those come first: corners 0 to 2, midpoints 3 to 5 of its sides.

@@ -19,7 +19,6 @@ from models.prior.fine_faces import FineFaces, components, fine_faces
 from utils.geometry.geodesics import CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE
 from utils.geometry.graphs import depth_inside, symmetric
 from utils.geometry.mesh import Mesh
-from utils.rendering.rays import ray_scene
 
 NODES = 1536
 EIGENVECTORS = 48
@@ -136,8 +135,11 @@ def cut(mesh: Mesh, nodes: int = NODES) -> Patches:
     area = np.bincount(node, fine.area, size)
     position, normal = (_means(node, fine.area, values, area) for values in (fine.centroid, fine.normal))
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    order = np.lexsort((np.linalg.norm(fine.centroid - position[node], axis=1), node))
-    center = order[np.searchsorted(node[order], np.arange(size))]
+    away, nearest = np.linalg.norm(fine.centroid - position[node], axis=1), np.full(size, np.inf)
+    np.minimum.at(nearest, node, away)
+    middle = np.flatnonzero(away == nearest[node])[::-1]
+    center = np.empty(size, dtype=np.int64)
+    center[node[middle]] = middle  # of several at one distance the first is written last
     return Patches(mesh, fine, node, center, _node_graph(fine, node, center, area, position, normal))
 
 
@@ -208,10 +210,9 @@ def _node_graph(
 
 def _walls(fine: FineFaces, node: np.ndarray, center: np.ndarray, component: np.ndarray) -> np.ndarray:
     """(M, 2) nodes that face away from each other at both sides of a thin wall of one component."""
-    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
     way = -fine.normal[center]
     starts = (fine.centroid[center] + 1e-4 * way).astype(np.float32)
-    hit = scene.run(starts, way.astype(np.float32), query="INTERSECT", output=True)
+    hit = fine.scene.run(starts, way.astype(np.float32), query="INTERSECT", output=True)
     face, length = np.asarray(hit["primID"], dtype=np.int64), np.asarray(hit["tfar"])
     found = (face >= 0) & (length < WALL)
     face = np.where(found, face, 0)
@@ -223,7 +224,6 @@ def _walls(fine: FineFaces, node: np.ndarray, center: np.ndarray, component: np.
 
 def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """(N, 2) median length of rays into the solid and out of it (shape diameter function)."""
-    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
     helper = np.where(np.abs(normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
     side = np.cross(normal, helper)
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
@@ -236,7 +236,8 @@ def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.nd
         cone = np.cos(THICKNESS_CONE) * axis[:, None] + np.sin(THICKNESS_CONE) * around
         rays = np.concatenate([axis[:, None], cone], axis=1).reshape(-1, 3).astype(np.float32)
         starts = np.repeat(fine.centroid[center] + 1e-4 * axis, THICKNESS_RAYS, axis=0).astype(np.float32)
-        length = np.asarray(scene.run(starts, rays, query="DISTANCE"), dtype=np.float64).reshape(-1, THICKNESS_RAYS)
+        length = fine.scene.run(starts, rays, query="DISTANCE")
+        length = np.asarray(length, dtype=np.float64).reshape(-1, THICKNESS_RAYS)
         result.append(np.median(np.minimum(np.where(np.isfinite(length), length, FREE), FREE), axis=1))
     return np.stack(result, axis=1)
 

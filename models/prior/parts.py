@@ -23,7 +23,6 @@ from models.prior.borders import HOLE, Borders
 from models.prior.nodes import Patches
 from models.prior.votes import Votes, pairwise_iou
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
-from utils.rendering.rays import ray_scene
 
 PARTS_VERSION = 1  # counts up where measured results would change
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
@@ -204,8 +203,8 @@ def opposite_nodes(patches: Patches) -> np.ndarray:
     fine, start = patches.fine, patches.center
     inward = -fine.normal[start]
     origin = (fine.centroid[start] + 1e-4 * inward).astype(np.float32)
-    scene = ray_scene(fine.mesh.normalized, fine.mesh.faces)
-    hit = np.asarray(scene.run(origin, inward.astype(np.float32), query="INTERSECT")).reshape(-1)
+    hit = np.asarray(fine.scene.run(origin, inward.astype(np.float32), query="INTERSECT")).reshape(-1)
+    fine.without_scene()
     return np.where(hit >= 0, patches.node[hit], -1)
 
 

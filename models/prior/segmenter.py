@@ -107,6 +107,7 @@ def prepare(
         return NodeViews(len(patches.graph), patches.graph.pairs, arrays["sight"], arrays["embeddings"])
 
     lifted = kept("prior_views", (views,), lambda: _arrays(render_views(patches, teacher, views)), seen_from)
+    patches.fine.without_scene()
     features = lifted.features(held["field_components"].float(), held["field_mean"].float())
     tensors = NodeTensors.of(patches.graph, features, lifted.seen)
     answers = NodeAnswers(patches.graph, network, tensors)

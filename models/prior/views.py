@@ -76,7 +76,7 @@ class NodeViews:
 
 def render_views(patches: Patches, teacher: Teacher, views: int = VIEWS, seed: int = 0) -> NodeViews:
     """Render and embed evenly spread views."""
-    rasterizer = Rasterizer(patches.fine.mesh)
+    rasterizer = Rasterizer(patches.fine.mesh, scene=patches.fine.scene)
     angles = sample_sphere_angles(views, torch.Generator().manual_seed(seed))
     cameras = orbit_cameras(*angles, size=(IMAGE_SIZE, IMAGE_SIZE))
     node = torch.from_numpy(patches.node)

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from utils.geometry.geodesics import SurfaceDistances
 from utils.geometry.mesh import SIDES, Mesh
-from utils.geometry.welding import first_of_each, weld
+from utils.geometry.welding import first_of_each
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ class Cuts:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
-        place = weld(mesh.vertices)
+        place = mesh.place
         self._corner = first_of_each(place)[place][mesh.faces]
         sides = np.sort(self._corner[:, SIDES].reshape(-1, 2), axis=1)
         self._code = sides[:, 0] * np.int64(mesh.num_vertices) + sides[:, 1]

@@ -9,7 +9,6 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from utils.geometry.mesh import Mesh
-from utils.geometry.welding import weld
 
 CREASE = math.radians(40)  # faces that meet at a larger angle keep their edge in the shading
 
@@ -20,7 +19,7 @@ def split_at_creases(mesh: Mesh, crease: float = CREASE) -> tuple[Mesh, np.ndarr
     The faces keep their order and corners. Vertex normals of the copy are smooth within, and sharp between, the
     surfaces that meet at more than `crease` radians. Returns the copy and the original vertex (V',) of each of its own.
     """
-    corner_vertex = weld(mesh.vertices)[mesh.faces]
+    corner_vertex = mesh.place[mesh.faces]
     face = np.repeat(np.arange(mesh.num_faces), 3)
     start, end = corner_vertex.ravel(), np.roll(corner_vertex, -1, axis=1).ravel()
     here = np.arange(3 * mesh.num_faces)  # corner 3 f + k is where side k of face f starts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.geometry.mesh import SIDES, Mesh
-from utils.geometry.welding import first_of_each, weld
+from utils.geometry.welding import first_of_each
 
 CREASE = math.radians(30)  # edges at which the faces turn by more attract the border ...
 CREASE_REACH = 0.5  # ... within so much of a crossed edge's length
@@ -41,7 +41,7 @@ def cut_smooth(mesh: Mesh, labels: np.ndarray, membership: np.ndarray, firm: np.
     A border at a crease stays there, and one that comes near a crease or a vertex goes through it. Both sides of a seam
     are split alike, so nothing comes apart; a part that would vanish keeps its triangles.
     """
-    place = weld(mesh.vertices)
+    place = mesh.place
     corners = first_of_each(place)[place][mesh.faces]
     firm = np.zeros(mesh.num_faces, dtype=bool) if firm is None else firm.copy()
     while True:
@@ -184,7 +184,7 @@ def cap_parts(mesh: Mesh, labels: np.ndarray) -> tuple[Mesh, np.ndarray]:
 
     Each part gets its own cap, around a new vertex in the middle of the hole. Holes that the mesh has itself stay open.
     """
-    place = weld(mesh.vertices)
+    place = mesh.place
     first = first_of_each(place)[place]
     vertices, faces, added = [mesh.vertices], [mesh.faces], []
     count = mesh.num_vertices

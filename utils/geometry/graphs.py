@@ -9,9 +9,23 @@ from scipy.sparse.csgraph import dijkstra
 
 def symmetric(pairs: np.ndarray, values: np.ndarray, size: int) -> sp.csr_matrix:
     """(size, size) with each value (E,) at both places of its pair (E, 2); of several values the first counts."""
-    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both, twice = np.concatenate([pairs, pairs[:, ::-1]]), np.concatenate([values, values])
+    # As csr_matrix would, which then adds up what lies at one place: sorted by columns, then, stably, by rows.
+    places = sp.csr_matrix((np.arange(len(both)), (both[:, 0], both[:, 1])), shape=(size, size), copy=False)
+    if places.nnz == len(both):
+        return sp.csr_matrix(
+            (twice[np.asarray(places.data, dtype=np.int64)], places.indices, places.indptr), shape=(size, size)
+        )
     code, first = np.unique(both[:, 0] * np.int64(size) + both[:, 1], return_index=True)
-    return sp.csr_matrix((np.concatenate([values, values])[first], (code // size, code % size)), shape=(size, size))
+    return sp.csr_matrix((twice[first], (code // size, code % size)), shape=(size, size))
+
+
+def distinct_pairs(pairs: np.ndarray, size: int) -> np.ndarray:
+    """(E, 2) each undirected pair of (N, 2) once, the lower first, ascending; all below `size`."""
+    code = np.minimum(pairs[:, 0], pairs[:, 1]) * np.int64(size) + np.maximum(pairs[:, 0], pairs[:, 1])
+    code.sort()
+    code = code[np.diff(code, prepend=-1) != 0]
+    return np.stack([code // size, code % size], axis=1)
 
 
 def depth_inside(graph: sp.csr_matrix, pairs: np.ndarray, region: np.ndarray) -> np.ndarray:

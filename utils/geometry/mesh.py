@@ -12,16 +12,17 @@ import scipy.sparse as sp
 from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.glb import read_glb
-from utils.geometry.graphs import symmetric
+from utils.geometry.graphs import distinct_pairs, symmetric
 from utils.geometry.obj import read_obj
 from utils.geometry.off import read_off
 from utils.geometry.ply import read_ply
 from utils.geometry.stl import read_stl
-from utils.geometry.welding import first_of_each, weld
+from utils.geometry.welding import weld
 
 READERS = {".obj": read_obj, ".ply": read_ply, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
 FORMATS = tuple(READERS)
 SMALLEST, LARGEST, PRECISION = 1e-30, 1e30, 1e-13  # widths that are read, alone and as a share of the coordinates
+VALIDATED = 65_536  # faces at once: most meshes have one of some area among the first
 FAR = 1000.0  # how far a vertex may be away, in distances that hold nine in ten of the others
 SIDES = [[0, 1], [1, 2], [2, 0]]  # of a triangle, by the places of their corners
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, OverflowError)
@@ -128,6 +129,11 @@ class Mesh:
         return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0).astype(np.float32)
 
     @cached_property
+    def place(self) -> np.ndarray:
+        """(V,) int64, `weld` of the vertices: those at the same place have the same number."""
+        return weld(self.vertices)
+
+    @cached_property
     def edges(self) -> np.ndarray:
         """(E, 2) int64 undirected edges, each once, lower id first.
 
@@ -135,12 +141,11 @@ class Mesh:
         them, so that the surface is as connected as it looks.
         """
         used = np.flatnonzero(self.referenced)
-        place = weld(self.vertices[used])
-        seams = np.stack([used[first_of_each(place)[place]], used], axis=1)
-        pairs = np.sort(np.concatenate([self.faces[:, SIDES].reshape(-1, 2), seams]), axis=1)
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-        code = np.unique(pairs[:, 0] * np.int64(self.num_vertices) + pairs[:, 1])
-        return np.stack([code // self.num_vertices, code % self.num_vertices], axis=1)
+        place = self.place[used]
+        first = np.full(self.num_vertices, -1, dtype=np.int64)
+        first[place[::-1]] = used[::-1]  # the first is written last
+        pairs = np.concatenate([self.faces[:, SIDES].reshape(-1, 2), np.stack([first[place], used], axis=1)])
+        return distinct_pairs(pairs[pairs[:, 0] != pairs[:, 1]], self.num_vertices)
 
     @cached_property
     def vertex_adjacency(self) -> sp.csr_matrix:
@@ -209,7 +214,9 @@ def _validate(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
             f"{path}: triangle {bad} refers to vertex {int(faces[bad].max())}, but the vertices are 0 to "
             f"{len(vertices) - 1}; export the mesh again"
         )
-    _validate_extent(path, vertices[np.unique(faces)], vertices, faces)
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces.ravel()] = True
+    _validate_extent(path, vertices[used], vertices, faces)
 
 
 def _validate_extent(path: Path, used: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> None:
@@ -234,7 +241,10 @@ def _validate_extent(path: Path, used: np.ndarray, vertices: np.ndarray, faces: 
             f"{path}: vertex {bad} lies {distance.max() / max(most, SMALLEST):.3g} times as far away as most others, "
             "so the object would be a point in every view; delete that vertex and export the mesh again"
         )
-    corner = (vertices[faces] - low) / extent
-    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1).max()
-    if not area > 0:
+    for some in np.array_split(faces, -(-len(faces) // VALIDATED)):
+        corner = (vertices[some] - low) / extent
+        cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        if (np.linalg.norm(cross, axis=1) > 0).any():
+            break
+    else:
         raise UserError(f"{path}: no face has an area (all lie on a line or at a point); a surface mesh is needed")

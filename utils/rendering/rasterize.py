@@ -67,13 +67,16 @@ class Rasterizer:
     backend: "embree" (ray casting on the CPU), "kaolin" (CUDA) or "auto". Results lie on `device`.
     """
 
-    def __init__(self, mesh: Mesh, backend: str = "auto", device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, mesh: Mesh, backend: str = "auto", device: str | torch.device = "cpu", scene: Any = None
+    ) -> None:
+        """scene: of `utils.rendering.rays`, of this mesh, where there is one already."""
         self.backend = choose_backend(backend, device)
         self.device = torch.device(device)
         self.mesh = mesh
         self.vertices = torch.from_numpy(mesh.normalized).to(self.device)
         self.faces = torch.from_numpy(mesh.faces).to(self.device)
-        self._scene = ray_scene(mesh.normalized, mesh.faces) if self.backend == "embree" else None
+        self._scene = (scene or ray_scene(mesh.normalized, mesh.faces)) if self.backend == "embree" else None
 
     def __call__(self, cameras: Cameras) -> Rasterization:
         """Rasterise B views at `cameras.size`."""

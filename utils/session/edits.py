@@ -14,7 +14,6 @@ import numpy as np
 from utils.errors import UserError
 from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import SIDES, Mesh
-from utils.geometry.welding import weld
 from utils.session.state import EDITS, ShapeEdit
 
 HELD_RINGS = 3  # over so many rings of vertices from its border a moved part blends into the rest
@@ -87,7 +86,7 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
     middle of that border, or of the part where it is attached nowhere.
     """
     # Vertices at the same place move together, or the surface would tear at texture seams.
-    welded = weld(mesh.vertices)
+    welded = mesh.place
     count = int(welded.max()) + 1
     own, other = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     own[welded[mesh.faces[chosen]].ravel()] = True
@@ -112,7 +111,7 @@ def _attachment(mesh: Mesh, shape: EditedShape, chosen: np.ndarray) -> tuple[np.
 
 def _normals(mesh: Mesh, shape: EditedShape) -> np.ndarray:
     """(V, 3) outward unit normals of the edited shape, equal for vertices at the same place."""
-    welded = weld(mesh.vertices)
+    welded = mesh.place
     faces = mesh.faces[shape.alive]
     corner = shape.vertices[faces]
     cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]) * mesh.winding
