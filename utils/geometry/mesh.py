@@ -167,6 +167,15 @@ class Mesh:
             polygons[polygon].extend(corners if opens else corners[2:])
         return polygons
 
+    def polygons_alike(self) -> np.ndarray | None:
+        """(N, K) int64, the corners of each polygon, where all have the same number of them; None elsewhere."""
+        sides = np.bincount(self.face_polygon, minlength=self.num_polygons)
+        scattered = (np.diff(self.face_polygon) < 0).any()
+        if scattered or len(sides) == 0 or sides.min() == 0 or sides.min() != sides.max():
+            return None
+        fans = self.faces.reshape(self.num_polygons, int(sides[0]), 3)
+        return np.concatenate([fans[:, 0], fans[:, 1:, 2]], axis=1)
+
     def selected_polygons(self, selected: np.ndarray) -> np.ndarray:
         """(N,) bool: is more than half of each polygon's corners among `selected` (V,) bool?"""
         balance = np.zeros(self.num_polygons, dtype=np.int64)

@@ -61,11 +61,6 @@ def surface_of(found: ObjText) -> FileSurface:
     )
 
 
-def read_obj_text(path: Path) -> ObjText:
-    """Read the lines of a file that describe a surface."""
-    return text_of(path.read_bytes())
-
-
 def text_of(data: bytes) -> ObjText:
     """The lines of a text that describe a surface; a backslash at the end continues a line."""
     found, material, group = ObjText(), "", ""

@@ -10,8 +10,11 @@ import numpy as np
 from utils.errors import UserError
 from utils.geometry.materials import Materials, read_libraries
 from utils.geometry.mesh import READERS, UNREADABLE, Mesh
-from utils.geometry.obj import ObjText, read_obj_text, surface_of
+from utils.geometry.obj import ObjText, surface_of, text_of
+from utils.geometry.obj_arrays import read_arrays
 from utils.geometry.surface import FileSurface
+
+DECORATION = (b"vt", b"vn", b"usemtl", b"mtllib")  # words without which an OBJ is read faster
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,7 @@ def read_textures(mesh: Mesh) -> Textures | None:
         return None
     suffix = mesh.path.suffix.lower()
     try:
-        text = read_obj_text(mesh.path) if suffix == ".obj" else None
-        surface = READERS[suffix](mesh.path) if text is None else surface_of(text)
+        surface, text = _read(mesh.path, suffix)
     except (UserError, *UNREADABLE):  # it was readable when the mesh was loaded
         return None
     if len(surface.vertices) != mesh.num_vertices or surface.num_polygons != mesh.num_polygons:
@@ -70,6 +72,18 @@ def read_textures(mesh: Mesh) -> Textures | None:
     found = replace(found, groups=groups, colors=surface.colors)
     empty = not len(found.coordinates) and not found.normal_lines and not any(found.materials)
     return None if empty and not groups and surface.colors is None else found
+
+
+def _read(path: Path, suffix: str) -> tuple[FileSurface, ObjText | None]:
+    """The surface, and the words of an OBJ that says more than that."""
+    if suffix != ".obj":
+        return READERS[suffix](path), None
+    data = path.read_bytes()
+    plain = None if any(word in data for word in DECORATION) else read_arrays(data)
+    if plain is not None:
+        return plain, None
+    text = text_of(data)
+    return surface_of(text), text
 
 
 def _of_obj(found: ObjText, path: Path) -> Textures:

@@ -23,6 +23,7 @@ from utils.output.glb import GlbWriter
 REST, SELECTED = "rest", "selected"
 DELETED = -1  # label of what is written nowhere
 TINT = 0.65  # of what a part's colour covers of the file's, as in the page
+TOGETHER = 4096  # lines that are written at once
 NOTHING = Textures(np.zeros((0, 2)), [])
 
 
@@ -140,8 +141,12 @@ def _indexed(
     corners  (F, 3) as `Textures.of_triangles`; a vertex with several coordinates becomes several
     """
     if corners is None:
-        used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
-        return used, faces.reshape(-1, 3), None
+        faces = mesh.faces[chosen]
+        place = np.zeros(mesh.num_vertices, dtype=np.int64)
+        place[faces.ravel()] = 1
+        used = np.flatnonzero(place)
+        place[used] = np.arange(len(used))
+        return used, place[faces], None
     pairs = np.stack([mesh.faces[chosen].ravel(), corners[chosen].ravel()], axis=1)
     pairs, faces = np.unique(pairs, axis=0, return_inverse=True)
     coordinates = np.where(pairs[:, 1, None] >= 0, textures.coordinates[pairs[:, 1]], 0.0)
@@ -182,16 +187,31 @@ def save_obj(
         rows = np.concatenate([rows, textures.colors], axis=1)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(f"mtllib {library}\n" for library in libraries)
-        file.writelines(f"v {' '.join(map(repr, row))}\n" for row in rows.tolist())
+        file.writelines(_lines("v", "%r", rows))
         file.writelines(f"vt {line}\n" for line in textures.lines)
         file.writelines(f"vn {line}\n" for line in textures.normal_lines)
-        file.writelines(f"{line}\n" for line in _obj_faces(mesh, labelling, textures))
+        file.writelines(_obj_faces(mesh, labelling, textures))
     return written
+
+
+def _lines(word: str, kind: str, rows: np.ndarray) -> Iterator[str]:
+    """Rows (N, K) as lines that begin with a word, many at once."""
+    line = " ".join([word, *[kind] * rows.shape[1]]) + "\n"
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        yield line * len(some) % tuple(some.ravel().tolist())
 
 
 def _obj_faces(mesh: Mesh, labelling: Labelling, textures: Textures) -> Iterator[str]:
     """The lines of groups, materials and faces; a material is that of the file, or else of the part."""
-    numbers, polygons, material = labelling.polygons(mesh), mesh.polygons(), ""
+    alike = None if textures.corners or textures.normal_corners else mesh.polygons_alike()
+    numbers = labelling.polygons(mesh)
+    if alike is not None and not textures.groups and not textures.materials:
+        for number, name, _ in labelling.present():
+            yield f"g {_word(name)}\nusemtl {_word(name)}\n"
+            yield from _lines("f", "%d", alike[numbers == number] + 1)
+        return
+    polygons, material = mesh.polygons(), ""
     for number, name, _ in labelling.present():
         group = None
         for polygon in np.flatnonzero(numbers == number).tolist():
@@ -199,13 +219,13 @@ def _obj_faces(mesh: Mesh, labelling: Labelling, textures: Textures) -> Iterator
                 continue
             inside = textures.groups[polygon] if textures.groups else ""
             if inside != group:
-                yield " ".join(f"g {_word(name)} {inside}".split())
+                yield " ".join(f"g {_word(name)} {inside}".split()) + "\n"
                 group = inside
             wanted = textures.materials[polygon] if textures.materials else _word(name)
             if wanted != material:
-                yield f"usemtl {wanted}".rstrip()
+                yield f"usemtl {wanted}".rstrip() + "\n"
                 material = wanted
-            yield f"f {_corners(polygons[polygon], polygon, textures)}"
+            yield f"f {_corners(polygons[polygon], polygon, textures)}\n"
 
 
 def _save_mtl(path: Path, made: Materials) -> list[Path]:
