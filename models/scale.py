@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import subprocess
@@ -77,14 +76,15 @@ def time_scale(settings: ScaleSettings, out: Path | None = None) -> dict:
 
 
 def run_stage(stage: str, path: Path) -> dict:
-    """A stage in a fresh process; UserError with its last words if it fails."""
-    command = [sys.executable, "-m", "models.scale_stages", stage, str(path.resolve())]
+    """A stage in a fresh process; its last words if it fails."""
+    out = path.with_suffix(".json")
+    command = [sys.executable, "-m", "models.scale_stages", stage, str(path.resolve()), str(out)]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
     if done.returncode:
         words = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         return {"failed": words[:200]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return load_json(out, "costs of a stage", dict)
 
 
 # --- meshes of one shape ------------------------------------------------------------------------

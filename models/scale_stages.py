@@ -1,11 +1,10 @@
-"""One stage of `models.scale` in a process of its own: `python -m models.scale_stages STAGE FILE` prints its costs.
+"""One stage of `models.scale` in a process of its own: `python -m models.scale_stages STAGE FILE OUT.json`.
 
 Nothing is imported before the stage needs it, so that start and imports count as they do for a person.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import statistics
 import subprocess
@@ -105,4 +104,7 @@ def _so_far() -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(STAGES[sys.argv[1]](Path(sys.argv[2]))))
+    costs = STAGES[sys.argv[1]](Path(sys.argv[2]))
+    from utils.files import save_json
+
+    save_json(sys.argv[3], costs)
