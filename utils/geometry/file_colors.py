@@ -17,7 +17,7 @@ ANNOUNCED = {
     ".off": rb"^\s*(ST)?C(N)?OFF",
     ".glb": rb'COLOR_0|"baseColor',
 }
-OF_OBJ = rb"^mtllib\s|^v(\s+\S+){6}\s*$"  # anywhere
+OF_VERTEX = rb"^[ \t]*v[ \t]([^\r\n#]+)"  # the first one of an OBJ: if it has no colour, none has
 
 
 def corner_colors(mesh: Mesh) -> np.ndarray | None:
@@ -37,7 +37,9 @@ def _announced(path: Path) -> bool:
     suffix = path.suffix.lower()
     try:
         if suffix == ".obj":
-            return re.search(OF_OBJ, path.read_bytes(), re.MULTILINE) is not None
+            data = path.read_bytes()
+            first = re.search(OF_VERTEX, data, re.MULTILINE)
+            return b"mtllib" in data or (first is not None and len(first[1].split()) == 6)
         with open(path, "rb") as file:
             return suffix in ANNOUNCED and re.search(ANNOUNCED[suffix], file.read(HEAD)) is not None
     except OSError:

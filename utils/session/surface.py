@@ -13,7 +13,6 @@ from utils.geometry.face_graph import FaceGraph
 from utils.geometry.graphs import symmetric
 from utils.geometry.mesh import Mesh
 from utils.geometry.soft_borders import Certain, Drawn, Zone, memberships
-from utils.geometry.welding import weld
 
 HOLE_SHARE = 0.1  # an unselected island of up to this share of the selection's area is a hole
 DEEP = 0.4  # of the largest distance from the border, from which a face is well inside
@@ -32,7 +31,7 @@ class Surface:
     @cached_property
     def _corners(self) -> np.ndarray:
         """(F, 3) ids of the triangles' corners, equal for vertices at the same place."""
-        return weld(self.mesh.vertices)[self.mesh.faces]
+        return self.mesh.place[self.mesh.faces]
 
     @cached_property
     def _pairs(self) -> np.ndarray:
@@ -57,6 +56,8 @@ class Surface:
 
     def borders(self, labels: np.ndarray, certain: Certain | None = None) -> Drawn | None:
         """Where borders between labels (F,) run across triangles; None where there are none."""
+        if certain is None and (labels == labels[0]).all():
+            return None
         zone = Zone.around(self.mesh, self._corners, labels, certain)
         return None if zone is None else zone.draw()
 

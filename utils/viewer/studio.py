@@ -26,7 +26,7 @@ from utils.viewer.refine import Refinement
 from utils.viewer.workspace import LoadedMesh, Models, Settings, Workspace
 
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
-HEAD_START = 3.0  # seconds in which a page may show a mesh before the processor is busy with what answers
+HEAD_START = 3.0  # seconds, and for a million faces, in which a page may show a mesh before the processor is busy
 MAX_UPLOAD, QUOTA = 512 << 20, 2 << 30  # bytes, of one upload and of all
 REFINED, AUTOSAVE = "refined", "autosave"  # folders of a refinement and of work in progress, below the mesh's own
 Listener = Callable[[LoadedMesh, str, str], None]
@@ -182,7 +182,7 @@ class Studio:
         """First what answers at once, then what the command line says."""
         mesh, models = loaded.mesh, self.models
         if self.settings.mesh_first:
-            loaded.shown.wait(HEAD_START)
+            loaded.shown.wait(HEAD_START * (1 + loaded.mesh.num_faces / 1e6))
         try:
             opening(Step("load the networks", 0, 1))
             if meanwhile := models.meanwhile(mesh):
