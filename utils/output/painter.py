@@ -40,8 +40,7 @@ class MeshPainter:
         self, cameras: Cameras, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None
     ) -> np.ndarray:
         """Anti-aliased images (B, H, W, 3) float32 at `cameras.size`, coloured by vertices (V, 3) or faces (F, 3)."""
-        height, width = cameras.size
-        large = cameras.resized((SUPERSAMPLING * height, SUPERSAMPLING * width))
+        large = cameras.resized((SUPERSAMPLING * cameras.size[0], SUPERSAMPLING * cameras.size[1]))
         vertex_colors = None if colors is None else torch.as_tensor(colors, dtype=torch.float32)[self._origin]
         of_faces = None if face_colors is None else torch.as_tensor(face_colors, dtype=torch.float32)
         style = {"vertex_colors": vertex_colors, "face_colors": of_faces, "smooth": True, "lights": STUDIO_LIGHTS}
@@ -49,7 +48,8 @@ class MeshPainter:
         for view in range(len(cameras)):
             # The split copy has the same triangles in the same order; only its normals differ.
             image = shade(self._split, large[view], self.rasterizer(large[view]), **style)
-            images.append(image.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean((1, 3)).cpu().numpy())
+            pooled = torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), SUPERSAMPLING)
+            images.append(pooled[0].permute(1, 2, 0).contiguous().cpu().numpy())
         return np.stack(images)
 
     def click_dots(self, cameras: Cameras, clicks: Clicks) -> list[list[Dot]]:

@@ -81,11 +81,12 @@ class Rasterizer:
     def __call__(self, cameras: Cameras) -> Rasterization:
         """Rasterise B views at `cameras.size`."""
         cameras = cameras.to(self.device)
-        face_ids = self._kaolin_faces(cameras) if self._scene is None else self._embree_faces(cameras, self._scene)
-        return _with_barycentric(face_ids, self.vertices, self.faces, cameras)
+        rays = cameras.rays()
+        face_ids = self._kaolin_faces(cameras) if self._scene is None else self._embree_faces(rays, self._scene)
+        return _with_barycentric(face_ids, self.vertices, self.faces, cameras, rays)
 
-    def _embree_faces(self, cameras: Cameras, scene: Any) -> Tensor:
-        origins, directions = (x.cpu().numpy() for x in cameras.rays())
+    def _embree_faces(self, through: tuple[Tensor, Tensor], scene: Any) -> Tensor:
+        origins, directions = (x.cpu().numpy() for x in through)
         shape = directions.shape[:3]
         rays = np.ascontiguousarray(directions.reshape(-1, 3), dtype=np.float32)
         starts = np.repeat(origins.astype(np.float32), shape[1] * shape[2], axis=0)
@@ -109,12 +110,14 @@ class Rasterizer:
         return face_ids.long()
 
 
-def _with_barycentric(face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Rasterization:
+def _with_barycentric(
+    face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras: Cameras, rays: tuple[Tensor, Tensor]
+) -> Rasterization:
     """Barycentric weights and depth of the pixel rays on the faces that a backend found (Moeller-Trumbore, float64).
 
     One computation for both backends, so that they can differ only in which face they see.
     """
-    origins, directions = cameras.rays()
+    origins, directions = rays
     view, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
     corner = vertices[faces[face_ids[view, row, column]]].double()
     origin, direction = origins[view].double(), directions[view, row, column].double()
