@@ -3,6 +3,7 @@ import torch
 import trimesh
 
 from utils.geometry.mesh import Mesh
+from utils.geometry.sampling import close_together
 from utils.rendering.cameras import orbit_cameras, sample_uniform_angles
 from utils.rendering.lifting import DistillationQuadratic, pixel_weights
 from utils.rendering.rasterize import Rasterizer
@@ -73,3 +74,24 @@ def test_gradient_of_the_collapsed_loss_is_right_under_a_chain():
     with torch.no_grad():
         numeric = 3 * (collapsed(base * 0.701) - collapsed(base * 0.699)) / 0.002
     torch.testing.assert_close(scale.grad, numeric, rtol=1e-2, atol=1e-3)
+
+
+def test_vertices_that_are_joined_have_the_loss_of_one_value():
+    mesh, rasters = scene()
+    targets = torch.randn(5, 28, 28, 6, generator=torch.Generator().manual_seed(2))
+    place = torch.from_numpy(close_together(mesh.normalized, 60))
+    joined, every = DistillationQuadratic(mesh, channels=6, place=place), DistillationQuadratic(mesh, channels=6)
+    for view in range(5):
+        joined.add_view(rasters[view], targets[view])
+        every.add_view(rasters[view], targets[view])
+    field = torch.randn(int(place.max()) + 1, 6, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(joined.finish()(field), every.finish()(field[place]), rtol=1e-5, atol=1e-6)
+
+
+def test_points_are_joined_in_as_many_cells_as_there_may_be():
+    points = np.random.default_rng(0).random((5000, 3)).astype(np.float32)
+    place = close_together(points, 400)
+    assert 300 < place.max() + 1 <= 400 and len(np.unique(place)) == place.max() + 1
+    spread = [np.ptp(points[place == cell], axis=0).max() for cell in range(50)]
+    assert max(spread) < 0.2
+    assert np.array_equal(close_together(points[:30], 30), np.arange(30))

@@ -15,22 +15,35 @@ from models.iseg.field import FeatureField
 from utils.device import fast_autocast
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
+from utils.geometry.mesh import Mesh
+from utils.geometry.sampling import close_together
 from utils.progress import Progress, Step, silent, track
 from utils.rendering.lifting import CollapsedLoss, DistillationQuadratic, pixel_weights, quiet_sparse
 from utils.rendering.rasterize import Rasterizer
 from utils.rendering.view_pool import ViewPool
 from utils.training import check_loss, cosine, set_rate
 
+MOST_ROWS = 16_384  # places that the collapsed training sees of a mesh
+TOGETHER = 65_536  # positions whose features are computed at once
+
 
 def collapse_views(
-    pool: ViewPool, rasterizer: Rasterizer, cache: Path | None = None, on_progress: Progress = silent
+    pool: ViewPool,
+    rasterizer: Rasterizer,
+    cache: Path | None = None,
+    on_progress: Progress = silent,
+    place: Tensor | None = None,
 ) -> CollapsedLoss:
-    """Stream the pool once into the quadratic of `utils.rendering.lifting`; kept in `cache` for the next call."""
+    """Stream the pool once into the quadratic of `utils.rendering.lifting`; kept in `cache` for the next call.
+
+    place (V,) int64: the row of each vertex, as there.
+    """
     key = {"mesh_digest": pool.mesh_digest, "teacher": pool.teacher_name, "settings": repr(pool.settings.to_dict())}
+    key |= {} if place is None else {"rows": int(place.max()) + 1}
     held = _held_loss(cache, key, rasterizer.device) if cache is not None and cache.is_file() else None
     if held is not None:
         return held
-    quadratic = DistillationQuadratic(rasterizer.mesh, pool.embedding_shape[0], rasterizer.device)
+    quadratic = DistillationQuadratic(rasterizer.mesh, pool.embedding_shape[0], rasterizer.device, place)
     cameras = pool.cameras.resized(pool.embedding_shape[1:])
     for view in track(range(len(pool)), "collapse views", on_progress, len(pool), "view"):
         quadratic.add_view(rasterizer(cameras[view]), pool.embedding(view).permute(1, 2, 0).to(rasterizer.device))
@@ -59,7 +72,7 @@ def _held_loss(cache: Path, key: dict, device: torch.device) -> CollapsedLoss | 
 class FieldTraining:
     """The state of a training of the field, saved and restored as a whole.
 
-    field       the network, and positions (V, 3) normalised, encoded once
+    field       the network, and positions (N, 3) normalised, encoded once
     optimizer   its Adam
     losses      one float a step so far
     """
@@ -87,7 +100,7 @@ class FieldTraining:
         self.losses[:] = state["losses"]
 
     def features(self) -> Tensor:
-        """(V, n_classes) float32 of all vertices, with gradient."""
+        """(N, n_classes) float32 at the positions, with gradient."""
         with fast_autocast(self.positions.device):
             features = self.field.decode(self._encoded)
         return features.float()
@@ -99,6 +112,29 @@ class FieldTraining:
         loss.backward()
         self.optimizer.step()
         self.losses.append(value)
+
+
+def joined_vertices(mesh: Mesh, most: int = MOST_ROWS) -> tuple[Tensor | None, Tensor]:
+    """Which vertices the views cannot tell apart, (V,) int64 numbers or None for none, and the positions (N, 3) float32
+    that they are trained at.
+
+    A pixel of an embedding is about 0.08 wide on the object, of radius 1; the cells of `most` rows are 0.01 to 0.02.
+    """
+    points = torch.from_numpy(mesh.normalized)
+    if mesh.num_vertices <= most:
+        return None, points
+    place = torch.from_numpy(close_together(mesh.normalized, most))
+    total = torch.zeros((int(place.max()) + 1, 3), dtype=torch.float64).index_add_(0, place, points.double())
+    return place, (total / place.bincount()[:, None]).float()
+
+
+def features_at(field: FeatureField, positions: Tensor) -> Tensor:
+    """(V, n_classes) float32 on the CPU, without gradient; many positions (V, 3) a piece at a time."""
+    result = torch.empty((len(positions), field.config.n_classes))
+    with torch.no_grad():
+        for some, rows in zip(positions.split(TOGETHER), result.split(TOGETHER)):
+            rows.copy_(field(some))
+    return result
 
 
 def distill_collapsed(

@@ -9,7 +9,14 @@ from pathlib import Path
 import torch
 
 from models.iseg.checkpoint import load_features
-from models.iseg.distillation import FieldTraining, collapse_views, distill_collapsed, distill_rendered
+from models.iseg.distillation import (
+    FieldTraining,
+    collapse_views,
+    distill_collapsed,
+    distill_rendered,
+    features_at,
+    joined_vertices,
+)
 from models.iseg.field import FeatureField, FieldConfig
 from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
@@ -141,13 +148,15 @@ def train_field(
 ) -> None:
     """Train the field, or finish an interrupted training; writes pred_f.pth, pred_f.json and encoder_checkpoint.pth."""
     started = time.perf_counter()
-    loss = collapse_views(pool, rasterizer, pool.directory / "collapsed.pth", on_progress)
+    collapsed = settings.distillation == "collapsed"
+    positions = torch.from_numpy(mesh.normalized).to(rasterizer.device)
+    place, trained_at = joined_vertices(mesh) if collapsed else (None, positions)
+    loss = collapse_views(pool, rasterizer, pool.directory / "collapsed.pth", on_progress, place)
     config = replace(part_of(settings, FieldConfig), output_scale=_output_scale(pool))
     generator = torch.Generator().manual_seed(settings.seed)
     field = FeatureField(config, generator).to(rasterizer.device)
-    positions = torch.from_numpy(mesh.normalized).to(rasterizer.device)
-    training = FieldTraining(field, torch.optim.Adam(field.parameters(), lr=settings.learning_rate), positions)
-    collapsed = settings.distillation == "collapsed"
+    adam = torch.optim.Adam(field.parameters(), lr=settings.learning_rate)
+    training = FieldTraining(field, adam, trained_at.to(rasterizer.device))
     total = settings.steps if collapsed else settings.num_epochs * len(pool)
     run = {
         "config": asdict(config),
@@ -158,6 +167,7 @@ def train_field(
         "distillation": settings.distillation,
         "steps": total,
         "learning_rate": settings.learning_rate,
+        **({} if place is None else {"rows": len(trained_at)}),
     }
     _resume(training, settings, run, rasterizer.device)
     checkpoint, resumed_at = settings.model_dir / CHECKPOINT, len(training.losses)
@@ -172,9 +182,9 @@ def train_field(
         order = torch.cat([torch.randperm(len(pool), generator=generator) for _ in range(settings.num_epochs)])
         distill_rendered(training, pool, rasterizer, order, after_step, on_progress)
     save()
+    features = features_at(field, positions)
     with torch.no_grad():
-        features = field(positions).cpu()
-        final = float(loss(features.to(rasterizer.device)))
+        final = float(loss(features.to(rasterizer.device) if place is None else training.features()))
     path = settings.model_dir / "pred_f.pth"
     save_torch(path, features)
     note = {"mesh_digest": mesh.digest, "features_digest": digest(features), "teacher": pool.teacher_name}

@@ -1,4 +1,4 @@
-"""Choosing vertices that cover a mesh."""
+"""Choosing vertices that cover a mesh, and joining those that are close."""
 
 from __future__ import annotations
 
@@ -33,3 +33,21 @@ def farthest_point_sampling(points: np.ndarray, count: int, start: int = 0) -> n
         if nearest[current] == 0:  # only copies of chosen points are left
             return chosen[: k + 1]
     return chosen
+
+
+def close_together(points: np.ndarray, most: int) -> np.ndarray:
+    """(V,) int64, which of at most `most` groups each point (V, 3) is in: those that share a cell of the finest grid
+    with so few cells in use. Every point alone where there are no more than that."""
+    if len(points) <= most:
+        return np.arange(len(points))
+    low, extent = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1e-12)
+
+    def cells(fineness: int) -> np.ndarray:
+        place = np.minimum(((points - low) / extent * fineness).astype(np.int64), fineness - 1)
+        return (place[:, 0] * fineness + place[:, 1]) * fineness + place[:, 2]
+
+    coarse, fine = 1, 1 << 20
+    while fine - coarse > 1:
+        middle = (coarse + fine) // 2
+        coarse, fine = (middle, fine) if len(np.unique(cells(middle))) <= most else (coarse, middle)
+    return np.unique(cells(coarse), return_inverse=True)[1].reshape(-1)

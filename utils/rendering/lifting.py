@@ -67,12 +67,17 @@ class DistillationQuadratic:
     sum_t (1 / P_t) ||R_t F - T_t||^2 / D  =  (<F, A F> - 2 <F, B> + c) / D,   averaged over the T views,
     A = sum_t R_t^T R_t / P_t on the mesh's own adjacency, B = sum_t R_t^T T_t / P_t, c = sum_t ||T_t||^2 / P_t,
     where P_t counts the object pixels of view t. A is kept as one 3 x 3 block a face until `finish`.
+
+    place (V,) int64: vertices with the same number have the same value, and F, A and B one row for each number.
     """
 
-    def __init__(self, mesh: Mesh, channels: int = 256, device: str | torch.device = "cpu") -> None:
-        self.faces = torch.from_numpy(mesh.faces).to(device)
+    def __init__(
+        self, mesh: Mesh, channels: int = 256, device: str | torch.device = "cpu", place: Tensor | None = None
+    ) -> None:
+        place = torch.arange(mesh.num_vertices) if place is None else place
+        self.faces = place[torch.from_numpy(mesh.faces)].to(device)
         self.face_blocks = torch.zeros((mesh.num_faces, 9), dtype=torch.float64, device=device)
-        self.b = torch.zeros((mesh.num_vertices, channels), dtype=torch.float32, device=device)
+        self.b = torch.zeros((int(place.max()) + 1, channels), dtype=torch.float32, device=device)
         self.c = 0.0
         self.views = 0
         self.mesh = mesh
@@ -83,8 +88,10 @@ class DistillationQuadratic:
         if len(weights) == 0:
             return
         target = target.to(self.b)[covered]
+        faces = raster.face_ids[0][covered]
+        weights = PixelWeights(self.faces[faces], weights.weights, len(self.b))
         blocks = (weights.weights[:, :, None] * weights.weights[:, None, :]).reshape(-1, 9).double() / len(weights)
-        self.face_blocks.index_add_(0, raster.face_ids[0][covered], blocks)
+        self.face_blocks.index_add_(0, faces, blocks)
         self.b += weights.transpose(target) / len(weights)
         self.c += float(target.double().square().sum() / len(weights))
         self.views += 1
@@ -94,7 +101,7 @@ class DistillationQuadratic:
         if self.views == 0:
             raise ValueError("no view shows the object")
         used = self.face_blocks.any(-1)
-        corners, size = self.faces[used], self.mesh.num_vertices
+        corners, size = self.faces[used], len(self.b)
         entries = torch.stack([corners.repeat_interleave(3, dim=1).reshape(-1), corners.repeat(1, 3).reshape(-1)])
         values = (self.face_blocks[used] / self.views).float().reshape(-1)
         a = torch.sparse_coo_tensor(entries, values, (size, size), check_invariants=False).coalesce()
