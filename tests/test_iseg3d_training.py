@@ -495,7 +495,7 @@ def test_from_clouds_to_weights_to_an_answer(work, copied, no_pictures, capsys):
     said = capsys.readouterr().out
     assert "2 clicks on 196 vertices (instant (iSeg3D)" in said and "train: run/embedding.pt (3 steps" in said
     assert f"generate: {SIZE} clouds in data" in said
-    assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".glb", ".obj", ".seg"}
+    assert {path.suffix for path in (work / "out").iterdir()} == {".npy", ".ply", ".glb", ".obj", ".mtl", ".seg"}
     probability = np.load(work / "out" / "vertex_probability_v150_v-10.npy")
     assert probability.shape == (196,) and probability.dtype == np.float32 and probability[150] > 0.5 > probability[10]
     assert "heatmap, not embedding" in refused(
