@@ -16,7 +16,6 @@ from models.iseg.decoder_stage import LOSSES, TrainingSettings, new_training, ru
 from models.iseg.decoders import ARCHITECTURES
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import DecoderTraining
-from models.iseg3d import segmenter as iseg3d
 from models.iseg3d.baselines import (
     CUBES_WEIGHTS,
     FPFH_CLICK_RADIUS,
@@ -27,6 +26,7 @@ from models.iseg3d.baselines import (
 )
 from models.open import open_segmenter
 from models.pipeline import PRESETS, Pipeline, PipelineSettings, Preset
+from models.points.embedding import WEIGHTS as POINT_WEIGHTS
 from models.prior import segmenter as prior
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
@@ -255,7 +255,7 @@ METHODS: dict[str, Callable[[MethodSettings], Method]] = {
     "iseg_prior": iseg_prior,
     "iseg": iseg,
     "iseg3d": lambda s: _on_points(
-        "iseg3d", lambda mesh: open_segmenter(mesh, "instant", device=s.device, seed=s.seed), iseg3d.WEIGHTS, s.seed
+        "iseg3d", lambda mesh: open_segmenter(mesh, "instant", device=s.device, seed=s.seed), POINT_WEIGHTS, s.seed
     ),
     "fpfh": lambda s: _on_points(
         "fpfh", lambda mesh: FpfhSegmenter(mesh, s.seed), FPFH_RADIUS, FPFH_CLICK_RADIUS, s.seed

@@ -11,6 +11,7 @@ import torch
 
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg3d import segmenter as iseg3d
+from models.points.embedding import WEIGHTS as POINT_WEIGHTS
 from models.prior.checkpoint import WEIGHTS, is_refined_prior
 from models.prior.segmenter import PriorSegmenter
 from SAM_repo.teacher import SamTeacher, load_teacher
@@ -81,7 +82,7 @@ def open_segmenter(
     device = choose_device(str(device))
     if kind == "instant":
         on_progress(Step("instant answers", 0, 1))
-        return iseg3d.Iseg3dSegmenter(mesh, checkpoint or iseg3d.WEIGHTS, device, seed=seed)
+        return iseg3d.Iseg3dSegmenter(mesh, checkpoint or POINT_WEIGHTS, device, seed=seed)
 
     def open_prior(weights: str | Path = WEIGHTS) -> Segmenter:
         # The prior belongs to the embedded teacher, whatever larger one there may be.
@@ -115,7 +116,7 @@ def default_features(checkpoint: str | Path) -> Path:
     return Path(checkpoint).parent.parent / "encoder" / "pred_f.pth"
 
 
-def kinds_for(places: Sequence[TrainedFiles], instant: Path = iseg3d.WEIGHTS) -> list[str]:
+def kinds_for(places: Sequence[TrainedFiles], instant: Path = POINT_WEIGHTS) -> list[str]:
     """Which `SEGMENTERS` can be opened for a mesh with trained decoders at `places`, if any; instant: the weights."""
     there = {"prior": True, "trained": any(files.there for files in places), "instant": instant.is_file()}
     return [kind for kind in SEGMENTERS if there[kind]]

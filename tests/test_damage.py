@@ -18,7 +18,7 @@ import torch
 
 from models.iseg.checkpoint import load_decoder_checkpoint, save_decoder_checkpoint
 from models.iseg.encoder_stage import EncoderSettings, distill
-from models.iseg3d.segmenter import WEIGHTS as INSTANT
+from models.points.embedding import WEIGHTS as INSTANT
 from models.prior.checkpoint import WEIGHTS, load_prior
 from tests.fakes import FakeTeacher
 from tests.fuzz import GOLDEN, Payload

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from models.iseg3d.evaluation import EvaluationSettings, Setting, evaluate, large_parts, means
-from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
 from models.iseg3d.simulation import GreedyRun
+from models.points.pointnet2 import PointNet2, PointNet2Config
 from scripts import evaluate_iseg3d
 from utils.errors import UserError
 from utils.files import save_torch

@@ -12,14 +12,15 @@ import torch
 import trimesh
 
 from models.iseg3d.annotation import AnnotationSettings, Annotator
-from models.iseg3d.carry import Carrier
-from models.iseg3d.clouds import LEAST_POINTS, face_components, sample_cloud
 from models.iseg3d.losses import EmbeddingLoss, fine_tuning_energy
-from models.iseg3d.online import Embedder, FineTuning
-from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
+from models.iseg3d.online import FineTuning
 from models.iseg3d.query import along_surface
 from models.iseg3d.segmenter import EmbeddingSegmenter, Iseg3dSegmenter
 from models.iseg3d.simulation import greedy_by_asking, greedy_clicks, score_negative, score_positive
+from models.points.carry import Carrier
+from models.points.clouds import LEAST_POINTS, face_components, sample_cloud
+from models.points.embedding import Embedder
+from models.points.pointnet2 import PointNet2, PointNet2Config
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import save_torch

@@ -25,12 +25,12 @@ from models.iseg3d.dataset import (
     shard_path,
     write_clouds,
 )
-from models.iseg3d.pointnet2 import PointNet2Config
 from models.iseg3d.query import along_surface
 from models.iseg3d.reshuffle import own_primitive, reshuffled
 from models.iseg3d.segmenter import Iseg3dSegmenter
-from models.iseg3d.surface import Primitive, into_unit_ball, sample_surface
 from models.iseg3d.training import KINDS, Training, TrainSettings, config_for, exported, heatmaps, train
+from models.points.pointnet2 import PointNet2Config
+from models.points.surface import Primitive, into_unit_ball, sample_surface
 from tests.test_iseg3d import CONFIG, save_weights
 from tests.test_iseg3d_datasets import write_abc
 from utils.clicks import Clicks

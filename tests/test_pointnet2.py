@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from models.iseg3d.pointnet2 import (
+from models.points.pointnet2 import (
     Grouping,
     Level,
     Plan,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.iseg3d.segmenter import load_network
+from models.points.embedding import load_network
 from models.prior.checkpoint import WEIGHTS, load_prior
 from SAM_repo.teacher import load_teacher
 from tests.fuzz import ANSWERED, CASES, FAULTS, REFUSED, Outcome, fuzz

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import yaml
 
-from models.iseg3d.surface import Primitive
+from models.points.surface import Primitive
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from models.iseg3d.annotation import AnnotationSettings, Annotator
-from models.iseg3d.clouds import Cloud, sample_cloud
 from models.iseg3d.fpfh import fpfh
-from models.iseg3d.online import Embedder
-from models.iseg3d.pointnet2 import PointNet2
-from models.iseg3d.segmenter import EmbeddingSegmenter, PointSegmenter, load_network
+from models.iseg3d.segmenter import EmbeddingSegmenter, PointSegmenter
 from models.iseg3d.training import ENCODINGS
+from models.points.clouds import Cloud, sample_cloud
+from models.points.embedding import Embedder, load_network
+from models.points.pointnet2 import PointNet2
 from utils.device import fast_autocast
 from utils.geometry.mesh import Mesh
 

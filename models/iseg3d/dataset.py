@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from models.iseg3d.abc import read_repository
-from models.iseg3d.clouds import POINTS, LabelledCloud, labelled_cloud
-from models.iseg3d.pointnet2 import Plan, PointNet2Config
-from models.iseg3d.surface import Primitive
+from models.iseg3d.clouds import LabelledCloud, labelled_cloud
+from models.points.clouds import POINTS
+from models.points.pointnet2 import Plan, PointNet2Config
+from models.points.surface import Primitive
 from utils.errors import UserError
 from utils.files import Recent, digest, load_json, load_npz, save_json, save_npz
 from utils.options import Checked, option, positive_int

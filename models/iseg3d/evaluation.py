@@ -18,13 +18,14 @@ import numpy as np
 
 from models.iseg3d.annotation import PRINTED, AnnotationSettings
 from models.iseg3d.baselines import FPFH_CLICK_RADIUS, FPFH_RADIUS, HEATMAP_WEIGHTS, Heatmap, fpfh_annotator
-from models.iseg3d.clouds import POINTS, Cloud, labelled_cloud, sample_cloud
+from models.iseg3d.clouds import labelled_cloud
 from models.iseg3d.dataset import held_out_clouds
 from models.iseg3d.online import USUAL, OnlineEmbedding
 from models.iseg3d.partnet import read_folder, read_h5
-from models.iseg3d.segmenter import WEIGHTS, load_network
 from models.iseg3d.simulation import GreedyRun, greedy_by_asking, greedy_clicks
-from models.iseg3d.surface import into_unit_ball
+from models.points.clouds import POINTS, Cloud, sample_cloud
+from models.points.embedding import WEIGHTS, load_network
+from models.points.surface import into_unit_ball
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.evaluation.annotator import bootstrap_interval, clicks_to_reach

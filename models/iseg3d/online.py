@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from models.iseg3d.annotation import PRINTED, AnnotationSettings, Annotator
-from models.iseg3d.clouds import Cloud
 from models.iseg3d.losses import fine_tuning_energy
-from models.iseg3d.pointnet2 import Plan, PointNet2
+from models.points.clouds import Cloud
+from models.points.embedding import Embedder
+from models.points.pointnet2 import PointNet2
 from utils.selection import iou
 
 PointClicks = tuple[np.ndarray, np.ndarray]  # positive (P,) and negative (Q,) points, int64
@@ -34,25 +35,6 @@ class FineTuning:
 
 
 USUAL = FineTuning()
-
-
-class Embedder:
-    """A network, in evaluation mode, on the points of one cloud."""
-
-    def __init__(self, network: PointNet2, cloud: Cloud) -> None:
-        self.network = network.eval()
-        device = next(network.parameters()).device
-        self.points, self.normals = (torch.from_numpy(a).to(device) for a in (cloud.points, cloud.normals))
-        self.plan = Plan.of(self.points, network.config)
-
-    def forward(self, extra: Tensor | None = None) -> Tensor:
-        """(N, outputs); `extra` (N, C): channels beside the normals."""
-        channels = self.normals if extra is None else torch.cat([self.normals, extra], dim=1)
-        return self.network(self.points, channels, self.plan)
-
-    @torch.no_grad()
-    def __call__(self, extra: Tensor | None = None) -> np.ndarray:
-        return self.forward(extra).cpu().numpy()
 
 
 class OnlineEmbedding:

@@ -14,9 +14,10 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
 from models.iseg3d.annotation import AnnotationSettings
-from models.iseg3d.clouds import POINTS
 from models.iseg3d.online import FineTuning
-from models.iseg3d.segmenter import WEIGHTS, Iseg3dSegmenter
+from models.iseg3d.segmenter import Iseg3dSegmenter
+from models.points.clouds import POINTS
+from models.points.embedding import WEIGHTS
 from utils.device import choose_device
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh

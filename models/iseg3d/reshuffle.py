@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.iseg3d.surface import Primitive, sample_surface
+from models.points.surface import Primitive, sample_surface
 from utils.shapes import Builder
 from utils.shapes.elements import random_solid
 from utils.shapes.solids import rotation_to

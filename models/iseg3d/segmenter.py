@@ -10,19 +10,18 @@ import numpy as np
 import torch
 
 from models.iseg3d.annotation import PRINTED, AnnotationSettings, Annotator
-from models.iseg3d.carry import Carrier
-from models.iseg3d.clouds import POINTS, MeshCloud, sample_cloud
 from models.iseg3d.online import USUAL, FineTuning, OnlineEmbedding, PointClicks
-from models.iseg3d.pointnet2 import PointNet2, PointNet2Config
+from models.points.carry import Carrier
+from models.points.clouds import POINTS, MeshCloud, sample_cloud
+from models.points.embedding import WEIGHTS, load_network
+from models.points.pointnet2 import PointNet2
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import digest, load_torch
+from utils.files import digest
 from utils.geometry.mesh import Mesh
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
-from utils.shipped import check_shipped
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "iseg3d.pt"
 WIDEST = 1.6  # times the radius: the coarser of the three candidates; the finer one has the radius divided by it
 
 
@@ -136,23 +135,3 @@ class Iseg3dSegmenter(EmbeddingSegmenter):
 
     def undo_fine_tuning(self) -> bool:
         return self._online.undo()
-
-
-def load_network(path: str | Path, kind: str) -> PointNet2:
-    """The network of a kind (`models.iseg3d.training.KINDS`) in float32; UserError if the file cannot be used."""
-    check_shipped(path)
-    held = load_torch(path, what=f"{kind} network of iSeg3D")
-    shipped = Path(path).parent == WEIGHTS.parent
-    remedy = "restore it with: git checkout -- models/weights" if shipped else "train it again: iseg3d.py --mode train"
-    try:
-        if not isinstance(held, dict):
-            raise TypeError("a network of iSeg3D is a dictionary")
-        if held["settings"]["kind"] != kind:
-            raise UserError(f"{path} holds a network of the kind {held['settings']['kind']}, not {kind}")
-        network = PointNet2(PointNet2Config.from_dict(held["config"]))
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in held["network"].items()}
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold a network of iSeg3D of this version; {remedy}") from error
-    return network.eval()

@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.iseg3d.dataset import CloudSet, CloudSettings
 from models.iseg3d.losses import EmbeddingLoss
-from models.iseg3d.pointnet2 import Plan, PointNet2, PointNet2Config
+from models.points.pointnet2 import Plan, PointNet2, PointNet2Config
 from utils.device import choose_device, fast_autocast
 from utils.files import save_torch
 from utils.options import RATE, SEED, option, positive_int

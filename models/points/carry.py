@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
-from models.iseg3d.clouds import MeshCloud, face_components
+from models.points.clouds import MeshCloud, face_components
 from utils.geometry.mesh import Mesh
 
 NORMAL_WEIGHT = 0.15  # of a normal beside a position in units of the mesh's radius: the two sides of a plate are apart
