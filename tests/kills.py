@@ -96,7 +96,7 @@ def refinement(folder: Path) -> None:
     if not weights.exists():
         torch.manual_seed(3)
         network = PriorNetwork(PriorConfig(width=16, click_layers=2))
-        about = {"teacher": FakeTeacher.name, "format": 2, "field_mean": torch.zeros(256)}
+        about = {"teacher": FakeTeacher.name, "format": 3, "field_mean": torch.zeros(256)}
         about |= {"field_components": torch.eye(256)[:, :64], "config": asdict(network.config)}
         save_torch(weights, {**about, "weights": network.state_dict()})
     refine(_clicked(folder, steps=12, batch_size=4), teacher=FakeTeacher(), weights=weights)

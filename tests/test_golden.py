@@ -193,7 +193,7 @@ def assert_same(
             continue
         expected = np.unpackbits(held[key], count=len(answer)).astype(bool)
         agreement, flipped = iou(expected, answer), int((expected != answer).sum())
-        assert agreement >= SAME_IOU or flipped == 1, (
+        assert agreement >= SAME_IOU or flipped <= 2, (
             f"{kind} on {name}, click {key}: IoU {agreement:.4f} with the answer of before ({flipped} vertices differ)"
         )
 

@@ -12,6 +12,9 @@ from scipy.linalg import expm
 
 import decoder
 from models.methods import MethodSettings, iseg_prior
+from models.points.clouds import sample_cloud
+from models.points.embedding import WEIGHTS as POINT_WEIGHTS
+from models.points.embedding import Embedder, load_network
 from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
@@ -19,10 +22,11 @@ from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.components import Components
 from models.prior.data import Shapes, levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
-from models.prior.inputs import COLUMNS, INPUTS, KIND_CHANNELS, NodeTensors
+from models.prior.inputs import COLUMNS, EMBEDDING, INPUTS, KIND_CHANNELS, RADIUS, NodeTensors
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
+from models.prior.points import embed_nodes
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
 from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
@@ -61,7 +65,7 @@ def weights(tmp_path_factory):
             "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
-            "format": 2,
+            "format": 3,
             "field_mean": torch.zeros(256),
             "field_components": torch.eye(256)[:, :64],
         },
@@ -161,7 +165,9 @@ def test_spread_out_points_are_the_farthest():
 
 def test_averages_and_their_gradients_are_those_of_the_dense_matrix(patches):
     graph = patches.graph
-    nodes = NodeTensors.of(graph, np.random.default_rng(0).normal(size=(len(graph), 8)), np.ones(len(graph)))
+    rng = np.random.default_rng(0)
+    read = rng.normal(size=(len(graph), 8)), np.ones(len(graph)), rng.normal(size=(len(graph), EMBEDDING))
+    nodes = NodeTensors.of(graph, *read)
     values = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.randn(len(nodes), 3, generator=torch.Generator().manual_seed(1))
     for kind, averaging in enumerate((nodes.plain, nodes.concave)):
@@ -182,7 +188,8 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
     graph = patches.graph
     rng = np.random.default_rng(0)
     features = rng.normal(size=(len(graph), 8))
-    nodes = NodeTensors.of(graph, features, np.ones(len(graph)))
+    embedding = np.random.default_rng(1).normal(scale=0.1, size=(len(graph), EMBEDDING))
+    nodes = NodeTensors.of(graph, features, np.ones(len(graph)), embedding)
     clicked, positive = rng.choice(len(graph), 5, replace=False), np.array([True, True, True, False, True])
     away = graph.distances_from(clicked)
     given = torch.from_numpy(clicked), torch.from_numpy(positive), torch.from_numpy(away)
@@ -212,6 +219,8 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
         assert np.allclose(found[:, 13:19].T, expected, atol=1e-5)
         assert np.array_equal(found[:, 20] == 1, np.isin(graph.component, graph.component[clicked[which]]))
         assert np.allclose(found[:, 21:23].T, [nearest[:, 2] / 4, np.exp(-nearest[:, 2] / 0.25)], atol=1e-5)
+        apart = np.linalg.norm(embedding[:, None] - embedding[clicked[which]], axis=2).min(axis=1) / RADIUS
+        assert np.allclose(found[:, 24:].T, [apart.clip(max=2) / 2, np.exp(-(apart**2))], atol=1e-5)
     assert np.allclose(channels[:, -4:-2], np.log([5, 2]), atol=1e-6) and (channels[:, -2:] == 0).all()
     previous = torch.from_numpy(rng.normal(size=len(graph)).astype(np.float32)) * 6
     corrected = nodes.click_channels(*given, previous).numpy()
@@ -574,7 +583,8 @@ def example(patches, views, two_boxes, two_boxes_head) -> dict[str, np.ndarray]:
     part = (np.bincount(patches.node, head) > 0).astype(np.int64)
     arrays = {field.name: getattr(patches.graph, field.name) for field in fields(patches.graph)}
     labels = {"family": np.array("mallet"), "part": part, "group": np.zeros_like(part)}
-    return {**arrays, **labels, "features": views.features()[:, :64], "seen": views.seen}
+    seen = {"features": views.features()[:, :64], "seen": views.seen}
+    return {**arrays, **labels, **seen, "embedding": embed_nodes(two_boxes, patches.graph)}
 
 
 @pytest.fixture(scope="module")
@@ -674,7 +684,7 @@ def test_hiding_an_input_hides_it(shape):
         both = [*channels, *(KIND_CHANNELS + k for k in channels)]
         others = [k for k in range(whole.shape[-1]) if k not in both]
         assert (hidden[..., both] == 0).all() and torch.equal(hidden[..., others], whole[..., others])
-        said = shape.nodes.static[:, list(static)].any() or name == "field"  # the mallet has no walls
+        said = shape.nodes.static[:, list(static)].any() or name in ("field", "embedding")  # the mallet has no walls
         assert torch.equal(network.encode(nodes), encoded) == (not said)
 
 
@@ -738,7 +748,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(examp
 
 
 def test_shapes_of_an_earlier_version_are_refused_by_name(example, tmp_path):
-    old = {f"0/{key}": value for key, value in example.items() if key != "walls"}
+    old = {f"0/{key}": value for key, value in example.items() if key != "embedding"}
     save_npz(tmp_path / "shapes_00005.npz", compressed=False, **old)
     with pytest.raises(UserError, match=r"shapes_00005\.npz was made by an earlier version"):
         Shapes(tmp_path, (), torch.device("cpu"))
@@ -777,3 +787,16 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, two_boxes):
     save_torch(tmp_path / "data" / "projection.pt", projection | {"mean": projection["mean"] + 1})
     with pytest.raises(UserError, match="another projection"):
         run("train", "--minutes", "0.02", "--init", str(WEIGHTS), folder="third")
+
+
+def test_nodes_have_the_embedding_of_the_points_beside_them(two_boxes):
+    mesh = two_boxes
+    graph, cloud = cut(mesh).graph, sample_cloud(mesh)
+    embedded = embed_nodes(mesh, graph)
+    points = Embedder(load_network(POINT_WEIGHTS, "embedding"), cloud)()
+    assert embedded.shape == (len(graph), EMBEDDING) and np.array_equal(embedded, embed_nodes(mesh, graph))
+    for node in range(0, len(graph), 97):
+        away = np.linalg.norm(cloud.positions - graph.position[node], axis=1)
+        away += 10.0 * (cloud.normals @ graph.normal[node] < 0.9)  # around the corner
+        near = points[np.argsort(away)[:12]]
+        assert (embedded[node] >= near.min(axis=0) - 1e-4).all() and (embedded[node] <= near.max(axis=0) + 1e-4).all()

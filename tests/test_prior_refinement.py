@@ -45,7 +45,7 @@ def work(icosphere, tmp_path_factory):
             "config": asdict(network.config),
             "weights": network.state_dict(),
             "teacher": FakeTeacher.name,
-            "format": 2,
+            "format": 3,
             "field_mean": torch.zeros(256),
             "field_components": torch.eye(256)[:, :64],
         },

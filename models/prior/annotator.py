@@ -59,7 +59,9 @@ class TrainingShape:
 
     @cached_property
     def nodes(self) -> NodeTensors:
-        return NodeTensors.of(self.graph, self.example["features"], self.seen).to(self.device)
+        return NodeTensors.of(self.graph, self.example["features"], self.seen, self.example["embedding"]).to(
+            self.device
+        )
 
     @cached_property
     def targets(self) -> Targets:

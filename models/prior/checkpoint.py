@@ -15,7 +15,7 @@ from utils.teacher import Teacher
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "prior_vit_t.pt"
 REFINED = "refined prior"  # kind of a checkpoint
-FORMAT = 2  # 1 had other inputs
+FORMAT = 3  # earlier ones had other inputs
 
 
 def load_prior(path: str | Path = WEIGHTS) -> tuple[PriorNetwork, dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.prior.annotator import TrainingShape
 from models.prior.checkpoint import check_teacher, load_prior
 from models.prior.nodes import Patches, cut
+from models.prior.points import embed_nodes
 from models.prior.views import render_views
 from SAM_repo.teacher import load_teacher
 from utils.device import choose_device
@@ -170,7 +171,8 @@ def make_example(
 ) -> dict[str, np.ndarray]:
     """Arrays of one shape (N nodes, E pairs), as `models.prior.annotator.TrainingShape` reads them."""
     shape = labelled_shape(seed, families)
-    patches = cut(Mesh(shape.vertices, shape.faces))
+    mesh = Mesh(shape.vertices, shape.faces)
+    patches = cut(mesh)
     graph = patches.graph
     views = render_views(patches, teacher, TRAIN_VIEWS, seed)
     features = views.features(projection.components, projection.mean)
@@ -188,6 +190,7 @@ def make_example(
         **{name: getattr(graph, name).astype(np.float16) for name in halves},
         "features": features.astype(np.float16),
         "seen": views.seen.astype(np.float16),
+        "embedding": embed_nodes(mesh, graph).astype(np.float16),
         "pairs": graph.pairs.astype(np.int16),
         "walls": graph.walls.astype(np.int16),
         "component": graph.component.astype(np.int16),
@@ -308,7 +311,7 @@ class Shapes:
         self.known.append(shard)
         path = self.folder / f"shapes_{shard:05d}.npz"
         for example in read_shard(path):
-            if "walls" not in example:
+            if "embedding" not in example:
                 raise UserError(f"{path} was made by an earlier version: remove it, or choose another --data")
             shape = TrainingShape(example, self.device)
             if shard < HELD_OUT_BELOW or shard >= HELD_OUT_FROM:

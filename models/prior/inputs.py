@@ -22,7 +22,9 @@ THROUGH_DECAY = 0.25  # of the concave distance with a way through walls
 TIMES = (0.002, 0.008, 0.03, 0.12)  # of the diffusion from a click, in units where the surface has area 1
 VANISHED = 40.0  # bound of decays' exponents: exp(-40) is nothing, exp(-90) a subnormal number, which is slow
 STATIC_CHANNELS = 11
-KIND_CHANNELS = 24  # of the clicks of one kind
+EMBEDDING = 32  # numbers of the point network's embedding
+RADIUS, SPREAD = 0.35, 0.12  # in it: of a part, as the iSeg3D paper has it, and the usual deviation on a mesh
+KIND_CHANNELS = 26  # of the clicks of one kind
 CLICK_CHANNELS = 2 * KIND_CHANNELS + 4
 FIRM = 4.0  # logits of the previous answer beyond this say no more
 HELD_CLICKS = 256  # of which distances are kept, about 6 kB each
@@ -40,6 +42,7 @@ COLUMNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "curvature": ((0,), ()),
     "components": ((9,), (20,)),
     "walls": ((10,), (21, 22, 23)),
+    "embedding": ((), (24, 25)),
 }
 INPUTS = tuple(COLUMNS)
 
@@ -75,6 +78,7 @@ class NodeTensors:
     """A mesh's nodes as the network reads them, float32.
 
     features (N, D) the lifted embedding, brought to mean 0 and deviation 1 on the mesh; static (N, STATIC_CHANNELS);
+    embedding (N, EMBEDDING) of the point network, brought to mean 0;
     position, normal (N, 3); area (N,), summing to 1; thickness (N,) logarithm
     plain, concave  `Averaging` over the neighbours by either conductance
     modes, rates    (N, K), (K,) of `NodeGraph`
@@ -84,6 +88,7 @@ class NodeTensors:
     """
 
     features: Tensor
+    embedding: Tensor
     static: Tensor
     position: Tensor
     normal: Tensor
@@ -109,16 +114,17 @@ class NodeTensors:
         columns, hidden = COLUMNS[name]
         static = self.static.clone()
         static[:, columns] = 0
-        features = torch.zeros_like(self.features) if name == "field" else self.features
-        return replace(self, features=features, static=static, hidden=hidden)
+        gone = {"field": "features", "embedding": "embedding"}.get(name)
+        zeros = {gone: torch.zeros_like(getattr(self, gone))} if gone else {}
+        return replace(self, static=static, hidden=hidden, **zeros)
 
     @classmethod
-    def of(cls, graph: NodeGraph, features: np.ndarray, seen: np.ndarray) -> NodeTensors:
-        """features (N, D) and seen (N,) as `NodeViews` has them."""
-        position, normal, area, modes, rates, curvature, thick, shown, values = (
+    def of(cls, graph: NodeGraph, features: np.ndarray, seen: np.ndarray, embedding: np.ndarray) -> NodeTensors:
+        """features (N, D) and seen (N,) as `NodeViews` has them, embedding (N, EMBEDDING) as `embed_nodes`."""
+        position, normal, area, modes, rates, curvature, thick, shown, values, embedded = (
             torch.from_numpy(np.asarray(array, dtype=np.float32))
             for array in (graph.position, graph.normal, graph.area, graph.modes, graph.rates)
-            + (graph.curvature, graph.thickness, seen, features)
+            + (graph.curvature, graph.thickness, seen, features, embedding)
         )
         mean = (values * area[:, None]).sum(dim=0)
         deviation = ((values - mean).square() * area[:, None]).sum(dim=0).sqrt()
@@ -140,6 +146,7 @@ class NodeTensors:
         heat = [normalize(modes * (-0.5 * rates * time).clamp(min=-VANISHED).exp(), dim=1) for time in TIMES]
         return cls(
             (values - mean) / deviation.clamp(min=0.05),
+            embedded - (embedded * area[:, None]).sum(dim=0),
             torch.cat(static, dim=1),
             position,
             normal,
@@ -176,9 +183,10 @@ class NodeTensors:
             channels[:, 6:8] = 1.0
             channels[:, 21] = UNREACHABLE / 4
             channels[:, 23] = 1.0
+            channels[:, 24] = 1.0
         else:
             surface, parts = self._surface(nodes, distances[..., :2]), self._parts(nodes, distances[..., 2])
-            channels = torch.cat([*surface, *self._likeness(nodes, distances), *parts], dim=1)
+            channels = torch.cat([*surface, *self._likeness(nodes, distances), *parts, *self._together(nodes)], dim=1)
         channels[:, list(self.hidden)] = 0
         return channels
 
@@ -206,6 +214,12 @@ class NodeTensors:
         nearest = through.amin(dim=0)
         decayed = (nearest / -THROUGH_DECAY).exp()
         return [same, *(values[:, None] for values in (nearest / 4, decayed, self._nearer(nearest)))]
+
+    def _together(self, nodes: Tensor) -> list[Tensor]:
+        """Columns 24 and 25: distance to the nearest click in the point network's embedding, up to two radii."""
+        exact = "donot_use_mm_for_euclid_dist"
+        away = torch.cdist(self.embedding, self.embedding[nodes], compute_mode=exact).amin(dim=1, keepdim=True) / RADIUS
+        return [away.clamp(max=2) / 2, (-away.square()).exp()]
 
     def _likeness(self, nodes: Tensor, distances: Tensor) -> list[Tensor]:
         """Columns 12 to 19: likeness of the field, and how a node lies to the click nearest by the concave distance."""

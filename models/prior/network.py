@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, softplus
 
 from models.attention import InteractiveAttention
-from models.prior.inputs import CLICK_CHANNELS, STATIC_CHANNELS, VANISHED, ClickBatch, NodeTensors
+from models.prior.inputs import CLICK_CHANNELS, EMBEDDING, SPREAD, STATIC_CHANNELS, VANISHED, ClickBatch, NodeTensors
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PriorNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.static = nn.Linear(config.field + STATIC_CHANNELS, width)
+        self.static = nn.Linear(config.field + STATIC_CHANNELS + EMBEDDING, width)
         self.static_layers = _layers(config, config.static_layers)
         self.static_norm = nn.LayerNorm(width)
         self.attention = InteractiveAttention(width)
@@ -89,7 +89,8 @@ class PriorNetwork(nn.Module):
 
     def encode(self, nodes: NodeTensors) -> Tensor:
         """(N, W): what a node is, before any click."""
-        hidden = self.static(torch.cat([nodes.features, nodes.static], dim=1))[:, None]
+        read = [nodes.features, nodes.static, nodes.embedding / SPREAD]
+        hidden = self.static(torch.cat(read, dim=1))[:, None]
         for layer in self.static_layers:
             hidden = layer(hidden, nodes)
         return self.static_norm(hidden[:, 0])

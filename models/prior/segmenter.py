@@ -17,6 +17,7 @@ from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
 from models.prior.nodes import NODES, NodeGraph, Patches, cut
 from models.prior.parts import PriorPartTree, grow_tree
+from models.prior.points import embed_nodes
 from models.prior.taught import LiftedMasks, TaughtVotes
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
 from models.prior.votes import VOTERS, Votes
@@ -30,7 +31,7 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
-ANSWERS_VERSION = 5  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 6  # of what is made of the network's answers; counts up where measured results would change
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ def prepare(
     lifted = kept("prior_views", (views,), lambda: _arrays(render_views(patches, teacher, views)), seen_from)
     patches.fine.without_scene()
     features = lifted.features(held["field_components"].float(), held["field_mean"].float())
-    tensors = NodeTensors.of(patches.graph, features, lifted.seen)
+    tensors = NodeTensors.of(patches.graph, features, lifted.seen, embed_nodes(mesh, patches.graph))
     answers = NodeAnswers(patches.graph, network, tensors)
     on_progress(Step("ask around", 0, 1))
     if voters:
