@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy.spatial import KDTree
 
@@ -19,25 +21,29 @@ class Carrier:
     without a point takes the nearest of another.
 
     vertex_near, vertex_weight  (V, k) points of the cloud, the nearest first, and weights that sum to 1
-    face_near, face_weight      (F, k) the same, of the faces' middles
+    of_faces                    the same (F, k) of the faces' middles, made when a face is first asked about
     """
 
     def __init__(self, mesh: Mesh, cloud: MeshCloud) -> None:
-        self._size = min(NEIGHBORS, len(cloud.positions))
-        faces, vertices = mesh.faces, mesh.normalized.astype(np.float64)
-        middles = vertices[faces].mean(axis=1)
-        component = face_components(mesh)
+        self._size, self._mesh = min(NEIGHBORS, len(cloud.positions)), mesh
+        vertices, component = mesh.normalized.astype(np.float64), face_components(mesh)
         lone = ~np.isin(component, component[cloud.faces])
         if lone.any():
-            component = component.copy()
-            component[lone] = component[cloud.faces][KDTree(cloud.positions).query(middles[lone])[1]]
+            component, middles = component.copy(), vertices[mesh.faces[lone]].mean(axis=1)
+            component[lone] = component[cloud.faces][KDTree(cloud.positions).query(middles)[1]]
+        self._component = component
         self._tree = KDTree(_place(cloud.positions, cloud.normals, component[cloud.faces]))
-        normals = mesh.face_normals.astype(np.float64) * mesh.winding
-        self.face_near, self.face_weight = self._nearest(_place(middles, normals, component))
         of_vertex = np.zeros(mesh.num_vertices, dtype=np.int64)
-        of_vertex[faces.ravel()] = np.repeat(component, 3)
+        of_vertex[mesh.faces.ravel()] = np.repeat(component, 3)
         normals = mesh.vertex_normals.astype(np.float64) * mesh.winding
         self.vertex_near, self.vertex_weight = self._nearest(_place(vertices, normals, of_vertex))
+
+    @cached_property
+    def of_faces(self) -> tuple[np.ndarray, np.ndarray]:
+        mesh = self._mesh
+        middles = mesh.normalized.astype(np.float64)[mesh.faces].mean(axis=1)
+        normals = mesh.face_normals.astype(np.float64) * mesh.winding
+        return self._nearest(_place(middles, normals, self._component))
 
     def _nearest(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         away, near = (a.reshape(len(places), self._size) for a in self._tree.query(places, k=self._size))
@@ -50,7 +56,7 @@ class Carrier:
 
     def point_of_face(self, faces: np.ndarray) -> np.ndarray:
         """(C,) points nearest to the middles of faces (C,)."""
-        return self.face_near[faces, 0]
+        return self.of_faces[0][faces, 0]
 
     def on_vertices(self, values: np.ndarray) -> np.ndarray:
         """(V,) float32 from values (N,) of the points."""
@@ -58,7 +64,7 @@ class Carrier:
 
     def on_faces(self, values: np.ndarray) -> np.ndarray:
         """(F,) float32 from values (N,) of the points."""
-        return _averages(values, self.face_near, self.face_weight)
+        return _averages(values, *self.of_faces)
 
 
 def _place(points: np.ndarray, normals: np.ndarray, component: np.ndarray) -> np.ndarray:
