@@ -32,6 +32,8 @@ COLUMNS = {
     "GiB prior": ("prior", "memory_gib", "{:.1f}"),
     "click, ms": ("prior", "click_ms", "{:.0f}"),
     "first, ms": ("prior", "first_click_ms", "{:.0f}"),
+    "field, 100 steps": ("field", "per_100_steps", "{:.0f}"),
+    "GiB field": ("field", "memory_gib", "{:.1f}"),
     "export": ("export", "seconds", "{:.1f}"),
     "GiB export": ("export", "memory_gib", "{:.1f}"),
     "one-shot query": ("query", "seconds", "{:.1f}"),
@@ -47,6 +49,8 @@ class ScaleSettings(Checked):
     scale_mesh: Path = option(Path("meshes/goat.obj"), "the shape", metavar="FILE")
     faces: tuple[int, ...] = option(FACES, "how many it is given", type=positive_int)
     scale_stages: tuple[str, ...] = option(tuple(STAGES), "what is timed", choices=tuple(STAGES), nargs="+")
+
+    scale_plot: Path | None = option(None, "draw the seconds over the faces here", metavar="PNG")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,6 +89,19 @@ def run_stage(stage: str, path: Path) -> dict:
         words = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         return {"failed": words[:200]}
     return load_json(out, "costs of a stage", dict)
+
+
+def draw_scale(path: Path, results: dict) -> None:
+    """Draw what takes processor time over the number of faces."""
+    from utils.output.plots import save_scale_plot
+
+    shares = {"ms": 1000.0}
+    lines = {
+        name.removesuffix(", ms"): {size: value / shares.get(name[-2:], 1.0) for size, value in values.items()}
+        for name, values in ((column, values_of(results, column)) for column in COLUMNS)
+        if "GiB" not in name
+    }
+    save_scale_plot(path, lines, f"{results['mesh']}, seconds of one core")
 
 
 # --- meshes of one shape ------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 
 CLICKS = 7  # the first waits for what later ones find ready
 GOLDEN = 0.618034
+FIELD_VIEWS, FIELD_STEPS = 12, 20
 
 
 def load(path: Path) -> dict:
@@ -57,6 +58,30 @@ def _ready(path: Path, kind: str) -> dict:
     }
 
 
+def field(path: Path) -> dict:
+    """Twelve views, and some steps of the collapsed training of the feature field, as `encoder.py` does them."""
+    import torch
+
+    from models.iseg.distillation import FieldTraining, collapse_views, distill_collapsed, features_at, joined_vertices
+    from models.iseg.field import FeatureField, FieldConfig
+    from SAM_repo.teacher import load_teacher
+    from utils.geometry.mesh import load_mesh
+    from utils.rendering.rasterize import Rasterizer
+    from utils.rendering.view_pool import ViewSettings, build_view_pool, open_view_pool
+
+    mesh = load_mesh(path)
+    rasterizer = Rasterizer(mesh)
+    with tempfile.TemporaryDirectory(prefix="iseg-scale-") as folder:
+        build_view_pool(Path(folder), rasterizer, load_teacher("vit_t"), ViewSettings("sphere", FIELD_VIEWS), 4)
+        place, positions = joined_vertices(mesh)
+        loss = collapse_views(open_view_pool(Path(folder), mesh), rasterizer, place=place)
+    network = FeatureField(FieldConfig(), torch.Generator().manual_seed(0))
+    training = FieldTraining(network, torch.optim.Adam(network.parameters()), positions)
+    steps = _milliseconds(lambda: distill_collapsed(training, loss, FIELD_STEPS, 1e-3, lambda: None))
+    features_at(network, torch.from_numpy(mesh.normalized))
+    return _so_far() | {"per_100_steps": steps / 10 / FIELD_STEPS}
+
+
 def export(path: Path) -> dict:
     """Write a selection of a mesh that was read, in every format; the seconds of writing alone."""
     import numpy as np
@@ -85,7 +110,9 @@ def query(path: Path) -> dict:
     return {"seconds": used.ru_utime + used.ru_stime, "memory_gib": used.ru_maxrss / 2**20}
 
 
-STAGES: dict[str, Callable[[Path], dict]] = {stage.__name__: stage for stage in (load, instant, prior, export, query)}
+STAGES: dict[str, Callable[[Path], dict]] = {
+    stage.__name__: stage for stage in (load, instant, prior, field, export, query)
+}
 
 
 def _milliseconds(work: Callable[[], object]) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from models.scale import ScaleSettings, scale_report, time_scale
+from models.scale import ScaleSettings, draw_scale, scale_report, time_scale
 from models.timing import TimingSettings, random_decoder, report, time_meshes
 from utils.errors import run_cli
 from utils.files import save_json
@@ -32,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     if settings.scale:
         results = time_scale(settings, settings.out)
         print(scale_report(results))
+        if settings.scale_plot:
+            draw_scale(settings.scale_plot, results)
     elif settings.page:
         from tests.viser_client import Tab
         from utils.viewer.timing import page_report, time_page

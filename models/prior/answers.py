@@ -131,6 +131,7 @@ def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
     """The network's own answers to up to so many clicks, spread over the nodes that are `seen` (N,) in some view."""
     shown = np.flatnonzero(seen > 0) if seen.any() else np.arange(len(seen))
     nodes = shown[spread_out(answers.graph.position[shown], min(voters, len(shown)))]
+    answers.distances(nodes.tolist())  # from all at once
     chunks = np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER))
     found = [answers.of_network([Asked([node], [True]) for node in chunk.tolist()]) for chunk in chunks]
     logits, quality = zip(*found)

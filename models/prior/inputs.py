@@ -286,7 +286,12 @@ def held_distances(graph: NodeGraph, capacity: int = HELD_CLICKS) -> Distances:
     recent: Recent[np.ndarray] = Recent(capacity)
 
     def distances(nodes: Sequence[int]) -> Tensor:
+        new = [int(node) for node in dict.fromkeys(nodes) if int(node) not in recent]
+        found = dict(zip(new, graph.distances_from(np.array(new)).astype(np.float16))) if new else {}
+
         def of(node: int) -> np.ndarray:
+            if node in found:
+                return recent.get(node, lambda: found[node])
             return recent.get(node, lambda: graph.distances_from(np.array([node]))[0].astype(np.float16))
 
         return torch.from_numpy(np.stack([of(int(node)) for node in nodes])).float()

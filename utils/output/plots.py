@@ -109,6 +109,19 @@ def save_training_plot(path: str | Path, log: Sequence[dict], smooth: int = 25) 
     _save(figure, path)
 
 
+def save_scale_plot(path: str | Path, lines: dict[str, dict[int, float]], title: str) -> None:
+    """Seconds over the number of faces, both by powers of ten; lines: name -> faces -> seconds."""
+    figure, axes = _axes(7.2, 4.6)
+    for color, (name, values) in zip(HUES, lines.items()):
+        axes.plot(
+            list(values), list(values.values()), color=color, linewidth=1.6, marker="o", markersize=3.5, label=name
+        )
+    axes.set(xscale="log", yscale="log", xlabel="faces", ylabel="seconds")
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    _save(figure, path)
+
+
 def _hues(results: dict) -> list[str]:
     return [HUES[index % len(HUES)] for index in range(len(results["methods"]))]
 
