@@ -207,3 +207,19 @@ def test_kaolin_and_embree_see_the_same():
     same = (faces == embree.face_ids) & (faces >= 0)
     torch.testing.assert_close(kaolin.barycentric.cpu()[same], embree.barycentric[same], atol=1e-3, rtol=0)
     torch.testing.assert_close(kaolin.depth.cpu()[same], embree.depth[same], atol=1e-3, rtol=0)
+
+
+def test_rays_are_cast_where_the_mesh_may_be_and_find_all_of_it(two_boxes):
+    angles = torch.linspace(-1.5, 1.5, 7), torch.linspace(0.0, 6.0, 7)
+    for radius, fov in ((2.0, 1.0), (1.2, 0.3), (1.01, 2.5), (9.0, 1.0)):
+        cameras = orbit_cameras(*angles, radius=radius, fov_y=fov, size=(48, 64))
+        rasterizer = Rasterizer(two_boxes)
+        rows, columns = rasterizer._window(cameras)
+        found = rasterizer(cameras)
+        rasterizer._box = None
+        assert rasterizer._window(cameras) == (slice(0, 48), slice(0, 64))
+        everywhere = rasterizer(cameras)
+        assert torch.equal(found.face_ids, everywhere.face_ids)
+        torch.testing.assert_close(found.barycentric, everywhere.barycentric)
+        if radius == 9.0:
+            assert rows.stop - rows.start < 24 and columns.stop - columns.start < 32

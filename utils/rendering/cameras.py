@@ -64,12 +64,13 @@ class Cameras:
         centre = camera_points.new_tensor([0.5 * self.size[1], 0.5 * self.size[0]])
         return centre + self.focal * camera_points[..., :2] / depth[..., None], depth
 
-    def rays(self) -> tuple[Tensor, Tensor]:
-        """World-space rays through the pixel centres: origins (B, 3), unit directions (B, H, W, 3)."""
+    def rays(self, rows: slice = slice(None), columns: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """World-space rays through the pixel centres: origins (B, 3), unit directions (B, H, W, 3), maybe of some rows
+        and columns alone."""
         height, width = self.size
         like = {"dtype": self.world_to_camera.dtype, "device": self.world_to_camera.device}
-        y = (torch.arange(height, **like) + 0.5 - 0.5 * height) / self.focal
-        x = (torch.arange(width, **like) + 0.5 - 0.5 * width) / self.focal
+        y = (torch.arange(height, **like)[rows] + 0.5 - 0.5 * height) / self.focal
+        x = (torch.arange(width, **like)[columns] + 0.5 - 0.5 * width) / self.focal
         y, x = torch.meshgrid(y, x, indexing="ij")
         directions = torch.nn.functional.normalize(torch.stack([x, y, torch.ones_like(x)], -1), dim=-1)
         return self.positions, torch.einsum("hwc,bcd->bhwd", directions, self.world_to_camera[:, :3, :3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +18,8 @@ from utils.options import BACKENDS
 from utils.rendering.cameras import Cameras, one_as_slice
 from utils.rendering.rays import ray_scene
 
+NEAREST = 0.05  # depth up to which what is before a camera may be anywhere in its image
+SIDES_OF_A_BOX = list(itertools.product((False, True), repeat=3))
 DEPTH_TOLERANCE = 0.01  # about one pixel's footprint at 224 x 224 and distance 2
 
 
@@ -76,14 +80,37 @@ class Rasterizer:
         self.mesh = mesh
         self.vertices = torch.from_numpy(mesh.normalized).to(self.device)
         self.faces = torch.from_numpy(mesh.faces).to(self.device)
+        used = mesh.normalized[mesh.referenced]
+        self._box = (used.min(axis=0), used.max(axis=0)) if len(used) else None
         self._scene = (scene or ray_scene(mesh.normalized, mesh.faces)) if self.backend == "embree" else None
 
     def __call__(self, cameras: Cameras) -> Rasterization:
         """Rasterise B views at `cameras.size`."""
         cameras = cameras.to(self.device)
-        rays = cameras.rays()
-        face_ids = self._kaolin_faces(cameras) if self._scene is None else self._embree_faces(rays, self._scene)
-        return _with_barycentric(face_ids, self.vertices, self.faces, cameras, rays)
+        height, width = cameras.size
+        rows, columns = self._window(cameras)
+        rays = cameras.rays(rows, columns)
+        if self._scene is None:
+            face_ids = self._kaolin_faces(cameras)
+        else:
+            face_ids = torch.full((len(cameras), height, width), -1, device=self.device)
+            face_ids[:, rows, columns] = self._embree_faces(rays, self._scene)
+        return _with_barycentric(face_ids, self.vertices, self.faces, cameras, rays, (rows.start, columns.start))
+
+    def _window(self, cameras: Cameras) -> tuple[slice, slice]:
+        """Rows and columns of the images outside of which no camera sees the mesh."""
+        height, width = cameras.size
+        everything = slice(0, height), slice(0, width)
+        if self._scene is None or self._box is None:
+            return everything
+        low, high = (torch.from_numpy(each).to(self.device) for each in self._box)
+        corners = torch.stack([torch.where(torch.tensor(side), low, high) for side in SIDES_OF_A_BOX])
+        pixels, depth = cameras.project(corners)
+        if bool((depth < NEAREST).any()):
+            return everything
+        (left, top), (right, bottom) = pixels.amin((0, 1)).tolist(), pixels.amax((0, 1)).tolist()
+        window = _between(top, bottom, height), _between(left, right, width)
+        return everything if any(side.start == side.stop for side in window) else window
 
     def _embree_faces(self, through: tuple[Tensor, Tensor], scene: Any) -> Tensor:
         origins, directions = (x.cpu().numpy() for x in through)
@@ -110,8 +137,18 @@ class Rasterizer:
         return face_ids.long()
 
 
+def _between(first: float, last: float, size: int) -> slice:
+    """The pixels of a side that a stretch touches, and one more at either end."""
+    return slice(min(max(math.floor(first) - 1, 0), size), min(max(math.ceil(last) + 1, 0), size))
+
+
 def _with_barycentric(
-    face_ids: Tensor, vertices: Tensor, faces: Tensor, cameras: Cameras, rays: tuple[Tensor, Tensor]
+    face_ids: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    cameras: Cameras,
+    rays: tuple[Tensor, Tensor],
+    corner_pixel: tuple[int, int],
 ) -> Rasterization:
     """Barycentric weights and depth of the pixel rays on the faces that a backend found (Moeller-Trumbore, float64).
 
@@ -120,7 +157,8 @@ def _with_barycentric(
     origins, directions = rays
     view, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
     corner = vertices[faces[face_ids[view, row, column]]].double()
-    origin, direction = origins[view].double(), directions[view, row, column].double()
+    top, left = corner_pixel  # where the rays begin
+    origin, direction = origins[view].double(), directions[view, row - top, column - left].double()
     side1, side2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     normal = torch.linalg.cross(side1, side2)
     to_corner = corner[:, 0] - origin
