@@ -31,7 +31,7 @@ COLUMNS = {
     "prior ready": ("prior", "seconds", "{:.1f}"),
     "GiB prior": ("prior", "memory_gib", "{:.1f}"),
     "click, ms": ("prior", "click_ms", "{:.0f}"),
-    "first, ms": ("prior", "first_click_ms", "{:.0f}"),
+    "first click, ms": ("prior", "first_click_ms", "{:.0f}"),
     "field, 100 steps": ("field", "per_100_steps", "{:.0f}"),
     "GiB field": ("field", "memory_gib", "{:.1f}"),
     "export": ("export", "seconds", "{:.1f}"),
