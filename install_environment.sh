@@ -2,6 +2,7 @@
 # Creates .venv beside this file and installs the pinned requirements; does nothing when that is done already.
 #
 #   bash install_environment.sh
+#   bash install_environment.sh --collection   also what scripts/collection.py needs (Ray, Parquet; 150 MB)
 #
 # ISEG_PYTHON=/path/to/python   the interpreter to build on (default: the best of 3.10-3.13 found)
 # ISEG_HASHES=0                 do not compare the packages with their SHA-256 (requirements-hashed.txt)
@@ -15,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly UV_VERSION=0.13.8
 readonly VENV=.venv
 readonly STAMP=$VENV/.iseg-installed     # what is installed: compared literally with what is wanted
+readonly COLLECTION_STAMP=$VENV/.iseg-collection
 readonly UNFINISHED=.venv.unfinished       # outside .venv: it must outlive a half-made or half-removed one
 readonly PYTHON=$VENV/bin/python
 
@@ -128,15 +130,16 @@ has_own_index() {
         || [ -n "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}${UV_FIND_LINKS:-}" ]
 }
 
-# Installs requirements file $1: from the list with hashes beside it, where there is one.
+# Installs requirements file $1, by the installer's further arguments: from the list with hashes beside it, where there is one.
 install_file() {
-    local hashed=${1%.txt}-hashed.txt
+    local file=$1 hashed=${1%.txt}-hashed.txt
+    shift
     if [ -f "$hashed" ] && [ "${ISEG_HASHES:-1}" != 0 ]; then
-        run_installer "$hashed" --require-hashes && return
+        run_installer "$hashed" --require-hashes "$@" && return
         has_own_index || { say "the packages of $hashed could not be installed; ISEG_HASHES=0 does not compare hashes"; return 1; }
         say "the configured index does not serve the files of $hashed: installing the same versions without comparing hashes"
     fi
-    run_installer "$1"
+    run_installer "$file" "$@"
 }
 
 run_installer() {
@@ -175,13 +178,8 @@ smoke_test() {
         || { say 'kaolin does not import'; return 1; }
 }
 
-main() {
+install_packages() {
     local version reason requirements started
-    if command -v flock >/dev/null 2>&1; then
-        exec 9>.venv.lock
-        flock -n 9 || { say 'another installation is running: waiting for it'; flock 9; }
-    fi
-
     # The usual case: everything is there.
     if [ -x "$PYTHON" ] && [ -f "$STAMP" ] && [ ! -f "$UNFINISHED" ] && version=$(supported_version "$PYTHON"); then
         reason=$(reason_against_kaolin "$version")
@@ -234,6 +232,28 @@ main() {
     mv "$STAMP.new" "$STAMP"
     rm -f "$UNFINISHED"
     say "ready in $((SECONDS - started)) s"
+}
+
+# Ray and Parquet, into an environment that is ready.
+install_collection() {
+    [ ! -f "$COLLECTION_STAMP" ] || [ "$(cat "$COLLECTION_STAMP")" != "$(cat requirements-collection.txt)" ] || return 0
+    say 'installing the packages of collections'
+    configure_uv
+    if ! install_file requirements-collection.txt --no-deps || ! "$PYTHON" -c 'import ray, pyarrow.parquet'; then
+        fail "the packages of collections could not be installed (see above); everything else is ready." 1
+    fi
+    cp requirements-collection.txt "$COLLECTION_STAMP.new"
+    mv "$COLLECTION_STAMP.new" "$COLLECTION_STAMP"
+}
+
+main() {
+    [ $# -eq 0 ] || [ "$*" = --collection ] || fail "install_environment.sh does not know $*: the one option is --collection."
+    if command -v flock >/dev/null 2>&1; then
+        exec 9>.venv.lock
+        flock -n 9 || { say 'another installation is running: waiting for it'; flock 9; }
+    fi
+    install_packages
+    [ $# -eq 0 ] || install_collection
 }
 
 main "$@"

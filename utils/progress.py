@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -66,3 +67,32 @@ def track(
         yield item
         done += 1
         on_progress(Step(stage, done, total, unit))
+
+
+class Lines:
+    """Prints a line every so many seconds, for outputs that are no terminal: what is done, the rate, the time left."""
+
+    def __init__(self, every: float = 30.0) -> None:
+        self.every, self._stage = every, ""
+        self._began = self._said = 0.0
+        self._first = 0
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if self._stage != step.stage:
+            self._stage, self._began, self._said, self._first = step.stage, now, now, step.done
+        if now - self._said < self.every and step.done < step.total:
+            return
+        self._said = now
+        rate = (step.done - self._first) / max(now - self._began, 1e-9)
+        words = f"{step.stage}: {step.done:,} of {step.total:,}"
+        if step.done > self._first:
+            words += f", {rate:.3g} {step.unit} a second, {duration((step.total - step.done) / rate)} left"
+        print(f"{words}, {step.note}" if step.note else words, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that fits: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
