@@ -231,19 +231,20 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
 
 
 def test_a_mesh_over_its_limits_or_that_kills_its_process_is_a_row(tmp_path):
-    held = entries(9, n1="sleep 60", n3="grow 2", n5="die", n6=f"once {tmp_path / 'once'}", n7="refuse")
-    guard = Guard(job(seconds=3, memory=1))
-    found = [unpack(guard.work(entry)[1]) for entry in held]
-    guard.close()
+    held = entries(9, n1="sleep 60", n3="grow 1", n5="die", n6=f"once {tmp_path / 'once'}", n7="refuse")
+    hasty, small = Guard(job(seconds=3)), Guard(job(memory=0.5))
+    found = [unpack((hasty if number < 3 else small).work(entry)[1]) for number, entry in enumerate(held)]
+    hasty.close()
+    small.close()
     errors = {number: row["error"] for number, row in enumerate(found) if row["error"]}
     assert errors == {
         1: "over the limit of 3 s",
-        3: "over the limit of 1 GiB",
+        3: "over the limit of 0.5 GiB",
         5: f"the worker's process died of it, twice (signal {int(signal.SIGSEGV)})",
         7: "a surface mesh is needed",
     }
-    assert 3 <= found[1]["seconds"] < 5 and found[3]["memory_mib"] > 1024
-    assert found[8]["seconds"] < 1 and 0 < found[8]["memory_mib"] < 1024
+    assert found[1]["seconds"] >= 3 and found[3]["memory_mib"] > 512
+    assert found[8]["seconds"] < found[1]["seconds"] and 0 < found[8]["memory_mib"] < 512
 
 
 def test_networks_are_loaded_once(tmp_path):

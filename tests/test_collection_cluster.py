@@ -45,6 +45,13 @@ def asked(log: Path) -> Counter[str]:
     return Counter(line.split()[0] for line in log.read_text().splitlines())
 
 
+def again(log: Path) -> Counter[str]:
+    """The meshes that were begun more than once, without the one that kills its process: that is tried twice anyhow."""
+    more = asked(log) - Counter(entry.id for entry in entries(COUNT))
+    del more[entries(COUNT)[13].id]
+    return more
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Rows of one worker on this machine."""
@@ -102,8 +109,7 @@ def test_a_machine_that_is_lost_costs_what_was_in_flight(tmp_path, expected, clu
     outcome = work_off(ledger(tmp_path), entries(COUNT, **ORDERS), Losing())
     assert (outcome.made, outcome.failed) == (COUNT, 4)
     assert rows(tmp_path) == expected
-    again = asked(log) - Counter(entry.id for entry in entries(COUNT))
-    assert again.total() <= 3  # one in flight on the lost machine; a mesh that kills its process is tried twice
+    assert again(log).total() <= 1  # of the lost machine
 
 
 def test_a_worker_that_is_killed_costs_what_was_in_flight(tmp_path, expected):
@@ -135,8 +141,7 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(tmp_path, expected):
     assert 5 <= done < COUNT
     subprocess.run(command, cwd=ROOT, env=_environment(), check=True, timeout=300)
     assert rows(out) == expected
-    again = asked(log) - Counter(entry.id for entry in entries(COUNT))
-    assert again.total() <= 2 * 2 + 1  # two workers, two kills; a mesh that kills its process is tried twice
+    assert again(log).total() <= 2 * 2  # two workers, two kills
 
 
 def test_a_collection_is_labelled_from_the_command_line(tmp_path):
@@ -155,8 +160,8 @@ def test_a_collection_is_labelled_from_the_command_line(tmp_path):
     assert page.count("<img ") == 2 and "vertex 999999 is not on this mesh" in page
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 2
     _require_readable(tmp_path / "out")
-    again = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=300)
-    assert again.stdout.startswith("4 rows; 0 made now\n") or "\n4 rows; 0 made now\n" in again.stdout
+    repeated = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=300)
+    assert repeated.stdout.startswith("4 rows; 0 made now\n") or "\n4 rows; 0 made now\n" in repeated.stdout
 
 
 def _require_readable(folder: Path) -> None:
