@@ -17,7 +17,7 @@ import pytest
 from models.collection import cluster, run
 from models.collection.guard import Guard
 from models.collection.ledger import UNFINISHED, Ledger
-from models.collection.manifest import Entry, fetched, read_entries
+from models.collection.manifest import Entry, fetched, read_entries, require_own_names
 from models.collection.rows import MEASURED, pack, unpack
 from models.collection.run import Loop, claimed, run_collection, work_off
 from models.collection.settings import CollectionSettings
@@ -118,6 +118,12 @@ def test_bad_manifests_are_one_line(tmp_path, name, text, said):
     assert "\n" not in str(caught.value)
 
 
+def test_meshes_of_one_name_have_no_cache_in_common():
+    require_own_names([Entry("1", "a/x.obj"), Entry("2", "a/y.obj"), Entry("3", "a/x.obj")])
+    with pytest.raises(UserError, match="a/x.obj and b/x.ply would have one cache"):
+        require_own_names([Entry("1", "a/x.obj"), Entry("2", "b/x.ply")])
+
+
 def test_what_is_not_there_is_one_line(tmp_path):
     for source, said in ((str(tmp_path / "none"), "no folder, glob or manifest"), (str(tmp_path), "holds no mesh")):
         with pytest.raises(UserError, match=said):
@@ -134,6 +140,8 @@ def test_rows_travel_as_they_are():
     back = unpack(pack(row))
     assert back.pop("labels").tolist() == [1, 2, 65535]
     assert back == {"id": "é", "error": None, "quality": [0.5]}
+    with pytest.raises(ValueError, match="labels from 0 to 65536 do not fit into 16 bits"):
+        pack({"labels": np.array([0, 65536])})
 
 
 @pytest.mark.parametrize("order", (range(7), [6, 2, 0, 5, 3, 1, 4]))

@@ -16,9 +16,12 @@ import pytest
 
 from models.collection.cluster import RayPool
 from models.collection.ledger import Ledger
+from models.collection.manifest import Entry
 from models.collection.rows import COLUMNS, MEASURED, Shards
 from models.collection.run import Loop, work_off
+from models.collection.virtual import VirtualSettings, simulate
 from tests.collection_works import entries, job
+from utils.errors import UserError
 
 pytest.importorskip("ray", reason="Ray is not installed: bash install_environment.sh --collection")
 pytestmark = pytest.mark.slow
@@ -181,13 +184,39 @@ def _require_readable(folder: Path) -> None:
     assert list(frame["id"]) == [row[0] for row in by_arrow] == ["camel", "far", "no", "teapot"]
 
 
-def test_a_cluster_that_is_not_there_is_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    (
+        (("--input", ".", "--address", "127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
+        (("--input", "m.csv"), "m.csv lacks the column path (it has id, file)"),
+        (("--input", "twice.csv"), "twice.csv: the id '1' is there twice"),
+        (("--input", ".", "--out", "other"), "other holds rows of another"),
+    ),
+)
+def test_bad_input_is_one_line_before_work_begins(tmp_path, more, expected):
     shutil.copy(ROOT / "meshes" / "teapot.obj", tmp_path)
-    command = [sys.executable, str(SCRIPT), "--input", ".", "--out", "out", "--address", "127.0.0.1:1"]
+    (tmp_path / "m.csv").write_text("id,file\n1,teapot.obj\n")
+    (tmp_path / "twice.csv").write_text("id,path\n1,teapot.obj\n1,teapot.obj\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text('{"input": "x"}')
+    command = [sys.executable, str(SCRIPT), "--out", "out", *more]
     said = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60)
-    assert (
-        said.returncode == 2 and said.stderr.count("\n") == 1 and "no Ray cluster answers at 127.0.0.1:1" in said.stderr
-    )
+    assert said.returncode == 2 and said.stderr.count("\n") == 1
+    assert said.stderr.startswith("error: ") and expected in said.stderr
+
+
+def test_a_simulation_keeps_every_row_and_repeats_itself(tmp_path):
+    held = [Entry(f"{number}", str(ROOT / "meshes" / "teapot.obj")) for number in range(5)]
+    work_off(Ledger(tmp_path / "measured", 5, 5, Shards()), held, Loop(job(pause=0.01)))
+    for out, workers in (("one", 3), ("two", 50)):
+        settings = VirtualSettings(measured=tmp_path / "measured", out=tmp_path / out, meshes=300, workers=workers)
+        figures = simulate(settings)
+        assert figures.rows == 300 and figures.rate > 0 and figures.output_gib > 0
+    found = rows(tmp_path / "one")
+    assert found == rows(tmp_path / "two") and len({row["id"] for row in found}) == 300
+    assert len({str(row["labels"]) for row in found}) > 1
+    with pytest.raises(UserError, match="is not empty"):
+        simulate(settings)
 
 
 def _environment() -> dict[str, str]:

@@ -27,6 +27,7 @@ STARTS = 3  # failed starts of workers before the run ends, where none has start
 REACH_SECONDS = 5.0  # for a cluster to answer
 PATIENCE = 60.0  # seconds without a worker before that is said
 OBJECTS = 256 << 20  # bytes of shared memory on this machine; rows are small
+QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
 NOT_SENT = ["/.*", "/docs", "/experiments", "/meshes", "/data", "/demo", "/figures"]  # to a cluster, with the code
 Event = tuple[int, int | None, Any]  # number of a worker, place of an entry (None: it started), future
 
@@ -58,15 +59,14 @@ class RayPool:
     def connect(cls, job: Job, address: str = "local", workers: int | None = None, device: str = "cpu") -> RayPool:
         """Start Ray here, or join a cluster; UserError if there is none."""
         ray = ray_module()
-        how: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
         if address == "local":
             cores = workers or os.cpu_count() or 1
-            ray.init("local", num_cpus=cores, object_store_memory=OBJECTS, **how)
+            ray.init("local", num_cpus=cores, object_store_memory=OBJECTS, **QUIET)
         else:
             _require_reachable(address)
             code = {"working_dir": str(ROOT), "excludes": NOT_SENT}
             try:
-                ray.init(address, runtime_env=code, **{k: v for k, v in how.items() if k != "include_dashboard"})
+                ray.init(address, runtime_env=code, log_to_driver=False, logging_level="error")
             except Exception as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(

@@ -53,6 +53,15 @@ def read_entries(source: str, clicks: bool = False) -> list[Entry]:
     return entries
 
 
+def require_own_names(entries: Iterable[Entry]) -> None:
+    """UserError where two files have one name: caches are kept under it."""
+    paths: dict[str, str] = {}
+    for entry in entries:
+        first = paths.setdefault(PurePosixPath(entry.path).stem, entry.path)
+        if first != entry.path:
+            raise UserError(f"{first} and {entry.path} would have one cache; give the files different names")
+
+
 @contextmanager
 def fetched(path: str) -> Iterator[Path]:
     """A local file of the mesh at a path; one that lies elsewhere is copied for as long as it is needed."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from models.collection.guard import Job, Packed, answered
 from models.collection.ledger import UNFINISHED, Ledger
-from models.collection.manifest import Entry, read_entries
+from models.collection.manifest import Entry, read_entries, require_own_names
 from models.collection.rows import Shards, Store, arrow_and_parquet
 from models.collection.settings import WITH_CLICKS, CollectionSettings
 from utils.errors import UserError
@@ -63,6 +63,8 @@ def run_collection(settings: CollectionSettings, on_progress: Progress = silent)
     arrow_and_parquet()
     ray_module()
     entries = read_entries(settings.input, clicks=settings.work in WITH_CLICKS)
+    if settings.work == "ready":
+        require_own_names(entries)
     claim = settings.manifest(entries, identity(settings.work))
     with claimed(settings.out, claim, settings.overwrite):
         ledger = Ledger(settings.out, len(entries), settings.rows, Shards())

@@ -13,6 +13,7 @@ import numpy as np
 from models.collection.manifest import Entry, fetched
 from models.iseg3d import segmenter as iseg3d
 from models.open import open_segmenter
+from models.points.embedding import WEIGHTS as POINT_WEIGHTS
 from models.prior import segmenter as prior
 from models.prior.parts import PARTS_VERSION
 from utils.clicks import Clicks
@@ -138,4 +139,5 @@ def identity(work: str) -> str:
     """What the answers of a work depend on besides its settings."""
     if work == "instant":
         return digest(iseg3d.WEIGHTS.read_bytes())
-    return f"{prior.ANSWERS_VERSION} {PARTS_VERSION} {digest(prior.WEIGHTS.read_bytes())}"
+    weights = digest(prior.WEIGHTS.read_bytes(), POINT_WEIGHTS.read_bytes())
+    return f"{prior.ANSWERS_VERSION} {PARTS_VERSION} {weights}"
