@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,13 +17,14 @@ import numpy as np
 import pytest
 
 from models.collection import cluster, run
-from models.collection.guard import Guard
+from models.collection.guard import Guard, answered
 from models.collection.ledger import UNFINISHED, Ledger
 from models.collection.manifest import Entry, fetched, read_entries, require_own_names
 from models.collection.rows import MEASURED, pack, unpack
 from models.collection.run import Loop, claimed, run_collection, work_off
 from models.collection.settings import CollectionSettings
-from models.collection.works import Answers, Parts, joins
+from models.collection.works import Answers, Parts, joins, make
+from models.open import open_segmenter
 from scripts import collection
 from tests.collection_works import entries, job
 from utils.clicks import Clicks
@@ -30,6 +33,7 @@ from utils.files import atomic_path
 from utils.geometry.mesh import load_mesh
 from utils.geometry.part_tree import PartTree
 from utils.progress import Lines, Step
+from utils.viewer.folder import OutputFolder
 
 HAMMER = Path(__file__).resolve().parents[1] / "meshes" / "hammer.obj"
 
@@ -310,8 +314,6 @@ def test_instant_answers_are_those_of_the_command_line(tmp_path):
     shutil.copy(HAMMER, tmp_path / "my.obj")
     work = Answers(kind="instant")
     row = work(Entry("a", str(tmp_path / "my.obj"), "5141 -10795"))
-    from models.open import open_segmenter
-
     answer = open_segmenter(load_mesh(HAMMER), "instant").segment(clicks=Clicks.from_signed(["5141", "-10795"]))
     assert np.array_equal(row["labels"], answer.selected) and 0 < row["labels"].sum() < row["vertices"]
     assert np.array_equal(row["ladder"] > row["ladder"].max() - 1 - row["rung"], answer.selected)
@@ -336,6 +338,22 @@ def test_parts_are_those_of_the_script(tmp_path):
     assert len(tree) == pieces - 1 and row["parts"] == len(row["quality"]) == row["labels"].max()
 
 
+@pytest.mark.slow
+def test_answers_of_the_prior_and_caches_are_those_of_the_page(tmp_path):
+    shutil.copy(HAMMER, tmp_path / "my.obj")
+    entry = Entry("a", str(tmp_path / "my.obj"), "5141")
+    found, packed = answered(make("ready", folder=str(tmp_path / "ready")), entry)
+    assert found and unpack(packed)["faces"] == load_mesh(HAMMER).num_polygons
+    cache = OutputFolder(tmp_path / "ready").path("my", "prior")
+    written = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    segmenter = open_segmenter(load_mesh(entry.path), "prior", cache_dir=cache)
+    assert written and written == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    found, packed = answered(make("answers"), entry)
+    row, clicks = unpack(packed), Clicks.from_signed(["5141"])
+    assert found and np.array_equal(row["labels"], segmenter.segment(clicks=clicks).selected)
+    assert row["ladder"].max() == len(row["quality"]) > row["rung"] >= 0
+
+
 # --- the command line ------------------------------------------------------------------------------
 
 
@@ -354,6 +372,19 @@ def test_what_is_missing_or_wrong_is_said_before_work_begins(tmp_path, monkeypat
     for address, said in (("127.0.0.1:1", "no Ray cluster answers"), ("head", "neither local nor HOST:PORT")):
         with pytest.raises(UserError, match=said):
             cluster.RayPool.connect(job(), address)
+
+
+def test_a_server_that_is_no_cluster_is_said_at_once():
+    def refuse(server):
+        connection, _ = server.accept()
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.0 400 Bad request\r\n\r\n")
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        with pytest.raises(UserError, match="is no Ray cluster"):
+            cluster._require_reachable(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_the_command_line_says_what_it_did(tmp_path, monkeypatch, capsys):

@@ -27,6 +27,8 @@ STARTS = 3  # failed starts of workers before the run ends, where none has start
 REACH_SECONDS = 5.0  # for a cluster to answer
 PATIENCE = 60.0  # seconds without a worker before that is said
 OBJECTS = 256 << 20  # bytes of shared memory on this machine; rows are small
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame of HTTP/2: three bytes of length, then its type
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
 NOT_SENT = ["/.*", "/docs", "/experiments", "/meshes", "/data", "/demo", "/figures"]  # to a cluster, with the code
 Event = tuple[int, int | None, Any]  # number of a worker, place of an entry (None: it started), future
@@ -151,14 +153,21 @@ def ray_module() -> Any:
 
 
 def _require_reachable(address: str) -> None:
-    """UserError if nothing answers at HOST:PORT."""
+    """UserError if nothing answers at HOST:PORT, or what answers does not speak as Ray does, HTTP/2.
+
+    Ray itself would try for minutes.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise UserError(f"--address {address} is neither local nor HOST:PORT of a cluster's head (its port is 6379)")
     try:
-        socket.create_connection((host, int(port)), REACH_SECONDS).close()
+        with socket.create_connection((host, int(port)), REACH_SECONDS) as connection:
+            connection.sendall(GREETING)
+            answer = connection.recv(len(SETTINGS))
     except (OSError, OverflowError) as error:
         raise UserError(f"no Ray cluster answers at {address} ({error}); start it, or correct --address") from error
+    if answer[3:4] != SETTINGS[3:4] and not os.environ.get("RAY_USE_TLS"):
+        raise UserError(f"what answers at {address} is no Ray cluster; correct --address (the head's port is 6379)")
 
 
 def _told(error: BaseException) -> str:
