@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from models.open import open_segmenter
+from models.prior.alike import FIRM, SAME, SCALES, unlikeness
 from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS
 from models.prior.nodes import cut
@@ -258,6 +259,13 @@ def test_the_other_legs_match_a_leg_and_nothing_else_does():
         found = tree.alike(parts[place])
         covered = [int(np.bincount(box[tree.labels([part]) == 0]).argmax()) for part in found]
         assert set(covered) == expected and len(covered) == len(expected)
+
+
+def test_a_part_matches_its_twin_though_one_thing_measured_of_it_is_misled():
+    chosen = {name: np.zeros((1, 2)) for name in SCALES}
+    twins = {name: np.full((1, 2), 9.0 if name == "thickness" else 0.3 * scale) for name, scale in SCALES.items()}
+    others = {name: np.full((1, 2), (0.3 if name in ("area", "extents") else 2) * SCALES[name]) for name in SCALES}
+    assert unlikeness(twins, chosen)[0] < FIRM and unlikeness(others, chosen)[0] > SAME
 
 
 class _Matching:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from models import proposals
 from scripts import parts as door
+from scripts import parts_gallery
 from tests.test_cutting import area, by_height, sphere
 from utils.errors import UserError
 from utils.files import load_json, load_npz
@@ -193,3 +194,18 @@ def test_what_cannot_be_asked_is_said(ball, tmp_path, monkeypatch, options, mess
     with pytest.raises(UserError, match=message):
         door.main(["--obj_path", str(ball.path), "--out", str(tmp_path / "out"), *options])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sheet_pictures_every_mesh_in_all_its_parts(ball, tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.parts_gallery.open_segmenter", lambda mesh, *_, **__: Proposing(mesh))
+    out = tmp_path / "sheet.png"
+    parts_gallery.main(["--meshes", str(ball.path), str(ball.path), "--detail", "1", "--out", str(out)])
+    image = np.asarray(Image.open(out).convert("HSV"))
+    for half in np.split(image[:, : image.shape[1] // 2 * 2], 2, axis=1):
+        hues = np.bincount(half[..., 0][half[..., 1] > 80], minlength=256)
+        assert sum(hues[max(0, hue - 2) : hue + 3].sum() > 200 for hue in (148, 50, 208)) == 3
+
+
+def test_a_sheet_goes_into_a_png(tmp_path):
+    with pytest.raises(UserError, match="png"):
+        parts_gallery.main(["--meshes", "a.obj", "--out", str(tmp_path / "sheet.jpg")])

@@ -10,8 +10,9 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 # How far descriptors of two parts may lie apart, in the order of `descriptors`, to count 1. Chosen on shapes of
 # `utils.shapes` whose repeats are known; docs/parts.md says how good it is on others.
 SCALES = {"area": 0.25, "extents": 0.2, "distances": 0.15, "thickness": 0.2, "field": 0.4}
-SAME = 1.15  # parts whose root mean square of these is below may match ...
-FIRM = 1.0  # ... and do below this, or if no more than `WORSE` times as far as the best match
+CLOSEST = 3  # of these that count: a part may differ from its twin in one or two, as the depth of a leg that ends open
+SAME = 0.7  # parts whose mean of those is below may match ...
+FIRM = 0.5  # ... and do below this, or if no more than `WORSE` times as far as the best match
 WORSE = 2.0
 SIZES = 1.6  # ratio of areas beyond which nothing matches
 MEMBERS = 96  # nodes of a part that distances are taken between, at most
@@ -80,5 +81,5 @@ def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def unlikeness(found: dict[str, np.ndarray], chosen: dict[str, np.ndarray]) -> np.ndarray:
     """(M,) how much each of M parts differs from the one `chosen`; below `SAME` they match."""
-    squares = [((found[name] - chosen[name]) ** 2).mean(axis=1) / scale**2 for name, scale in SCALES.items()]
-    return np.sqrt(np.mean(squares, axis=0))
+    apart = [np.sqrt(((found[name] - chosen[name]) ** 2).mean(axis=1)) / scale for name, scale in SCALES.items()]
+    return np.sort(apart, axis=0)[:CLOSEST].mean(axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,24 +119,57 @@ def save_parts_picture(
 
     The first is from the front, where the mesh has one by its symmetry.
     """
-    elevation, azimuth = torch.tensor(PART_ANGLES, dtype=torch.float32).deg2rad().T
-    stands = standing(mirror_planes(rasterizer.mesh), 1)
-    if stands is not None:
-        azimuth = azimuth + math.atan2(stands[2, 2], stands[0, 2])
-    frame = Frame.around(rasterizer.mesh, elevation, azimuth, area=420 * 420)
-    tiles = frame.crop(MeshPainter(rasterizer).images(frame.cameras, face_colors=face_colors))
+    tiles = _from_sides(rasterizer, face_colors, PART_ANGLES, area=420 * 420)
+    height, width = tiles[0].shape[:2]
     gap, line = 20, 24
-    columns = max(1, (4 * (frame.width + gap)) // 150)
+    columns = max(1, (4 * (width + gap)) // 150)
     shown = list(zip(colors, words))[:WORDS_SHOWN]
     rows = -(-len(shown) // columns)
-    canvas = Canvas(4 * (frame.width + gap) + gap, frame.height + 3 * gap + rows * line)
+    canvas = Canvas(4 * (width + gap) + gap, height + 3 * gap + rows * line)
     for place, tile in enumerate(tiles):
-        canvas.tile(gap + place * (frame.width + gap), gap, tile)
+        canvas.tile(gap + place * (width + gap), gap, tile)
     for place, (color, text) in enumerate(shown):
-        left, top = gap + 150 * (place % columns), frame.height + 2 * gap + line * (place // columns)
+        left, top = gap + 150 * (place % columns), height + 2 * gap + line * (place // columns)
         canvas.tile(left, top, np.broadcast_to(np.asarray(color, dtype=np.float32), (14, 14, 3)))
         canvas.text(left + 22, top + 7, text, size=14, align="left")
     canvas.save(path)
+
+
+def save_parts_sheet(
+    path: str | Path, drawn: Iterable[tuple[str, Rasterizer, np.ndarray]], columns: int = 4, side: int = 150
+) -> None:
+    """Write one picture of many meshes in parts, each from the front and from behind.
+
+    drawn: of each mesh a line of words, and face_colors (F, 3); `columns` of them go beside each other
+    """
+    cells = [(words, _from_sides(*mesh, PART_ANGLES[::2], area=side * side)) for words, *mesh in drawn]
+    if not cells:
+        raise ValueError("a sheet needs at least one mesh")
+    gap, line = 12, 24
+    columns = min(columns, len(cells))
+    rows = [cells[first : first + columns] for first in range(0, len(cells), columns)]
+    width = max(2 * tiles[0].shape[1] for _, tiles in cells) + gap
+    heights = [max(tiles[0].shape[0] for _, tiles in row) + line + gap for row in rows]
+    canvas = Canvas(columns * width + gap, sum(heights) + gap)
+    for row, top in zip(rows, gap + np.cumsum([0, *heights[:-1]])):
+        for place, (words, tiles) in enumerate(row):
+            left = gap + place * width
+            canvas.text(left, top + 8, words, size=13, align="left")
+            for number, tile in enumerate(tiles):
+                canvas.tile(left + number * tile.shape[1], top + line, tile)
+    canvas.save(path)
+
+
+def _from_sides(
+    rasterizer: Rasterizer, face_colors: np.ndarray, angles: Sequence[tuple[int, int]], area: int
+) -> list[np.ndarray]:
+    """Tiles of a mesh from angles of elevation and azimuth in degrees, from its front where its symmetry shows one."""
+    elevation, azimuth = torch.tensor(angles, dtype=torch.float32).deg2rad().T
+    stands = standing(mirror_planes(rasterizer.mesh), 1)
+    if stands is not None:
+        azimuth = azimuth + math.atan2(stands[2, 2], stands[0, 2])
+    frame = Frame.around(rasterizer.mesh, elevation, azimuth, area=area)
+    return frame.crop(MeshPainter(rasterizer).images(frame.cameras, face_colors=face_colors))
 
 
 def _columns(count: int, width: int, height: int, aspect: float = 1.5) -> int:
