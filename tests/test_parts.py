@@ -13,7 +13,7 @@ from models.prior.alike import FIRM, SAME, SCALES, unlikeness
 from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS
 from models.prior.nodes import cut
-from models.prior.parts import PriorPartTree, co_association, grow_tree, opposite_nodes
+from models.prior.parts import PriorPartTree, co_association, elected, grow_tree, opposite_nodes
 from models.prior.repeats import Score, kind, repeats, score
 from models.prior.segmenter import Prepared, PriorSegmenter
 from models.prior.votes import Votes
@@ -91,6 +91,22 @@ def test_co_association_counts_the_answers_that_hold_both():
     selected = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)
     expected = [[1, 1 / 3, 0], [1 / 3, 1, 1 / 2], [0, 1 / 2, 1]]
     np.testing.assert_allclose(co_association(selected), expected, atol=1e-6)
+
+
+def test_clicks_that_vote_are_elected_as_any_other_click():
+    generator = np.random.default_rng(3)
+    clicks, count = 24, 90
+    centers, reach = generator.random(clicks), np.sort(generator.uniform(0.05, 0.6, (clicks, 3)), axis=1)
+    nodes = (centers * count).astype(np.int64)
+    place = np.linspace(0, 1, count)
+    logits = (
+        reach[..., None] - np.abs(place - centers[:, None, None]) + generator.normal(size=(clicks, 1, 1)) / 50
+    ) * 9
+    quality = generator.uniform(0.3, 1, (clicks, 3)).astype(np.float32)
+    votes = Votes(nodes, logits.astype(np.float16), quality, np.full(count, 1 / count, dtype=np.float32))
+    for click, found in enumerate(elected(votes)):
+        answer, _ = votes.elect(int(nodes[click]), votes.logits[click].astype(np.float32), quality[click])
+        np.testing.assert_array_equal(found, answer > 0)
 
 
 def test_a_border_without_a_crease_separates_less_than_one_along_a_crease(two_boxes, on_head):

@@ -10,9 +10,8 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 # How far descriptors of two parts may lie apart, in the order of `descriptors`, to count 1. Chosen on shapes of
 # `utils.shapes` whose repeats are known; docs/parts.md says how good it is on others.
 SCALES = {"area": 0.25, "extents": 0.2, "distances": 0.15, "thickness": 0.2, "field": 0.4}
-CLOSEST = 3  # of these that count: a part may differ from its twin in one or two, as the depth of a leg that ends open
-SAME = 0.7  # parts whose mean of those is below may match ...
-FIRM = 0.5  # ... and do below this, or if no more than `WORSE` times as far as the best match
+SAME = 0.85  # parts whose median of these is below may match ...
+FIRM = 0.7  # ... and do below this, or if no more than `WORSE` times as far as the best match
 WORSE = 2.0
 SIZES = 1.6  # ratio of areas beyond which nothing matches
 MEMBERS = 96  # nodes of a part that distances are taken between, at most
@@ -80,6 +79,9 @@ def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def unlikeness(found: dict[str, np.ndarray], chosen: dict[str, np.ndarray]) -> np.ndarray:
-    """(M,) how much each of M parts differs from the one `chosen`; below `SAME` they match."""
+    """(M,) how much each of M parts differs from the one `chosen`; below `SAME` they match.
+
+    The median over the descriptors: one or two may mislead, as the depth of a leg that ends open.
+    """
     apart = [np.sqrt(((found[name] - chosen[name]) ** 2).mean(axis=1)) / scale for name, scale in SCALES.items()]
-    return np.sort(apart, axis=0)[:CLOSEST].mean(axis=0)
+    return np.median(apart, axis=0)

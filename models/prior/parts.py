@@ -65,11 +65,7 @@ def grow_tree(patches: Patches, votes: Votes) -> NodeTree:
 
 def elected(votes: Votes) -> np.ndarray:
     """(K, 3, N) bool, what each of the voting clicks selects by consent: finer, default, coarser."""
-    answers = [
-        votes.elect(int(node), votes.logits[k].astype(np.float32), votes.quality[k])[0] > 0
-        for k, node in enumerate(votes.nodes)
-    ]
-    return np.stack(answers)
+    return np.stack([votes.elect_among(click) for click in range(len(votes.nodes))])
 
 
 def co_association(selected: np.ndarray) -> np.ndarray:

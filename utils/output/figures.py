@@ -142,7 +142,7 @@ def save_parts_sheet(
 
     drawn: of each mesh a line of words, and face_colors (F, 3); `columns` of them go beside each other
     """
-    cells = [(words, _from_sides(*mesh, PART_ANGLES[::2], area=side * side)) for words, *mesh in drawn]
+    cells = [(words, _from_sides(mesh, colors, PART_ANGLES[::2], side * side)) for words, mesh, colors in drawn]
     if not cells:
         raise ValueError("a sheet needs at least one mesh")
     gap, line = 12, 24
