@@ -29,6 +29,7 @@ from scripts import (
     evaluate_iseg3d,
     evaluate_teacher,
     gallery,
+    ladders,
     make_meshes,
     parts,
     pipeline,
@@ -62,6 +63,7 @@ DOORS = (
     Door(interactive.main, ("--port", "0"), "--obj_path", interactive.InteractiveSettings),
     Door(pipeline.main, (), "--obj_path", PipelineSettings),
     Door(parts.main, (), "--obj_path", ProposalSettings),
+    Door(ladders.main, (), "--obj_path", ladders.LadderSettings),
     Door(evaluate.main, ("--methods", "geodesic"), "--psb_dir", evaluate.Settings),
     Door(evaluate.main, ("--task", "parts"), "--psb_dir", evaluate.Settings),
     Door(evaluate_iseg3d.main, ("--per_category", "1"), "--psb_dir", EvaluationSettings),
@@ -107,7 +109,11 @@ def script_case(rng: np.random.Generator, folder: Path, odd: Odd) -> None:
     door = DOORS[int(rng.integers(len(DOORS)))]
     fields = door.settings.__dataclass_fields__
     argv = [*door.first, door.input, str(useless(rng, folder))]
-    for name, ending in (("out", ".png" if door.main is gallery.main else ".json"), ("run", ""), ("folder", "")):
+    for name, ending in (
+        ("out", ".png" if door.main in (gallery.main, ladders.main) else ".json"),
+        ("run", ""),
+        ("folder", ""),
+    ):
         if name in fields and f"--{name}" != door.input:
             argv += [f"--{name}", str(folder / f"{name}{ending}")]
     names = [name for name, each in fields.items() if "option" in each.metadata and f"--{name}" not in argv]

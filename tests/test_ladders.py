@@ -1,0 +1,23 @@
+"""`scripts/ladders.py`: what single clicks may mean, drawn."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from scripts import ladders
+from tests.mesh_files import write_obj
+
+
+def test_every_click_gets_a_row_of_its_nested_answers(two_boxes, tmp_path, monkeypatch):
+    rows, save = [], ladders.save_sheet
+    monkeypatch.setattr(ladders, "save_sheet", lambda paths, sheet: (rows.extend(sheet.rows), save(paths, sheet)))
+    mesh, out = tmp_path / "mallet.obj", tmp_path / "sheet.jpg"
+    write_obj(mesh, two_boxes.vertices, two_boxes.faces)
+    ladders.main(["--obj_path", str(mesh), "--out", str(out), "--clicks", "2", "--side", "60"])
+    assert len(rows) == 2
+    for words, panels in rows:
+        assert words.startswith("mallet.obj, vertex")
+        shares = [float(panel.label.removeprefix("DEFAULT  ").split("%")[0]) for panel in panels]
+        assert shares == sorted(shares)
+        assert sum(panel.label.startswith("DEFAULT") for panel in panels) == 1
+    assert Image.open(out).width > 60
