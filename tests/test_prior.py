@@ -355,6 +355,16 @@ def test_where_the_votes_disagree_a_click_means_its_component_unless_it_is_a_cru
     assert np.array_equal(spilled.selected, component == 0) and np.array_equal(spilled.logits[2] > 0, place < 70)
 
 
+def test_an_answer_that_holds_no_other_click_gives_way_to_many_that_agree_on_more():
+    area = np.full(10, 0.1, dtype=np.float32)
+    many = np.where(np.arange(10) < 6, 3.0, -3.0) * np.ones((5, 3, 1))
+    votes = Votes(np.arange(1, 6), many.astype(np.float16), np.full((5, 3), 0.9, np.float32), area)
+    tiny = np.where(np.arange(10) < 1, 3.0, -3.0) * np.ones((3, 1))
+    elected, quality = votes.elect(0, tiny, np.array([0.3, 0.4, 0.3]))
+    assert np.flatnonzero(elected[1] > 0).tolist() == list(range(6))
+    assert quality[1] > 0.5
+
+
 def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
     area, place = np.full(40, 1 / 40, dtype=np.float32), np.arange(40)
     meant = [place < end for end in (6, 6, 13, 13, 24, 24, 36, 36)]
@@ -510,7 +520,7 @@ def test_finer_and_coarser_are_what_else_clicks_there_may_mean():
     assert iou(answer[0] > 0, meant[3]) > 0.8 and iou(answer[2] > 0, meant[5]) > 0.8
 
 
-def test_clicks_outside_the_own_answer_have_no_vote():
+def test_answers_to_clicks_outside_the_own_one_count_a_tenth():
     area = np.full(4, 0.25, dtype=np.float32)
     everything, left = np.ones(4), np.array([1.0, 1, -1, -1])
     votes = Votes(
@@ -518,9 +528,8 @@ def test_clicks_outside_the_own_answer_have_no_vote():
     )
     own = np.stack([left - 0.1, left, left + 0.1]).astype(np.float32)
     answer, quality = votes.elect(0, own, np.array([0.1, 0.2, 0.6], dtype=np.float32))
-    assert np.array_equal(answer[1], own[2]) and quality[1] == pytest.approx(
-        1.0
-    )  # of the own answers the one expected to be best
+    assert np.array_equal(answer[1], own[2]), "of the own answers the one expected to be best"
+    assert quality[1] == pytest.approx((1.0 + 3 * 0.1 * 0.5) / (1.0 + 3 * 0.1))
 
 
 def test_pairwise_iou_is_that_of_each_pair():
