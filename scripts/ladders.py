@@ -1,4 +1,6 @@
-"""What single clicks on meshes may mean: a row a click, its nested answers from small to large, the default marked.
+"""What single clicks on meshes may mean: a row a click, its nested answers from small to large.
+
+Under each: the share of the surface, how much of the votes agrees (0 to 1), and which is the default.
 
 Clicks are at the innermost vertices of the largest proposed parts, where a person who wants the part would click.
 """
@@ -51,9 +53,11 @@ def ladder_row(segmenter: Segmenter, pictures: MeshPictures, vertex: int, side: 
     for place, probability in enumerate(ladder.probability):
         colors = probability_colors(probability, palette.base, palette.selected)
         share = mesh.face_areas[probability > 0.5].sum() / mesh.face_areas.sum()
-        words = f"{'DEFAULT  ' if place == ladder.middle else ''}{share:.1%}"
+        words = f"{share:.1%}"
         if ladder.quality is not None:
-            words += f", agreement {ladder.quality[place]:.2f}"
+            words += f" ({ladder.quality[place]:.2f})"
+        if place == ladder.middle:
+            words += "\ndefault"
         panels.append(Panel(pictures.face_picture(angle, colors, side, clicks), words))
     return panels
 
