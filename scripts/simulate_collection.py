@@ -5,19 +5,19 @@ docs/scale.md has the figures of a million rows and 1,000 virtual workers.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 
 from models.collection.virtual import VirtualSettings, simulate
 from utils.errors import run_cli
+from utils.files import json_line
 from utils.options import parse_settings
 from utils.progress import Bars, Lines
 
 
 def main(argv: list[str] | None = None) -> int:
     settings = parse_settings(VirtualSettings, __doc__, argv)
-    print(json.dumps(asdict(simulate(settings, Bars() if sys.stderr.isatty() else Lines())), indent=1))
+    print(json_line(asdict(simulate(settings, Bars() if sys.stderr.isatty() else Lines()))))
     return 0
 
 

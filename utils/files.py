@@ -159,6 +159,11 @@ def json_text(path: str | os.PathLike, value: Any, seal: bool) -> str:
         raise UserError(f"{path} {NOT_FINITE}") from error
 
 
+def json_line(value: Any) -> str:
+    """One line of JSON, null for NaN and infinite numbers."""
+    return json.dumps(_plain(json.dumps(value)), allow_nan=False)
+
+
 def _plain(text: str) -> Any:
     """What JSON says, None for NaN and infinite numbers."""
     return json.loads(text, parse_constant=lambda _: None)

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.collection.manifest import require_columns
 from utils.errors import UserError
-from utils.files import atomic_path
+from utils.files import atomic_path, json_line
 
 ARRAYS = ("labels", "ladder")  # uint16
 GROUP = 64  # rows that are held in memory at once while a file is written
@@ -48,7 +48,7 @@ def pack(row: Mapping[str, Any]) -> bytes:
             if numbers.size and not 0 <= numbers.min() <= numbers.max() < 1 << 16:
                 raise ValueError(f"{key} from {numbers.min()} to {numbers.max()} do not fit into 16 bits")
             plain[key] = base64.b64encode(zlib.compress(numbers.astype("<u2").tobytes(), 6)).decode()
-    return json.dumps(plain).encode()
+    return json_line(plain).encode()
 
 
 def unpack(packed: bytes) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import zlib
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from models.collection.rows import Shards, pack
 from models.collection.run import work_off
 from models.collection.summary import write_summary
 from utils.errors import UserError
+from utils.files import json_line
 from utils.memory import peak_memory_gib
 from utils.options import SEED, Checked, option, positive_int
 from utils.progress import Progress, silent
@@ -49,7 +49,7 @@ class Crowd:
         """A measured row, after its seconds; which one depends on the entry and the seed alone."""
         seconds, row = self.rows[zlib.crc32(f"{self.seed} {entry.id}".encode()) % len(self.rows)]
         await asyncio.sleep(seconds / self.speed)
-        return True, f'{{"id": {json.dumps(entry.id)}, {row[1:]}'.encode()
+        return True, f'{{"id": {json_line(entry.id)}, {row[1:]}'.encode()
 
 
 @dataclass

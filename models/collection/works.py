@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from models.prior.parts import PARTS_VERSION
 from utils.clicks import Clicks
 from utils.device import choose_device
 from utils.errors import UserError
-from utils.files import Recent, digest
+from utils.files import Recent, digest, json_line
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.geometry.part_tree import DETAIL, FINEST, PartTree
 from utils.output.partition import NamedParts
@@ -67,7 +66,7 @@ class Parts(MeshWork):
             "labels": named.labelling(named.labels).polygons(mesh),
             "ladder": pieces.labelling(pieces.labels).polygons(mesh),
             "quality": [round(float(value), 4) for value in named.agreements],
-            "tree": json.dumps(joins(segmenter.part_tree, [part[0] for part in pieces.parts])),
+            "tree": json_line(joins(segmenter.part_tree, [part[0] for part in pieces.parts])),
         }
 
 
