@@ -108,10 +108,14 @@ class Panel:
     def on(self, handle: Any, then: Callable[[Any], object], last_only: bool = False) -> None:
         """Call `then` with the control's new value when the person changes it, not when we do."""
         key = handle._impl.uuid if last_only else ""
+        if isinstance(getattr(handle, "value", None), bool):
+            _remember(_heard, handle._impl.uuid, handle.value)
 
         async def forward(event: Any) -> None:
             value = event.target.value
             if event.client is not None:
+                if isinstance(value, bool):
+                    _remember(_heard, handle._impl.uuid, value)
                 self._post(lambda: then(value), key)
 
         if isinstance(handle, viser.GuiButtonGroupHandle):
@@ -158,23 +162,35 @@ class Panel:
 
 
 CROSSING = 2.0  # seconds in which what we say and what the person does may pass each other on the way
+REMEMBERED = 5000
 _said: OrderedDict[str, float] = OrderedDict()  # when we last set a control, by its id; the latest ones
+_heard: OrderedDict[str, bool] = OrderedDict()  # of switches: what we set them to, or heard that the person did
 
 
 def assign(handle: Any, prop: str, value: Any) -> None:
     """Assign what is new only: nothing is sent otherwise.
 
-    But where we set a control a moment ago, the person's change of it may have crossed ours on the way: then the page
+    A switch that the person has changed and we have not heard of yet stays: else what they want would be lost. But
+    where we set a control a moment ago, the person's change of it may have crossed ours on the way: then the page
     shows ours, while we hold theirs. So it is said again.
     """
-    if getattr(handle, prop) != value:
+    held, uuid = getattr(handle, prop), handle._impl.uuid
+    if held != value:
+        if prop == "value" and held != _heard.get(uuid, held):
+            return
         setattr(handle, prop, value)
         if prop == "value":
-            _said[handle._impl.uuid] = time.monotonic()
-            while len(_said) > 1000:
-                _said.popitem(last=False)
-    elif prop == "value" and time.monotonic() - _said.pop(handle._impl.uuid, -CROSSING) < CROSSING:
+            _remember(_said, uuid, time.monotonic())
+            if uuid in _heard:
+                _heard[uuid] = value
+    elif prop == "value" and time.monotonic() - _said.pop(uuid, -CROSSING) < CROSSING:
         handle._queue_update(prop, value)
+
+
+def _remember(held: OrderedDict[str, Any], key: str, value: Any) -> None:
+    held[key] = value
+    while len(held) > REMEMBERED:
+        held.popitem(last=False)
 
 
 def offer(dropdown: Any, options: list[str], none: str) -> None:
