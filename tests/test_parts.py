@@ -106,7 +106,7 @@ def test_clicks_that_vote_are_elected_as_any_other_click():
     votes = Votes(nodes, logits.astype(np.float16), quality, np.full(count, 1 / count, dtype=np.float32))
     for click, found in enumerate(elected(votes)):
         own = votes.logits[click].astype(np.float32)
-        answer, _ = votes.elect(int(nodes[click]), own, quality[click], aside=0.0)
+        answer, _ = votes.elect(int(nodes[click]), own, quality[click])
         np.testing.assert_array_equal(found, answer > 0)
 
 

@@ -24,7 +24,7 @@ from models.prior.nodes import Patches
 from models.prior.votes import Votes, pairwise_iou
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
 
-PARTS_VERSION = 1  # counts up where measured results would change
+PARTS_VERSION = 2  # counts up where measured results would change
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
 PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
 MOST_PIECES = 256

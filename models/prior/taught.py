@@ -16,7 +16,7 @@ import torch
 from scipy.spatial import KDTree
 
 from models.prior.nodes import NodeGraph
-from models.prior.votes import ASIDE, Ballot, Votes
+from models.prior.votes import Ballot, Votes
 from utils.geometry.graphs import symmetric
 
 # Consistency of a teacher from which on it leads, and how steeply its share of the votes rises there: an embedded
@@ -133,12 +133,10 @@ class TaughtVotes(Votes):
         prior = self.logits.shape[0] * self.logits.shape[1]
         return super().row(index) if index < prior else self.lifted.logits[index - prior]
 
-    def ballot(
-        self, node: int, proposal: np.ndarray, holders: np.ndarray, quality: np.ndarray, aside: float = ASIDE
-    ) -> Ballot:
+    def ballot(self, node: int, proposal: np.ndarray, holders: np.ndarray, quality: np.ndarray) -> Ballot:
         prior = self.logits.shape[0] * self.logits.shape[1]
         masks = holders[holders >= prior] - prior
-        own = super().ballot(node, proposal, holders[holders < prior], quality, aside)
+        own = super().ballot(node, proposal, holders[holders < prior], quality)
         surely = self.lifted.inside[masks, node].astype(np.float64)
         share = self.lifted.share if len(masks) else 0.0
         taught = share * surely / max(surely.sum(), 1e-9)

@@ -52,20 +52,17 @@ class Votes:
         """(N,) float32 logits of one of them."""
         return self.logits.reshape(-1, len(self.area))[index].astype(np.float32)
 
-    def ballot(
-        self, node: int, proposal: np.ndarray, holders: np.ndarray, quality: np.ndarray, aside: float = ASIDE
-    ) -> Ballot:
+    def ballot(self, node: int, proposal: np.ndarray, holders: np.ndarray, quality: np.ndarray) -> Ballot:
         """What counts for a click on `node`: of the `holders` (H,) of it among the rows, then of the own three answers.
 
-        proposal (N,) bool, the own answer expected to be best; quality (3,), that of the own answers; aside: see
-        `ASIDE`
+        proposal (N,) bool, the own answer expected to be best; quality (3,), that of the own answers
         """
         clicked = np.repeat(self.nodes, LEVELS)[holders]
         weight = self.quality.ravel()[holders].astype(np.float64) ** 2
         own = np.zeros(LEVELS)
         own[int(quality.argmax())] = 1.0
         return Ballot(
-            np.r_[np.where(proposal[clicked], weight, aside * weight), own],
+            np.r_[np.where(proposal[clicked], weight, ASIDE * weight), own],
             np.r_[weight, quality.astype(np.float64) ** 2],
         )
 
@@ -73,13 +70,11 @@ class Votes:
     def _agreement(self) -> np.ndarray:
         return pairwise_iou(self.selected, self.selected, self.area)
 
-    def elect(
-        self, node: int, logits: np.ndarray, quality: np.ndarray, aside: float = ASIDE
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What one click on `node` means, from the network's own answer to it: logits (3, N), quality (3,).
 
         The answers that hold the click vote, by the square of their expected quality; those whose click lies outside
-        the own answer (the candidate expected to be best) by `aside` of it, the own answer fully. The answer of the
+        the own answer (the candidate expected to be best) by `ASIDE` of it, the own answer fully. The answer of the
         highest mean IoU with the voters becomes the default. Finer and coarser are what else may be meant: the smaller
         and the larger answer that, beside the default, cover best (mean of the larger IoU) all answers that hold the
         click, cut to nest. Returns logits (3, N) float32, ascending along the first axis, and the mean IoU of each with
@@ -91,7 +86,7 @@ class Votes:
         with_own = pairwise_iou(logits > 0, answers, self.area)
         among = np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
         agreement = np.vstack([among, with_own])
-        ballot = self.ballot(node, logits[own] > 0, holders, quality, aside)
+        ballot = self.ballot(node, logits[own] > 0, holders, quality)
         voters = np.flatnonzero(ballot.votes > 0)
         votes = ballot.votes[voters]
 
@@ -103,15 +98,12 @@ class Votes:
         return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
 
     def elect_among(self, click: int) -> np.ndarray:
-        """(3, N) bool, what `elect` selects for one of the K clicks, where clicks elsewhere have no say (`aside` 0).
-
-        So small parts that few clicks mean are found too. Fast, as its answers are among the candidates.
-        """
+        """(3, N) bool, what `elect` selects for one of the K clicks; fast, as its answers are among the candidates."""
         own = LEVELS * click + np.arange(LEVELS)
         best, node = int(own[self.quality[click].argmax()]), int(self.nodes[click])
         holders = np.flatnonzero(self.selected[:, node])
         rows = np.r_[holders, own]
-        ballot = self.ballot(node, self.selected[best], holders, self.quality[click], aside=0.0)
+        ballot = self.ballot(node, self.selected[best], holders, self.quality[click])
         meant = _meant(self._agreement[np.ix_(rows, rows)], self._size[rows], ballot)
         finer, middle, coarser = self.selected[rows[list(meant)]]
         return np.stack([finer & middle, middle, coarser | middle])
