@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -295,6 +296,14 @@ def test_clicked_vertices_are_obeyed(segmenter):
         vertices = generator.choice(segmenter.num_vertices, size=4, replace=False)
         for row in segmenter.candidates(Clicks.from_lists(vertices[:2], vertices[2:])).probability:
             assert (row[vertices[:2]] > 0.5).all() and (row[vertices[2:]] < 0.5).all()
+
+
+def test_clicked_faces_are_obeyed_however_large_they_are(tetrahedron, weights):
+    segmenter = PriorSegmenter.prepare(tetrahedron, FakeTeacher(), weights=weights, views=8, voters=24)
+    for include, exclude in itertools.permutations(range(4), 2):
+        faces, positive = np.array([include, exclude]), np.array([True, False])
+        for row in segmenter.face_candidates(faces, positive).probability:
+            assert row[include] > 0.5 > row[exclude]
 
 
 def test_copies_of_clicks_do_not_matter(segmenter):

@@ -7,6 +7,8 @@ import pytest
 
 from tests.sessions import CandidateSegmenter, ProposingSegmenter, Quarters, peak
 from utils.errors import UserError
+from utils.evaluation.proposal_person import clicks_from_proposals
+from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.session.answers import Answers
 from utils.session.files import replay, result_digest, session_from_json, session_to_json
@@ -116,6 +118,21 @@ def test_clicks_go_on_from_a_proposal(session):
     session.undo()
     session.keep_part()
     assert (session.part_faces(1) == faces).all()
+
+
+def test_a_simulated_person_goes_on_from_the_proposal_that_fits_best(session):
+    """A proposal as wanted takes the click that selects it, a piece of one corrections too; never more than allowed."""
+    half = session.proposed == 2
+    middles = session.mesh.normalized[session.mesh.faces].mean(axis=1)
+    wanted = [half, half & (middles[:, 0] < 0.3), np.arange(len(half)) == 7]
+
+    def begin() -> Session:
+        fresh = Session(session.mesh, session.answers)
+        fresh.propose()
+        return fresh
+
+    clicks = clicks_from_proposals(begin, FaceGraph(session.mesh), wanted, 0.85, 6)
+    assert clicks[0] == 1 < clicks[1] < 6 and clicks[2] == 6
 
 
 def test_parts_alike_join_the_selection(session):

@@ -11,7 +11,7 @@ from models.prior.corrections import NodeAnswer
 from models.prior.inputs import FIRM
 
 CRUMB, WHOLE = 0.003, 0.9  # share of the area from which on a component is no crumb, and up to which not everything
-AGREED = 0.8  # votes that agree so far on one click know better
+AGREED = 0.85  # votes that agree so far on one click know better
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,17 +204,21 @@ class PriorSegmenter(Segmenter):
 
     def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
         """As `ladder`, on faces: probability (K, F)."""
-        return self._means_of(self._rungs(self._fine_of(faces), np.asarray(positive, dtype=bool)))
+        positive = np.asarray(positive, dtype=bool)
+        return self._means_of(self._rungs(self._fine_of(faces), positive), faces, positive)
 
     def _on_faces(
         self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None, every: bool = True
     ) -> Candidates:
-        fine = self._on_fine_faces(self._fine_of(faces), np.asarray(positive, dtype=bool), granularity, every)
-        return self._means_of(fine)
+        positive = np.asarray(positive, dtype=bool)
+        fine = self._on_fine_faces(self._fine_of(faces), positive, granularity, every)
+        return self._means_of(fine, faces, positive)
 
-    def _means_of(self, fine: Candidates) -> Candidates:
-        """On the mesh's faces."""
-        return Candidates((self._face_means @ fine.probability.T).T.astype(np.float32), fine.quality, fine.default)
+    def _means_of(self, fine: Candidates, clicked: np.ndarray, positive: np.ndarray) -> Candidates:
+        """On the mesh's faces; the clicked ones obey, also where most of their fine faces do not."""
+        result = (self._face_means @ fine.probability.T).T.astype(np.float32)
+        result = obey(result, clicked[positive], clicked[~positive])
+        return Candidates(result, fine.quality, fine.default)
 
     def _fine_of(self, faces: np.ndarray) -> np.ndarray:
         """For each face of the mesh the fine face nearest its middle."""

@@ -14,6 +14,7 @@ import numpy as np
 from utils.evaluation.annotator import CAP, clicks_to_reach, run_part
 from utils.evaluation.method import Stopwatch
 from utils.evaluation.partition import MEASURES, PartitionErrors, People, average
+from utils.evaluation.proposal_person import clicks_from_proposals
 from utils.evaluation.psb import LabelledShape, ShapeId, UnusableShape, benchmark_ids, choose_ids, load_shape, parts_of
 from utils.evaluation.report import markdown
 from utils.evaluation.runs import EvaluationSettings, run_calls
@@ -23,12 +24,15 @@ from utils.geometry.mesh import Mesh
 from utils.geometry.part_tree import PartTree
 from utils.progress import Progress, silent, track
 from utils.segmenter import Segmenter
+from utils.session.answers import Answers
+from utils.session.session import Session
+from utils.session.surface import Surface
 
 PEOPLE = "people"
 FITS = 0.8  # IoU from which a node of the tree counts as a person's part
 DONE = 0.85  # IoU from which a part counts as selected
 MERGES = 4  # proposals that a person merges at most before clicking instead
-VERSION = 1  # of the measures and the simulated person
+VERSION = 2  # of the measures and the simulated person
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,20 @@ def measure_partition(method: Partitioner, shape: LabelledShape) -> dict:
         result["node_iou"] = best_nodes(tree, wanted, shape.mesh.face_areas)
         clicked = [run_part(segmenter, graph, shape.mesh.face_areas, part, 1, target=DONE).iou for part in wanted]
         alone = [clicks_to_reach(curve, DONE) for curve in clicked]
-        result["clicks"] = {"alone": alone, "proposed": actions(tree, wanted, shape.mesh.face_areas, alone)}
+        answers, surface = Answers(segmenter), Surface(shape.mesh)
+
+        def proposed() -> Session:
+            session = Session(shape.mesh, answers, surface)
+            session.propose()
+            return session
+
+        going_on = clicks_from_proposals(proposed, graph, wanted, DONE, CAP)
+        otherwise = np.minimum(alone, going_on).tolist()
+        result["clicks"] = {
+            "alone": alone,
+            "from_proposal": going_on,
+            "proposed": actions(tree, wanted, shape.mesh.face_areas, otherwise),
+        }
     return result
 
 
@@ -147,7 +164,7 @@ def actions(tree: PartTree, wanted: Sequence[np.ndarray], areas: np.ndarray, alo
     """For each wanted part the fewest clicks that a simulated person needs after keeping all proposals at once.
 
     None if a proposal fits (IoU of at least `DONE`); one for each of several proposals that fit when merged; one for
-    each split on the way to a node below a proposal that fits; otherwise as many as `alone`, without proposals.
+    each split on the way to a node below a proposal that fits; otherwise as many as `alone`, of clicks only.
     """
     parts = tree.cut()
     proposed = tree.labels(parts)[None] == np.arange(len(parts))[:, None]
