@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from utils.clicks import Clicks
-from utils.geometry.creases import split_at_creases
+from utils.geometry.creases import corner_normals, split_at_creases
 from utils.geometry.mesh import Mesh
 from utils.output.colors import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
 from utils.output.figures import (
@@ -45,6 +45,19 @@ def test_a_texture_seam_does_not_show_in_the_shading(icosphere):
     joined, _ = split_at_creases(soup)
     corners = joined.vertex_normals[joined.faces].reshape(-1, 3)
     np.testing.assert_allclose(corners, icosphere.vertex_normals[icosphere.faces].reshape(-1, 3), atol=1e-5)
+
+
+def test_only_corners_at_creases_are_split_and_all_have_the_normals_of_the_whole_split(icosphere, two_boxes):
+    """Smooth, sharp, both in one mesh, a seam along each edge, and two sheets wound against each other."""
+    both = Mesh(
+        np.concatenate([icosphere.vertices, two_boxes.vertices + 5]),
+        np.concatenate([icosphere.faces, two_boxes.faces + icosphere.num_vertices]),
+    )
+    soup = Mesh(both.vertices[both.faces].reshape(-1, 3), np.arange(3 * both.num_faces).reshape(-1, 3))
+    doubled = Mesh(icosphere.vertices, np.concatenate([icosphere.faces, icosphere.faces[:, ::-1]]))
+    for mesh in (icosphere, two_boxes, both, soup, doubled):
+        split, _ = split_at_creases(mesh)
+        np.testing.assert_allclose(corner_normals(mesh), split.vertex_normals[split.faces], atol=1e-5)
 
 
 def test_probability_decides_the_color_of_the_mesh(icosphere):

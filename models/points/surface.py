@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.geometry.mesh import area_normals
+
 
 @dataclass(frozen=True, eq=False)
 class Primitive:
@@ -28,8 +30,7 @@ def sample_surface(
 
     Raises ValueError if the surface has no area.
     """
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = area_normals(vertices, faces)
     area = np.linalg.norm(cross, axis=1)
     total = area.sum()
     if not total > 0:
@@ -38,7 +39,7 @@ def sample_surface(
     ends = np.cumsum(area) / total
     chosen = np.minimum(np.searchsorted(ends, (np.arange(count) + rng.random(count)) / count), len(faces) - 1)
     first, second = np.sqrt(rng.random(count)), rng.random(count)
-    a, b, c = corners[chosen].transpose(1, 0, 2)
+    a, b, c = vertices[faces[chosen]].transpose(1, 0, 2)
     points = a * (1 - first)[:, None] + b * (first * (1 - second))[:, None] + c * (first * second)[:, None]
     return points, cross[chosen] / np.maximum(area[chosen], 1e-30)[:, None], chosen
 

@@ -39,6 +39,27 @@ def split_at_creases(mesh: Mesh, crease: float = CREASE) -> tuple[Mesh, np.ndarr
     return Mesh(mesh.vertices[origin], group.reshape(-1, 3).astype(np.int64)), origin
 
 
+def corner_normals(mesh: Mesh, crease: float = CREASE) -> np.ndarray:
+    """(F, 3, 3) float32 unit normals of the triangles' corners, those of `split_at_creases`.
+
+    Where all faces around a place lie within half of `crease` of their mean, no two of them meet at a crease: only the
+    others are split, so that a million smooth faces take a third of the time.
+    """
+    corner = mesh.place[mesh.faces]
+    cross = mesh.face_normals * mesh.face_areas[:, None]
+    mean = np.stack([np.bincount(corner.ravel(), np.repeat(cross[:, axis], 3)) for axis in range(3)], axis=1)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-300)
+    result = mean.astype(np.float32)[corner]
+    near = np.einsum("fk,fck->fc", mesh.face_normals, result) > math.cos(crease / 2)
+    doubtful = np.bincount(corner.ravel(), ~near.ravel())[corner] > 0
+    around = np.flatnonzero(doubtful.any(axis=1))
+    if len(around):
+        used, faces = np.unique(mesh.faces[around], return_inverse=True)
+        split, _ = split_at_creases(Mesh(mesh.vertices[used], faces.reshape(-1, 3)), crease)
+        result[doubtful] = split.vertex_normals[split.faces][doubtful[around]]
+    return result
+
+
 def _next(side: np.ndarray) -> np.ndarray:
     """The corner at which a side ends, as the side that starts there."""
     return side + np.where(side % 3 == 2, -2, 1).astype(np.int32)

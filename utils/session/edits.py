@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.geometry.graphs import symmetric
-from utils.geometry.mesh import SIDES, Mesh
+from utils.geometry.mesh import SIDES, Mesh, area_normals
 from utils.session.state import EDITS, ShapeEdit
 
 HELD_RINGS = 3  # over so many rings of vertices from its border a moved part blends into the rest
@@ -113,8 +113,7 @@ def _normals(mesh: Mesh, shape: EditedShape) -> np.ndarray:
     """(V, 3) outward unit normals of the edited shape, equal for vertices at the same place."""
     welded = mesh.place
     faces = mesh.faces[shape.alive]
-    corner = shape.vertices[faces]
-    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]) * mesh.winding
+    cross = area_normals(shape.vertices, faces) * mesh.winding
     total = np.zeros((int(welded.max()) + 1, 3))
     for column in range(3):
         np.add.at(total, welded[faces[:, column]], cross)

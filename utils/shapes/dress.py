@@ -14,9 +14,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from scipy.spatial import KDTree
 from skimage.measure import marching_cubes
 
+from utils.geometry.mesh import area_normals
 from utils.shapes.builder import LabelledMesh
 from utils.shapes.remesh import components, edges_of, vertex_normals
-from utils.shapes.remesh import face_normals as area_normals
 from utils.shapes.solids import rotation_about
 from utils.shapes.tessellation import drop_degenerate, in_unit_ball, unit
 

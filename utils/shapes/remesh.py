@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from utils.geometry.graphs import symmetric
+from utils.geometry.mesh import area_normals
 from utils.shapes.tessellation import of_three
 
 Array = np.ndarray
@@ -47,22 +48,16 @@ def components(pairs: Array, count: int) -> Array:
     return connected_components(sp.coo_matrix((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)[1]
 
 
-def face_normals(vertices: Array, faces: Array) -> Array:
-    """(F, 3) normals with the length of twice the area."""
-    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
-    return np.cross(b - a, c - a)
-
-
 def vertex_normals(vertices: Array, faces: Array) -> Array:
     """(V, 3) unit normals, weighted by area."""
-    normals = face_normals(vertices, faces)
+    normals = area_normals(vertices, faces)
     result = gather(faces.ravel(), np.repeat(normals, 3, axis=0), len(vertices))
     return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-300)
 
 
 def vertex_areas(vertices: Array, faces: Array) -> Array:
     """(V,) third of the area of the faces around each vertex."""
-    areas = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
+    areas = np.linalg.norm(area_normals(vertices, faces), axis=1) / 2
     return np.bincount(faces.ravel(), np.repeat(areas / 3, 3), len(vertices))
 
 
@@ -226,7 +221,7 @@ def flip_edges(vertices: Array, faces: Array, labels: Array | None = None) -> Ar
     edges = edges_of(faces)
     count = len(vertices)
     owner = {a * count + b: i for i, (a, b) in enumerate(edges.tolist())}
-    normals = face_normals(vertices, faces)
+    normals = area_normals(vertices, faces)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
     number = len(faces)
     touched = np.zeros(number, dtype=bool)

@@ -26,7 +26,7 @@ from utils.viewer.pointer import Pointer
 from utils.viewer.scene import Scene, borders_of, labels_of, palette_of
 from utils.viewer.studio import Studio
 from utils.viewer.tasks import Tasks
-from utils.viewer.workspace import LoadedMesh, View, Workspace, corner_normals
+from utils.viewer.workspace import LoadedMesh, View, Workspace
 
 WATCH = 0.4  # seconds
 MAX_MESSAGE = 1 << 16  # characters of a message from the page's script
@@ -312,6 +312,8 @@ class Page(Actions):
         session, mesh = self.session, self.loaded.mesh
         places, normals = session.shape.places(mesh), self.loaded.normals
         if places is not mesh.normalized:
+            from utils.geometry.creases import corner_normals
+
             normals = corner_normals(session.shape.mesh(mesh))
         self.scene.show_shape(places, mesh.faces, normals)
         self.show_file_colors()

@@ -108,7 +108,8 @@ class Scene:
                 cast_shadow=False,
                 receive_shadow=False,
             )
-            quantized = np.clip(np.rint(127 * normals), -127, 127).astype(np.int8)
+            scaled = 127 * normals
+            quantized = np.rint(scaled, out=scaled).astype(np.int8)
             self.run("setShape", self._name, 3 * len(faces), _text(quantized))
 
     def show_colors(

@@ -123,7 +123,9 @@ class LoadedMesh:
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """See `corner_normals`."""
+        """(F, 3, 3) for shading; see `corner_normals`."""
+        from utils.geometry.creases import corner_normals  # what it imports can wait until there is a mesh
+
         return corner_normals(self.mesh)
 
 
@@ -189,11 +191,3 @@ class Workspace:
     def unsaved(self) -> bool:
         """Is there work that is in no session file?"""
         return any(entry["op"] not in ("use", "reopened") for entry in self.session.log[self.saved :])
-
-
-def corner_normals(mesh: Mesh) -> np.ndarray:
-    """(F, 3, 3) unit normals of the triangles' corners: smooth over soft edges, sharp over hard ones."""
-    from utils.geometry.creases import split_at_creases
-
-    split, _ = split_at_creases(mesh)
-    return split.vertex_normals[split.faces]
