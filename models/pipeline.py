@@ -27,6 +27,8 @@ from utils.rendering.rasterize import Rasterizer, choose_backend
 from utils.segmenter import Answer, answer_query
 from utils.teacher import Teacher
 
+TRAINING_VERSION = 2  # of training a decoder from nothing; counts up where the same settings give other decoders
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -41,7 +43,7 @@ class Preset:
     @property
     def digest(self) -> str:
         """Identifies the settings: results that were made with others are not to be taken for these."""
-        init = {"init": "scratch" if self.needs_field else "prior"}
+        init = {"init": f"scratch {TRAINING_VERSION}" if self.needs_field else "prior"}
         stages = (self.views, self.field, self.clicks, init | self.decoder)
         return digest(*(" ".join(f"--{key} {_text(value)}" for key, value in stage.items()) for stage in stages))
 
@@ -49,13 +51,12 @@ class Preset:
 _SPHERE = {"view_sampling": "sphere", "n_views": 96}
 _SINGLE = {"second_positive": False, "second_negative": False}
 _PAIRS = {"second_positive": True, "second_negative": True}
-_SHARED = {**_PAIRS, "share_pairs": True, "pair_views": 4}
 PRESETS = {
     # Few views, evenly spread and shared by both stages; lifted loss; a decoder that also sees the clicks' geometry.
     "fast": Preset(
         _SPHERE,
         {"distillation": "collapsed"},
-        {"percentage": 0.03, "max_clicks": 250, "n_views": 24, **_SHARED, "max_pairs": 3, "refinements": 1},
+        {"percentage": 0.03, "max_clicks": 250, "n_views": 24, **_SINGLE},
         {"architecture": "geometric", "loss": "lifted", "steps": 700},
     ),
     # The decoder shipped for all meshes, refined on this one by single clicks all over it, seen from the front.

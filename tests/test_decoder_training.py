@@ -8,8 +8,9 @@ import torch
 
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.decoders import build_network
-from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
+from models.iseg.losses import dice_loss, lifted_loss, rendered_loss, sample_rows
 from models.iseg.segmenter import DecoderSegmenter
+from models.iseg.simulated_person import SimulatedPerson, second_order
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -23,7 +24,7 @@ from utils.clicks import Clicks
 from utils.rendering.lifting import PixelWeights, pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.selection import otsu_threshold
-from utils.supervision.lifted_targets import ClickTable, lift_masks
+from utils.supervision.lifted_targets import ClickTable, LiftedTargets, lift_masks
 from utils.supervision.training_samples import choose_samples, kind_chances
 
 
@@ -40,6 +41,12 @@ def rasterizer(icosphere):
 @pytest.fixture(scope="module")
 def lifted(samples, rasterizer):
     return lift_masks(samples, torch.arange(len(samples)), rasterizer, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def singles(samples, rasterizer):
+    alone = (samples.kind == 0).nonzero()[:, 0]
+    return lift_masks(samples, alone, rasterizer, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +198,85 @@ def test_views_and_share_of_the_samples_can_be_limited(samples, generator):
     assert torch.equal(choose_samples(samples, 0, 1.0, generator), torch.arange(len(samples)))
 
 
+# --- the simulated person -----------------------------------------------------------------------
+
+
+def _halves(icosphere, vertices, noise=0.0):
+    """Single clicks (K,), each of which selects the half (x > 0 or not) that it is in, up to some wrong rows."""
+    side = torch.from_numpy(icosphere.normalized[:, 0] > 0)
+    target = (side == side[torch.tensor(vertices)][:, None]).float()
+    wrong = torch.rand(target.shape, generator=torch.Generator().manual_seed(3)) < noise
+    target = torch.where(wrong, 1 - target, target)
+    clicks = ClickTable.of([Clicks.from_lists([vertex]) for vertex in vertices])
+    weight = torch.full_like(target, 1 / target.shape[1])
+    return LiftedTargets(clicks, torch.arange(len(side)), weight, target), side
+
+
+def test_masks_that_hold_each_others_clicks_are_joined_and_others_are_not(icosphere):
+    noisy, _ = _halves(icosphere, list(range(0, 160, 4)), noise=0.2)
+    clean, _ = _halves(icosphere, list(range(0, 160, 4)))
+    better = second_order(noisy)
+    assert ((better.target > 0.5) == (clean.target > 0.5)).float().mean() > 0.97
+    assert ((noisy.target > 0.5) == (clean.target > 0.5)).float().mean() < 0.83
+    torch.testing.assert_close(better.weight.sum(1), torch.ones(len(better.weight)))
+    alone, _ = _halves(icosphere, [3])
+    torch.testing.assert_close(second_order(alone).target, alone.target)
+
+
+def test_a_view_that_a_click_lacks_is_had_from_those_that_agree_with_it(icosphere):
+    vertices = [3, *np.flatnonzero(half_of(icosphere, 3))[:6].tolist()]
+    targets, side = _halves(icosphere, vertices)
+    hidden = torch.from_numpy(icosphere.normalized[:, 2] < 0) & (torch.arange(len(side)) != 3)
+    targets.weight[0, hidden], targets.target[0, hidden] = 0.0, 0.0
+    filled = second_order(targets)
+    assert (filled.target[0] > 0.5).equal(side == side[3]) and (filled.weight[0, hidden] > 0).all()
+
+
+def test_the_simulated_person_clicks_inside_and_then_on_mistakes(icosphere, generator):
+    """The decoder that is corrected selects everything, then nothing."""
+    targets, side = _halves(icosphere, list(range(0, 160, 4)))
+    person = SimulatedPerson(targets, torch.arange(len(side)), generator)
+    for logit, positive in ((1.0, False), (-1.0, True)):
+        seen = set()
+        for _ in range(12):
+            wish, clicks = person.sets(6, lambda clicks, rows, logit=logit: torch.full(rows.shape, logit))
+            inside = person.wishes.target[wish].gather(1, clicks.vertices) > 0.5
+            assert inside[:, 0].all() and clicks.positive[:, 0].all() and clicks.present.all()
+            assert (clicks.positive[:, 1:] == positive).all() and (inside[:, 1:] == positive).all()
+            seen.add(clicks.vertices.shape[1])
+        assert len(seen) > 2
+
+
+def test_who_sees_no_mistake_clicks_no_more(icosphere, generator):
+    targets, side = _halves(icosphere, list(range(0, 160, 4)))
+    person = SimulatedPerson(targets, torch.arange(len(side)), generator)
+
+    def right(clicks, rows):
+        return torch.where(side[rows] == side[clicks.vertices[:, :1]], 1.0, -1.0)
+
+    for _ in range(8):
+        _, clicks = person.sets(5, right)
+        assert clicks.present[:, 0].all() and not clicks.present[:, 1:].any()
+
+
+def test_small_masks_are_meant_more_often_than_their_size(icosphere, generator):
+    targets, _ = _halves(icosphere, [0, 1])
+    targets.target[0] = (torch.arange(targets.target.shape[1]) < 4).float()
+    targets.target[1] = 1.0
+    person = SimulatedPerson(targets, torch.arange(targets.target.shape[1]), generator)
+    drawn = torch.cat([person.sets(50, lambda clicks, rows: torch.ones(rows.shape))[0] for _ in range(20)])
+    assert (drawn == 0).float().mean() > 0.8
+
+
+def test_dice_loss_weighs_a_small_selection_as_a_large_one():
+    logits = torch.tensor([[[0.0, 9.0], [9.0, 0.0], [9.0, 0.0], [9.0, 0.0]]])
+    weight = torch.full((1, 4), 0.25)
+    exact, missed = torch.tensor([[1.0, 0, 0, 0]]), torch.tensor([[1.0, 1, 0, 0]])
+    assert float(dice_loss(logits, exact, weight)) == pytest.approx(0, abs=1e-3)
+    assert float(dice_loss(logits, missed, weight)) == pytest.approx(1 / 3, abs=1e-3)
+    assert float(dice_loss(logits, missed, 0.01 * weight)) == pytest.approx(1 / 3, abs=1e-3)
+
+
 # --- training -----------------------------------------------------------------------------------
 
 
@@ -202,19 +288,22 @@ def _training(features, architecture="geometric", rate=1e-3):
     return DecoderTraining(network, torch.optim.Adam(network.parameters(), lr=rate), generator)
 
 
+def _places(targets):
+    """Where clicks have distances in `table`."""
+    return torch.isin(targets.rows, targets.clicks.clicked).nonzero()[:, 0]
+
+
 @pytest.fixture(scope="module")
 def table(icosphere, lifted):
     return ClickGeometryTable(ClickGeometry(icosphere), lifted.clicks.clicked, lifted.rows)
 
 
 @pytest.mark.parametrize("architecture", ["geometric", "published"])
-def test_lifted_training_learns_the_half_that_was_clicked(
-    architecture, icosphere, samples, rasterizer, features, table
-):
+def test_lifted_training_learns_the_half_that_was_clicked(architecture, icosphere, features, singles, table):
     training = _training(features, architecture)
-    singles = lift_masks(samples, (samples.kind == 0).nonzero()[:, 0], rasterizer, training.generator)
     settings = LiftedSettings(steps=80, sets_per_step=8, rows_per_set=64, learning_rate=3e-4)
-    train_lifted(training, features, singles, table if architecture == "geometric" else None, settings, lambda: None)
+    seen = table if architecture == "geometric" else None
+    train_lifted(training, features, singles, _places(singles), seen, settings, lambda: None)
     assert np.mean(training.losses[-10:]) < 0.6 * np.mean(training.losses[:10])
     segmenter = DecoderSegmenter(icosphere, training.network, features)
     untrained = np.setdiff1d(np.flatnonzero(np.abs(icosphere.normalized[:, 0]) > 0.5), singles.clicks.clicked.numpy())[
@@ -255,7 +344,7 @@ def test_a_view_without_pixels_of_the_object_is_no_error(samples, rasterizer, fe
 
 
 @pytest.mark.parametrize("loss", ["lifted", "rendered"])
-def test_interrupted_training_ends_as_if_never_interrupted(loss, samples, rasterizer, features, lifted, table):
+def test_interrupted_training_ends_as_if_never_interrupted(loss, samples, rasterizer, features, singles, table):
     class Killed(Exception):
         pass
 
@@ -265,7 +354,7 @@ def test_interrupted_training_ends_as_if_never_interrupted(loss, samples, raster
                 raise Killed
 
         if loss == "lifted":
-            train_lifted(training, features, lifted, table, LiftedSettings(8, 4, 32), after_step)
+            train_lifted(training, features, singles, _places(singles), table, LiftedSettings(8, 5, 32), after_step)
         else:
             chosen = torch.arange(0, len(samples), 40)
             train_rendered(

@@ -34,6 +34,7 @@ from utils.training import check_loss, cosine, set_rate
 
 SMALL_WIDTHS = (256,) * 4  # converges in minutes on a CPU, where the published 16 layers do not
 STEPS, SETS = 300, 16  # of such a decoder, and click sets in each
+SHARES = (0.4, 0.25, 0.35)  # of single clicks, several positive ones, and with a negative one: the paper's data
 RECIPE = f"{STEPS} steps of {SETS}, standardised"  # what answers depend on besides the mesh, the preset and the seed
 JOINT_WEIGHT = 5.0  # w of Eq. 8
 
@@ -146,7 +147,7 @@ def _train(shop: Workshop, held: Supervision, steps: int, field: FeatureField | 
     generator = torch.Generator().manual_seed(shop.settings.seed)
     weights = [*network.parameters(), *(field.parameters() if field is not None else ())]
     optimizer = torch.optim.Adam(weights, lr=how.learning_rate)
-    targets, chance = held.targets, kind_chances(held.targets.clicks.kind, how.shares)
+    targets, chance = held.targets, kind_chances(held.targets.clicks.kind, SHARES)
     encoded = held.positions if field is None else field.encoding(held.positions)
 
     def current() -> Tensor:

@@ -21,6 +21,7 @@ from models.iseg.training import (
     train_rendered,
 )
 from utils.device import choose_device
+from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import RATE, given, option, positive_int
 from utils.progress import Progress, silent
@@ -56,7 +57,8 @@ class TrainingSettings(ClickTrainingSettings):
     )
     loss: str | None = option(
         None,
-        "scratch: lifted (default), all views of a click set at once, on vertices; rendered: one view, as published",
+        "scratch: lifted (default), all views of a single click at once, on vertices, and corrections simulated; "
+        "rendered: one view of one or two clicks, as published",
         choices=LOSSES,
     )
     steps: int | None = option(
@@ -173,11 +175,15 @@ def run_training(
         return ClickGeometryTable(ClickGeometry(mesh), clicked, rows, device, on_progress)
 
     if isinstance(settings, LiftedSettings):
-        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress)
-        table = geometry(targets.clicks.clicked, targets.rows)
+        alone = chosen[samples.num_clicks[chosen] == 1]
+        if not len(alone):
+            raise UserError(f"{samples.directory} has no single clicks, which the decoder learns from; {REMEDY}")
+        targets = lift_masks(samples, alone, rasterizer, preparing, on_progress=on_progress)
+        clickable = torch.randperm(len(targets.rows), generator=preparing)[: settings.clickable]
+        table = geometry(torch.cat([targets.clicks.clicked, targets.rows[clickable]]).unique(), targets.rows)
         if held is not None:
             training.restore(held)
-        train_lifted(training, features, targets.to(device), table, settings, after_step, on_progress)
+        train_lifted(training, features, targets.to(device), clickable, table, settings, after_step, on_progress)
     else:
         clicked = samples.vertices[chosen].flatten().unique()
         table = geometry(clicked[clicked >= 0], torch.arange(mesh.num_vertices))

@@ -21,6 +21,16 @@ def lifted_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return -(weight * (target * log_p[..., 1] + (1 - target) * log_p[..., 0])).sum(dim=1).mean()
 
 
+def dice_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - 2 |A and B| / (|A| + |B|) of what is selected and wanted, mean over the B click sets; scalar.
+
+    As `lifted_loss`, but a small selection counts as much as a large one.
+    """
+    selected = logits.float().softmax(dim=-1)[..., 1]
+    both = (weight * selected * target).sum(dim=1)
+    return (1 - 2 * both / (weight * (selected + target)).sum(dim=1).clamp(min=1e-9)).mean()
+
+
 def rendered_loss(logits: Tensor, weights: PixelWeights, mask: Tensor) -> Tensor:
     """Binary cross-entropy of the rendered probabilities R p with a mask, mean over the object's pixels (Eq. 7).
 

@@ -12,15 +12,18 @@ from torch import Tensor
 from models.iseg.checkpoint import DecoderCheckpoint
 from models.iseg.click_geometry import ClickGeometryTable
 from models.iseg.decoders import ClickNetwork
-from models.iseg.losses import lifted_loss, rendered_loss, sample_rows
+from models.iseg.losses import dice_loss, lifted_loss, rendered_loss, sample_rows
+from models.iseg.simulated_person import SimulatedPerson, second_order
 from utils.device import fast_autocast
 from utils.progress import Progress, Step, silent
 from utils.rendering.lifting import PixelWeights, pixel_weights
 from utils.rendering.rasterize import Rasterizer
 from utils.supervision.lifted_targets import ClickTable, LiftedTargets
 from utils.supervision.store import SupervisionSet
-from utils.supervision.training_samples import CHECKPOINT_NAME, REMEDY, kind_chances
+from utils.supervision.training_samples import CHECKPOINT_NAME, REMEDY
 from utils.training import check_loss, cosine, restored, set_rate
+
+DICE = 0.5  # weight of the Dice loss beside the cross-entropy
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,14 @@ class LiftedSettings:
 
     steps           of Adam; sets_per_step: click sets in one; rows_per_set: vertices evaluated for each
     learning_rate   at the start; it falls to zero along a cosine
-    shares          how often single clicks, several positive clicks, and sets with a negative click are drawn
+    clickable       vertices that the simulated person may click
     """
 
     steps: int = 700
     sets_per_step: int = 32
     rows_per_set: int = 256
     learning_rate: float = 1e-3
-    shares: tuple[float, float, float] = (0.4, 0.25, 0.35)
+    clickable: int = 2000
 
 
 @dataclass(frozen=True)
@@ -113,27 +116,37 @@ def train_lifted(
     training: DecoderTraining,
     features: Tensor,
     targets: LiftedTargets,
+    clickable: Tensor,
     geometry: ClickGeometryTable | None,
     settings: LiftedSettings,
     after_step: Callable[[], None],
     on_progress: Progress = silent,
 ) -> None:
-    """Train on the masks lifted to the vertices: each step draws click sets, and rows of the mesh for each.
+    """Train on the masks of single clicks lifted to the vertices (K, M): a simulated person wants what one shows.
 
-    features (V, 256) of all vertices, on the device of the network, as everything here; `after_step` may save.
+    Each step has new click sets, and rows of the mesh for each. features (V, 256) of all vertices, on the device of the
+    network, as everything here; clickable (P,) places among the rows; `after_step` may save.
     """
-    chance = kind_chances(targets.clicks.kind, settings.shares)
+    person = SimulatedPerson(second_order(targets), clickable, training.generator)
+    wishes = person.wishes
     training.num_batch = settings.steps
     row_features = features[targets.rows]
+
+    def ask(clicks: ClickTable, rows: Tensor) -> Tensor:
+        return _logits(training.network, row_features, rows, features, clicks, geometry)
+
+    @torch.no_grad()
+    def answer(clicks: ClickTable, rows: Tensor) -> Tensor:
+        logits = ask(clicks, rows).float()
+        return logits[..., 1] - logits[..., 0]
+
     while training.batch_idx < settings.steps:
         set_rate(training.optimizer, settings.learning_rate * cosine(training.batch_idx / settings.steps))
-        drawn = torch.multinomial(chance, settings.sets_per_step, replacement=True, generator=training.generator)
-        drawn = drawn.to(features.device)
-        rows, weight = sample_rows(
-            targets.target[drawn], targets.weight[drawn], settings.rows_per_set, training.generator
-        )
-        logits = _logits(training.network, row_features, rows, features, targets.clicks[drawn], geometry)
-        training.step(lifted_loss(logits, targets.target[drawn].gather(1, rows), weight))
+        wish, clicks = person.sets(settings.sets_per_step, answer)
+        target = wishes.target[wish]
+        rows, weight = sample_rows(target, wishes.weight[wish], settings.rows_per_set, training.generator)
+        logits, target = ask(clicks, rows), target.gather(1, rows)
+        training.step(lifted_loss(logits, target, weight) + DICE * dice_loss(logits, target, weight))
         training.batch_idx += 1
         on_progress(training.progress("train decoder", settings.steps))
         after_step()
