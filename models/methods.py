@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from models.iseg.checkpoint import load_features
-from models.iseg.decoder_stage import LOSSES, TrainingSettings, new_training, run_training
+from models.iseg.decoder_stage import LOSSES, TrainingSettings, new_training, run_training, samples_for
 from models.iseg.decoders import ARCHITECTURES
 from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import DecoderTraining
@@ -40,7 +40,6 @@ from utils.geometry.mesh import Mesh
 from utils.options import SEED, TEACHERS, Checked, option, positive_int
 from utils.progress import Bars
 from utils.rendering.rasterize import Rasterizer
-from utils.supervision.training_samples import open_samples
 from utils.teacher import Teacher
 
 PROBE_STEPS = 8  # of a training, that tell how long one takes
@@ -221,7 +220,7 @@ def train_for(seconds: float, settings: TrainingSettings, mesh: Mesh) -> Decoder
     """A decoder trained for so much processor time, all threads counted, preparation included; nothing is written."""
     device = choose_device(settings.device)
     features, _ = load_features(settings.features, mesh)
-    data = open_samples(settings, settings.data_dir, mesh, settings.seed)
+    data = samples_for(settings, mesh)
     rasterizer = Rasterizer(mesh, settings.renderer, device)
 
     def train(settings: TrainingSettings, after_step: Callable[[], None]) -> DecoderTraining:

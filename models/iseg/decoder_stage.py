@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from models.iseg.training import (
     train_rendered,
 )
 from utils.device import choose_device
-from utils.errors import UserError
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import RATE, given, option, positive_int
 from utils.progress import Progress, silent
@@ -104,7 +103,7 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
     started = time.perf_counter()
     device, mesh = choose_device(settings.device), load_mesh(settings.obj_path)
     features, features_digest = load_features(settings.features, mesh)
-    samples = open_samples(settings, settings.data_dir, mesh, settings.seed)
+    samples = samples_for(settings, mesh)
     training = new_training(settings, features, device)
     network, path = training.network, settings.checkpoint
     record = {
@@ -137,6 +136,13 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
         f"{sum(recent) / max(1, len(recent)):.4f}, {len(training.losses) - resumed_at} steps, "
         f"{time.perf_counter() - started:.1f} s)"
     )
+
+
+def samples_for(settings: TrainingSettings, mesh: Mesh) -> TrainingSamples:
+    """The click supervision that a training reads: of the lifted one, the single clicks."""
+    if isinstance(settings.loop, LiftedSettings):
+        settings = replace(settings, use_positive_click=False, use_negative_click=False)
+    return open_samples(settings, settings.data_dir, mesh, settings.seed)
 
 
 def new_training(settings: TrainingSettings, features: torch.Tensor, device: torch.device) -> DecoderTraining:
@@ -175,10 +181,7 @@ def run_training(
         return ClickGeometryTable(ClickGeometry(mesh), clicked, rows, device, on_progress)
 
     if isinstance(settings, LiftedSettings):
-        alone = chosen[samples.num_clicks[chosen] == 1]
-        if not len(alone):
-            raise UserError(f"{samples.directory} has no single clicks, which the decoder learns from; {REMEDY}")
-        targets = lift_masks(samples, alone, rasterizer, preparing, on_progress=on_progress)
+        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress)
         clickable = torch.randperm(len(targets.rows), generator=preparing)[: settings.clickable]
         table = geometry(torch.cat([targets.clicks.clicked, targets.rows[clickable]]).unique(), targets.rows)
         if held is not None:
