@@ -122,7 +122,7 @@ def test_killed_training_goes_on_from_its_last_checkpoint(options, work, tmp_pat
 
 def test_other_settings_do_not_overwrite_a_decoder_unasked(trained, work, tmp_path):
     (tmp_path / "decoder_checkpoint.pth").write_bytes((trained / "decoder_checkpoint.pth").read_bytes())
-    for options in (("--steps", "5"), ("--architecture", "published"), ("--seed", "1"), ("--use_negative_click", "0")):
+    for options in (("--steps", "5"), ("--architecture", "published"), ("--seed", "1"), ("--data_percentage", "0.5")):
         with pytest.raises(UserError, match="--overwrite 1"):
             _train(work, tmp_path, *options)
     assert _train(work, tmp_path, "--seed", "1", "--overwrite", "1") == 0

@@ -25,8 +25,8 @@ class SampleSettings(Checked):
     decoder_data_dir: Path | None = option(
         None, "click supervision; default: data/NAME/decoder_data", group="samples to train on"
     )
-    use_positive_click: bool = option(True, "train on second positive clicks")
-    use_negative_click: bool = option(True, "train on second negative clicks")
+    use_positive_click: bool = option(True, "rendered loss: train on second positive clicks")
+    use_negative_click: bool = option(True, "rendered loss: train on second negative clicks")
     views_per_vert: int = option(100, "views of each click set to train on, 0 = all")
     data_percentage: float = option(1.0, "share of the samples to train on, 0 to 1")
 
