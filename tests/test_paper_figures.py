@@ -24,6 +24,7 @@ from scripts.figures import make
 from scripts.figures.fig06_second_clicks import neighbours
 from scripts.figures.fig19_symmetry import mirror
 from tests.labelled import save_shape
+from tests.sessions import write_obj
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.face_graph import FaceGraph
@@ -58,6 +59,25 @@ def stub(name: str = "fig99_stub", make=None) -> Figure:
         return Outcome([Measure.mean("IoU", [[0.5, 0.7], [0.6]], 0.8)], AGREES, "because", sheet)
 
     return Figure(name, ("99", "table9"), "a stub", "nothing", 1, make or measured)
+
+
+# --- the published setting ---------------------------------------------------------------------------
+
+
+def test_the_published_setting_is_handed_on_to_the_stages(tmp_path, icosphere):
+    shop = Workshop(FigureSettings(out=tmp_path, preset="paper", SAM="vit_t"))
+    ball = Subject("ball", write_obj(icosphere, tmp_path / "ball.obj"))
+    pipeline = shop.pipeline(ball, shop.settings.preset)
+    decoder, field, clicks = pipeline.decoder(), pipeline.encoder(), pipeline.clicks()
+    assert (decoder.architecture, decoder.loss) == ("published", "rendered")
+    assert (field.distillation, field.n_views, field.SAM) == ("rendered", 1000, "vit_t")
+    assert clicks.second_positive and clicks.second_negative and clicks.n_views == 100
+
+
+def test_a_teacher_without_weights_is_told_of_before_any_mesh_is_made(tmp_path):
+    with pytest.raises(UserError, match="download_sam"):
+        make_figures(["2"], FigureSettings(out=tmp_path / "out", SAM="vit_h"), FIGURES)
+    assert not (tmp_path / "out").exists()
 
 
 # --- the door ----------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def make_figures(
     for figure in chosen:
         _checked(figure, settings)
         shop.table.of(figure.name, settings.quick)
+    if chosen and settings.SAM != "auto":
+        _ = shop.teacher  # weights that are missing are told of before the meshes are made
     records = []
     for figure in chosen:
         shop.on_progress = clock.progress(figure, on_progress)
