@@ -514,8 +514,13 @@ def test_without_its_script_the_page_still_selects(server):
 
 
 def test_scripts_of_other_web_pages_are_turned_away(server, open_tab):
-    with pytest.raises(ConnectionClosed, match="open the page itself"):  # before it could say anything
-        Tab(server.port, origin="http://evil.example").settle()
+    try:
+        evil = Tab(server.port, origin="http://evil.example")
+    except ConnectionClosed as error:  # before it could say anything
+        assert "open the page itself" in str(error)
+    else:  # on a busy machine it is heard once, and closed
+        evil.noted("open the page itself")
+        assert not evil.nodes and not evil.controls
     open_tab(origin=f"http://127.0.0.1:{server.port}")
 
 
