@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.geometry.mesh import FORMATS, load_mesh
@@ -26,7 +27,8 @@ from utils.viewer.refine import Refinement
 from utils.viewer.workspace import LoadedMesh, Models, Settings, Workspace
 
 MAX_WORKSPACES = 32  # the oldest that no tab shows is forgotten
-HEAD_START = 3.0  # seconds, and for a million faces, in which a page may show a mesh before the processor is busy
+LARGE = 250_000  # faces from which on the first answer takes seconds, and is asked for before there is a click
+HEAD_START = 4.0  # seconds, and for a million faces, in which a page may show a mesh before the processor is busy
 MAX_UPLOAD, QUOTA = 512 << 20, 2 << 30  # bytes, of one upload and of all
 REFINED, AUTOSAVE = "refined", "autosave"  # folders of a refinement and of work in progress, below the mesh's own
 Listener = Callable[[LoadedMesh, str, str], None]
@@ -189,7 +191,10 @@ class Studio:
                 with contextlib.suppress(UserError):
                     loaded.use(Answers(models.open(mesh, meanwhile, opening)))
                     self._tell(loaded, "answers", "")
-            loaded.use(Answers(models.open(mesh, None, opening)))
+            answers = Answers(models.open(mesh, None, opening))
+            if mesh.num_faces > LARGE:  # what the first click would wait for
+                answers.ask(Clicks.from_lists([int(mesh.faces[0, 0])]))
+            loaded.use(answers)
         except UserError as error:
             loaded.problem = str(error)
         except Exception as error:  # the page says it
