@@ -49,11 +49,13 @@ def corner_normals(mesh: Mesh, crease: float = CREASE) -> np.ndarray:
     cross = mesh.face_normals * mesh.face_areas[:, None]
     mean = np.stack([np.bincount(corner.ravel(), np.repeat(cross[:, axis], 3)) for axis in range(3)], axis=1)
     mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-300)
-    result = mean.astype(np.float32)[corner]
+    result = np.take(mean.astype(np.float32), corner, axis=0)
     near = np.einsum("fk,fck->fc", mesh.face_normals, result) > math.cos(crease / 2)
-    doubtful = np.bincount(corner.ravel(), ~near.ravel())[corner] > 0
-    around = np.flatnonzero(doubtful.any(axis=1))
-    if len(around):
+    sharp = np.zeros(len(mean), dtype=bool)
+    sharp[corner[~near]] = True
+    if sharp.any():
+        doubtful = np.take(sharp, corner)
+        around = np.flatnonzero(doubtful.any(axis=1))
         used, faces = np.unique(mesh.faces[around], return_inverse=True)
         split, _ = split_at_creases(Mesh(mesh.vertices[used], faces.reshape(-1, 3)), crease)
         result[doubtful] = split.vertex_normals[split.faces][doubtful[around]]
