@@ -247,6 +247,17 @@ def test_the_simulated_person_clicks_inside_and_then_on_mistakes(icosphere, gene
         assert len(seen) > 2
 
 
+def test_what_no_view_shows_is_no_mistake(icosphere, generator):
+    """The decoder selects everything; the far half of the other side is never seen, so only the rest is excluded."""
+    targets, _ = _halves(icosphere, list(range(0, 160, 4)))
+    hidden = torch.from_numpy(icosphere.normalized[:, 1] > 0)
+    targets.weight[:, hidden] = 0.0
+    person = SimulatedPerson(targets, torch.arange(len(hidden)), generator)
+    clicks = [person.sets(6, lambda clicks, rows: torch.ones(rows.shape))[1] for _ in range(12)]
+    excluded = torch.cat([each.vertices[:, 1:][each.present[:, 1:]] for each in clicks])
+    assert len(excluded) > 20 and not hidden[excluded].any()
+
+
 def test_who_sees_no_mistake_clicks_no_more(icosphere, generator):
     targets, side = _halves(icosphere, list(range(0, 160, 4)))
     person = SimulatedPerson(targets, torch.arange(len(side)), generator)

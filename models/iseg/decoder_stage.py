@@ -182,7 +182,9 @@ def run_training(
 
     if isinstance(settings, LiftedSettings):
         targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress)
-        clickable = torch.randperm(len(targets.rows), generator=preparing)[: settings.clickable]
+        anywhere = torch.randperm(len(targets.rows), generator=preparing)
+        seen = (targets.weight > 0).any(dim=0).cpu()
+        clickable = anywhere[seen[anywhere]][: settings.clickable]
         table = geometry(torch.cat([targets.clicks.clicked, targets.rows[clickable]]).unique(), targets.rows)
         if held is not None:
             training.restore(held)

@@ -43,7 +43,10 @@ def second_order(targets: LiftedTargets) -> LiftedTargets:
 
 
 class SimulatedPerson:
-    """wishes: lifted masks of single clicks; pool (P,) int64 places among their rows that may be clicked."""
+    """wishes: lifted masks of single clicks (K, M); pool (P,) int64 places among their rows that may be clicked.
+
+    Where no view of a wish looks, nothing is known to be wanted or not, and nothing is clicked.
+    """
 
     def __init__(self, wishes: LiftedTargets, pool: Tensor, generator: torch.Generator) -> None:
         self.wishes, self.generator = wishes, generator
@@ -52,6 +55,7 @@ class SimulatedPerson:
         self.chance = chance if chance.any() else torch.ones_like(chance)
         self.pool = pool.to(wishes.rows.device)
         self.wanted = wishes.target[:, self.pool] > 0.5  # (K, P)
+        self.known = wishes.weight[:, self.pool] > 0
 
     def sets(self, count: int, answer: Answer) -> tuple[Tensor, ClickTable]:
         """Wishes (count,) int64 and clicks towards them, the later of which correct what the decoder answers."""
@@ -81,7 +85,7 @@ class SimulatedPerson:
         clicks = ClickTable(table.vertices[:, :place], table.positive[:, :place], table.present[:, :place])
         selected = answer(clicks, rows) > 0
         wanted = self.wanted[wish][:, looked]
-        missed, wrong = wanted & ~selected, selected & ~wanted
+        missed, wrong = wanted & ~selected, selected & ~wanted & self.known[wish][:, looked]
         positive = missed.sum(dim=1) >= wrong.sum(dim=1)
         mistaken = torch.where(positive[:, None], missed, wrong)
         table.vertices[:, place] = self.wishes.rows[self.pool[looked[self._any_of(mistaken)]]]
