@@ -37,6 +37,6 @@ def _clicks(session: Session, graph: FaceGraph, part: np.ndarray, target: float,
         face, positive = next_click(graph, areas, part, selected)
         region = part & ~selected if positive else selected & ~part
         corner = max(faces[face].tolist(), key=lambda vertex: areas[region & (faces == vertex).any(axis=1)].sum())
-        if session.click(corner, positive) is None:  # it is there already, and not obeyed
+        if not session.click(corner, positive):  # it is there already, and not obeyed
             return cap
     return cap
