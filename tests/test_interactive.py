@@ -28,6 +28,7 @@ from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
 from utils.options import parse_settings
+from utils.output.export import save_colored_mesh
 from utils.progress import Progress, Step
 from utils.segmenter import Segmenter
 from utils.session.answers import Answers
@@ -511,6 +512,25 @@ def test_without_its_script_the_page_still_selects(server):
     plain.tell({"type": "hello", "token": "late"})
     assert (plain.painted(1)["labels"] == SELECTED).any()
     plain.close()
+
+
+@pytest.mark.parametrize(("halvings", "asked"), [(1, 0), (5, 1)], ids=["small", "large"])
+def test_what_the_first_click_on_a_large_mesh_would_wait_for_is_done_before(icosphere, tmp_path, halvings, asked):
+    """From 250,000 faces on what answers is asked once, before anyone clicks."""
+    vertices, faces = icosphere.vertices, icosphere.faces
+    for _ in range(halvings):
+        vertices, faces = trimesh.remesh.subdivide(vertices, faces)
+    save_colored_mesh(tmp_path / "ball.ply", Mesh(vertices, faces), np.full((len(vertices), 3), 0.5))
+    opened = []
+
+    def opens(mesh, *_):
+        opened.append(BallSegmenter(mesh))
+        return opened[-1]
+
+    models = Models(opens, lambda _: (), lambda *_: None, opens)
+    studio = Studio(Settings(tmp_path / "ball.ply", OutputFolder(tmp_path / "out"), mesh_first=False), models)
+    assert studio.load(tmp_path / "ball.ply").done.wait(60)
+    assert [segmenter.calls for segmenter in opened] == [asked]
 
 
 def test_scripts_of_other_web_pages_are_turned_away(server, open_tab):
