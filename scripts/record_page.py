@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import UserError, run_cli
 from utils.files import atomic_path
+from utils.geometry.mesh import load_mesh
 from utils.options import Checked, option, parse_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,19 +167,26 @@ def record(settings: RecordingSettings, tab, address: str) -> Recorder:
 def main(argv: list[str] | None = None) -> int:
     settings = parse_settings(RecordingSettings, __doc__, argv)
     try:
-        from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
+        from playwright.sync_api import Error, sync_playwright  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError("the recording needs a browser; run: bash scripts/install_browser.sh") from error
+    mesh = load_mesh(settings.obj_path)
+    for vertex in (settings.include, settings.exclude):
+        if not 0 <= vertex < mesh.num_vertices:
+            raise UserError(f"vertex {vertex} is none of the mesh: give one from 0 to {mesh.num_vertices - 1}")
     chromium = os.environ.get("ISEG_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        page_of(settings.obj_path, Path(folder)) as address,
-        sync_playwright() as driver,
-    ):
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        tab = browser.new_context(viewport={"width": 1000, "height": 620}).new_page()
-        recorder = record(settings, tab, address)
-        browser.close()
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            page_of(settings.obj_path, Path(folder)) as address,
+            sync_playwright() as driver,
+        ):
+            browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+            tab = browser.new_context(viewport={"width": 1000, "height": 620}).new_page()
+            recorder = record(settings, tab, address)
+            browser.close()
+    except Error as error:  # the page ended, a click hit nothing, there is no browser
+        raise UserError(f"nothing was recorded: {str(error).splitlines()[0]}; see above") from error
     recorder.save(settings.out)
     print(f"picture: {settings.out} ({len(recorder.frames)} frames, {settings.out.stat().st_size / 1000:.0f} kB)")
     return 0

@@ -932,6 +932,27 @@ def test_the_mesh_is_shown_before_anything_answers_and_a_click_waits_for_it(tmp_
     server.stop()
 
 
+def test_what_answers_is_made_ready_when_the_tab_has_the_mesh(tmp_path, two_boxes):
+    begun = threading.Event()
+
+    def opened(mesh: Mesh, kind: str | None, on_progress: Progress) -> Segmenter:
+        begun.set()
+        return _open(mesh, kind, on_progress)
+
+    server = _serve(tmp_path, two_boxes)
+    server.studio.settings = replace(server.studio.settings, mesh_first=True)
+    server.studio.models = replace(server.studio.models, open=opened, meanwhile=lambda mesh: "")
+    tab = Tab(server.port, tells=False)
+    tab.painted(1)
+    (shape,) = [arguments[0] for function, arguments in tab.calls if function == "setShape"]
+    tab.tell({"type": "shape", "shape": "/shape_of_another_mesh"})
+    assert not begun.wait(0.3)
+    tab.tell({"type": "shape", "shape": shape})
+    assert begun.wait(2)
+    tab.close()
+    server.stop()
+
+
 def test_instant_answers_serve_until_the_rest_is_ready(tmp_path, two_boxes):
     known = threading.Event()
 

@@ -33,6 +33,7 @@ class Tab:
     """One tab of the page.
 
     script  does it answer as page.js does?
+    tells   does it say that a mesh has arrived?
     token   of an earlier tab, as kept in the browser's storage
     host    what it believes to be connected to; key: of a shared page
     """
@@ -45,6 +46,7 @@ class Tab:
         origin: str | None = None,
         host: str = "",
         key: str = "",
+        tells: bool = True,
     ) -> None:
         self._socket = connect(
             f"ws://{host or f'127.0.0.1:{port}'}",
@@ -53,7 +55,7 @@ class Tab:
             max_size=None,
             origin=origin,
         )
-        self.script, self.token, self._key = script, token, key
+        self.script, self.token, self._key, self._tells = script, token, key, script and tells
         self.controls: dict[str, dict] = {}  # by uuid: type, label, props, value
         self.nodes: dict[str, dict] = {}
         self.calls: list[tuple[str, list]] = []  # of page.js
@@ -120,6 +122,8 @@ class Tab:
             self.field = arguments[0]
         if function == "hello" and self.script:
             self.tell({"type": "hello", "token": self.token or arguments[1], "key": self._key})
+        if function == "setShape" and self._tells:
+            self.tell({"type": "shape", "shape": arguments[0]})
 
     # --- what the person does --------------------------------------------------------------------
 

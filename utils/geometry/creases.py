@@ -46,8 +46,7 @@ def corner_normals(mesh: Mesh, crease: float = CREASE) -> np.ndarray:
     others are split, so that a million smooth faces take a sixth of the time.
     """
     corner = mesh.place[mesh.faces]
-    cross = mesh.face_normals * mesh.face_areas[:, None]
-    mean = np.stack([np.bincount(corner.ravel(), np.repeat(cross[:, axis], 3)) for axis in range(3)], axis=1)
+    mean = np.stack([np.bincount(corner.ravel(), np.repeat(axis, 3)) for axis in mesh.face_vectors.T], axis=1)
     mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-300)
     result = np.take(mean.astype(np.float32), corner, axis=0)
     near = np.einsum("fk,fck->fc", mesh.face_normals, result) > math.cos(crease / 2)

@@ -109,32 +109,35 @@ class Mesh:
         return np.asarray(points, dtype=np.float64) * self.scale + self.center
 
     @cached_property
-    def _face_cross(self) -> np.ndarray:
+    def face_vectors(self) -> np.ndarray:
+        """(F, 3) float64 normals by the file's winding, as long as twice the normalised triangles' areas."""
         return area_normals(self.normalized.astype(np.float64), self.faces)
 
     @cached_property
     def face_areas(self) -> np.ndarray:
         """(F,) float64 areas of the normalised triangles."""
-        return 0.5 * np.linalg.norm(self._face_cross, axis=1)
+        return 0.5 * np.linalg.norm(self.face_vectors, axis=1)
 
     @cached_property
     def face_normals(self) -> np.ndarray:
         """(F, 3) float32 unit normals by the file's winding; 0 for degenerate triangles."""
-        norm = np.linalg.norm(self._face_cross, axis=1, keepdims=True)
-        return np.divide(self._face_cross, norm, out=np.zeros_like(self._face_cross), where=norm > 0).astype(np.float32)
+        norm = np.linalg.norm(self.face_vectors, axis=1, keepdims=True)
+        return np.divide(self.face_vectors, norm, out=np.zeros_like(self.face_vectors), where=norm > 0).astype(
+            np.float32
+        )
 
     @cached_property
     def winding(self) -> float:
         """+1 if the faces wind outward on the whole, -1 if the file has them inside out (by signed volume)."""
         centroid = self.normalized.astype(np.float64)[self.faces].mean(axis=1)
-        return 1.0 if np.einsum("ij,ij->", centroid, self._face_cross) >= 0 else -1.0
+        return 1.0 if np.einsum("ij,ij->", centroid, self.face_vectors) >= 0 else -1.0
 
     @cached_property
     def vertex_normals(self) -> np.ndarray:
         """(V, 3) float32 area-weighted unit normals; 0 where no face is."""
         total = np.zeros((self.num_vertices, 3))
         for corner in range(3):
-            np.add.at(total, self.faces[:, corner], self._face_cross)
+            np.add.at(total, self.faces[:, corner], self.face_vectors)
         norm = np.linalg.norm(total, axis=1, keepdims=True)
         return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0).astype(np.float32)
 

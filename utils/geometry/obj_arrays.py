@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,31 +33,43 @@ class _Lines:
         end = np.flatnonzero(text == NEWLINE) + 1
         return cls(text, np.concatenate([[0], end[:-1]]), end)
 
+    @cached_property
+    def _letters(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first and the second byte of each line; of an empty last one, the line end is both."""
+        return self.text[self.start], self.text[np.minimum(self.start + 1, len(self.text) - 1)]
+
     def beginning(self, letters: bytes) -> np.ndarray:
-        """(N,) bool, the lines that begin so."""
-        last = len(self.text) - 1
-        found = np.ones(len(self.start), dtype=bool)
-        for place, letter in enumerate(letters):
-            found &= self.text[np.minimum(self.start + place, last)] == letter
-        return found
+        """(N,) bool, the lines that begin with one or two letters."""
+        found = self._letters[0] == letters[0]
+        return found & (self._letters[1] == letters[1]) if len(letters) == 2 else found
 
     def some(self, chosen: np.ndarray) -> _Lines:
-        """The chosen lines (N,) bool as a text of their own."""
+        """The chosen lines (N,) bool as a text of their own, without their first byte's letter."""
         edge = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
         runs = zip(self.start[edge[0::2]].tolist(), self.end[edge[1::2] - 1].tolist())
-        return _Lines.of(np.concatenate([self.text[start:end] for start, end in runs]))
+        text = np.concatenate([self.text[start:end] for start, end in runs])
+        length = (self.end - self.start)[chosen]
+        end = np.cumsum(length)
+        text[end - length] = SPACE
+        return _Lines(text, end - length, end)
 
     def words(self) -> np.ndarray:
         """(N,) words on each line."""
         blank = self.text <= SPACE
         begins = ~blank
         begins[1:] &= blank[:-1]
-        return np.diff(np.searchsorted(np.flatnonzero(begins), self.end), prepend=0)
+        at, each = np.flatnonzero(begins), len(self.start)
+        most = len(at) // each
+        if (
+            most and len(at) == most * each
+        ):  # mostly as many on each: then the first and the last lie in the line they belong to
+            rows = at.reshape(each, most)
+            if (rows[:, 0] >= self.start).all() and (rows[:, -1] < self.end).all():
+                return np.full(each, most)
+        return np.diff(np.searchsorted(at, self.end), prepend=0)
 
     def hold_only(self, letters: bytes) -> bool:
-        allowed = np.zeros(256, dtype=bool)
-        allowed[list(letters)] = True
-        return bool(allowed[self.text].all())
+        return not self.text.tobytes().translate(None, letters)
 
 
 def read_arrays(data: bytes) -> FileSurface | None:
@@ -70,39 +83,36 @@ def read_arrays(data: bytes) -> FileSurface | None:
     places, faces = lines.beginning(b"v "), lines.beginning(b"f ")
     if not places.any() or not faces.any():
         return None
+    names, piece = _pieces(lines, faces)
     rows, polygons = _values(lines.some(places)), _corners(lines.some(faces))
     if rows is None or polygons is None:
         return None
     colors = colors_of(rows[:, 3:]) if rows.shape[1] == 6 else None
-    names, piece = _pieces(lines, faces)
     return _surface(np.ascontiguousarray(rows[:, :3]), *polygons, colors=colors, names=names, piece=piece)
 
 
 def _values(lines: _Lines) -> np.ndarray | None:
     """(V, 3 or 6) float64 of lines of as many values."""
-    text = lines.text.copy()
-    text[lines.start] = SPACE  # the "v"
-    lines = _Lines(text, lines.start, lines.end)
     count = lines.words()
     if count[0] not in (3, 6) or (count != count[0]).any() or not lines.hold_only(VALUE):
         return None
-    return _parsed(text, np.float64, len(count) * int(count[0]), int(count[0]))
+    return _parsed(lines.text, np.float64, len(count) * int(count[0]), int(count[0]))
 
 
 def _corners(lines: _Lines) -> tuple[np.ndarray, np.ndarray] | None:
     """(C,) int64 vertices of the corners of all polygons, from 0, and how many each has (N,)."""
-    if HASH in lines.text or ord("-") in lines.text:  # a comment; counted from the end
+    text = lines.text
+    if HASH in text or ord("-") in text:  # a comment; counted from the end
         return None
-    text = lines.text.copy()
-    text[lines.start] = SPACE
-    count = _Lines(text, lines.start, lines.end).words()
+    count = lines.words()
     if SLASH in text:  # from a slash to the end of the word are a coordinate and a normal
         place = np.arange(len(text), dtype=np.int32 if len(text) < 2**31 else np.int64)
         blank = np.maximum.accumulate(np.where(text <= SPACE, place, 0))
         slash = np.maximum.accumulate(np.where(text == SLASH, place, 0))
         text[(slash > blank) & (text > SPACE)] = SPACE
-    left = _Lines(text, lines.start, lines.end)
-    if not left.hold_only(INDEX) or not np.array_equal(left.words(), count):
+        if not np.array_equal(lines.words(), count):
+            return None
+    if not lines.hold_only(INDEX):
         return None
     numbers = _parsed(text, np.int64, int(count.sum()), 1)
     return None if numbers is None else (numbers.ravel() - 1, count)

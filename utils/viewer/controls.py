@@ -52,6 +52,9 @@ class Actions(Protocol):
         """Says that something takes a moment, while it does."""
         ...
 
+    def mesh_arrived(self) -> None:
+        """The tab has the mesh that it was sent."""
+
     def await_answers(self, final: bool = False) -> None:
         """Until something answers, or (`final`) what the command line says does; UserError where nothing can."""
 

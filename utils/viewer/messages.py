@@ -1,4 +1,5 @@
-"""What the page's script tells: strokes of the brush, the cursor at rest, signs of the list of parts, dropped files.
+"""What the page's script tells: a mesh has arrived, strokes of the brush, the cursor at rest, signs of the list of
+parts, dropped files.
 
 Anyone may have written it: whatever is no such message is ignored.
 """
@@ -39,12 +40,18 @@ class Messages:
             "escape": self._escape,
             "drop": self._drop,
             "step": self._step,
+            "shape": self._arrived,
         }
         kind = message.get("type")
         if kind == "hover":
             self.page.post(lambda: self._hover(message), key="hover")
         elif isinstance(kind, str) and kind in does:
             does[kind](message)
+
+    def _arrived(self, message: dict[str, Any]) -> None:
+        """The mesh is there."""
+        if self.scene.shows(message.get("shape", "")):
+            self.page.mesh_arrived()
 
     def _paint(self, message: dict[str, Any]) -> None:
         """A piece of a brush stroke: rays in the frame of the mesh."""

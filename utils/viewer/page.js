@@ -91,6 +91,7 @@
     page.shape = { name, mesh, ids, places, Attribute, labels: null, hidden: "", base };
     if (page.pending && page.pending.name === name) page.setColors(page.pending);
     page.listen();
+    setTimeout(() => page.send({ type: "shape", shape: name }), 0);  // frames of a hidden tab would never come
   };
 
   // labels: a palette index for each triangle; soft: for each vertex how much of the selection's colour, or null.

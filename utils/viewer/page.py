@@ -291,6 +291,11 @@ class Page(Actions):
         self._take_over()
         self.panels.mesh_changed()
         self.refresh()
+        if not self.scene.scripted:  # else the page says when
+            self.mesh_arrived()
+
+    def mesh_arrived(self) -> None:
+        """The tab has the mesh: until then nothing else keeps the processor busy."""
         self.loaded.shown.set()
         self.post(lambda: self.pointer.pick(np.zeros(3), np.ones(3)))  # builds what the first click would wait for
 

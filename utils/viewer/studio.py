@@ -185,6 +185,7 @@ class Studio:
         mesh, models = loaded.mesh, self.models
         if self.settings.mesh_first:
             loaded.shown.wait(HEAD_START * (1 + loaded.mesh.num_faces / 1e6))
+            loaded.shown.set()  # nobody looks
         try:
             opening(Step("load the networks", 0, 1))
             if meanwhile := models.meanwhile(mesh):

@@ -78,7 +78,7 @@ class LoadedMesh:
     answers  of clicks in new sessions; `NotReady` at first
     choices  everything that was made ready to answer, by its kind; shared by all tabs, so that of a segmenter that
              learns there are never two, which would not know of each other's lessons
-    shown    some page shows it
+    shown    some tab has it
     usable   something answers, or nothing can
     done     what the command line says answers, or cannot
     problem  why it cannot
