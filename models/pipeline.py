@@ -27,7 +27,7 @@ from utils.rendering.rasterize import Rasterizer, choose_backend
 from utils.segmenter import Answer, answer_query
 from utils.teacher import Teacher
 
-TRAINING_VERSION = 2  # of training a decoder from nothing; counts up where the same settings give other decoders
+TRAINING_VERSION = 3  # of training a decoder from nothing; counts up where the same settings give other decoders
 
 
 @dataclass(frozen=True)

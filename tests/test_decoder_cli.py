@@ -12,9 +12,11 @@ import torch
 import decoder
 from models.iseg.checkpoint import load_decoder_checkpoint
 from models.iseg.decoder_stage import train_decoder
+from models.iseg.segmenter import DecoderSegmenter
 from models.open import open_segmenter
 from tests.halves import write_halves
 from tests.published import probability, random_release
+from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.geometry.mesh import load_mesh
@@ -81,6 +83,19 @@ def test_checkpoint_has_the_published_keys_and_says_what_it_is(trained, work):
     assert held["architecture"] == "geometric" and held["teacher"] == "halves-00000000" and held["complete"]
     assert len(held["losses"]) == held["batch_idx"] == held["num_batch"] == 4
     assert held["run"]["loss"] == "lifted" and held["run"]["steps"] == 4
+
+
+def test_a_trained_decoder_answers_by_what_it_was_asked_all_over_the_mesh(trained, work):
+    path = trained / "decoder_checkpoint.pth"
+    mesh = load_mesh(work / "mesh.ply")
+    asked, segmenter = (
+        load_decoder_checkpoint(path).asked(mesh, path),
+        DecoderSegmenter.load(path, work / "pred_f.pth", mesh),
+    )
+    assert asked is not None and len(asked.vertices) > 20
+    logits = np.log(own := segmenter.decode(np.array([7]), np.array([True])).astype(float)) - np.log1p(-own)
+    expected = asked.elect(logits, 7, mesh.vertex_areas)
+    assert segmenter.probability(Clicks.from_lists([7])) == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
 
 
 def test_finished_training_is_not_repeated(trained, work, capsys):

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.iseg.correcting import Voters
 from utils.errors import UserError
 from utils.files import digest, load_json, load_torch, save_torch
 from utils.geometry.mesh import Mesh
@@ -34,6 +35,7 @@ class DecoderCheckpoint:
     mesh_digest, features_digest, teacher, seed   what it was trained on, None if not recorded
     run                    the settings of the training, plain values; a training resumes only under the same
     generator_state        of the random generator of the training
+    voters, votes          (K,) int64 vertices and (K, V) int8: `models.iseg.correcting.Voters`; None: has none
     complete               is the training over?
     """
 
@@ -54,6 +56,16 @@ class DecoderCheckpoint:
     run: dict = field(default_factory=dict)
     generator_state: Tensor | None = None
     complete: bool = True
+    voters: Tensor | None = None
+    votes: Tensor | None = None
+
+    def asked(self, mesh: Mesh, path: str | Path) -> Voters | None:
+        """What the decoder answered all over the mesh, if it was asked; UserError if that is of another mesh."""
+        if self.voters is None or self.votes is None:
+            return None
+        if tuple(self.votes.shape) != (len(self.voters), mesh.num_vertices) or self.votes.dtype != torch.int8:
+            raise UserError(f"{path} holds votes of another mesh than {mesh.path}; train the decoder again")
+        return Voters(self.voters.numpy(), self.votes.numpy())
 
 
 def save_decoder_checkpoint(path: str | Path, checkpoint: DecoderCheckpoint) -> None:

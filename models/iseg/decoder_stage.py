@@ -11,7 +11,9 @@ import torch
 
 from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, load_features, save_decoder_checkpoint
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
+from models.iseg.correcting import Voters
 from models.iseg.decoders import ARCHITECTURES, GeometricDecoder, build_network
+from models.iseg.segmenter import DecoderSegmenter
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -129,6 +131,9 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
 
     rasterizer = Rasterizer(mesh, settings.renderer, device)
     run_training(training, features, mesh, samples, rasterizer, settings.loop, held, after_step, on_progress)
+    if isinstance(settings.loop, LiftedSettings) and network.uses_geometry:
+        asked = Voters.ask(DecoderSegmenter(mesh, network, features, "float32").decode, mesh, on_progress)
+        record |= {"voters": torch.from_numpy(asked.vertices), "votes": torch.from_numpy(asked.logits)}
     save(complete=True)
     recent = training.losses[-50:]
     print(

@@ -13,6 +13,7 @@ from torch.nn.functional import layer_norm, linear
 
 from models.iseg.checkpoint import load_decoder_checkpoint, load_features, load_state, require_mesh
 from models.iseg.click_geometry import ClickGeometry
+from models.iseg.correcting import Correcting, Voters
 from models.iseg.decoders import ClickNetwork, build_network
 from utils.clicks import Clicks
 from utils.device import fast_dtype, has_bfloat16_kernels
@@ -31,6 +32,9 @@ class DecoderSegmenter(Segmenter):
     mesh       of V vertices
     network    attention and decoder, on the device that is to compute
     features   (V, 256) the mesh feature field
+    voters     what it answered all over the mesh, where its training asked (`models.iseg.correcting`): then a first
+               click is answered by vote, further ones correct in the order in which they were made; None: every set of
+               clicks is answered for itself, as published
 
     What does not depend on the clicks is computed once: the queries of the attention and the share of the first layer
     that comes from the features.
@@ -44,7 +48,14 @@ class DecoderSegmenter(Segmenter):
     label = "decoder trained on this mesh"
     threshold = None
 
-    def __init__(self, mesh: Mesh, network: ClickNetwork, features: Tensor, precision: str = "exact") -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        network: ClickNetwork,
+        features: Tensor,
+        precision: str = "exact",
+        voters: Voters | None = None,
+    ) -> None:
         super().__init__(mesh)
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
@@ -55,6 +66,10 @@ class DecoderSegmenter(Segmenter):
         self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
         self.geometry = ClickGeometry(mesh) if network.uses_geometry else None
         self._prepare(features.to(self.device, once))
+        self._correcting = None
+        if voters is not None and self.geometry is not None:
+            distances = self.geometry.distances
+            self._correcting = Correcting(mesh, voters, self.decode, lambda v: distances.from_nearest([v])[:, 0])
 
     @classmethod
     def load(
@@ -75,16 +90,25 @@ class DecoderSegmenter(Segmenter):
         network = build_network(held.architecture, held.config)
         load_state(network.attention, held.attention_state_dict, checkpoint)
         load_state(network.decoder, held.model_state_dict, checkpoint)
-        segmenter = cls(mesh, network.to(device), field, precision)
+        segmenter = cls(mesh, network.to(device), field, precision, held.asked(mesh, checkpoint))
         segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter
 
-    @torch.inference_mode()
     def probability(self, clicks: Clicks, granularity: float | None = None) -> np.ndarray:
         if granularity is not None:
             raise UserError("--granularity needs the prior decoder: add --segmenter prior")
-        clicks = clicks.validate(self.num_vertices).canonical()
+        clicks = clicks.validate(self.num_vertices)
+        if self._correcting is not None:
+            clicks = clicks.distinct()
+            return self._correcting(clicks.vertices.numpy(), clicks.positive.numpy())
+        clicks = clicks.canonical()
+        return self.decode(clicks.vertices.numpy(), clicks.positive.numpy())
+
+    @torch.inference_mode()
+    def decode(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """(V,) float32 what the network itself says to a set of distinct clicks (C,) int64, (C,) bool (Sec. 3.2)."""
+        clicks = Clicks(torch.from_numpy(vertices), torch.from_numpy(positive))
         geometry = self.geometry.of_clicks(clicks).to(self.device, self.dtype) if self.geometry else None
         keys, shares = self._click_terms(clicks.to(self.device))
         size = CHUNK_ROWS[self.device.type]

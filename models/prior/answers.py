@@ -10,15 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.corrections import first_positive_first
 from models.prior.components import Components
-from models.prior.corrections import (
-    TRUSTED,
-    NodeAnswer,
-    TaughtCorrections,
-    correct_locally,
-    first_positive_first,
-    join_parts,
-)
+from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, join_parts
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out

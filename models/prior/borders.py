@@ -6,12 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from models.prior.grains import MOST_ELEMENTS, Elements, FaceBand, Grains, at_places
 from models.prior.nodes import Patches
-from utils.geometry.graphs import symmetric
+from utils.geometry.graphs import pieces, symmetric
 from utils.selection import obey
 
 SMOOTHING = 0.6  # length over which values are evened out where there is no crease, in node spacings
@@ -94,11 +93,3 @@ class Borders:
 
 def _probability(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
-
-
-def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(N,) connected piece of a selection (N,) bool, or of the rest, that each element is in; pairs (P, 2) adjacent."""
-    joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
-    ones, size = np.ones(len(joined), dtype=bool), len(selected)
-    graph = sp.csr_matrix((ones, (joined[:, 0], joined[:, 1])), shape=(size, size))
-    return connected_components(graph, directed=False)[1]

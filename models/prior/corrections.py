@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.prior.borders import pieces
+from models.corrections import near_click, wished_parts
 from models.prior.inputs import Distances
 from models.prior.taught import LiftedMasks
 from models.prior.votes import pairwise_iou
 
-# Agreement of the votes from which on corrections of an answer are local: near the correcting click, within so many
-# times its distance from the border that it moves, and at least `NEAREST` (the object has radius 1).
-TRUSTED, REACH, NEAREST = 0.8, 3.0, 0.02
+# Agreement of the votes from which on corrections of an answer are local, and how far (`near_click`).
+TRUSTED, REACH = 0.8, 3.0
 # With a trusted teacher: so near the border, in node spacings, a click corrects the border alone; farther if the votes
 # on the whole agree by `CERTAIN`. A part that the votes on it agree on by `ON_PART` is added or taken away whole.
 AT_BORDER, FAR, CERTAIN, ON_PART = 2.0, 5.0, 0.95, 0.7
@@ -40,18 +39,14 @@ Correct = Callable[[NodeAnswer, np.ndarray, np.ndarray], NodeAnswer]  # an answe
 
 
 def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-    """Positive clicks whose selections do not touch are wishes for several parts.
+    """Clicks for several parts (`wished_parts`) are answered part by part, and the answers put together.
 
-    Each such group is answered by itself, with all negative clicks, and the answers are put together. A positive click
-    that corrects a selection touches it. pairs (E, 2): adjacent nodes.
+    pairs (E, 2): adjacent nodes.
     """
     whole = ask(nodes, positive)
-    selected = whole.selected
-    selected[nodes[positive]] = True
-    group = pieces(selected, pairs)[nodes]
-    if len(np.unique(group[positive])) < 2:
+    kept = wished_parts(whole.selected, nodes, positive, pairs)
+    if len(kept) < 2:
         return whole
-    kept = [~positive | (group == part) for part in np.unique(group[positive])]
     answers = [ask(nodes[part], positive[part]) for part in kept]
     return NodeAnswer(
         np.max([each.logits for each in answers], axis=0), np.mean([each.quality for each in answers], axis=0)
@@ -71,10 +66,9 @@ def correct_locally(
 
 def _near_the_click(answer: NodeAnswer, corrected: NodeAnswer, away: np.ndarray, sign: bool) -> NodeAnswer:
     """`corrected` near the click that `away` (N,) are the distances from, `answer` elsewhere."""
-    agrees = answer.selected == sign
-    if agrees[away.argmin()] or not agrees.any():
+    near = near_click(answer.selected, away, sign, REACH)
+    if near is None:
         return corrected
-    near = away <= REACH * away[agrees].min() + NEAREST
     return NodeAnswer(np.where(near, corrected.logits, answer.logits), corrected.quality)
 
 
@@ -126,10 +120,3 @@ class TaughtCorrections:
         finer, _, coarser = network.logits
         logits = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
         return NodeAnswer(logits, np.full(3, support[best], dtype=np.float32))
-
-
-def first_positive_first(nodes: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The clicks in order, but for the first positive one, which begins."""
-    first = int(np.flatnonzero(positive)[0])
-    order = np.r_[first, np.delete(np.arange(len(nodes)), first)]
-    return nodes[order], positive[order]

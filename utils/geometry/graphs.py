@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 
 def symmetric(pairs: np.ndarray, values: np.ndarray, size: int) -> sp.csr_matrix:
@@ -38,3 +38,11 @@ def depth_inside(graph: sp.csr_matrix, pairs: np.ndarray, region: np.ndarray) ->
     if len(border) == 0:
         return np.where(region, np.inf, 0.0)
     return np.where(region, dijkstra(graph, indices=border, min_only=True), 0.0)
+
+
+def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(N,) connected piece of a selection (N,) bool, or of the rest, that each element is in; pairs (P, 2) adjacent."""
+    joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
+    ones, size = np.ones(len(joined), dtype=bool), len(selected)
+    graph = sp.csr_matrix((ones, (joined[:, 0], joined[:, 1])), shape=(size, size))
+    return connected_components(graph, directed=False)[1]

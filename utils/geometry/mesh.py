@@ -119,6 +119,11 @@ class Mesh:
         return 0.5 * np.linalg.norm(self.face_vectors, axis=1)
 
     @cached_property
+    def vertex_areas(self) -> np.ndarray:
+        """(V,) float64, a third of the area of the faces around each vertex."""
+        return np.bincount(self.faces.ravel(), np.repeat(self.face_areas / 3, 3), minlength=self.num_vertices)
+
+    @cached_property
     def face_normals(self) -> np.ndarray:
         """(F, 3) float32 unit normals by the file's winding; 0 for degenerate triangles."""
         norm = np.linalg.norm(self.face_vectors, axis=1, keepdims=True)

@@ -1,0 +1,113 @@
+"""What a trained decoder answers, made steady: a first click by vote, further ones as corrections of what is there.
+
+The decoder answers every set of clicks anew, so that a correction may undo what was right elsewhere, and a click beside
+a border hears less than one in the middle. It is therefore asked once for clicks all over the mesh, after its training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.corrections import first_positive_first, near_click, wished_parts
+from utils.files import Recent
+from utils.geometry.mesh import Mesh
+from utils.geometry.sampling import farthest_point_sampling
+from utils.progress import Progress, silent, track
+
+VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
+SURE = 6.0  # logit from which a vertex counts as certain
+OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
+REACH = 2.0  # of a correction (`near_click`)
+KEPT = 0.9  # weight of the answer so far away from a correction
+HELD_ANSWERS = 64
+
+Decode = Callable[[np.ndarray, np.ndarray], np.ndarray]  # probability (V,) of vertices (C,) and signs (C,)
+
+
+@dataclass(frozen=True, eq=False)
+class Voters:
+    """What a decoder answers to single clicks all over its mesh.
+
+    vertices  (K,) int64, the clicks
+    logits    (K, V) int8, 127 stands for `SURE`
+    """
+
+    vertices: np.ndarray
+    logits: np.ndarray
+
+    @classmethod
+    def ask(cls, decode: Decode, mesh: Mesh, on_progress: Progress = silent) -> Voters:
+        """Ask for clicks spread over the mesh."""
+        count = min(max(ASKED // mesh.num_vertices, FEWEST), VOTERS)
+        used = np.flatnonzero(mesh.referenced)
+        vertices = used[farthest_point_sampling(mesh.normalized[used], min(count, len(used)))]
+        clicks = track(vertices.tolist(), "ask around", on_progress, len(vertices), "click")
+        answers = [_logits(decode(np.array([vertex]), np.array([True]))) for vertex in clicks]
+        return cls(vertices, np.rint(np.stack(answers) * (127 / SURE)).astype(np.int8))
+
+    def elect(self, own: np.ndarray, clicked: int, area: np.ndarray) -> np.ndarray:
+        """(V,) logits: the answer `own` to a click, and those of clicks inside it that hold the click themselves.
+
+        area (V,): of the surface around each vertex. Those that are most alike count most.
+        """
+        selected = own > 0
+        others = self.logits[(self.logits[:, clicked] > 0) & selected[self.vertices]]
+        held = others > 0
+        shared = held @ (area * selected)
+        weight = (shared / np.maximum(held @ area + area[selected].sum() - shared, 1e-12)) ** ALIKE
+        if weight.sum() <= 0:
+            return own
+        return OWN * own + (1 - OWN) * SURE / 127 * (weight @ others / weight.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Correcting:
+    """Answers clicks on a mesh in the order in which they were made.
+
+    decode     the decoder's own answer to a set of clicks
+    distances  (V,) along the surface from a vertex
+    """
+
+    mesh: Mesh
+    voters: Voters
+    decode: Decode
+    distances: Callable[[int], np.ndarray]
+    _recent: Recent[np.ndarray] = field(default_factory=lambda: Recent(HELD_ANSWERS))
+
+    def __call__(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive."""
+        logits = self._in_order(*first_positive_first(vertices, positive))
+        if positive.sum() > 1:
+            parts = wished_parts(logits > 0, vertices, positive, self.mesh.edges)
+            if len(parts) > 1:
+                each = [self._in_order(*first_positive_first(vertices[part], positive[part])) for part in parts]
+                logits = np.max(each, axis=0)
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+    def _in_order(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """(V,) logits; the first click is positive, each other one corrects what those before it got."""
+
+        def ask() -> np.ndarray:
+            after = _logits(self.decode(vertices, positive))
+            if len(vertices) == 1:
+                return self.voters.elect(after, int(vertices[0]), self.mesh.vertex_areas)
+            before, includes = self._in_order(vertices[:-1], positive[:-1]), bool(positive[-1])
+            near = near_click(before > 0, self.distances(int(vertices[-1])), includes, REACH)
+            if near is None:
+                if not ((before > 0) == includes).any():
+                    return after
+                near = np.zeros(len(before), dtype=bool)
+            moved = np.maximum(before, after) if includes else np.minimum(before, after)
+            return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
+
+        return self._recent.get((tuple(vertices.tolist()), tuple(positive.tolist())), ask)
+
+
+def _logits(probability: np.ndarray) -> np.ndarray:
+    """Within `SURE`."""
+    rest = np.exp(-SURE)
+    chance = np.clip(probability.astype(np.float64), rest / (1 + rest), 1 / (1 + rest))
+    return np.log(chance / (1 - chance))

@@ -1,0 +1,163 @@
+"""A trained decoder answers a first click by vote, and keeps what a correction is not about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.corrections import NEAREST, near_click, wished_parts
+from models.iseg import correcting
+from models.iseg.checkpoint import DecoderCheckpoint
+from models.iseg.correcting import KEPT, OWN, REACH, SURE, Correcting, Voters
+from utils.errors import UserError
+from utils.geometry.geodesics import SurfaceDistances
+
+
+def chance(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+@pytest.fixture
+def ball(icosphere):
+    """A mesh, and a decoder that selects what lies within half a radius of any positive click and none of the others;
+    what it is asked is kept."""
+    asked = []
+
+    def decode(vertices, positive):
+        asked.append((vertices.tolist(), positive.tolist()))
+        points = icosphere.normalized
+        away = [np.linalg.norm(points - points[vertex], axis=1) for vertex in vertices]
+        logits = np.full(len(points), -4.0)
+        for distance, sign in zip(away, positive):
+            logits[distance < 0.5] = 4.0 if sign else -4.0
+        return chance(logits)
+
+    return icosphere, decode, asked
+
+
+def correcting_of(mesh, decode) -> Correcting:
+    distances = SurfaceDistances(mesh)
+    return Correcting(mesh, Voters.ask(decode, mesh), decode, lambda vertex: distances.from_each([vertex])[0, :, 0])
+
+
+def test_voters_are_asked_one_by_one_all_over_the_mesh(ball):
+    mesh, decode, asked = ball
+    voters = Voters.ask(decode, mesh)
+    assert asked == [([vertex], [True]) for vertex in voters.vertices]
+    apart = np.linalg.norm(mesh.normalized[:, None] - mesh.normalized[voters.vertices], axis=2)
+    assert apart.min(axis=1).max() < 0.35
+    assert voters.logits.dtype == np.int8
+    first = decode(voters.vertices[:1], np.array([True]))
+    assert chance(voters.logits[0] * SURE / 127) == pytest.approx(first, abs=0.01)
+
+
+def test_a_first_click_is_answered_by_the_clicks_that_hold_it_and_that_it_holds(ball):
+    mesh, _, _ = ball
+    rng = np.random.default_rng(0)
+    logits = rng.integers(-127, 128, (20, mesh.num_vertices), dtype=np.int8)
+    voters = Voters(rng.permutation(mesh.num_vertices)[:20], logits)
+    own, clicked, area = rng.normal(size=mesh.num_vertices), 3, mesh.vertex_areas
+    total, weights = np.zeros(len(own)), 0.0
+    for vertex, answer in zip(voters.vertices, voters.logits.astype(float)):
+        if answer[clicked] > 0 and own[vertex] > 0:
+            both = area[(answer > 0) & (own > 0)].sum() / area[(answer > 0) | (own > 0)].sum()
+            total, weights = total + both**3 * answer * SURE / 127, weights + both**3
+    assert weights > 0
+    expected = OWN * own + (1 - OWN) * total / weights
+    assert voters.elect(own, clicked, area) == pytest.approx(expected)
+
+
+def test_a_click_that_no_other_holds_keeps_its_own_answer(ball):
+    mesh, _, _ = ball
+    own = np.linspace(-1, 1, mesh.num_vertices)
+    nobody = Voters(np.array([0, 1]), np.full((2, mesh.num_vertices), -127, dtype=np.int8))
+    assert np.array_equal(nobody.elect(own, 5, mesh.vertex_areas), own)
+
+
+@pytest.mark.parametrize("includes", [True, False])
+def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(ball, includes):
+    mesh, decode, _ = ball
+    answers = correcting_of(mesh, decode)
+    before = answers(np.array([0]), np.array([True]))
+    wrong = np.setdiff1d(np.flatnonzero((before > 0.5) != includes), [0])
+    second = int(wrong[np.linalg.norm(mesh.normalized[wrong] - mesh.normalized[0], axis=1).argmin()])
+
+    def turned(vertices, positive):  # a network that turns everything round at the second click
+        return decode(vertices, positive) if len(vertices) == 1 else 1 - before
+
+    after = Correcting(mesh, answers.voters, turned, answers.distances)(
+        np.array([0, second]), np.array([True, includes])
+    )
+    near = near_click(before > 0.5, answers.distances(second), includes, REACH)
+    assert near is not None and near[second] and not near.all()
+    assert ((after >= before - 1e-6) if includes else (after <= before + 1e-6))[near].all()
+    assert (after[second] > 0.5) == includes
+    logits = np.log(before / (1 - before))
+    assert after[~near] == pytest.approx(chance((2 * KEPT - 1) * logits)[~near], abs=1e-3)
+
+
+def test_a_click_on_what_is_selected_already_changes_little(ball):
+    mesh, decode, _ = ball
+    answers = correcting_of(mesh, decode)
+    before = answers(np.array([0]), np.array([True]))
+    inside = int(np.setdiff1d(np.flatnonzero(before > 0.5), [0])[0])
+    after = answers(np.array([0, inside]), np.array([True, True]))
+    assert np.array_equal(after > 0.5, before > 0.5)
+
+
+def test_clicks_far_apart_are_wishes_for_several_parts(ball):
+    mesh, decode, _ = ball
+    answers = correcting_of(mesh, decode)
+    low, high = int(mesh.normalized[:, 1].argmin()), int(mesh.normalized[:, 1].argmax())
+    each = [answers(np.array([vertex]), np.array([True])) for vertex in (low, high)]
+    both = answers(np.array([low, high]), np.array([True, True]))
+    assert np.array_equal(both > 0.5, (each[0] > 0.5) | (each[1] > 0.5))
+
+
+def test_the_order_of_clicks_before_the_first_positive_one_does_not_matter(ball):
+    mesh, decode, _ = ball
+    answers = correcting_of(mesh, decode)
+    some = answers(np.array([7, 0]), np.array([False, True]))
+    assert np.array_equal(some, answers(np.array([0, 7]), np.array([True, False])))
+
+
+def test_a_correction_reaches_as_far_as_the_border_that_it_moves():
+    away = np.array([0.0, 0.1, 0.2, 0.3, 0.5, 0.9])
+    selected = np.array([False, False, False, True, True, True])
+    assert near_click(selected, away, True, 1.5).tolist() == [True] * 4 + [False] * 2  # within 0.45 + NEAREST
+    assert near_click(selected, away, False, 1.5) is None
+    assert near_click(~selected, away, True, 1.5) is None
+    assert near_click(np.zeros(6, dtype=bool), away, True, 1.5) is None
+    assert NEAREST < 0.1
+
+
+def test_clicks_are_grouped_by_the_selections_that_touch():
+    line = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]])
+    selected = np.array([True, True, False, False, True, True])
+    clicked, positive = np.array([0, 1, 5, 3]), np.array([True, True, True, False])
+    assert [part.tolist() for part in wished_parts(selected, clicked, positive, line)] == [
+        [True, True, False, True],
+        [False, False, True, True],
+    ]
+    assert len(wished_parts(np.ones(6, dtype=bool), clicked, positive, line)) == 1
+
+
+def test_fewer_are_asked_on_a_larger_mesh(ball, monkeypatch):
+    mesh, decode, _ = ball
+    assert len(Voters.ask(decode, mesh).vertices) == correcting.VOTERS
+    monkeypatch.setattr(correcting, "ASKED", 50 * mesh.num_vertices)
+    assert len(Voters.ask(decode, mesh).vertices) == 50
+    monkeypatch.setattr(correcting, "ASKED", 1)
+    assert len(Voters.ask(decode, mesh).vertices) == correcting.FEWEST
+
+
+def test_votes_of_another_mesh_are_refused(ball, two_boxes):
+    mesh, decode, _ = ball
+    asked = Voters.ask(decode, mesh)
+    held = DecoderCheckpoint({}, {}, voters=torch.from_numpy(asked.vertices), votes=torch.from_numpy(asked.logits))
+    found = held.asked(mesh, "decoder.pth")
+    assert found is not None and np.array_equal(found.logits, asked.logits)
+    assert DecoderCheckpoint({}, {}).asked(mesh, "decoder.pth") is None
+    with pytest.raises(UserError, match="votes of another mesh"):
+        held.asked(two_boxes, "decoder.pth")
