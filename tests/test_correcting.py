@@ -122,6 +122,19 @@ def test_the_order_of_clicks_before_the_first_positive_one_does_not_matter(ball)
     assert np.array_equal(some, answers(np.array([0, 7]), np.array([True, False])))
 
 
+def test_a_thousand_clicks_are_answered_one_after_the_other(ball):
+    mesh, decode, asked = ball
+    answers = correcting_of(mesh, decode)
+    vertices = np.arange(1000) % mesh.num_vertices
+    positive = vertices % 2 == 0
+    asked.clear()
+    answers(vertices, positive)
+    assert len(asked) >= 1000
+    asked.clear()
+    answers(np.append(vertices, 0), np.append(positive, True))
+    assert min(len(clicks) for clicks, _ in asked) > 900  # what was answered before is not asked again
+
+
 def test_a_correction_reaches_as_far_as_the_border_that_it_moves():
     away = np.array([0.0, 0.1, 0.2, 0.3, 0.5, 0.9])
     selected = np.array([False, False, False, True, True, True])

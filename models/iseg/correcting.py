@@ -6,8 +6,10 @@ a border hears less than one in the middle. It is therefore asked once for click
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +24,7 @@ SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
 REACH = 2.0  # of a correction (`near_click`)
 KEPT = 0.9  # weight of the answer so far away from a correction
-HELD_ANSWERS = 64
+HELD_ANSWERS = 16
 
 Decode = Callable[[np.ndarray, np.ndarray], np.ndarray]  # probability (V,) of vertices (C,) and signs (C,)
 
@@ -60,7 +62,8 @@ class Voters:
         weight = (shared / np.maximum(held @ area + area[selected].sum() - shared, 1e-12)) ** ALIKE
         if weight.sum() <= 0:
             return own
-        return OWN * own + (1 - OWN) * SURE / 127 * (weight @ others / weight.sum())
+        mean = weight @ others / weight.sum()
+        return (OWN * own + (1 - OWN) * SURE / 127 * mean).astype(own.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,7 @@ class Correcting:
     decode: Decode
     distances: Callable[[int], np.ndarray]
     _recent: Recent[np.ndarray] = field(default_factory=lambda: Recent(HELD_ANSWERS))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __call__(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive."""
@@ -89,25 +93,33 @@ class Correcting:
 
     def _in_order(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) logits; the first click is positive, each other one corrects what those before it got."""
+        counts = range(1, len(vertices) + 1)
+        keys = [tuple(zip(vertices[:count].tolist(), positive[:count].tolist())) for count in counts]
+        with self._lock:  # what is held may not be dropped meanwhile
+            known = next((count for count in reversed(counts) if keys[count - 1] in self._recent), 1)
+            answer = np.zeros(0)
+            for count in counts[known - 1 :]:
+                step = partial(self._next, answer, vertices[:count], positive[:count])
+                answer = self._recent.get(keys[count - 1], step)
+        return answer
 
-        def ask() -> np.ndarray:
-            after = _logits(self.decode(vertices, positive))
-            if len(vertices) == 1:
-                return self.voters.elect(after, int(vertices[0]), self.mesh.vertex_areas)
-            before, includes = self._in_order(vertices[:-1], positive[:-1]), bool(positive[-1])
-            near = near_click(before > 0, self.distances(int(vertices[-1])), includes, REACH)
-            if near is None:
-                if not ((before > 0) == includes).any():
-                    return after
-                near = np.zeros(len(before), dtype=bool)
-            moved = np.maximum(before, after) if includes else np.minimum(before, after)
-            return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
-
-        return self._recent.get((tuple(vertices.tolist()), tuple(positive.tolist())), ask)
+    def _next(self, before: np.ndarray, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """The answer `before` the last of the clicks, corrected by it."""
+        clicked, includes = int(vertices[-1]), bool(positive[-1])
+        after = _logits(self.decode(vertices, positive))
+        if len(vertices) == 1:
+            return self.voters.elect(after, clicked, self.mesh.vertex_areas)
+        near = near_click(before > 0, self.distances(clicked), includes, REACH)
+        if near is None:
+            if not ((before > 0) == includes).any():
+                return after
+            near = np.zeros(len(before), dtype=bool)
+        moved = np.maximum(before, after) if includes else np.minimum(before, after)
+        return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
 
 
 def _logits(probability: np.ndarray) -> np.ndarray:
     """Within `SURE`."""
     rest = np.exp(-SURE)
     chance = np.clip(probability.astype(np.float64), rest / (1 + rest), 1 / (1 + rest))
-    return np.log(chance / (1 - chance))
+    return np.log(chance / (1 - chance)).astype(np.float32)
