@@ -92,7 +92,10 @@ def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(b
     near = near_click(before > 0.5, answers.distances(second), includes, REACH)
     assert near is not None and near[second] and not near.all()
     assert ((after >= before - 1e-6) if includes else (after <= before + 1e-6))[near].all()
-    assert (after[second] > 0.5) == includes
+    assert (after[second] > 0.5) == includes  # it has its way, whatever the network says
+    away = answers.distances(second)
+    around = away < 0.75 * away[(before > 0.5) == includes].min()
+    assert around[second] and ((after > 0.5) == includes)[around].all()
     logits = np.log(before / (1 - before))
     assert after[~near] == pytest.approx(chance((2 * KEPT - 1) * logits)[~near], abs=1e-3)
 

@@ -23,6 +23,7 @@ VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer 
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
 REACH = 2.0  # of a correction (`near_click`)
+OBEYED, PUSHED = 0.8, 2.0  # so far, in the same distances, a click has its way, with at least this logit
 KEPT = 0.9  # weight of the answer so far away from a correction
 HELD_ANSWERS = 16
 
@@ -109,12 +110,13 @@ class Correcting:
         after = _logits(self.decode(vertices, positive))
         if len(vertices) == 1:
             return self.voters.elect(after, clicked, self.mesh.vertex_areas)
-        near = near_click(before > 0, self.distances(clicked), includes, REACH)
+        away, agrees = self.distances(clicked), (before > 0) == includes
+        near = near_click(before > 0, away, includes, REACH)
         if near is None:
-            if not ((before > 0) == includes).any():
-                return after
-            near = np.zeros(len(before), dtype=bool)
+            return KEPT * before + (1 - KEPT) * after if agrees.any() else after
         moved = np.maximum(before, after) if includes else np.minimum(before, after)
+        pushed = np.maximum(moved, PUSHED) if includes else np.minimum(moved, -PUSHED)
+        moved = np.where(away <= OBEYED * away[agrees].min(), pushed, moved)
         return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
 
 

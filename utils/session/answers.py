@@ -97,7 +97,7 @@ class Answers:
             return self._fresh(clicks, between)
 
         with self._lock:
-            found = self._held.get((clicks.key, between, lessons), fresh)
+            found = self._held.get((tuple(clicks.pairs), between, lessons), fresh)  # corrections come in an order
         return found[found[0].at(rung) - found[0].rung]
 
     def learn(self, lessons: tuple[Lesson, ...]) -> bool:
