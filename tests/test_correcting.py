@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.corrections import NEAREST, near_click, wished_parts
+from models.corrections import NEAREST, InOrder, near_click, wished_parts
 from models.iseg import correcting
 from models.iseg.checkpoint import DecoderCheckpoint
 from models.iseg.correcting import KEPT, OWN, REACH, SURE, Correcting, Voters
@@ -136,6 +136,23 @@ def test_a_thousand_clicks_are_answered_one_after_the_other(ball):
     asked.clear()
     answers(np.append(vertices, 0), np.append(positive, True))
     assert min(len(clicks) for clicks, _ in asked) > 900  # what was answered before is not asked again
+
+
+def test_clicks_are_answered_from_the_longest_beginning_that_is_held():
+    asked = []
+
+    def corrected(before, clicked, positive):
+        asked.append(len(clicked))
+        return (*before, (int(clicked[-1]), bool(positive[-1])))
+
+    answers = InOrder[tuple](3)
+    clicked, positive = np.arange(3000), np.arange(3000) % 3 == 0
+    whole = answers(clicked, positive, lambda vertex: ((vertex, True),), corrected)
+    assert whole == tuple(zip(clicked.tolist(), positive.tolist()))
+    assert asked == list(range(2, 3001))
+    asked.clear()
+    answers(clicked[:2999], positive[:2999], lambda vertex: ((vertex, True),), corrected)
+    assert asked == []
 
 
 def test_a_correction_reaches_as_far_as_the_border_that_it_moves():

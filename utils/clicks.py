@@ -23,7 +23,7 @@ _SIGNED_VERTEX = re.compile(r"[+-]?\d{1,18}")  # fits int64
 
 @dataclass(frozen=True, eq=False)
 class Clicks:
-    """A set of clicks; the order carries no meaning.
+    """A set of clicks. The order matters to segmenters that correct an answer by one click after the other.
 
     vertices  (C,) int64, indices in the order of the mesh file
     positive  (C,) bool; True includes the region, False excludes it

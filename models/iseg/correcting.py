@@ -6,15 +6,12 @@ a border hears less than one in the middle. It is therefore asked once for click
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
-from models.corrections import first_positive_first, near_click, wished_parts
-from utils.files import Recent
+from models.corrections import InOrder, first_positive_first, near_click, wished_parts
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
@@ -79,8 +76,7 @@ class Correcting:
     voters: Voters
     decode: Decode
     distances: Callable[[int], np.ndarray]
-    _recent: Recent[np.ndarray] = field(default_factory=lambda: Recent(HELD_ANSWERS))
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _answers: InOrder[np.ndarray] = field(default_factory=lambda: InOrder(HELD_ANSWERS))
 
     def __call__(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive."""
@@ -94,22 +90,17 @@ class Correcting:
 
     def _in_order(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) logits; the first click is positive, each other one corrects what those before it got."""
-        counts = range(1, len(vertices) + 1)
-        keys = [tuple(zip(vertices[:count].tolist(), positive[:count].tolist())) for count in counts]
-        with self._lock:  # what is held may not be dropped meanwhile
-            known = next((count for count in reversed(counts) if keys[count - 1] in self._recent), 1)
-            answer = np.zeros(0)
-            for count in counts[known - 1 :]:
-                step = partial(self._next, answer, vertices[:count], positive[:count])
-                answer = self._recent.get(keys[count - 1], step)
-        return answer
+        return self._answers(vertices, positive, self._first, self._corrected)
 
-    def _next(self, before: np.ndarray, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """The answer `before` the last of the clicks, corrected by it."""
+    def _first(self, vertex: int) -> np.ndarray:
+        """The answer to one click, by vote."""
+        own = _logits(self.decode(np.array([vertex]), np.array([True])))
+        return self.voters.elect(own, vertex, self.mesh.vertex_areas)
+
+    def _corrected(self, before: np.ndarray, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """The answer `before`, corrected by the last of the clicks."""
         clicked, includes = int(vertices[-1]), bool(positive[-1])
         after = _logits(self.decode(vertices, positive))
-        if len(vertices) == 1:
-            return self.voters.elect(after, clicked, self.mesh.vertex_areas)
         away, agrees = self.distances(clicked), (before > 0) == includes
         near = near_click(before > 0, away, includes, REACH)
         if near is None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.corrections import first_positive_first
+from models.corrections import InOrder, first_positive_first
 from models.prior.components import Components
 from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, join_parts
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
@@ -18,7 +18,6 @@ from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
 from models.prior.taught import TaughtVotes
 from models.prior.votes import Votes
-from utils.files import Recent
 
 ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
 HELD_ANSWERS = 64
@@ -32,7 +31,7 @@ class NodeAnswers:
     network: PriorNetwork
     tensors: NodeTensors
     votes: Votes | None = None
-    _recent: Recent[NodeAnswer] = field(default_factory=lambda: Recent(HELD_ANSWERS))
+    _held: InOrder[NodeAnswer] = field(default_factory=lambda: InOrder(HELD_ANSWERS))
 
     @cached_property
     @torch.inference_mode()
@@ -91,25 +90,26 @@ class NodeAnswers:
 
     def _in_order(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The first is a positive one; each other one corrects what those before it got."""
+        return self._held(nodes, positive, self._first, self._corrected)
 
-        def ask() -> NodeAnswer:
-            if len(nodes) == 1:
-                logits, quality = (values[0] for values in self.of_network([Asked(nodes.tolist(), [True])]))
-                if self.votes:
-                    logits, quality = self.votes.elect(int(nodes[0]), logits, quality)
-                answer = NodeAnswer(logits, quality)
-                # a trusted teacher knows better than components do
-                led = self.votes is None or self._taught is not None
-                return answer if led else self.components.instead_of(answer, int(nodes[0]))
-            before = self._in_order(nodes[:-1], positive[:-1])
-            if self._taught is not None:
-                return self._taught(before, nodes, positive)
-            corrected = self.correct(before, nodes, positive)
-            if self.single(int(nodes[0])).quality[1] < TRUSTED:
-                return corrected
-            return correct_locally(before, corrected, self.distances, nodes, positive)
+    def _first(self, node: int) -> NodeAnswer:
+        """The answer to one click: by consent, or its component."""
+        logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
+        if self.votes:
+            logits, quality = self.votes.elect(node, logits, quality)
+        answer = NodeAnswer(logits, quality)
+        # a trusted teacher knows better than components do
+        led = self.votes is None or self._taught is not None
+        return answer if led else self.components.instead_of(answer, node)
 
-        return self._recent.get((tuple(nodes.tolist()), tuple(positive.tolist())), ask)
+    def _corrected(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """The answer `before`, corrected by the last of the clicks."""
+        if self._taught is not None:
+            return self._taught(before, nodes, positive)
+        corrected = self.correct(before, nodes, positive)
+        if self.single(int(nodes[0])).quality[1] < TRUSTED:
+            return corrected
+        return correct_locally(before, corrected, self.distances, nodes, positive)
 
     @cached_property
     def _taught(self) -> TaughtCorrections | None:

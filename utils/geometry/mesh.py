@@ -126,10 +126,9 @@ class Mesh:
     @cached_property
     def face_normals(self) -> np.ndarray:
         """(F, 3) float32 unit normals by the file's winding; 0 for degenerate triangles."""
-        norm = np.linalg.norm(self.face_vectors, axis=1, keepdims=True)
-        return np.divide(self.face_vectors, norm, out=np.zeros_like(self.face_vectors), where=norm > 0).astype(
-            np.float32
-        )
+        vectors = self.face_vectors
+        norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0).astype(np.float32)
 
     @cached_property
     def winding(self) -> float:

@@ -44,7 +44,7 @@ class _Lines:
         return found & (self._letters[1] == letters[1]) if len(letters) == 2 else found
 
     def some(self, chosen: np.ndarray) -> _Lines:
-        """The chosen lines (N,) bool as a text of their own, without their first byte's letter."""
+        """The chosen lines (N,) bool as a text of their own, a blank instead of the first letter of each."""
         edge = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
         runs = zip(self.start[edge[0::2]].tolist(), self.end[edge[1::2] - 1].tolist())
         text = np.concatenate([self.text[start:end] for start, end in runs])
@@ -60,9 +60,7 @@ class _Lines:
         begins[1:] &= blank[:-1]
         at, each = np.flatnonzero(begins), len(self.start)
         most = len(at) // each
-        if (
-            most and len(at) == most * each
-        ):  # mostly as many on each: then the first and the last lie in the line they belong to
+        if most and len(at) == most * each:  # as many on each, if the first and the last of each lie in its line
             rows = at.reshape(each, most)
             if (rows[:, 0] >= self.start).all() and (rows[:, -1] < self.end).all():
                 return np.full(each, most)
