@@ -13,6 +13,7 @@ from utils.files import Recent
 from utils.geometry.graphs import pieces
 
 Answer = TypeVar("Answer")
+MOST_ASKED = 512  # parts times negative clicks, which all have to be asked for each part
 NEAREST = 0.02  # within which a correction counts in any case; the object has radius 1
 
 
@@ -34,12 +35,16 @@ def wished_parts(
     """The clicks (C,) bool of each part that is wished for, with all the negative ones; one if all are for the same.
 
     Positive clicks whose selections do not touch are wishes for several parts; one that corrects a selection touches
-    it. selected (N,) bool: the answer to all; clicked (C,) int64, positive (C,) bool; pairs (E, 2) adjacent elements.
+    it. Where that would be too many answers, all are for the same.
+    selected (N,) bool: the answer to all; clicked (C,) int64, positive (C,) bool; pairs (E, 2) adjacent elements.
     """
     selected = selected.copy()
     selected[clicked[positive]] = True
     group = pieces(selected, pairs)[clicked]
-    return [~positive | (group == part) for part in np.unique(group[positive])]
+    parts = np.unique(group[positive])
+    if len(parts) * int((~positive).sum()) > MOST_ASKED:
+        return [np.ones(len(clicked), dtype=bool)]
+    return [~positive | (group == part) for part in parts]
 
 
 def first_positive_first(clicked: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from models.iseg.checkpoint import load_features
+from models.iseg.correcting import ANSWERS_VERSION
 from models.iseg.decoder_stage import LOSSES, TrainingSettings, new_training, run_training, samples_for
 from models.iseg.decoders import ARCHITECTURES
 from models.iseg.segmenter import DecoderSegmenter
@@ -159,8 +160,7 @@ class _Iseg:
     def identity(self) -> str:
         s = self.settings
         parts = ["iseg", s.route, self.preset.digest, self.teacher_name, str(s.seed)]
-        if not self.preset.needs_field:
-            parts.append(_prior_identity())
+        parts.append(f"{ANSWERS_VERSION}" if self.preset.needs_field else _prior_identity())
         if s.cpu_seconds is not None:
             parts += [s.architecture, s.loss, f"{s.cpu_seconds:g}s"]
         return " ".join(parts)

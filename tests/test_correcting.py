@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.corrections import NEAREST, InOrder, near_click, wished_parts
+from models.corrections import MOST_ASKED, NEAREST, InOrder, near_click, wished_parts
 from models.iseg import correcting
 from models.iseg.checkpoint import DecoderCheckpoint
-from models.iseg.correcting import KEPT, OWN, REACH, SURE, Correcting, Voters
+from models.iseg.correcting import KEPT, NEARER, OWN, REACH, ROOM, SURE, Correcting, Voters
+from models.iseg.decoders import build_network
+from models.iseg.segmenter import DecoderSegmenter
 from utils.errors import UserError
+from utils.geometry.face_clicks import FaceClicks
 from utils.geometry.geodesics import SurfaceDistances
 
 
@@ -38,7 +41,7 @@ def ball(icosphere):
 
 def correcting_of(mesh, decode) -> Correcting:
     distances = SurfaceDistances(mesh)
-    return Correcting(mesh, Voters.ask(decode, mesh), decode, lambda vertex: distances.from_each([vertex])[0, :, 0])
+    return Correcting(mesh, Voters.ask(decode, mesh), decode, lambda vertex: distances.from_each([vertex])[0])
 
 
 def test_voters_are_asked_one_by_one_all_over_the_mesh(ball):
@@ -89,15 +92,46 @@ def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(b
     after = Correcting(mesh, answers.voters, turned, answers.distances)(
         np.array([0, second]), np.array([True, includes])
     )
-    near = near_click(before > 0.5, answers.distances(second), includes, REACH)
+    near = near_click(before > 0.5, answers.distances(second)[:, 0], includes, REACH)
     assert near is not None and near[second] and not near.all()
     assert ((after >= before - 1e-6) if includes else (after <= before + 1e-6))[near].all()
     assert (after[second] > 0.5) == includes  # it has its way, whatever the network says
-    away = answers.distances(second)
+    away = answers.distances(second)[:, 0]
     around = away < 0.75 * away[(before > 0.5) == includes].min()
     assert around[second] and ((after > 0.5) == includes)[around].all()
-    logits = np.log(before / (1 - before))
-    assert after[~near] == pytest.approx(chance((2 * KEPT - 1) * logits)[~near], abs=1e-3)
+    logits = (2 * KEPT - 1) * np.log(before / (1 - before))
+    if not includes:
+        logits += NEARER * nearer_to_the_first(answers, 0, second)
+    assert after[~near] == pytest.approx(chance(logits)[~near], abs=1e-3)
+
+
+def nearer_to_the_first(answers: Correcting, first: int, second: int) -> np.ndarray:
+    away = [answers.distances(vertex)[:, 1] + ROOM for vertex in (first, second)]
+    return np.log(away[1] / away[0])
+
+
+def test_what_is_nearer_to_what_was_excluded_is_less_likely_meant(ball):
+    mesh, _, _ = ball
+    clicks, signs = np.array([0, 30, 7]), np.array([True, False, False])
+    unsure = Voters(np.array([0]), np.zeros((1, mesh.num_vertices), dtype=np.int8))
+    distances = SurfaceDistances(mesh)
+    answers = Correcting(
+        mesh, unsure, lambda *_: np.full(mesh.num_vertices, 0.5), lambda vertex: distances.from_each([vertex])[0]
+    )
+    included, excluded = distances.from_nearest([0])[:, 1], distances.from_nearest([30, 7])[:, 1]
+    clear = np.abs(included - excluded) > 0.3  # elsewhere the clicks themselves have their way around them
+    assert clear.sum() > 20
+    assert np.array_equal((answers(clicks, signs) > 0.5)[clear], (included < excluded)[clear])
+
+
+def test_every_click_is_obeyed_whatever_the_decoder_says(ball):
+    mesh, _, _ = ball
+    rng = np.random.default_rng(1)
+    vertices = rng.choice(mesh.num_vertices, 12, replace=False)
+    positive = np.arange(12) % 3 == 0
+    for says in (0.999, 0.001):
+        answers = correcting_of(mesh, lambda *_, says=says: np.full(mesh.num_vertices, says))
+        assert np.array_equal((answers(vertices, positive) > 0.5)[vertices], positive)
 
 
 def test_a_click_on_what_is_selected_already_changes_little(ball):
@@ -174,6 +208,11 @@ def test_clicks_are_grouped_by_the_selections_that_touch():
         [False, False, True, True],
     ]
     assert len(wished_parts(np.ones(6, dtype=bool), clicked, positive, line)) == 1
+    many = np.r_[
+        clicked, np.full(MOST_ASKED // 2 - 1, 3)
+    ]  # of 2 parts each negative click would have to be asked twice
+    assert len(wished_parts(selected, many, np.arange(len(many)) < 3, line)) == 2
+    assert [part.all() for part in wished_parts(selected, np.r_[many, 3], np.arange(len(many) + 1) < 3, line)] == [True]
 
 
 def test_fewer_are_asked_on_a_larger_mesh(ball, monkeypatch):
@@ -194,3 +233,19 @@ def test_votes_of_another_mesh_are_refused(ball, two_boxes):
     assert DecoderCheckpoint({}, {}).asked(mesh, "decoder.pth") is None
     with pytest.raises(UserError, match="votes of another mesh"):
         held.asked(two_boxes, "decoder.pth")
+
+
+def test_a_clicked_face_is_obeyed_though_its_other_corners_say_otherwise(ball):
+    mesh, _, _ = ball
+    generator = torch.Generator().manual_seed(0)
+    network = build_network("geometric", generator=generator)
+    features = torch.randn(mesh.num_vertices, 256, generator=generator)
+    vertices = np.array([0, 50, 100])
+    votes = np.full((3, mesh.num_vertices), -127, dtype=np.int8)
+    votes[:, 0] = 127
+    steady = DecoderSegmenter(mesh, network, features, voters=Voters(vertices, votes))
+    faces, positive = np.array([0, 40, 90, 41, 7]), np.array([True, False, True, False, True])
+    assert np.array_equal((steady.face_probability(faces, positive) > 0.5)[faces], positive)
+    published = DecoderSegmenter(mesh, network, features)  # without votes the faces are what the decoder says
+    expected = published.probability(FaceClicks(mesh).on_vertices(faces, positive))[mesh.faces].mean(axis=1)
+    assert published.face_probability(faces, positive) == pytest.approx(expected)

@@ -2,6 +2,7 @@
 
 The decoder answers every set of clicks anew, so that a correction may undo what was right elsewhere, and a click beside
 a border hears less than one in the middle. It is therefore asked once for clicks all over the mesh, after its training.
+Beside what it says, a place nearer to what was included than to what was excluded is more likely to be meant.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from models.corrections import InOrder, first_positive_first, near_click, wished
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
+from utils.selection import obey
 
+ANSWERS_VERSION = 2  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
 REACH = 2.0  # of a correction (`near_click`)
 OBEYED, PUSHED = 0.8, 2.0  # so far, in the same distances, a click has its way, with at least this logit
 KEPT = 0.9  # weight of the answer so far away from a correction
+NEARER, ROOM = 1.0, 0.02  # weight of the logarithm of the ratio of concave distances, and what is added to either
 HELD_ANSWERS = 16
 
 Decode = Callable[[np.ndarray, np.ndarray], np.ndarray]  # probability (V,) of vertices (C,) and signs (C,)
@@ -65,50 +69,85 @@ class Voters:
 
 
 @dataclass(frozen=True, eq=False)
+class _Held:
+    """An answer that further clicks correct.
+
+    logits    (V,) what the decoder makes of the clicks
+    included  (V,) concave distance from the nearest positive click; excluded: negative, None without any
+    """
+
+    logits: np.ndarray
+    included: np.ndarray
+    excluded: np.ndarray | None = None
+
+    def joined(self, logits: np.ndarray, away: np.ndarray, includes: bool) -> _Held:
+        """After one more click, of concave distances `away` (V,)."""
+        if includes:
+            return _Held(logits, np.minimum(self.included, away), self.excluded)
+        return _Held(logits, self.included, away if self.excluded is None else np.minimum(self.excluded, away))
+
+    def nearer(self) -> np.ndarray:
+        """(V,) logits, where what is nearer to one kind of click counts more for it."""
+        if self.excluded is None:
+            return self.logits
+        return self.logits + NEARER * np.log((self.excluded + ROOM) / (self.included + ROOM))
+
+
+@dataclass(frozen=True, eq=False)
 class Correcting:
     """Answers clicks on a mesh in the order in which they were made.
 
     decode     the decoder's own answer to a set of clicks
-    distances  (V,) along the surface from a vertex
+    distances  (V, 2) along the surface from a vertex: plain and concave (`SurfaceDistances`)
     """
 
     mesh: Mesh
     voters: Voters
     decode: Decode
     distances: Callable[[int], np.ndarray]
-    _answers: InOrder[np.ndarray] = field(default_factory=lambda: InOrder(HELD_ANSWERS))
+    _answers: InOrder[_Held] = field(default_factory=lambda: InOrder(HELD_ANSWERS))
 
     def __call__(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive."""
+        """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive; all are obeyed."""
         logits = self._in_order(*first_positive_first(vertices, positive))
         if positive.sum() > 1:
             parts = wished_parts(logits > 0, vertices, positive, self.mesh.edges)
             if len(parts) > 1:
                 each = [self._in_order(*first_positive_first(vertices[part], positive[part])) for part in parts]
                 logits = np.max(each, axis=0)
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return obey(probability, vertices[positive], vertices[~positive])
 
     def _in_order(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) logits; the first click is positive, each other one corrects what those before it got."""
-        return self._answers(vertices, positive, self._first, self._corrected)
+        return self._answers(vertices, positive, self._first, self._corrected).nearer()
 
-    def _first(self, vertex: int) -> np.ndarray:
+    def _first(self, vertex: int) -> _Held:
         """The answer to one click, by vote."""
         own = _logits(self.decode(np.array([vertex]), np.array([True])))
-        return self.voters.elect(own, vertex, self.mesh.vertex_areas)
+        return _Held(self.voters.elect(own, vertex, self.mesh.vertex_areas), self.distances(vertex)[:, 1])
 
-    def _corrected(self, before: np.ndarray, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """The answer `before`, corrected by the last of the clicks."""
+    def _corrected(self, held: _Held, vertices: np.ndarray, positive: np.ndarray) -> _Held:
+        """An answer, corrected by the last of the clicks."""
         clicked, includes = int(vertices[-1]), bool(positive[-1])
+        distances = self.distances(clicked)
         after = _logits(self.decode(vertices, positive))
-        away, agrees = self.distances(clicked), (before > 0) == includes
-        near = near_click(before > 0, away, includes, REACH)
-        if near is None:
-            return KEPT * before + (1 - KEPT) * after if agrees.any() else after
-        moved = np.maximum(before, after) if includes else np.minimum(before, after)
-        pushed = np.maximum(moved, PUSHED) if includes else np.minimum(moved, -PUSHED)
-        moved = np.where(away <= OBEYED * away[agrees].min(), pushed, moved)
-        return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
+        return held.joined(_moved(held.logits, after, distances[:, 0], includes), distances[:, 1], includes)
+
+
+def _moved(before: np.ndarray, after: np.ndarray, away: np.ndarray, includes: bool) -> np.ndarray:
+    """(V,) logits: the answer `before` a click, where it counts moved to what the decoder says `after` it.
+
+    away (V,): plain distances from the click
+    """
+    agrees = (before > 0) == includes
+    near = near_click(before > 0, away, includes, REACH)
+    if near is None:
+        return KEPT * before + (1 - KEPT) * after if agrees.any() else after
+    moved = np.maximum(before, after) if includes else np.minimum(before, after)
+    pushed = np.maximum(moved, PUSHED) if includes else np.minimum(moved, -PUSHED)
+    moved = np.where(away <= OBEYED * away[agrees].min(), pushed, moved)
+    return np.where(near, moved, KEPT * before + (1 - KEPT) * after)
 
 
 def _logits(probability: np.ndarray) -> np.ndarray:

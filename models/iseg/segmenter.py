@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm, linear
 
 from models.iseg.checkpoint import load_decoder_checkpoint, load_features, load_state, require_mesh
 from models.iseg.click_geometry import ClickGeometry
-from models.iseg.correcting import Correcting, Voters
+from models.iseg.correcting import ANSWERS_VERSION, Correcting, Voters
 from models.iseg.decoders import ClickNetwork, build_network
 from utils.clicks import Clicks
 from utils.device import fast_dtype, has_bfloat16_kernels
@@ -21,7 +21,8 @@ from utils.errors import UserError
 from utils.files import digest
 from utils.geometry.mesh import Mesh
 from utils.options import PRECISIONS
-from utils.segmenter import Segmenter
+from utils.segmenter import Candidates, Segmenter
+from utils.selection import obey
 
 CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
 
@@ -69,7 +70,7 @@ class DecoderSegmenter(Segmenter):
         self._correcting = None
         if voters is not None and self.geometry is not None:
             distances = self.geometry.distances
-            self._correcting = Correcting(mesh, voters, self.decode, lambda v: distances.from_nearest([v])[:, 0])
+            self._correcting = Correcting(mesh, voters, self.decode, lambda vertex: distances.from_nearest([vertex]))
 
     @classmethod
     def load(
@@ -91,7 +92,8 @@ class DecoderSegmenter(Segmenter):
         load_state(network.attention, held.attention_state_dict, checkpoint)
         load_state(network.decoder, held.model_state_dict, checkpoint)
         segmenter = cls(mesh, network.to(device), field, precision, held.asked(mesh, checkpoint))
-        segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision)
+        version = (ANSWERS_VERSION,) if segmenter._correcting else ()
+        segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision, *version)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter
 
@@ -104,6 +106,12 @@ class DecoderSegmenter(Segmenter):
             return self._correcting(clicks.vertices.numpy(), clicks.positive.numpy())
         clicks = clicks.canonical()
         return self.decode(clicks.vertices.numpy(), clicks.positive.numpy())
+
+    def face_candidates(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
+        found = super().face_candidates(faces, positive)
+        if self._correcting is not None:  # a face is clicked by one of its corners, and the others may outweigh it
+            obey(found.probability, faces[positive], faces[~positive])
+        return found
 
     @torch.inference_mode()
     def decode(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
