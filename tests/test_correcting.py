@@ -9,7 +9,7 @@ import torch
 from models.corrections import MOST_ASKED, NEAREST, InOrder, near_click, wished_parts
 from models.iseg import correcting
 from models.iseg.checkpoint import DecoderCheckpoint
-from models.iseg.correcting import KEPT, NEARER, OWN, REACH, ROOM, SURE, Correcting, Voters
+from models.iseg.correcting import KEPT, NEARER, OWN, REACH, ROOM, SURE, UNSURE, Correcting, Voters
 from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
 from utils.errors import UserError
@@ -101,7 +101,7 @@ def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(b
     assert around[second] and ((after > 0.5) == includes)[around].all()
     logits = (2 * KEPT - 1) * np.log(before / (1 - before))
     if not includes:
-        logits += NEARER * nearer_to_the_first(answers, 0, second)
+        logits += NEARER / (1 + (logits / UNSURE) ** 2) * nearer_to_the_first(answers, 0, second)
     assert after[~near] == pytest.approx(chance(logits)[~near], abs=1e-3)
 
 

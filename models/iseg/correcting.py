@@ -2,7 +2,7 @@
 
 The decoder answers every set of clicks anew, so that a correction may undo what was right elsewhere, and a click beside
 a border hears less than one in the middle. It is therefore asked once for clicks all over the mesh, after its training.
-Beside what it says, a place nearer to what was included than to what was excluded is more likely to be meant.
+Where it is unsure, a place nearer to what was included than to what was excluded is more likely to be meant.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the 
 REACH = 2.0  # of a correction (`near_click`)
 OBEYED, PUSHED = 0.8, 2.0  # so far, in the same distances, a click has its way, with at least this logit
 KEPT = 0.9  # weight of the answer so far away from a correction
-NEARER, ROOM = 1.0, 0.02  # weight of the logarithm of the ratio of concave distances, and what is added to either
+NEARER, ROOM = 2.0, 0.02  # weight of the logarithm of the ratio of concave distances, and what is added to either
+UNSURE = 2.0  # logit at which the weight is half
 HELD_ANSWERS = 16
 
 Decode = Callable[[np.ndarray, np.ndarray], np.ndarray]  # probability (V,) of vertices (C,) and signs (C,)
@@ -87,10 +88,11 @@ class _Held:
         return _Held(logits, self.included, away if self.excluded is None else np.minimum(self.excluded, away))
 
     def nearer(self) -> np.ndarray:
-        """(V,) logits, where what is nearer to one kind of click counts more for it."""
+        """(V,) logits, where what is nearer to one kind of click counts more for it, unless the decoder is sure."""
         if self.excluded is None:
             return self.logits
-        return self.logits + NEARER * np.log((self.excluded + ROOM) / (self.included + ROOM))
+        weight = NEARER / (1 + (self.logits / UNSURE) ** 2)
+        return self.logits + weight * np.log((self.excluded + ROOM) / (self.included + ROOM))
 
 
 @dataclass(frozen=True, eq=False)
