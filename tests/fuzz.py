@@ -117,6 +117,7 @@ def _limit(seconds: int):
 
 def fuzz(cases: int, seed: int = 0, first: int = 0) -> list[Outcome]:
     """Run cases, each in a folder of its own."""
+    _worked()  # an error in what the cases damage would pass for a refusal of each
     outcomes = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -342,11 +343,16 @@ def _same(a, b) -> bool:
 # --- sessions ---------------------------------------------------------------------------------------
 
 
+def _answers(mesh: Mesh) -> Answers:
+    """With a radius that no two vertices of the ball are apart: at 1 the last bit would decide."""
+    return Answers(CandidateSegmenter(mesh, radius=1.1))
+
+
 @cache
 def _worked() -> tuple[Mesh, bytes, bytes]:
     """A mesh, the session file of some work on it, and the file that the page keeps of it."""
     mesh = _ball()
-    session = Session(mesh, Answers(CandidateSegmenter(mesh)))
+    session = Session(mesh, _answers(mesh))
     with tempfile.TemporaryDirectory() as folder:
         kept = Journal(Path(folder) / "k.jsonl", session, "me")
         session.click(0)
@@ -360,7 +366,7 @@ def _worked() -> tuple[Mesh, bytes, bytes]:
 def session_case(rng: np.random.Generator, folder: Path) -> None:
     """A session file, or the file of kept work, is damaged: it is refused, or can be worked on and undone."""
     mesh, saved, kept = _worked()
-    answers, of_page = Answers(CandidateSegmenter(mesh)), rng.random() < 0.5
+    answers, of_page = _answers(mesh), rng.random() < 0.5
     data = kept if of_page else saved
     path = folder / ("k.jsonl" if of_page else "s.json")
     path.write_bytes(damaged(data, rng) if rng.random() < 0.6 else another_word(data.replace(b",", b" , "), rng))
