@@ -208,9 +208,8 @@ def test_clicks_are_grouped_by_the_selections_that_touch():
         [False, False, True, True],
     ]
     assert len(wished_parts(np.ones(6, dtype=bool), clicked, positive, line)) == 1
-    many = np.r_[
-        clicked, np.full(MOST_ASKED // 2 - 1, 3)
-    ]  # of 2 parts each negative click would have to be asked twice
+    # of 2 parts each negative click would have to be asked twice
+    many = np.r_[clicked, np.full(MOST_ASKED // 2 - 1, 3)]
     assert len(wished_parts(selected, many, np.arange(len(many)) < 3, line)) == 2
     assert [part.all() for part in wished_parts(selected, np.r_[many, 3], np.arange(len(many) + 1) < 3, line)] == [True]
 
