@@ -18,7 +18,7 @@ from models.figures.figure import AGREES, MINUTES, Figure, Measure, Outcome
 from models.figures.run import choose, listing, load_figures, make_figures
 from models.figures.sides import ViewMask, agreement
 from models.figures.subjects import Subject, Table, open_subject
-from models.figures.workshop import FigureSettings, Workshop
+from models.figures.workshop import FigureSettings, Workshop, decoders_now
 from models.iseg3d.training import cubes
 from scripts.figures import make
 from scripts.figures.fig06_second_clicks import neighbours
@@ -220,7 +220,23 @@ def test_measurements_are_read_back(tmp_path, mallet):
     assert other.measured("something", "ours", [mallet], lambda: {"value": 2.5}) == {"value": 2.5}
 
 
+def test_answers_of_other_decoders_are_not_read_back(tmp_path, mallet, monkeypatch):
+    shop = Workshop(settings(tmp_path, seed=1))
+    shop.measured("something", "field", [mallet], lambda: {"value": 1.5})
+    monkeypatch.setattr("models.iseg.correcting.ANSWERS_VERSION", -1)
+    assert shop.measured("something", "field", [mallet], lambda: {"value": 2.5}) == {"value": 2.5}
+
+
 # --- the page ----------------------------------------------------------------------------------------
+
+
+def test_the_page_says_when_decoders_are_of_an_earlier_version():
+    (name, record), *_ = page.records_in(ROOT / "docs" / "figures", FIGURES).items()
+    now = record | {"run": record["run"] | {"decoders": decoders_now()}}
+    assert "of an earlier version" in page.page_text(
+        FIGURES, {name: record | {"run": record["run"] | {"decoders": "0 0"}}}
+    )
+    assert "of an earlier version" not in page.page_text(FIGURES, {name: now})
 
 
 def test_the_page_is_what_its_records_say():

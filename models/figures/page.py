@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.figures.figure import TOGETHER, Figure, measures_of
-from models.figures.workshop import prior_now
+from models.figures.workshop import decoders_now, prior_now
 from utils.errors import UserError
 from utils.evaluation.report import markdown
 from utils.files import atomic_path, load_json, save_json
@@ -95,6 +95,11 @@ def _setting(made: dict[str, dict[str, Any]]) -> list[str]:
     if old := [record["label"] for record in made.values() if record["run"].get("prior") != prior_now()]:
         which = "All figures" if len(old) == len(made) else ", ".join(old)
         lines += [f"**{which} here are of earlier weights of the prior**: `make.py all page` makes them again.", ""]
+    if any(record["run"].get("decoders") != decoders_now() for record in made.values()):
+        lines += [
+            "**Decoders trained on a mesh (`--preset fast`) are here of an earlier version**: `make.py all page` makes them again.",
+            "",
+        ]
     return lines
 
 

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from models.figures.subjects import Subject, Table, open_subject
+from models.iseg import correcting
 from models.methods import MethodSettings, build_method
 from models.open import TrainedFiles, open_segmenter
-from models.pipeline import PRESETS, Pipeline, PipelineSettings, Preset
+from models.pipeline import PRESETS, TRAINING_VERSION, Pipeline, PipelineSettings, Preset
 from models.prior.checkpoint import WEIGHTS
 from models.prior.segmenter import ANSWERS_VERSION, PriorSegmenter
 from SAM_repo.teacher import SamTeacher, load_teacher
@@ -79,13 +80,18 @@ class FigureSettings(Checked):
     def record(self) -> dict[str, Any]:
         """What the numbers depend on besides the meshes."""
         given = {"preset": self.preset, "SAM": self.SAM, "quick": self.quick, "seed": self.seed}
-        return given | {"version": VERSION, "prior": prior_now()}
+        return given | {"version": VERSION, "prior": prior_now(), "decoders": decoders_now()}
 
 
 def prior_now() -> str:
     """What the answers of the prior depend on."""
     weights = digest(WEIGHTS.read_bytes())[:12] if WEIGHTS.is_file() else "none"
     return f"{ANSWERS_VERSION} {weights}"
+
+
+def decoders_now() -> str:
+    """What a decoder trained on a mesh depends on besides its preset, and its answers."""
+    return f"{TRAINING_VERSION} {correcting.ANSWERS_VERSION}"
 
 
 class Workshop:
@@ -200,9 +206,9 @@ class Workshop:
         if kind in ("sam_baseline", "click_channels"):
             chosen = MethodSettings(SAM=s.SAM, device=s.device, seed=s.seed, n_views=self.pick(100, 16))
             return build_method(chosen, kind).identity
-        prior = f"{ANSWERS_VERSION} {digest(WEIGHTS.read_bytes())}"
+        answers = f"{ANSWERS_VERSION} {digest(WEIGHTS.read_bytes())} {decoders_now()}"
         preset = PRESETS[s.preset if kind == "ours" else self.field_preset()]
-        return f"{kind} {s.quick} {preset.digest} {self.teacher.name} {s.seed} {prior}"
+        return f"{kind} {s.quick} {preset.digest} {self.teacher.name} {s.seed} {answers}"
 
     # --- what was measured -----------------------------------------------------------------------
 
