@@ -96,10 +96,8 @@ def _setting(made: dict[str, dict[str, Any]]) -> list[str]:
         which = "All figures" if len(old) == len(made) else ", ".join(old)
         lines += [f"**{which} here are of earlier weights of the prior**: `make.py all page` makes them again.", ""]
     if any(record["run"].get("decoders") != decoders_now() for record in made.values()):
-        lines += [
-            "**Decoders trained on a mesh (`--preset fast`) are here of an earlier version**: `make.py all page` makes them again.",
-            "",
-        ]
+        again = "`make.py all page` makes them again."
+        lines += [f"**Decoders trained on a mesh (`--preset fast`) are here of an earlier version**: {again}", ""]
     return lines
 
 
