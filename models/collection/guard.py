@@ -28,6 +28,7 @@ from utils.memory import peak_memory_gib
 ROOT = Path(__file__).resolve().parents[2]
 GLANCE = 0.05  # seconds between two looks at the memory
 START_SECONDS = 600  # for loading the networks
+DYING_SECONDS = 10  # for a process whose pipe has ended
 TRIES = 2  # of a mesh on which the process dies by itself
 READY, FAILED, FOUND = b"r", b"f", b"a"  # first byte of what the process says
 Packed = tuple[bool, bytes]  # whether there is an answer, and the packed row
@@ -133,6 +134,7 @@ class Guard:
                     return said[:1] == FOUND, said[1:]
             except (EOFError, OSError):
                 reason = None
+                self._let_die()
             seconds, memory = time.perf_counter() - started, self.memory()
             code = self.close()
             if reason is not None:
@@ -166,6 +168,11 @@ class Guard:
             if self.memory() > self.job.memory:
                 return f"over the limit of {self.job.memory:g} GiB"
         return None
+
+    def _let_die(self) -> None:
+        """Its pipe ends before it does: killed in between, it would say the kill and not what it died of."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(DYING_SECONDS)  # type: ignore[union-attr]
 
     def _rest(self) -> None:
         """A process that kept much of what it had makes room for a fresh one, so that the limit means one mesh."""
