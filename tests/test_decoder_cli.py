@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import decoder
+from models.iseg import segmenter as segmenters
 from models.iseg.checkpoint import load_decoder_checkpoint
 from models.iseg.decoder_stage import train_decoder
 from models.iseg.segmenter import DecoderSegmenter
 from models.open import open_segmenter
-from tests.halves import write_halves
+from tests.halves import half_of, write_halves
 from tests.published import probability, random_release
 from utils.clicks import Clicks
 from utils.errors import UserError
@@ -96,6 +97,23 @@ def test_a_trained_decoder_answers_by_what_it_was_asked_all_over_the_mesh(traine
     logits = np.log(own := segmenter.decode(np.array([7]), np.array([True])).astype(float)) - np.log1p(-own)
     expected = asked.elect(logits, 7, mesh.vertex_areas)
     assert segmenter.probability(Clicks.from_lists([7])) == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
+
+
+def test_a_large_mesh_is_trained_and_asked_on_fewer_vertices(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(segmenters, "LARGE", 150)
+    monkeypatch.setattr(segmenters, "COARSE", 90)
+    assert _train(work, tmp_path, "--steps", "150", "--batch_size", "8", "--learning_rate", "1e-3") == 0
+    path, mesh = tmp_path / "decoder_checkpoint.pth", load_mesh(work / "mesh.ply")
+    held = load_decoder_checkpoint(path)
+    assert held.complete and held.votes is not None and held.votes.shape[1] <= 100 < mesh.num_vertices
+    segmenter = DecoderSegmenter.load(path, work / "pred_f.pth", mesh)
+    away = np.flatnonzero(np.abs(mesh.normalized[:, 0]) > 0.5)
+    agree = [
+        ((segmenter.probability(Clicks.from_lists([vertex])) > 0.5) == half_of(mesh, vertex)).mean()
+        for vertex in away[::9].tolist()
+    ]
+    assert np.mean(agree) > 0.75  # of a coin, a half; the ball itself has 162 vertices
+    assert _ask(work, tmp_path, "--select_vertices", "7", "-90") == 0
 
 
 def test_finished_training_is_not_repeated(trained, work, capsys):

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.iseg.correcting import Voters
 from utils.errors import UserError
 from utils.files import digest, load_json, load_torch, save_torch
+from utils.geometry.coarse import CoarseMesh
 from utils.geometry.mesh import Mesh
 
 PUBLISHED_KEYS = ("attention_state_dict", "model_state_dict")
@@ -35,7 +37,7 @@ class DecoderCheckpoint:
     mesh_digest, features_digest, teacher, seed   what it was trained on, None if not recorded
     run                    the settings of the training, plain values; a training resumes only under the same
     generator_state        of the random generator of the training
-    voters, votes          (K,) int64 vertices and (K, V) int8: `models.iseg.correcting.Voters`; None: has none
+    voters, votes          (K,) int64 vertices and (K, N) int8, of what is asked on: `models.iseg.correcting.Voters`
     complete               is the training over?
     """
 
@@ -60,12 +62,18 @@ class DecoderCheckpoint:
     votes: Tensor | None = None
 
     def asked(self, mesh: Mesh, path: str | Path) -> Voters | None:
-        """What the decoder answered all over the mesh, if it was asked; UserError if that is of another mesh."""
+        """What the decoder answered all over the mesh, if it was asked; UserError if that is of another mesh.
+
+        Files made before large meshes were answered on coarse ones hold all vertices.
+        """
         if self.voters is None or self.votes is None:
             return None
-        if tuple(self.votes.shape) != (len(self.voters), mesh.num_vertices) or self.votes.dtype != torch.int8:
+        voters, votes = self.voters.numpy(), self.votes.numpy()
+        if isinstance(mesh, CoarseMesh) and votes.shape[1:] == (mesh.full.num_vertices,):
+            voters, votes = mesh.of_vertex[voters], votes[:, mesh.own]
+        if votes.shape != (len(voters), mesh.num_vertices) or votes.dtype != np.int8:
             raise UserError(f"{path} holds votes of another mesh than {mesh.path}; train the decoder again")
-        return Voters(self.voters.numpy(), self.votes.numpy())
+        return Voters(voters, votes)
 
 
 def save_decoder_checkpoint(path: str | Path, checkpoint: DecoderCheckpoint) -> None:

@@ -13,7 +13,7 @@ from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, l
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.correcting import Voters
 from models.iseg.decoders import ARCHITECTURES, GeometricDecoder, build_network
-from models.iseg.segmenter import DecoderSegmenter
+from models.iseg.segmenter import DecoderSegmenter, ground_of
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -23,6 +23,7 @@ from models.iseg.training import (
     train_rendered,
 )
 from utils.device import choose_device
+from utils.geometry.coarse import CoarseMesh
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import RATE, given, option, positive_int
 from utils.progress import Progress, silent
@@ -132,7 +133,8 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
     rasterizer = Rasterizer(mesh, settings.renderer, device)
     run_training(training, features, mesh, samples, rasterizer, settings.loop, held, after_step, on_progress)
     if isinstance(settings.loop, LiftedSettings) and network.uses_geometry:
-        asked = Voters.ask(DecoderSegmenter(mesh, network, features, "float32").decode, mesh, on_progress)
+        segmenter = DecoderSegmenter(mesh, network, features, "float32")
+        asked = Voters.ask(segmenter.decode, segmenter.ground, on_progress)
         record |= {"voters": torch.from_numpy(asked.vertices), "votes": torch.from_numpy(asked.logits)}
     save(complete=True)
     recent = training.losses[-50:]
@@ -180,23 +182,29 @@ def run_training(
     preparing = torch.Generator().manual_seed(int(torch.randint(1 << 31, (1,), generator=training.generator)))
     features = features.to(device)
 
-    def geometry(clicked: torch.Tensor, rows: torch.Tensor) -> ClickGeometryTable | None:
+    def geometry(ground: Mesh, clicked: torch.Tensor, rows: torch.Tensor) -> ClickGeometryTable | None:
         if not training.network.uses_geometry:
             return None
-        return ClickGeometryTable(ClickGeometry(mesh), clicked, rows, device, on_progress)
+        return ClickGeometryTable(ClickGeometry(ground), clicked, rows, device, on_progress)
 
     if isinstance(settings, LiftedSettings):
-        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress)
+        ground, kept_for = ground_of(mesh, training.network), None
+        if isinstance(ground, CoarseMesh):
+            kept_for = torch.from_numpy(ground.own), torch.from_numpy(ground.of_vertex)
+        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress, kept_for=kept_for)
+        if kept_for is not None:
+            targets, features = targets.renumbered(kept_for[1]), features[kept_for[0]]
         anywhere = torch.randperm(len(targets.rows), generator=preparing)
         seen = (targets.weight > 0).any(dim=0).cpu()
         clickable = anywhere[seen[anywhere]][: settings.clickable]
-        table = geometry(torch.cat([targets.clicks.clicked, targets.rows[clickable]]).unique(), targets.rows)
+        clicked = torch.cat([targets.clicks.clicked, targets.rows[clickable]]).unique()
+        table = geometry(ground, clicked, targets.rows)
         if held is not None:
             training.restore(held)
         train_lifted(training, features, targets.to(device), clickable, table, settings, after_step, on_progress)
     else:
         clicked = samples.vertices[chosen].flatten().unique()
-        table = geometry(clicked[clicked >= 0], torch.arange(mesh.num_vertices))
+        table = geometry(mesh, clicked[clicked >= 0], torch.arange(mesh.num_vertices))
         if held is not None:
             training.restore(held)
         views = ViewCache(samples, rasterizer)

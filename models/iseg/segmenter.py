@@ -19,12 +19,22 @@ from utils.clicks import Clicks
 from utils.device import fast_dtype, has_bfloat16_kernels
 from utils.errors import UserError
 from utils.files import digest
+from utils.geometry.coarse import CoarseMesh
 from utils.geometry.mesh import Mesh
 from utils.options import PRECISIONS
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 
+LARGE, COARSE = 32_768, 16_384  # vertices from which a mesh is answered on fewer, and on about how many
 CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
+
+
+def ground_of(mesh: Mesh, network: ClickNetwork) -> Mesh:
+    """What a network is trained and asked on: the mesh, or, for one that knows distances, a coarse copy of a large one.
+
+    The field is as coarse there (`models.iseg.distillation.joined_vertices`), and its teacher's views are coarser.
+    """
+    return CoarseMesh.of(mesh, COARSE) if network.uses_geometry and mesh.num_vertices > LARGE else mesh
 
 
 class DecoderSegmenter(Segmenter):
@@ -36,6 +46,7 @@ class DecoderSegmenter(Segmenter):
     voters     what it answered all over the mesh, where its training asked (`models.iseg.correcting`): then a first
                click is answered by vote, further ones correct in the order in which they were made; None: every set of
                clicks is answered for itself, as published
+    ground     made by `ground_of`, if it is known already; on a coarse one the answers are carried to the mesh
 
     What does not depend on the clicks is computed once: the queries of the attention and the share of the first layer
     that comes from the features.
@@ -56,8 +67,10 @@ class DecoderSegmenter(Segmenter):
         features: Tensor,
         precision: str = "exact",
         voters: Voters | None = None,
+        ground: Mesh | None = None,
     ) -> None:
         super().__init__(mesh)
+        self.ground = ground or ground_of(mesh, network)
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
         self.device = next(network.parameters()).device
@@ -65,12 +78,16 @@ class DecoderSegmenter(Segmenter):
         # What is computed once is not computed in bfloat16.
         once = torch.promote_types(self.dtype, torch.float32)
         self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
-        self.geometry = ClickGeometry(mesh) if network.uses_geometry else None
+        self.geometry = ClickGeometry(self.ground) if network.uses_geometry else None
+        if isinstance(self.ground, CoarseMesh):
+            features = features[self.ground.own]
         self._prepare(features.to(self.device, once))
         self._correcting = None
         if voters is not None and self.geometry is not None:
             distances = self.geometry.distances
-            self._correcting = Correcting(mesh, voters, self.decode, lambda vertex: distances.from_nearest([vertex]))
+            self._correcting = Correcting(
+                self.ground, voters, self.decode, lambda vertex: distances.from_nearest([vertex])
+            )
 
     @classmethod
     def load(
@@ -91,8 +108,10 @@ class DecoderSegmenter(Segmenter):
         network = build_network(held.architecture, held.config)
         load_state(network.attention, held.attention_state_dict, checkpoint)
         load_state(network.decoder, held.model_state_dict, checkpoint)
-        segmenter = cls(mesh, network.to(device), field, precision, held.asked(mesh, checkpoint))
+        ground = ground_of(mesh, network)
+        segmenter = cls(mesh, network.to(device), field, precision, held.asked(ground, checkpoint), ground)
         version = (ANSWERS_VERSION,) if segmenter._correcting else ()
+        version += (COARSE,) if isinstance(ground, CoarseMesh) else ()
         segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision, *version)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter
@@ -101,6 +120,15 @@ class DecoderSegmenter(Segmenter):
         if granularity is not None:
             raise UserError("--granularity needs the prior decoder: add --segmenter prior")
         clicks = clicks.validate(self.num_vertices)
+        if not isinstance(self.ground, CoarseMesh):
+            return self._on_ground(clicks)
+        places = torch.from_numpy(self.ground.of_vertex)[clicks.vertices]
+        first = torch.from_numpy(np.sort(np.unique(places.numpy(), return_index=True)[1]))  # of two in one place
+        found = self.ground.carried(self._on_ground(Clicks(places[first], clicks.positive[first])))
+        return obey(found, clicks.positives.numpy(), clicks.negatives.numpy())
+
+    def _on_ground(self, clicks: Clicks) -> np.ndarray:
+        """(N,) float32, the answer on the vertices of `ground` to clicks on them."""
         if self._correcting is not None:
             clicks = clicks.distinct()
             return self._correcting(clicks.vertices.numpy(), clicks.positive.numpy())
@@ -115,7 +143,7 @@ class DecoderSegmenter(Segmenter):
 
     @torch.inference_mode()
     def decode(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """(V,) float32 what the network itself says to a set of distinct clicks (C,) int64, (C,) bool (Sec. 3.2)."""
+        """(N,) float32 what the network itself says on `ground` to distinct clicks (C,) int64, (C,) bool (Sec. 3.2)."""
         clicks = Clicks(torch.from_numpy(vertices), torch.from_numpy(positive))
         geometry = self.geometry.of_clicks(clicks).to(self.device, self.dtype) if self.geometry else None
         keys, shares = self._click_terms(clicks.to(self.device))
@@ -123,7 +151,7 @@ class DecoderSegmenter(Segmenter):
         inputs, weight = self._click_inputs(len(keys), shares, geometry)
         parts = [
             self._probability(slice(start, start + size), keys, inputs, weight)
-            for start in range(0, self.num_vertices, size)
+            for start in range(0, self.ground.num_vertices, size)
         ]
         return torch.cat(parts).cpu().numpy()
 
@@ -153,11 +181,11 @@ class DecoderSegmenter(Segmenter):
         return keys.to(self.dtype), linear(values, self._conditioned_weight).to(self.dtype)
 
     def _click_inputs(self, clicks: int, shares: Tensor, geometry: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What varies with the clicks enters the first layer in one product: inputs (V, C + G), in which the weights of
+        """What varies with the clicks enters the first layer in one product: inputs (N, C + G), in which the weights of
         the attention are still to be filled in, and their weights (C + G, width)."""
         if geometry is None:
-            return shares.new_empty(self.num_vertices, clicks), shares
-        inputs = torch.cat([geometry.new_empty(self.num_vertices, clicks), geometry], dim=1)
+            return shares.new_empty(self.ground.num_vertices, clicks), shares
+        inputs = torch.cat([geometry.new_empty(self.ground.num_vertices, clicks), geometry], dim=1)
         return inputs, torch.cat([shares, self._geometry_weight.T])
 
     def _probability(self, rows: slice, keys: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:

@@ -87,6 +87,11 @@ class LiftedTargets:
             self.clicks.to(device), self.rows.to(device), self.weight.to(device), self.target.to(device)
         )
 
+    def renumbered(self, number: Tensor) -> LiftedTargets:
+        """The same with vertex v called number[v]; number (V,) int64."""
+        clicks = ClickTable(number[self.clicks.vertices], self.clicks.positive, self.clicks.present)
+        return LiftedTargets(clicks, number[self.rows], self.weight, self.target)
+
 
 def lift_masks(
     samples: SupervisionSet,
@@ -96,13 +101,15 @@ def lift_masks(
     max_entries: int = MAX_ENTRIES,
     max_rows: int = MAX_ROWS,
     on_progress: Progress = silent,
+    kept_for: tuple[Tensor, Tensor] | None = None,
 ) -> LiftedTargets:
     """Gather the masks of the `chosen` samples (n,) on the vertices, one row of weights a click set.
 
     Each view is rasterised once. If sets times vertices exceed `max_entries`, fewer rows are kept (on a mesh of more
     than `max_rows` vertices), then fewer sets, drawn from `generator`: more than a training looks at anyway.
+    kept_for: rows and the place of each vertex among them, as `choose_rows` gives them.
     """
-    rows, nearest = choose_rows(rasterizer.mesh, max_rows, generator)
+    rows, nearest = kept_for or choose_rows(rasterizer.mesh, max_rows, generator)
     group, first = _limited_groups(samples, chosen, max_entries // len(rows), generator)
     table = ClickTable.of([samples.clicks(int(sample)) for sample in first])
     ones, total = (torch.zeros((len(table), len(rows)), device=rasterizer.device) for _ in range(2))
