@@ -17,6 +17,7 @@ from pathlib import Path
 CLICKS = 7  # the first waits for what later ones find ready
 GOLDEN = 0.618034
 FIELD_VIEWS, FIELD_STEPS = 12, 20
+DECODER_CLICKS, DECODER_STEPS = 24, 12
 
 
 def load(path: Path) -> dict:
@@ -82,6 +83,51 @@ def field(path: Path) -> dict:
     return _so_far() | {"per_100_steps": steps / 10 / FIELD_STEPS}
 
 
+def decoder(path: Path) -> dict:
+    """The masks of some clicks, then what a decoder's training takes before its first step and in a step, and clicks of
+    what it has learnt by then. The features are random."""
+    import torch
+
+    from models.iseg.decoder_stage import TrainingSettings, new_training, run_training
+    from models.iseg.segmenter import DecoderSegmenter
+    from SAM_repo.teacher import load_teacher
+    from utils.clicks import Clicks
+    from utils.geometry.mesh import load_mesh
+    from utils.rendering.rasterize import Rasterizer
+    from utils.rendering.view_pool import ViewSettings, build_view_pool, open_view_pool
+    from utils.supervision.training_samples import TrainingSamples
+    from utils.supervision.writer import ClickSettings, SecondClickSettings, write_supervision
+
+    mesh, teacher = load_mesh(path), load_teacher("vit_t")
+    rasterizer = Rasterizer(mesh)
+    settings = TrainingSettings(obj_path=path, steps=DECODER_STEPS)
+    features = torch.randn(mesh.num_vertices, 256, generator=torch.Generator().manual_seed(0))
+    training, steps = new_training(settings, features, torch.device("cpu")), []
+
+    def note_time() -> None:
+        steps.append(time.process_time())
+
+    with tempfile.TemporaryDirectory(prefix="iseg-scale-") as folder:
+        views, masks = Path(folder) / "views", Path(folder) / "masks"
+        build_view_pool(views, rasterizer, teacher, ViewSettings("sphere", FIELD_VIEWS), 4)
+        clicks, pool = ClickSettings(percentage=1.0, max_clicks=DECODER_CLICKS), open_view_pool(views, mesh)
+        samples = write_supervision(masks, rasterizer, pool, teacher, clicks, SecondClickSettings(), ("single",))
+        data, begun = TrainingSamples(samples, torch.arange(len(samples)), {}), time.process_time()
+        run_training(training, features, mesh, data, rasterizer, settings.loop, after_step=note_time)
+    segmenter = DecoderSegmenter(mesh, training.network, features, "float32")
+    used = mesh.faces[:, 0]
+    asked = [int(used[int(len(used) * (number * GOLDEN % 1))]) for number in range(CLICKS)]
+    costs = [
+        _milliseconds(lambda vertex=vertex: segmenter.probability(Clicks.from_lists([vertex]))) for vertex in asked
+    ]
+    step = (steps[-1] - steps[0]) / (len(steps) - 1)
+    return _so_far() | {
+        "before_steps": steps[0] - begun - step,
+        "per_100_steps": 100 * step,
+        "click_ms": statistics.median(costs[1:]),
+    }
+
+
 def export(path: Path) -> dict:
     """Write a selection of a mesh that was read, in every format; the seconds of writing alone."""
     import numpy as np
@@ -111,7 +157,7 @@ def query(path: Path) -> dict:
 
 
 STAGES: dict[str, Callable[[Path], dict]] = {
-    stage.__name__: stage for stage in (load, instant, prior, field, export, query)
+    stage.__name__: stage for stage in (load, instant, prior, field, decoder, export, query)
 }
 
 

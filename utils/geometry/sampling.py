@@ -46,8 +46,11 @@ def close_together(points: np.ndarray, most: int) -> np.ndarray:
         place = np.minimum(((points - low) / extent * fineness).astype(np.int64), fineness - 1)
         return (place[:, 0] * fineness + place[:, 1]) * fineness + place[:, 2]
 
+    def in_use(fineness: int) -> int:
+        return 1 + int(np.count_nonzero(np.diff(np.sort(cells(fineness)))))  # `np.unique` takes ten times as long
+
     coarse, fine = 1, 1 << 20
     while fine - coarse > 1:
         middle = (coarse + fine) // 2
-        coarse, fine = (middle, fine) if len(np.unique(cells(middle))) <= most else (coarse, middle)
+        coarse, fine = (middle, fine) if in_use(middle) <= most else (coarse, middle)
     return np.unique(cells(coarse), return_inverse=True)[1].reshape(-1)
