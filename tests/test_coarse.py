@@ -55,6 +55,13 @@ def test_the_frame_the_areas_and_the_normals_are_the_whole_mesh_s(ball, coarse):
     assert (np.einsum("ij,ij->i", coarse.vertex_normals, coarse.normalized)[used] > 0.98).all()
 
 
+def test_means_are_over_those_it_stands_for(ball, coarse):
+    values = torch.from_numpy(ball.normalized)
+    found = coarse.means(values)
+    for place in (0, 77, 300):
+        torch.testing.assert_close(found[place], values[coarse.of_vertex == place].mean(dim=0))
+
+
 def test_distances_are_those_of_the_whole_mesh_to_a_tenth(ball, coarse):
     exact, rough = SurfaceDistances(ball), SurfaceDistances(coarse)
     for place in (3, 200, 350):
@@ -92,7 +99,7 @@ def test_what_is_carried_is_smooth_and_between_what_it_comes_from(ball, coarse):
     carried = coarse.carried(coarse.normalized[:, 0])
     assert np.abs(carried - ball.normalized[:, 0])[:-1].max() < 0.1
     step, jump = (np.abs(np.diff(values[ball.edges], axis=1)) for values in (carried, stepped))
-    assert step.max() < 0.6 * jump.max() and step.std() < 0.4 * jump.std()
+    assert step.max() < 0.8 * jump.max() and step.std() < 0.6 * jump.std()
 
 
 # --- decoders --------------------------------------------------------------------------------------
@@ -122,8 +129,7 @@ def network(ball):
 @pytest.fixture
 def large(monkeypatch):
     """A mesh of 10,000 vertices counts as large."""
-    monkeypatch.setattr(segmenters, "LARGE", 5000)
-    monkeypatch.setattr(segmenters, "COARSE", 2 * MOST)
+    monkeypatch.setattr(segmenters, "LARGE", 2 * MOST)
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> float:

@@ -100,8 +100,7 @@ def test_a_trained_decoder_answers_by_what_it_was_asked_all_over_the_mesh(traine
 
 
 def test_a_large_mesh_is_trained_and_asked_on_fewer_vertices(work, tmp_path, monkeypatch):
-    monkeypatch.setattr(segmenters, "LARGE", 150)
-    monkeypatch.setattr(segmenters, "COARSE", 90)
+    monkeypatch.setattr(segmenters, "LARGE", 90)
     assert _train(work, tmp_path, "--steps", "150", "--batch_size", "8", "--learning_rate", "1e-3") == 0
     path, mesh = tmp_path / "decoder_checkpoint.pth", load_mesh(work / "mesh.ply")
     held = load_decoder_checkpoint(path)

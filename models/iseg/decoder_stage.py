@@ -191,9 +191,10 @@ def run_training(
         ground, kept_for = ground_of(mesh, training.network), None
         if isinstance(ground, CoarseMesh):
             kept_for = torch.from_numpy(ground.own), torch.from_numpy(ground.of_vertex)
+            features = ground.means(features)
         targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress, kept_for=kept_for)
         if kept_for is not None:
-            targets, features = targets.renumbered(kept_for[1]), features[kept_for[0]]
+            targets = targets.renumbered(kept_for[1])
         anywhere = torch.randperm(len(targets.rows), generator=preparing)
         seen = (targets.weight > 0).any(dim=0).cpu()
         clickable = anywhere[seen[anywhere]][: settings.clickable]

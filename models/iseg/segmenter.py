@@ -25,7 +25,7 @@ from utils.options import PRECISIONS
 from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 
-LARGE, COARSE = 32_768, 16_384  # vertices from which a mesh is answered on fewer, and on about how many
+LARGE = 32_768  # a mesh of more vertices is answered on about so many
 CHUNK_ROWS = {"cpu": 2048, "cuda": 1 << 20}  # on a CPU a chunk's activations stay in the second-level cache
 
 
@@ -34,7 +34,7 @@ def ground_of(mesh: Mesh, network: ClickNetwork) -> Mesh:
 
     The field is as coarse there (`models.iseg.distillation.joined_vertices`), and its teacher's views are coarser.
     """
-    return CoarseMesh.of(mesh, COARSE) if network.uses_geometry and mesh.num_vertices > LARGE else mesh
+    return CoarseMesh.of(mesh, LARGE) if network.uses_geometry and mesh.num_vertices > LARGE else mesh
 
 
 class DecoderSegmenter(Segmenter):
@@ -80,7 +80,7 @@ class DecoderSegmenter(Segmenter):
         self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
         self.geometry = ClickGeometry(self.ground) if network.uses_geometry else None
         if isinstance(self.ground, CoarseMesh):
-            features = features[self.ground.own]
+            features = self.ground.means(features)
         self._prepare(features.to(self.device, once))
         self._correcting = None
         if voters is not None and self.geometry is not None:
@@ -111,7 +111,7 @@ class DecoderSegmenter(Segmenter):
         ground = ground_of(mesh, network)
         segmenter = cls(mesh, network.to(device), field, precision, held.asked(ground, checkpoint), ground)
         version = (ANSWERS_VERSION,) if segmenter._correcting else ()
-        version += (COARSE,) if isinstance(ground, CoarseMesh) else ()
+        version += (LARGE,) if isinstance(ground, CoarseMesh) else ()
         segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision, *version)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter

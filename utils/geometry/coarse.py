@@ -7,13 +7,15 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from utils.geometry.graphs import distinct_pairs, symmetric
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import close_together
 
-WIDTH = 0.5  # of the window in which values are carried, in distances of neighbours
+WIDTH = 0.3  # of the window in which values are carried, in distances of neighbours
 AROUND = 0.01  # what a neighbour counts at least whose normal points elsewhere
 
 
@@ -76,6 +78,12 @@ class CoarseMesh(Mesh):
     def edges(self) -> np.ndarray:
         pairs = self.of_vertex[self.full.edges]
         return distinct_pairs(pairs[pairs[:, 0] != pairs[:, 1]], self.num_vertices)
+
+    def means(self, values: Tensor) -> Tensor:
+        """(N, D) over those that each of the N stands for, from values (V, D) of the other mesh."""
+        place = torch.from_numpy(self.of_vertex).to(values.device)
+        total = values.new_zeros(self.num_vertices, values.shape[1]).index_add_(0, place, values)
+        return total / place.bincount(minlength=self.num_vertices)[:, None]
 
     def carried(self, values: np.ndarray) -> np.ndarray:
         """(V,) float32 on the other mesh from values (N,): means of those near by on the surface that face alike."""
