@@ -18,7 +18,7 @@ from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
 from utils.selection import obey
 
-ANSWERS_VERSION = 2  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 3  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by

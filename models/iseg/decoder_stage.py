@@ -188,13 +188,11 @@ def run_training(
         return ClickGeometryTable(ClickGeometry(ground), clicked, rows, device, on_progress)
 
     if isinstance(settings, LiftedSettings):
-        ground, kept_for = ground_of(mesh, training.network), None
-        if isinstance(ground, CoarseMesh):
-            kept_for = torch.from_numpy(ground.own), torch.from_numpy(ground.of_vertex)
-            features = ground.means(features)
-        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress, kept_for=kept_for)
-        if kept_for is not None:
-            targets = targets.renumbered(kept_for[1])
+        ground = ground_of(mesh, training.network)
+        coarse = ground if isinstance(ground, CoarseMesh) else None
+        targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress, coarse=coarse)
+        if coarse is not None:
+            features = coarse.means(features)
         anywhere = torch.randperm(len(targets.rows), generator=preparing)
         seen = (targets.weight > 0).any(dim=0).cpu()
         clickable = anywhere[seen[anywhere]][: settings.clickable]

@@ -110,8 +110,7 @@ class DecoderSegmenter(Segmenter):
         load_state(network.decoder, held.model_state_dict, checkpoint)
         ground = ground_of(mesh, network)
         segmenter = cls(mesh, network.to(device), field, precision, held.asked(ground, checkpoint), ground)
-        version = (ANSWERS_VERSION,) if segmenter._correcting else ()
-        version += (LARGE,) if isinstance(ground, CoarseMesh) else ()
+        version = (ANSWERS_VERSION,) if segmenter.geometry is not None else ()
         segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision, *version)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter

@@ -8,10 +8,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from utils.geometry.graphs import distinct_pairs, symmetric
+from utils.geometry.graphs import distinct_pairs, pieces, symmetric
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import close_together
 
@@ -24,7 +23,7 @@ class CoarseMesh(Mesh):
     """N vertices that stand for the V of another mesh, in its normalised frame.
 
     Those join that share a cell of a grid and hang together in it, so that the two sides of a thin wall stay apart.
-    Normals, areas and edges are those of the other mesh, joined. `CoarseMesh.of` makes one.
+    Normals, areas, edges and faces are those of the other mesh, joined (most faces degenerate); see `CoarseMesh.of`.
 
     full       the other mesh
     of_vertex  (V,) int64, which of the N stands for each of its vertices
@@ -37,7 +36,7 @@ class CoarseMesh(Mesh):
 
     @classmethod
     def of(cls, full: Mesh, most: int) -> CoarseMesh:
-        """About `most` vertices for those of `full`."""
+        """About `most` vertices, at most twice as many, for those of `full`."""
         points = full.normalized.astype(np.float64)
         of_vertex = _together(full, most)
         size = int(of_vertex.max()) + 1
@@ -46,10 +45,7 @@ class CoarseMesh(Mesh):
         away = np.linalg.norm(points - mean[of_vertex], axis=1)
         order = np.lexsort((away, of_vertex))
         own = order[np.searchsorted(of_vertex[order], np.arange(size))]
-        faces = of_vertex[full.faces]
-        faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
-        _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
-        return cls(full.vertices[own], faces[np.sort(first)], full=full, of_vertex=of_vertex, own=own)
+        return cls(full.vertices[own], of_vertex[full.faces], full.path, full=full, of_vertex=of_vertex, own=own)
 
     @cached_property
     def referenced(self) -> np.ndarray:
@@ -114,9 +110,5 @@ class CoarseMesh(Mesh):
 def _together(mesh: Mesh, most: int) -> np.ndarray:
     """(V,) int64, vertices with the same number share a cell and hang together there; of crumbs, only the cell."""
     cell = close_together(mesh.normalized, most)
-    inside = mesh.edges[cell[mesh.edges[:, 0]] == cell[mesh.edges[:, 1]]]
-    ones, size = np.ones(len(inside), dtype=bool), mesh.num_vertices
-    count, label = connected_components(
-        sp.coo_matrix((ones, (inside[:, 0], inside[:, 1])), shape=(size, size)), directed=False
-    )
-    return cell if count > 2 * most else label.astype(np.int64)
+    piece = pieces(cell, mesh.edges)
+    return cell if piece.max() >= 2 * most else piece.astype(np.int64)

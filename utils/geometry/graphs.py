@@ -41,7 +41,10 @@ def depth_inside(graph: sp.csr_matrix, pairs: np.ndarray, region: np.ndarray) ->
 
 
 def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(N,) connected piece of a selection (N,) bool, or of the rest, that each element is in; pairs (P, 2) adjacent."""
+    """(N,) connected piece that each element is in, of a selection (N,) bool or the rest, or of one label of (N,) int.
+
+    pairs (P, 2): adjacent elements
+    """
     joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
     ones, size = np.ones(len(joined), dtype=bool), len(selected)
     graph = sp.csr_matrix((ones, (joined[:, 0], joined[:, 1])), shape=(size, size))

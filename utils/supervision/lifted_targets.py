@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from utils.clicks import Clicks
+from utils.geometry.coarse import CoarseMesh
 from utils.geometry.mesh import Mesh
 from utils.progress import Progress, silent, track
 from utils.rendering.lifting import pixel_weights
@@ -87,11 +88,6 @@ class LiftedTargets:
             self.clicks.to(device), self.rows.to(device), self.weight.to(device), self.target.to(device)
         )
 
-    def renumbered(self, number: Tensor) -> LiftedTargets:
-        """The same with vertex v called number[v]; number (V,) int64."""
-        clicks = ClickTable(number[self.clicks.vertices], self.clicks.positive, self.clicks.present)
-        return LiftedTargets(clicks, number[self.rows], self.weight, self.target)
-
 
 def lift_masks(
     samples: SupervisionSet,
@@ -101,17 +97,22 @@ def lift_masks(
     max_entries: int = MAX_ENTRIES,
     max_rows: int = MAX_ROWS,
     on_progress: Progress = silent,
-    kept_for: tuple[Tensor, Tensor] | None = None,
+    coarse: CoarseMesh | None = None,
 ) -> LiftedTargets:
     """Gather the masks of the `chosen` samples (n,) on the vertices, one row of weights a click set.
 
     Each view is rasterised once. If sets times vertices exceed `max_entries`, fewer rows are kept (on a mesh of more
     than `max_rows` vertices), then fewer sets, drawn from `generator`: more than a training looks at anyway.
-    kept_for: rows and the place of each vertex among them, as `choose_rows` gives them.
+    coarse: keep one row for each of its vertices; then rows and clicks are numbered as these.
     """
-    rows, nearest = kept_for or choose_rows(rasterizer.mesh, max_rows, generator)
+    if coarse is None:
+        rows, nearest = choose_rows(rasterizer.mesh, max_rows, generator)
+    else:
+        rows, nearest = torch.arange(coarse.num_vertices), torch.from_numpy(coarse.of_vertex)
     group, first = _limited_groups(samples, chosen, max_entries // len(rows), generator)
     table = ClickTable.of([samples.clicks(int(sample)) for sample in first])
+    if coarse is not None:
+        table = ClickTable(nearest[table.vertices], table.positive, table.present)
     ones, total = (torch.zeros((len(table), len(rows)), device=rasterizer.device) for _ in range(2))
     kept = group >= 0
     chosen, group = chosen[kept], group[kept].to(rasterizer.device)
