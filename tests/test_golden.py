@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -37,9 +38,8 @@ NAMES = ("camel", "chair", "goat", "hammer", "humanoid", "lamp", "teapot")
 SLOW = ("chair", "goat", "humanoid", "lamp")  # making the prior ready takes 8 s a mesh
 CANDIDATES = ("finer", "default", "coarser")
 VOTERS = 192  # the real number, which tests/conftest.py lowers
-SAME_IOU = 0.99  # another machine's last bit may flip a vertex ...
-# ... and break a tie: coordinates shaken by a ten-millionth give the lamp's nodes other shares, and turn an election.
-TURNED, TURNED_IOU = 3, 0.85
+SAME_IOU = 0.99  # another machine's last bit may flip a vertex
+SHAKEN = 1e-7  # radii: about the last bit of a coordinate
 EVERY = 8  # of the published decoder's probabilities is kept
 PUBLISHED_TOLERANCE = 2e-3
 FEWER_IOU = 0.03  # below the mean IoU of today is worse
@@ -65,6 +65,14 @@ def teacher():
 def prior(name: str) -> PriorSegmenter:
     """The prior as the page makes it ready."""
     return PriorSegmenter.prepare(mesh_of(name), teacher(), voters=VOTERS)
+
+
+def shaken_prior(name: str, seed: int) -> PriorSegmenter:
+    """The prior on a mesh whose coordinates differ by their last bit, as another processor's products do."""
+    mesh = mesh_of(name)
+    noise = np.random.default_rng(seed).normal(size=mesh.vertices.shape)
+    shaken = Mesh(mesh.vertices + SHAKEN * mesh.scale * noise, mesh.faces)
+    return PriorSegmenter.prepare(shaken, teacher(), voters=VOTERS)
 
 
 def instant(name: str) -> Iseg3dSegmenter:
@@ -182,27 +190,31 @@ def mean_iou(name: str, answers: dict[str, np.ndarray]) -> float:
     return float(np.mean([iou(part, answers[f"{place}/A/default"]) for place, part in enumerate(parts)]))
 
 
+def same(expected: np.ndarray, answer: np.ndarray) -> bool:
+    """Whether two selections differ by no more than a machine's last bit makes them."""
+    return iou(expected, answer) >= SAME_IOU or int((expected != answer).sum()) <= 2
+
+
 def assert_same(
-    kind: str, name: str, answers: dict[str, np.ndarray], before: dict[str, np.ndarray] | None = None, turned: int = 0
+    kind: str,
+    name: str,
+    answers: dict[str, np.ndarray],
+    before: dict[str, np.ndarray] | None = None,
+    ties: Sequence[str] = (),
 ) -> None:
     """The answers select what they selected before; the message names segmenter, mesh and click.
 
-    turned: how many may have an IoU of `TURNED_IOU` only.
+    ties: answers that a last bit turns, which are not compared
     """
     prefix = f"{kind}/{name}/"
     before = selections() if before is None else before
     held = {key.removeprefix(prefix): bits for key, bits in before.items() if key.startswith(prefix)}
     assert held and set(held) == set(answers), f"{kind} on {name}: other clicks are stored than were asked"
     for key, answer in answers.items():
-        if np.array_equal(np.packbits(answer), held[key]):
-            continue
         expected = np.unpackbits(held[key], count=len(answer)).astype(bool)
-        agreement, flipped = iou(expected, answer), int((expected != answer).sum())
-        if turned and TURNED_IOU <= agreement < SAME_IOU:
-            turned -= 1
-            continue
-        assert agreement >= SAME_IOU or flipped <= 2, (
-            f"{kind} on {name}, click {key}: IoU {agreement:.4f} with the answer of before ({flipped} vertices differ)"
+        assert key in ties or same(expected, answer), (
+            f"{kind} on {name}, click {key}: IoU {iou(expected, answer):.4f} with the answer of before "
+            f"({int((expected != answer).sum())} vertices differ)"
         )
 
 
@@ -211,7 +223,13 @@ PRIOR_NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else n
 
 @pytest.mark.parametrize("name", PRIOR_NAMES)
 def test_the_prior_selects_what_it_selected_before(name):
-    assert_same("prior", name, prior_answers(name), turned=TURNED)
+    assert_same("prior", name, prior_answers(name), ties=stored()["ties"][name])
+
+
+def test_few_answers_are_ties():
+    ties = stored()["ties"]
+    assert set(ties) == set(NAMES)
+    assert sum(map(len, ties.values())) <= sum(key.startswith("prior/") for key in selections()) // 4
 
 
 @pytest.mark.parametrize("name", PRIOR_NAMES)
@@ -255,10 +273,7 @@ def test_an_answer_that_changes_is_noticed():
     changed = part & (np.arange(size) > np.flatnonzero(part)[len(part[part]) // 50])  # two percent are gone
     with pytest.raises(AssertionError, match="any on camel, click 0/A/default: IoU 0.9"):
         assert_same("any", "camel", {"0/A/default": changed}, before)
-    assert_same("any", "camel", {"0/A/default": changed}, before, turned=1)
-    half = part & (np.arange(size) > np.flatnonzero(part)[len(part[part]) // 2])
-    with pytest.raises(AssertionError, match="any on camel, click 0/A/default: IoU 0.4"):
-        assert_same("any", "camel", {"0/A/default": half}, before, turned=1)
+    assert_same("any", "camel", {"0/A/default": changed}, before, ties=["0/A/default"])
     with pytest.raises(AssertionError, match="other clicks"):
         assert_same("any", "camel", {"0/B/default": part}, before)
 

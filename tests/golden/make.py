@@ -41,8 +41,10 @@ from tests.test_golden import (
     part_vertices,
     prior_answers,
     published_answers,
+    same,
     seeded_features,
     session_summary,
+    shaken_prior,
     stored,
     trained,
 )
@@ -51,6 +53,7 @@ from utils.session.files import save_session, session_from_json
 from utils.supervision.writer import ClickSettings, SecondClickSettings, write_supervision
 
 SMALLEST = 60  # vertices of a part that is asked for
+SHAKES = 4  # of the coordinates' last bits, after which an answer that turned is a tie
 SIZES = (0.95, 0.5, 0.1)  # quantiles of the parts' sizes
 STEPS, SETS, ROWS = 300, 16, 192  # of the small training
 
@@ -214,6 +217,15 @@ def write_benchmark() -> None:
 # --- what is compared with --------------------------------------------------------------------------
 
 
+def ties(name: str) -> list[str]:
+    """The prior's answers that a last bit turns."""
+    before, turned = prior_answers(name), set()
+    for seed in range(SHAKES):
+        after = all_answers(shaken_prior(name, seed), name)
+        turned |= {key for key, answer in after.items() if not same(before[key], answer)}
+    return sorted(turned)
+
+
 def describe_files() -> dict:
     """What the files of old programs hold, for clicks.json."""
     mesh = load_mesh(GOLDEN / "ball.obj")
@@ -240,6 +252,7 @@ def write_clicks(held: dict) -> None:
         '"meshes": ',
         '"floors": ',
         '"files": ',
+        '"ties": ',
         '{"part": ',
         '"prior": ',
         '"instant": ',
@@ -263,7 +276,7 @@ def main() -> None:
         write_session()
         write_ball()
         write_benchmark()
-    held["files"] = describe_files()
+    held |= {"files": describe_files(), "ties": {name: ties(name) for name in NAMES}}
     arrays = {}
     for kind, answers_of in (("prior", prior_answers), ("instant", instant_answers)):
         found = {name: answers_of(name) for name in NAMES}
