@@ -75,3 +75,9 @@ def test_functions_and_files_can_be_read_on_a_screen(trees):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 count = (node.end_lineno or 0) - node.lineno + 1
                 assert count <= LONGEST_FUNCTION, f"{name}: {node.name} has {count} lines"
+
+
+def test_the_stages_start_without_torchvision():
+    """It takes several seconds and brings the compiler of torch; SAM's automatic masks alone need it."""
+    command = "import sys, encoder, data_generation, decoder, scripts.pipeline; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], cwd=ROOT).returncode == 0

@@ -149,6 +149,16 @@ def test_occluded_vertex_is_never_visible():
         assert not blocked[slope > 0.15].any()
 
 
+def test_some_vertices_are_seen_where_all_are():
+    mesh, cameras = as_mesh(two_balls()), some_cameras(5, (96, 96))
+    raster, asked = Rasterizer(mesh)(cameras), torch.tensor([7, 0, 30, 7, 11])
+    every = visible_vertices(mesh, cameras, raster)
+    assert torch.equal(visible_vertices(mesh, cameras, raster, asked), every[:, asked])
+    assert every.any() and not every.all()
+    assert visible_vertices(mesh, cameras, raster, asked[:0]).shape == (5, 0)
+    assert visible_vertices(mesh, cameras[:0], raster[:0], asked).shape == (0, 5)
+
+
 def test_vertices_that_face_an_open_view_are_visible():
     mesh = as_mesh(trimesh.creation.icosphere(subdivisions=3))
     cameras = some_cameras(6, (224, 224))

@@ -18,7 +18,6 @@ from models.iseg.distillation import (
     joined_vertices,
 )
 from models.iseg.field import FeatureField, FieldConfig
-from SAM_repo.automatic_masks import automatic_masks
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
@@ -229,6 +228,8 @@ def compare_automatic_masks(
     features (V, 256). The field is rendered at the embedding's resolution from the test views; off the object, where it
     has no value, SAM's own features stay.
     """
+    from SAM_repo.automatic_masks import automatic_masks  # brings torchvision, several seconds that only this needs
+
     from utils.output.figures import save_mask_comparison  # training needs no matplotlib
 
     elevation, azimuth = torch.tensor(settings.test_elev_deg), torch.tensor(settings.test_azim_deg)

@@ -22,6 +22,7 @@ from utils.rendering.shading import shade
 GRID_ELEVATIONS = (60, 30, 0, -30, -60)  # degrees, the published grid, seen from above first
 GRID_AZIMUTHS = (0, 60, 120, 180, 240, 300)
 SUPERSAMPLING = 2
+MOST_LOOKED_AT = 10_000  # vertices of the selection, and of the rest, when good views are chosen
 # Spherical harmonics (1, x, z, y, ...) as in utils.rendering.shading. The published lights leave half of a shape black.
 STUDIO_LIGHTS = (2.2, 0.4, 0.95, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0)
 Dot = tuple[float, float, bool]  # a click in a picture: x, y in pixels, and whether it includes
@@ -58,7 +59,7 @@ class MeshPainter:
         dots = []
         for view in range(len(cameras)):
             camera = cameras[view]
-            seen = visible_vertices(self.mesh, camera, self.rasterizer(camera))[0].cpu()[clicks.vertices].tolist()
+            seen = visible_vertices(self.mesh, camera, self.rasterizer(camera), clicks.vertices)[0].tolist()
             places = zip(pixels[view].tolist(), clicks.positive.tolist(), seen)
             dots.append([(x, y, positive) for (x, y), positive, shown in places if shown])
         return dots
@@ -86,12 +87,15 @@ def telling_angles(
     cameras = orbit_cameras(elevation, azimuth, size=(96, 96))
     mesh = rasterizer.mesh
     raster = rasterizer(cameras)
-    seen = visible_vertices(mesh, cameras, raster).cpu()
+    selected = torch.from_numpy(np.asarray(probability) > 0.5)
+    parts = [_some_of(torch.nonzero(part)[:, 0]) for part in (selected, ~selected) if part.any()]
+    clicked, *shown_of = (
+        visible_vertices(mesh, cameras, raster, vertices).cpu() for vertices in (clicks.vertices, *parts)
+    )
     outward = torch.nn.functional.normalize(cameras.positions, dim=1)
     normals = torch.from_numpy(mesh.vertex_normals * np.float32(mesh.winding))[clicks.vertices]
-    facing = (outward @ normals.T).clamp(0.2, 1) * seen[:, clicks.vertices]  # (views, clicks)
-    selected = torch.from_numpy(np.asarray(probability) > 0.5)
-    shares = [seen[:, part].float().mean(1) for part in (selected, ~selected) if part.any()]
+    facing = (outward @ normals.T).clamp(0.2, 1) * clicked  # (views, clicks)
+    shares = [seen.float().mean(1) for seen in shown_of]
     size = raster.covered.float().mean((1, 2)).cpu()
     merit = torch.stack(shares).sum(0) + size / size.max() - 0.3 * (elevation - 0.4).abs()
 
@@ -102,11 +106,16 @@ def telling_angles(
         if chosen:
             near = (outward @ outward[chosen].T).amax(1)
         news = (facing * (1 - 0.6 * shown)).sum(1) / len(clicks)
-        together = seen[:, clicks.vertices].all(1).float()
+        together = clicked.all(1).float()
         value = 3 * news + together + merit - 2 * near.clamp_min(0) ** 2 - 10.0 * (near > 0.75)
         chosen.append(int(value.argmax()))
         shown = torch.maximum(shown, facing[chosen[-1]])
     return elevation[chosen], azimuth[chosen]
+
+
+def _some_of(vertices: Tensor) -> Tensor:
+    """So many of them, spread, that shares of them are known to a percent."""
+    return vertices[:: -(-len(vertices) // MOST_LOOKED_AT)]
 
 
 @dataclass(frozen=True, eq=False)

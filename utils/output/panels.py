@@ -87,7 +87,7 @@ class MeshPictures:
         """Whether a view shows all clicks."""
         elevation, azimuth = (torch.tensor([float(value)]).deg2rad() for value in angle)
         cameras = orbit_cameras(elevation, azimuth)
-        return bool(visible_vertices(self.mesh, cameras, self.rasterizer(cameras))[0].cpu()[clicks.vertices].all())
+        return bool(visible_vertices(self.mesh, cameras, self.rasterizer(cameras), clicks.vertices).all())
 
     def picture(
         self, angle: Angle, probability: np.ndarray | None = None, clicks: Clicks | None = None, side: int = 260

@@ -181,47 +181,82 @@ def _with_barycentric(
     return Rasterization(face_ids, barycentric, depth)
 
 
-def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization) -> Tensor:
-    """(B, V) bool: which vertices each view shows, hence may be clicked in it.
+def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization, vertices: Tensor | None = None) -> Tensor:
+    """(B, K) bool: which vertices each view shows, hence may be clicked in it.
+
+    vertices: (K,) int64 of those that are asked about; None: all.
 
     A vertex counts if the face seen at its pixel is one of its own, or if the plane of that face, followed to the
     vertex' exact place in the image, is not nearer than the vertex by more than `DEPTH_TOLERANCE` and some adjacent
     face looks at the camera. (The authors paint each vertex red and look for red pixels instead.)
     """
-    vertices = torch.from_numpy(mesh.normalized).to(raster.face_ids.device)
-    faces = torch.from_numpy(mesh.faces).to(vertices.device)
-    cameras = cameras.to(vertices.device)
-    pixels, depth = cameras.project(vertices)
-    height, width = cameras.size
-    column, row = pixels[..., 0].floor().long(), pixels[..., 1].floor().long()
-    inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    view = torch.arange(len(cameras), device=vertices.device)[:, None].expand_as(row)
-    pixel = view, row.clamp(0, height - 1), column.clamp(0, width - 1)
-    seen, pixel_depth = raster.face_ids[pixel], raster.depth[pixel]
-    corner_ids = faces[seen.clamp_min(0)]
-    own_face = (corner_ids == torch.arange(len(vertices), device=vertices.device)[None, :, None]).any(-1)
-
-    first, second, third = vertices[corner_ids].unbind(-2)
-    normal = torch.linalg.cross(second - first, third - first)
-    origins = cameras.positions[:, None]
-    slope = ((vertices - origins) * normal).sum(-1)  # the ray reaches the vertex at parameter 1
-    reach = ((first - origins) * normal).sum(-1) / torch.where(slope.abs() < 1e-12, 1.0, slope)
-    # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
-    # the pixel's own depth bounds it on both sides.
-    plane_depth = torch.maximum((reach * depth).nan_to_num(0.0), pixel_depth)
-    plane_depth = torch.minimum(plane_depth, pixel_depth + 3 * DEPTH_TOLERANCE)
-    in_front = plane_depth >= depth - DEPTH_TOLERANCE
-    return inside & (seen >= 0) & (own_face | (in_front & _some_face_looks(mesh, cameras.positions)))
+    device = raster.face_ids.device
+    asked = np.arange(mesh.num_vertices) if vertices is None else vertices.cpu().numpy()
+    distinct, place = np.unique(asked, return_inverse=True)
+    sight = _Sight.of(mesh, distinct, device)
+    cameras = cameras.to(device)
+    views = [sight.shown(cameras[view], raster[view]) for view in range(len(cameras))]  # one by one: memory
+    return (
+        torch.stack(views)[:, torch.from_numpy(place)]
+        if views
+        else torch.zeros((0, len(asked)), dtype=torch.bool, device=device)
+    )
 
 
-def _some_face_looks(mesh: Mesh, camera_positions: Tensor) -> Tensor:
-    """(B, V) bool: does any face at the vertex look at the camera? Inside-out files are turned first."""
-    device = camera_positions.device
-    normals = torch.from_numpy(mesh.face_normals * np.float32(mesh.winding)).to(device)
-    faces = torch.from_numpy(mesh.faces).to(device)
-    anchor = torch.from_numpy(mesh.normalized).to(device)[faces[:, 0]]
-    looks = (camera_positions @ normals.T > (anchor * normals).sum(-1)).float()  # (B, F)
-    total = torch.zeros((len(camera_positions), mesh.num_vertices), device=device)
-    for corner in faces.T:
-        total.index_add_(1, corner, looks)
-    return total > 0
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What says whether some vertices are seen; all on one device.
+
+    asked           (K,) int64 vertices, distinct; points (V, 3) and faces (F, 3) of the mesh
+    corners         (C,) int64: places in `asked`, one for each corner of a face that is at one of them
+    normals, anchor (C, 3) float32, of the face of each such corner: outward, and a point of it
+    """
+
+    asked: Tensor
+    points: Tensor
+    faces: Tensor
+    corners: Tensor
+    normals: Tensor
+    anchor: Tensor
+
+    @classmethod
+    def of(cls, mesh: Mesh, asked: np.ndarray, device: torch.device) -> _Sight:
+        place = np.full(mesh.num_vertices, -1)
+        place[asked] = np.arange(len(asked))
+        corner = place[mesh.faces]
+        face, side = np.nonzero(corner >= 0)
+        normals = mesh.face_normals[face] * np.float32(mesh.winding)
+        anchor = mesh.normalized[mesh.faces[face, 0]]
+        arrays = asked, mesh.normalized, mesh.faces, corner[face, side], normals, anchor
+        return cls(*(torch.from_numpy(values).to(device) for values in arrays))
+
+    def shown(self, camera: Cameras, raster: Rasterization) -> Tensor:
+        """(K,) bool for one view."""
+        vertices = self.points[self.asked]
+        pixels, depth = (values[0] for values in camera.project(vertices))
+        height, width = camera.size
+        column, row = pixels[:, 0].floor().long(), pixels[:, 1].floor().long()
+        inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        pixel = 0, row.clamp(0, height - 1), column.clamp(0, width - 1)
+        seen, pixel_depth = raster.face_ids[pixel], raster.depth[pixel]
+        corner_ids = self.faces[seen.clamp_min(0)]
+        own_face = (corner_ids == self.asked[:, None]).any(-1)
+
+        first, second, third = self.points[corner_ids].unbind(-2)
+        normal = torch.linalg.cross(second - first, third - first)
+        origin = camera.positions
+        slope = ((vertices - origin) * normal).sum(-1)  # the ray reaches the vertex at parameter 1
+        reach = ((first - origin) * normal).sum(-1) / torch.where(slope.abs() < 1e-12, 1.0, slope)
+        # At a crease the extended plane can cut in front of the vertex, and seen edge-on it can run far behind it:
+        # the pixel's own depth bounds it on both sides.
+        plane_depth = torch.maximum((reach * depth).nan_to_num(0.0), pixel_depth)
+        plane_depth = torch.minimum(plane_depth, pixel_depth + 3 * DEPTH_TOLERANCE)
+        in_front = plane_depth >= depth - DEPTH_TOLERANCE
+        return inside & (seen >= 0) & (own_face | (in_front & self.some_face_looks(origin)))
+
+    def some_face_looks(self, origin: Tensor) -> Tensor:
+        """(K,) bool: does any face at the vertex look at the camera? Inside-out files are turned first."""
+        looks = ((origin - self.anchor) * self.normals).sum(-1) > 0
+        result = torch.zeros(len(self.asked), dtype=torch.bool, device=origin.device)
+        result[self.corners[looks]] = True
+        return result

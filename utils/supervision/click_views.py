@@ -83,7 +83,7 @@ def locate_clicks(
     visible = torch.zeros(pixels.shape[:2], dtype=torch.bool)
     for view in track(range(len(cameras)), "find visible vertices", on_progress, len(cameras), "view"):
         camera = cameras[view]
-        visible[view] = visible_vertices(mesh, camera, rasterizer(camera))[0].cpu()[chosen]
+        visible[view] = visible_vertices(mesh, camera, rasterizer(camera), chosen)[0].cpu()
     if min_facing > 0:
         normals = torch.from_numpy(mesh.vertex_normals[vertices])
         towards = torch.nn.functional.normalize(cameras.positions[:, None] - positions, dim=-1)
