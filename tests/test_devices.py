@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import timeit
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -13,6 +15,7 @@ from models.iseg.field import FeatureField, FieldConfig
 from models.iseg.losses import lifted_loss
 from tests import fake_kaolin
 from tests.test_rendering import as_mesh, some_cameras, two_balls
+from utils import device
 from utils.geometry.mesh import Mesh
 from utils.rendering.lifting import pixel_weights
 from utils.rendering.rasterize import Rasterizer, visible_vertices
@@ -119,3 +122,16 @@ def test_a_tensor_left_on_the_wrong_device_would_be_noticed(fake_gpu):
         torch.zeros(3) + torch.zeros(3, device=GPU)
     with pytest.raises(AssertionError, match="several devices"):
         fake_kaolin.rasterize(2, 2, torch.zeros((1, 1, 3)), torch.zeros((1, 1, 3, 2), device=GPU), torch.zeros(1))
+
+
+def test_the_fast_format_is_what_multiplies_faster(monkeypatch):
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(1024, 1024, dtype=dtype)
+        return min(timeit.repeat(lambda: matrix @ matrix, number=1, repeat=6))
+
+    if device.has_bfloat16_kernels():
+        ratio = seconds(torch.float32) / seconds(torch.bfloat16)
+        if not 0.9 < ratio < 1.5:  # else either is right
+            assert device.fast_dtype("cpu") == (torch.bfloat16 if ratio > 1 else torch.float32)
+    monkeypatch.setattr(device, "has_bfloat16_kernels", lambda: False)
+    assert device.fast_dtype("cpu") == torch.float32

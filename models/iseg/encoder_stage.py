@@ -229,7 +229,6 @@ def compare_automatic_masks(
     has no value, SAM's own features stay.
     """
     from SAM_repo.automatic_masks import automatic_masks  # brings torchvision, several seconds that only this needs
-
     from utils.output.figures import save_mask_comparison  # training needs no matplotlib
 
     elevation, azimuth = torch.tensor(settings.test_elev_deg), torch.tensor(settings.test_azim_deg)
