@@ -63,7 +63,7 @@ def fine_faces(mesh: Mesh, nodes: int) -> FineFaces:
     """The faces of `mesh` made small enough for so many nodes, joined by the edges they share and by bridges."""
     fine, parent = subdivided(mesh, SUBDIVIDE_ABOVE * float(np.sqrt(mesh.face_areas.sum() / nodes)))
     graph, points = FaceGraph(fine), fine.normalized.astype(np.float64)
-    centroid = points[fine.faces].mean(axis=1)
+    centroid = fine.face_centroids
     diagonal = np.linalg.norm(np.ptp(points[fine.referenced], axis=0))
     owner = np.zeros(fine.num_vertices, dtype=np.int64)
     owner[fine.faces.ravel()] = np.repeat(np.arange(fine.num_faces), 3)

@@ -64,7 +64,7 @@ class Cuts:
     @cached_property
     def radius(self) -> float:
         """Mean distance of the surface from its centroid."""
-        middle = self.mesh.normalized.astype(np.float64)[self.mesh.faces].mean(axis=1)
+        middle = self.mesh.face_centroids
         centroid = np.average(middle, axis=0, weights=self.mesh.face_areas)
         return float(np.average(np.linalg.norm(middle - centroid, axis=1), weights=self.mesh.face_areas))
 

@@ -32,7 +32,7 @@ def k_means(mesh: Mesh, graph: FaceGraph, count: int) -> np.ndarray:
     the middle of the mesh, each further one the farthest from those before.
     """
     matrix = graph.matrix(CREASES)
-    middle = mesh.normalized.astype(np.float64)[mesh.faces].mean(axis=1)
+    middle = mesh.face_centroids
     centers = [int(np.linalg.norm(middle - middle.mean(axis=0), axis=1).argmin())]
     while len(centers) < min(count, mesh.num_faces):
         far = dijkstra(matrix, indices=centers, min_only=True)
@@ -68,7 +68,7 @@ def shape_diameter(mesh: Mesh, graph: FaceGraph) -> np.ndarray:
 def _diameters(mesh: Mesh, graph: FaceGraph) -> np.ndarray:
     """(F,) log of the shape diameter from 0 to 1, evened out over neighbours."""
     normal = mesh.face_normals.astype(np.float64) * -mesh.winding
-    middle = mesh.normalized.astype(np.float64)[mesh.faces].mean(axis=1)
+    middle = mesh.face_centroids
     generator = np.random.default_rng(0)
     side = np.cross(normal, np.where(np.abs(normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]]))
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)

@@ -22,10 +22,11 @@ def symmetric(pairs: np.ndarray, values: np.ndarray, size: int) -> sp.csr_matrix
 
 def distinct_pairs(pairs: np.ndarray, size: int) -> np.ndarray:
     """(E, 2) each undirected pair of (N, 2) once, the lower first, ascending; all below `size`."""
-    code = np.minimum(pairs[:, 0], pairs[:, 1]) * np.int64(size) + np.maximum(pairs[:, 0], pairs[:, 1])
+    bits = size.bit_length()
+    code = (np.minimum(pairs[:, 0], pairs[:, 1]) << bits) | np.maximum(pairs[:, 0], pairs[:, 1])
     code.sort()
     code = code[np.diff(code, prepend=-1) != 0]
-    return np.stack([code // size, code % size], axis=1)
+    return np.stack([code >> bits, code & ((1 << bits) - 1)], axis=1)
 
 
 def depth_inside(graph: sp.csr_matrix, pairs: np.ndarray, region: np.ndarray) -> np.ndarray:

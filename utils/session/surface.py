@@ -39,12 +39,8 @@ class Surface:
         return FaceGraph(self.mesh).pairs
 
     @cached_property
-    def _centroids(self) -> np.ndarray:
-        return self.mesh.normalized.astype(np.float64)[self.mesh.faces].mean(axis=1)
-
-    @cached_property
     def _centroid_tree(self) -> KDTree:
-        return KDTree(self._centroids)
+        return KDTree(self.mesh.face_centroids)
 
     @cached_property
     def _has_polygons(self) -> bool:
@@ -123,18 +119,18 @@ class Surface:
         crossing = self._pairs[faces[self._pairs[:, 0]] != faces[self._pairs[:, 1]]]
         border, depth = np.unique(crossing[faces[crossing]]), faces.astype(np.float64)
         if len(border):
-            length = np.maximum(np.linalg.norm(np.diff(self._centroids[inside], axis=1)[:, 0], axis=1), 1e-9)
+            length = np.maximum(np.linalg.norm(np.diff(self.mesh.face_centroids[inside], axis=1)[:, 0], axis=1), 1e-9)
             found = dijkstra(symmetric(inside, length, len(faces)), indices=border, min_only=True)
             depth = np.where(faces & np.isfinite(found), found + 1e-9, 0.0)
         deep = np.flatnonzero(depth >= DEEP * depth.max())
-        center = np.average(self._centroids[faces], weights=self.mesh.face_areas[faces] + 1e-12, axis=0)
-        away = np.linalg.norm(self._centroids[deep] - center, axis=1)
+        center = np.average(self.mesh.face_centroids[faces], weights=self.mesh.face_areas[faces] + 1e-12, axis=0)
+        away = np.linalg.norm(self.mesh.face_centroids[deep] - center, axis=1)
         return int(self.mesh.faces[deep[int(away.argmin())], 0])
 
     def nearest(self, sources: np.ndarray, reachable: np.ndarray) -> np.ndarray:
         """(F,) int64, for each triangle of `reachable` the nearest one of `sources` along the surface; -1 for none."""
         inside = self._pairs[reachable[self._pairs].all(axis=1)]
-        length = np.linalg.norm(self._centroids[inside[:, 0]] - self._centroids[inside[:, 1]], axis=1)
+        length = np.linalg.norm(self.mesh.face_centroids[inside[:, 0]] - self.mesh.face_centroids[inside[:, 1]], axis=1)
         graph = symmetric(inside, np.maximum(length, 1e-9), len(reachable))
         result = np.full(len(reachable), -1, dtype=np.int64)
         if sources.any():
