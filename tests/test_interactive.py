@@ -1121,7 +1121,7 @@ def test_the_list_of_parts_hides_locks_names_and_a_click_on_a_part_chooses_it(ta
         _keep(tab)
     first, second = (part.id for part in _page(server).session.state.parts)
     tab.wait(lambda: tab.value("Part") == "part 2")
-    tab.click(*_ray(UP))
+    tab.after(lambda: tab.click(*_ray(UP)))
     tab.wait(lambda: tab.value("Part") == "part 1")
     labels = tab.after(lambda: _tell(tab, type="part", part=second, do="eye"))["labels"]
     assert (labels == HIDDEN).any()
