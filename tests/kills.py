@@ -32,6 +32,7 @@ from models.iseg3d.dataset import GenerateSettings, write_clouds
 from models.prior import training as prior
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import cut
+from models.prior.points import embed_nodes
 from models.prior.refinement import refine
 from models.prior.views import render_views
 from tests.fakes import FakeTeacher
@@ -133,6 +134,7 @@ def prior_training(folder: Path) -> None:
         arrays = {each.name: getattr(patches.graph, each.name) for each in fields(patches.graph)}
         arrays |= {"family": np.array("mallet"), "part": part, "group": np.zeros_like(part)}
         arrays |= {"features": views.features()[:, :64], "seen": views.seen}
+        arrays["embedding"] = embed_nodes(mesh, patches.graph)
         for number, count in ((2, 1), (3, 4)):  # 2 is held out
             shard = {f"{k}/{name}": value for k in range(count) for name, value in arrays.items()}
             save_npz(data / f"shapes_{number:05d}.npz", compressed=False, **shard)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -126,6 +127,23 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(ball_file, tmp_path, 
     assert len(resumed) == len(whole)
     torch.testing.assert_close(resumed[:22], whole[:22], rtol=3e-3, atol=0)
     torch.testing.assert_close(resumed, whole, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("harm", [None, "field", "note"])
+def test_a_finished_field_is_made_again_only_if_it_is_harmed(ball_file, tmp_path, teacher, capsys, harm):
+    path = tmp_path / "field" / "pred_f.pth"
+    run(teacher, command(ball_file, tmp_path))
+    before, written = load_torch(path), path.stat().st_mtime_ns
+    said = capsys.readouterr().out
+    if harm == "field":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif harm == "note":
+        path.with_suffix(".json").unlink()
+    run(teacher, command(ball_file, tmp_path))
+    assert torch.equal(load_torch(path), before) and path.with_suffix(".json").is_file()
+    assert (path.stat().st_mtime_ns == written) == (harm is None)
+    error = re.compile(r"mean squared error (\S+), ")
+    assert error.findall(capsys.readouterr().out) == error.findall(said), "the same is reported"
 
 
 def test_finished_views_are_not_embedded_again(ball_file, tmp_path, teacher):

@@ -21,7 +21,7 @@ from models.iseg.field import FeatureField, FieldConfig
 from SAM_repo.teacher import SamTeacher, load_teacher
 from utils.device import choose_device
 from utils.errors import UserError
-from utils.files import digest, load_torch, save_json, save_torch
+from utils.files import digest, load_json, load_torch, save_json, save_torch
 from utils.folders import differing
 from utils.geometry.mesh import Mesh, load_mesh
 from utils.options import (
@@ -170,6 +170,16 @@ def train_field(
     }
     _resume(training, settings, run, rasterizer.device)
     checkpoint, resumed_at = settings.model_dir / CHECKPOINT, len(training.losses)
+    path = settings.model_dir / "pred_f.pth"
+
+    def report(error: float) -> None:
+        print(
+            f"field: {path} ({mesh.num_vertices} x {settings.n_classes}, mean squared error {error:.5f}, "
+            f"{total - resumed_at} steps, {time.perf_counter() - started:.1f} s)"
+        )
+
+    if resumed_at >= total and (error := _written(path, mesh, settings.n_classes, run)) is not None:
+        return report(error)
 
     def save() -> None:
         save_torch(checkpoint, {**training.state(), "run": run})
@@ -184,14 +194,25 @@ def train_field(
     features = features_at(field, positions)
     with torch.no_grad():
         final = float(loss(features.to(rasterizer.device) if place is None else training.features()))
-    path = settings.model_dir / "pred_f.pth"
     save_torch(path, features)
     note = {"mesh_digest": mesh.digest, "features_digest": digest(features), "teacher": pool.teacher_name}
     save_json(path.with_suffix(".json"), {**note, "mean_squared_error": final, "run": run}, seal=True)
-    print(
-        f"field: {path} ({mesh.num_vertices} x {settings.n_classes}, mean squared error {final:.5f}, "
-        f"{total - resumed_at} steps, {time.perf_counter() - started:.1f} s)"
-    )
+    report(final)
+
+
+def _written(path: Path, mesh: Mesh, channels: int, run: dict) -> float | None:
+    """The mean squared error of the field that a finished training has written at `path`; None if it is not whole, or
+    of another run: on large meshes making it again takes seconds."""
+    try:
+        note = load_json(path.with_suffix(".json"), kind=dict)
+        of_run = note.get("run")
+        if not isinstance(of_run, dict) or differing(of_run, run):
+            return None
+        load_features(path, mesh, channels)
+    except UserError:
+        return None
+    error = note.get("mean_squared_error")
+    return error if isinstance(error, float) else None
 
 
 def _resume(training: FieldTraining, settings: EncoderSettings, run: dict, device: torch.device) -> None:
