@@ -333,7 +333,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, np.ndarray):
             sha.update(f"array {part.dtype.str} {part.shape};".encode())
             if part.size:
-                sha.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))  # a view: no copy is made
+                sha.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)  # a view: no copy is made
         elif isinstance(part, bytes):
             sha.update(b"bytes %d;" % len(part) + part)
         else:
