@@ -22,6 +22,8 @@ def test_pairs_are_told_apart_as_numpy_does():
     pairs = np.random.default_rng(0).integers(0, 40, (900, 2))
     assert np.array_equal(distinct_pairs(pairs, 40), np.unique(np.sort(pairs, axis=1), axis=0))
     assert distinct_pairs(pairs[:0], 40).shape == (0, 2)
+    far = np.array([[70_000, 1], [1, 70_000], [2, 69_999]], dtype=np.int32)  # as one number too large for 32 bits
+    assert distinct_pairs(far, 70_001).tolist() == [[1, 70_000], [2, 69_999]]
 
 
 @pytest.mark.parametrize("repeated", (False, True))

@@ -22,8 +22,8 @@ def symmetric(pairs: np.ndarray, values: np.ndarray, size: int) -> sp.csr_matrix
 
 def distinct_pairs(pairs: np.ndarray, size: int) -> np.ndarray:
     """(E, 2) each undirected pair of (N, 2) once, the lower first, ascending; all below `size`."""
-    bits = size.bit_length()
-    code = (np.minimum(pairs[:, 0], pairs[:, 1]) << bits) | np.maximum(pairs[:, 0], pairs[:, 1])
+    bits, (first, second) = size.bit_length(), pairs.astype(np.int64, copy=False).T
+    code = (np.minimum(first, second) << bits) | np.maximum(first, second)
     code.sort()
     code = code[np.diff(code, prepend=-1) != 0]
     return np.stack([code >> bits, code & ((1 << bits) - 1)], axis=1)
