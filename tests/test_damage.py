@@ -251,10 +251,11 @@ def test_a_field_of_other_settings_is_refused_not_replaced(tmp_path):
 # --- no NaN is written ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_no_file_of_numbers_is_written_with_a_nan(tmp_path, bad):
     for name, write in (
-        ("a.pth", lambda path, x: save_torch(path, {"deep": [{"x": torch.tensor([1.0, x])}]})),
+        ("a.pth", lambda path, x: save_torch(path, {"deep": [{"x": torch.tensor([1.0, x]), "none": torch.zeros(0)}]})),
+        ("b.pth", lambda path, x: save_torch(path, torch.tensor([[x, 0.0]], dtype=torch.bfloat16))),
         ("a.npy", lambda path, x: save_npy(path, np.array([x]))),
         ("a.npz", lambda path, x: save_npz(path, x=np.array([x], np.float16))),
     ):
