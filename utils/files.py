@@ -335,7 +335,8 @@ def digest(*parts: Any) -> str:
             if part.size:
                 sha.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)  # a view: no copy is made
         elif isinstance(part, bytes):
-            sha.update(b"bytes %d;" % len(part) + part)
+            sha.update(b"bytes %d;" % len(part))
+            sha.update(part)
         else:
             text = repr(part).encode()
             sha.update(f"{type(part).__name__} {len(text)};".encode() + text)
