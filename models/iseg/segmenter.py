@@ -111,7 +111,7 @@ class DecoderSegmenter(Segmenter):
         ground = ground_of(mesh, network)
         segmenter = cls(mesh, network.to(device), field, precision, held.asked(ground, checkpoint), ground)
         version = (ANSWERS_VERSION,) if segmenter.geometry is not None else ()
-        segmenter.identity = digest(Path(checkpoint).read_bytes(), Path(features).read_bytes(), precision, *version)
+        segmenter.identity = digest(Path(checkpoint).read_bytes(), identity, precision, *version)
         segmenter.sources = {"checkpoint": str(checkpoint), "features": str(features), "precision": precision}
         return segmenter
 
