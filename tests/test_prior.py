@@ -24,6 +24,8 @@ from models.prior.components import Components
 from models.prior.data import Shapes, levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
 from models.prior.inputs import COLUMNS, EMBEDDING, INPUTS, KIND_CHANNELS, RADIUS, NodeTensors
+from models.prior.judge import WEIGHTS as JUDGE
+from models.prior.judge import Judge, load_judge
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
@@ -779,7 +781,7 @@ def test_measuring_says_what_is_missing(tmp_path):
 
 @pytest.mark.slow
 def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, two_boxes):
-    """The four commands of scripts/train_prior.py one after the other, with few shapes and little time."""
+    """The commands of scripts/train_prior.py one after the other, with few shapes and little time."""
 
     def run(action: str, *options: str, folder: str = "run") -> None:
         places = ["--folder", str(tmp_path / folder), "--data", str(tmp_path / "data"), "--device", "cpu"]
@@ -795,6 +797,14 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, two_boxes):
     run("export", "--out", str(out))
     segmenter = PriorSegmenter.prepare(two_boxes, load_teacher("vit_t"), weights=out, views=6, voters=24)
     assert segmenter.probability(Clicks.from_lists([120]))[120] > 0.5
+
+    for _ in range(2):  # what is there is not made again
+        run("corrections", "--shards", "2", "4", folder="judge")
+    run("corrections", "--shards", "2", "3", "--judge", str(JUDGE), "--round", "2", folder="judge")
+    assert len(list((tmp_path / "judge").glob("corrections_*.npz"))) == 3
+    places = ["--folder", str(tmp_path / "judge"), "--out", str(tmp_path / "judge.pt")]
+    assert train_prior.main(["judge", *places, "--epochs", "2"]) == 0
+    assert load_judge(tmp_path / "judge.pt").config == Judge().config
 
     run("train", "--minutes", "0.02", "--width", "16", "--init", str(out), folder="second")
     assert load_torch(tmp_path / "second" / "checkpoint.pt")["done"]["before"]["steps"] > 0

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from decoder import DecoderSettings
-from models.corrections import InOrder
 from models.iseg.decoder_stage import train_decoder
 from models.prior.checkpoint import is_refined_prior
 from models.prior.components import AGREED
@@ -201,7 +200,7 @@ def test_components_do_not_overrule_a_trusted_teacher(prepared, trusted):
     masks = np.where(upper[nodes][:, None], upper, ~upper).astype(np.float32)
     lifted = LiftedMasks(nodes, masks, 0.7 if trusted else 0.5)
     votes = TaughtVotes.joining(Votes(nodes, own, np.full((len(nodes), 3), 0.5, np.float32), graph.area), lifted)
-    answers = replace(prepared.answers, graph=graph, votes=votes, _held=InOrder(4))
+    answers = replace(prepared.answers, graph=graph, votes=votes)
     answer = answers.single(int(nodes[0]))
     expected = upper == upper[nodes[0]] if trusted else graph.component == graph.component[nodes[0]]
     assert answer.quality[1] < AGREED and np.array_equal(answer.selected, expected)

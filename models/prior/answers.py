@@ -14,8 +14,10 @@ from models.corrections import InOrder, first_positive_first
 from models.prior.components import Components
 from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, join_parts
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
+from models.prior.judge import Judge
 from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
+from models.prior.readings import Asking, Terrain
 from models.prior.taught import TaughtVotes
 from models.prior.votes import Votes
 
@@ -25,13 +27,17 @@ HELD_ANSWERS = 64
 
 @dataclass(frozen=True, eq=False)
 class NodeAnswers:
-    """Answers on one mesh's nodes; with `votes`, single clicks are answered by consent."""
+    """Answers on one mesh's nodes; with `votes`, single clicks are answered by consent.
+
+    judge: chooses among what a correction may mean, of which the votes are a part
+    """
 
     graph: NodeGraph
     network: PriorNetwork
     tensors: NodeTensors
     votes: Votes | None = None
-    _held: InOrder[NodeAnswer] = field(default_factory=lambda: InOrder(HELD_ANSWERS))
+    judge: Judge | None = None
+    _held: InOrder[NodeAnswer] = field(init=False, default_factory=lambda: InOrder(HELD_ANSWERS))
 
     @cached_property
     @torch.inference_mode()
@@ -57,13 +63,14 @@ class NodeAnswers:
         """The answer to one click."""
         return self._in_order(np.array([node]), np.array([True]))
 
-    def correct(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-        """The network's answer to clicked nodes (C,), positive (C,) bool, the last of which corrects one."""
+    def of_correction(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """The network's answers to clicked nodes (C,), positive (C,) bool, the last of which corrects one."""
         asked = Asked(nodes.tolist(), positive.tolist(), np.asarray(before.logits[1], dtype=np.float32))
-        logits, quality = (values[0] for values in self.of_network([asked]))
-        best = int(quality.argmax())  # after a correction, the candidate expected to be best is the default
-        logits[1], quality[1] = logits[best], quality[best]
-        return NodeAnswer(logits, quality)
+        return NodeAnswer(*(values[0] for values in self.of_network([asked])))
+
+    def correct(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """The same, the one expected to be best as the default."""
+        return best_as_default(self.of_correction(before, nodes, positive))
 
     def answer(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer to clicked nodes (C,), positive (C,) bool, in the order in which they were made."""
@@ -106,10 +113,33 @@ class NodeAnswers:
         """The answer `before`, corrected by the last of the clicks."""
         if self._taught is not None:
             return self._taught(before, nodes, positive)
-        corrected = self.correct(before, nodes, positive)
+        if self.judge is None or self.votes is None:
+            return self._unjudged(before, self.of_correction(before, nodes, positive), nodes, positive)
+        asking = self.asking(before, nodes, positive)
+        readings = self.terrain.readings(asking)
+        row = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
+        return readings.answer(row, asking)
+
+    def asking(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> Asking:
+        """What there is to know of a correction: `before`, and clicks of which the last corrects it."""
+        network = self.of_correction(before, nodes, positive)
+        today = self._unjudged(before, network, nodes, positive)
+        return Asking(before, nodes, positive, network, today, self.single(int(nodes[0])))
+
+    def _unjudged(self, before: NodeAnswer, network: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
+        """What the network answers; near the last click only, if the votes agree on the first click's answer."""
+        corrected = best_as_default(network)
         if self.single(int(nodes[0])).quality[1] < TRUSTED:
             return corrected
         return correct_locally(before, corrected, self.distances, nodes, positive)
+
+    @cached_property
+    def terrain(self) -> Terrain:
+        """The mesh as readings are looked at. Raises ValueError without votes."""
+        if self.votes is None:
+            raise ValueError("readings come from votes, and there are none")
+        votes = self.votes.of_network if isinstance(self.votes, TaughtVotes) else self.votes
+        return Terrain(self.graph, self.tensors, votes, self.components, self.distances)
 
     @cached_property
     def _taught(self) -> TaughtCorrections | None:
@@ -131,6 +161,13 @@ def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
     logits, quality = zip(*found)
     logits = np.concatenate([each.astype(np.float16) for each in logits])
     return Votes(nodes, logits, np.concatenate(quality), answers.graph.area)
+
+
+def best_as_default(answer: NodeAnswer) -> NodeAnswer:
+    """After a correction, the candidate expected to be best is the default."""
+    logits, quality, best = answer.logits.copy(), answer.quality.copy(), int(answer.quality.argmax())
+    logits[1], quality[1] = logits[best], quality[best]
+    return NodeAnswer(logits, quality)
 
 
 def blend(logits: np.ndarray, granularity: float | None) -> np.ndarray:

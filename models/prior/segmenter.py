@@ -15,6 +15,8 @@ from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
+from models.prior.judge import WEIGHTS as JUDGE
+from models.prior.judge import load_judge
 from models.prior.nodes import NODES, NodeGraph, Patches, cut
 from models.prior.parts import PriorPartTree, grow_tree
 from models.prior.points import embed_nodes
@@ -31,7 +33,7 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
-ANSWERS_VERSION = 8  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 9  # of what is made of the network's answers; counts up where measured results would change
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +120,8 @@ def prepare(
         votes = kept(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )
-        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph))
-    identity = digest(file, teacher.name)
+        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph), judge=load_judge())
+    identity = digest(file, JUDGE.read_bytes(), teacher.name)
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)
 
 

@@ -126,6 +126,11 @@ class TaughtVotes(Votes):
         return cls(**{field.name: getattr(votes, field.name) for field in fields(Votes)}, lifted=lifted)
 
     @cached_property
+    def of_network(self) -> Votes:
+        """Those of the prior's answers alone."""
+        return Votes(self.nodes, self.logits, self.quality, self.area)
+
+    @cached_property
     def selected(self) -> np.ndarray:
         return np.vstack([super().selected, self.lifted.selected])
 

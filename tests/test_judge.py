@@ -1,0 +1,181 @@
+"""The judge of corrections: what clicks may mean, what is known of each reading, and the choice among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse.csgraph import dijkstra
+
+from models.prior.answers import NodeAnswers, ask_around
+from models.prior.corrections import NodeAnswer
+from models.prior.inputs import NodeTensors
+from models.prior.judge import Judge, load_judge
+from models.prior.judge_training import Situation, Situations, _joined, fit_judge, measure_judge
+from models.prior.network import PriorConfig, PriorNetwork
+from models.prior.nodes import cut
+from models.prior.readings import KNOWN, TODAY, Asking, Readings
+from utils.errors import UserError
+from utils.files import save_npz, save_torch
+
+
+@pytest.fixture(scope="module")
+def answers(two_boxes) -> NodeAnswers:
+    """Those of an untrained network, with votes."""
+    torch.manual_seed(3)
+    graph = cut(two_boxes, nodes=150).graph
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(len(graph), 64)).astype(np.float32)
+    tensors = NodeTensors.of(graph, features, np.ones(len(graph), np.float32), features[:, :32])
+    network = PriorNetwork(PriorConfig(width=16, click_layers=2)).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.head.weight, std=2.0)  # so that answers differ from place to place
+    answers = NodeAnswers(graph, network, tensors)
+    return replace(answers, votes=ask_around(answers, np.ones(len(graph)), 24))
+
+
+@pytest.fixture(scope="module")
+def asking(answers) -> Asking:
+    """A correction: everything within 0.6 of node 10 is selected, and node 40 is not to be."""
+    away = answers.graph.distances_from(np.array([10]))[0, :, 0]
+    selected = away < 0.6
+    inside = int(np.flatnonzero(selected & (away > 0.3))[0])
+    before = NodeAnswer(np.stack([np.where(selected, 2.0, -2.0)] * 3).astype(np.float32), np.ones(3, np.float32))
+    return answers.asking(before, np.array([10, inside]), np.array([True, False]))
+
+
+@pytest.fixture(scope="module")
+def readings(answers, asking) -> Readings:
+    return answers.terrain.readings(asking)
+
+
+def test_the_first_reading_is_the_answer_without_a_judge_and_the_others_that_may_be_chosen_keep_to_the_clicks(
+    readings, asking
+):
+    assert np.array_equal(readings.logits[0], asking.today.logits[1]) and readings.source[0] == TODAY
+    assert readings.answer(0, asking) is asking.today
+    for row in np.flatnonzero(readings.allowed)[1:]:
+        assert readings.selected[row, 10] and not readings.selected[row, asking.nodes[1]]
+    assert readings.allowed.sum() > 1
+
+
+def test_votes_that_say_the_same_are_one_reading(answers, asking):
+    rows = answers.terrain._votes_keeping(np.array([10]), np.array([True]))
+    selected = answers.votes.selected[rows].astype(float)
+    area = answers.terrain.area
+    for first in range(len(rows)):
+        for second in range(first):
+            both = (selected[first] * selected[second]) @ area
+            assert both / (selected[[first, second]].max(axis=0) @ area) < 0.97
+
+
+def test_what_is_known_of_a_reading_is_what_a_slow_count_finds(answers, asking, readings):
+    known = dict(zip(KNOWN, answers.terrain.describe(readings, asking).T))
+    graph, area = answers.graph, answers.graph.area / answers.graph.area.sum()
+    earlier = asking.before.selected
+    plain = dijkstra(graph.distance_graphs[0], indices=[10, asking.nodes[1]])
+    for row, selected in enumerate(readings.selected):
+        size = area[selected].sum()
+        assert known["size"][row] == pytest.approx(np.log(max(size, 1e-4)) / 3, abs=1e-4)
+        length = concave = 0.0
+        for (one, other), (conducts, _), (flat, turned) in zip(graph.pairs, graph.conductance, graph.length):
+            if selected[one] != selected[other]:
+                length += conducts * flat
+                concave += conducts * flat * (1 - np.exp(-(turned - flat) / 0.25))
+        if length > 1e-6:
+            assert known["border, concave"][row] == pytest.approx(concave / length, abs=1e-4)
+        if 0 < size < 1:
+            gap = plain[0][~selected].min()
+            assert known["first click, gap"][row] == pytest.approx(min(gap / max(size, 1e-4) ** 0.5, 3), abs=1e-2)
+        taken = earlier & ~selected
+        if taken.any():
+            inside = area[taken].sum()
+            assert known["change"][row] == pytest.approx(np.log(max(inside, 1e-4)) / 3, abs=1e-4)
+            mean = (area[taken] * plain[1][taken]).sum() / inside
+            assert known["last click, mean"][row] == pytest.approx(
+                min(mean / max(inside, 1e-4) ** 0.5, 4) / 2, abs=1e-2
+            )
+        best = [
+            max(
+                area[selected & (v > 0)].sum() / max(area[selected | (v > 0)].sum(), 1e-6)
+                for v in answers.votes.logits[k]
+            )
+            for k in range(len(answers.votes.nodes))
+        ]
+        assert known["votes, any"][row] == pytest.approx(max(best), abs=1e-4)
+
+
+def test_the_choice_does_not_depend_on_the_order_of_the_others(answers, asking, readings):
+    torch.manual_seed(0)
+    judge = Judge().eval().requires_grad_(False)
+    known = answers.terrain.describe(readings, asking)
+    order = np.r_[0, 1 + np.random.default_rng(0).permutation(len(known) - 1)]
+    probability, expected = judge(torch.from_numpy(known)[None], torch.from_numpy(readings.allowed)[None])
+    again, expected_again = judge(torch.from_numpy(known[order])[None], torch.from_numpy(readings.allowed[order])[None])
+    assert torch.allclose(probability[0, order], again[0], atol=1e-6)
+    assert torch.allclose(expected[0, order], expected_again[0], atol=1e-6)
+    assert (probability[0].numpy()[~readings.allowed] == 0).all()
+
+
+class LastAllowed(Judge):
+    """A judge that never answers as without one where it may do otherwise."""
+
+    def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+        return int(np.flatnonzero(allowed)[-1])
+
+
+def test_a_judged_correction_obeys_its_clicks_and_stays_nested(answers):
+    judged, chosen = replace(answers, judge=LastAllowed()), 0
+    for node in range(20, 100, 8):
+        nodes, positive = np.array([10, node]), np.array([True, node % 16 == 4])
+        answer, without = judged.answer(nodes, positive), answers.answer(nodes, positive)
+        chosen += not np.array_equal(answer.logits, without.logits)
+        assert (np.diff(answer.logits, axis=0) >= 0).all()
+        assert np.array_equal(answer.selected[nodes], positive) or np.array_equal(answer.logits, without.logits)
+    assert chosen, "the judge never chose another reading"
+
+
+def planted(count: int, seed: int) -> Situations:
+    """Situations whose best reading is the one with the most of one thing, the first seldom."""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        known = rng.normal(size=(int(rng.integers(3, 12)), len(KNOWN))).astype(np.float16)
+        iou = (1 / (1 + np.exp(-2 * known[:, 7].astype(np.float32)))).astype(np.float16)
+        allowed = rng.random(len(known)) < 0.8
+        allowed[0] = True
+        found.append(Situation(known, iou, allowed, 1))
+    arrays = {name: values for name, values in _joined(found).items() if name != "names"}
+    return Situations(**{name: torch.from_numpy(values) for name, values in arrays.items()})
+
+
+def test_the_judge_learns_which_readings_are_good():
+    measured = measure_judge(fit_judge(planted(1500, 0), epochs=12), planted(300, 1))
+    assert measured["without"] < 0.6 and measured["best"] > 0.8
+    assert measured["judge"] > measured["best"] - 0.03
+
+
+def test_a_batch_holds_each_situation_as_it_was_padded_by_what_is_not_allowed():
+    held = planted(9, 2)
+    known, allowed, iou = held.batch(torch.tensor([4, 1]))
+    start = int(held.count[:4].sum())
+    count = int(held.count[4])
+    assert torch.equal(known[0, :count], held.known[start : start + count].float())
+    assert torch.equal(allowed[0, :count], held.allowed[start : start + count]) and not allowed[0, count:].any()
+    assert torch.equal(iou[0, :count], held.iou[start : start + count].float())
+
+
+def test_the_shipped_judge_is_read_and_another_file_is_refused(tmp_path):
+    assert load_judge().config.known == len(KNOWN)
+    state = Judge().state()
+    for name, held in (("other", {**state, "known": ["size"]}), ("none", {"kind": "prior"})):
+        save_torch(tmp_path / f"{name}.pt", held)
+        with pytest.raises(UserError, match="does not hold a judge of this version"):
+            load_judge(tmp_path / f"{name}.pt")
+
+
+def test_corrections_of_an_earlier_version_are_refused_by_name(tmp_path):
+    path = tmp_path / "corrections_1_00003.npz"
+    save_npz(path, compressed=False, **{**_joined([]), "names": np.array(["size"])})
+    with pytest.raises(UserError, match="corrections_1_00003"):
+        Situations.load([path])
