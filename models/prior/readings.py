@@ -172,7 +172,7 @@ class Terrain:
         """Rows of the votes that keep to the clicks, the best first, without those that say the same again."""
         rows = np.flatnonzero((self.votes.selected[:, nodes] == positive).all(axis=1))
         rows = rows[np.argsort(-self.votes.quality.ravel()[rows], kind="stable")]
-        among = pairwise_iou(self.votes.selected[rows], self.votes.selected[rows], self.area)
+        among = self.votes.agreement[np.ix_(rows, rows)]
         new, kept = np.ones(len(rows), dtype=bool), []
         for place in range(len(rows)):
             if new[place] and len(kept) < MOST:

@@ -67,7 +67,8 @@ class Votes:
         )
 
     @cached_property
-    def _agreement(self) -> np.ndarray:
+    def agreement(self) -> np.ndarray:
+        """(R, R) IoU of the selections with each other."""
         return pairwise_iou(self.selected, self.selected, self.area)
 
     def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +85,7 @@ class Votes:
         holders = np.flatnonzero(self.selected[:, node])
         answers = np.vstack([self.selected[holders], logits > 0])  # the own three last
         with_own = pairwise_iou(logits > 0, answers, self.area)
-        among = np.column_stack([self._agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
+        among = np.column_stack([self.agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
         agreement = np.vstack([among, with_own])
         ballot = self.ballot(node, logits[own] > 0, holders, quality)
         voters = np.flatnonzero(ballot.votes > 0)
@@ -104,7 +105,7 @@ class Votes:
         holders = np.flatnonzero(self.selected[:, node])
         rows = np.r_[holders, own]
         ballot = self.ballot(node, self.selected[best], holders, self.quality[click])
-        meant = _meant(self._agreement[np.ix_(rows, rows)], self._size[rows], ballot)
+        meant = _meant(self.agreement[np.ix_(rows, rows)], self._size[rows], ballot)
         finer, middle, coarser = self.selected[rows[list(meant)]]
         return np.stack([finer & middle, middle, coarser | middle])
 
