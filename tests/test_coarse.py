@@ -146,6 +146,15 @@ def test_a_large_mesh_is_answered_as_on_all_its_vertices(ball, network, large):
     assert ground_of(ball, build_network("published")) is ball  # as published, on every vertex
 
 
+def test_the_field_on_the_ground_answers_as_the_whole_field(ball, network, large):
+    decoder, generator = network[0], torch.Generator().manual_seed(3)
+    field, clicks = torch.rand(ball.num_vertices, 256, generator=generator), Clicks.from_lists([40, 900], [7000])
+    whole = DecoderSegmenter(ball, decoder, field)
+    joined = segmenters.features_on(ground_of(ball, decoder), field)
+    assert len(joined) < ball.num_vertices
+    assert np.array_equal(DecoderSegmenter(ball, decoder, joined).probability(clicks), whole.probability(clicks))
+
+
 def test_clicks_are_obeyed_also_two_in_one_place(ball, network, large):
     segmenter = DecoderSegmenter(ball, *network)
     place = int(np.bincount(segmenter.ground.of_vertex).argmax())

@@ -13,7 +13,7 @@ from models.iseg.checkpoint import DecoderCheckpoint, load_decoder_checkpoint, l
 from models.iseg.click_geometry import ClickGeometry, ClickGeometryTable
 from models.iseg.correcting import Voters
 from models.iseg.decoders import ARCHITECTURES, GeometricDecoder, build_network
-from models.iseg.segmenter import DecoderSegmenter, ground_of
+from models.iseg.segmenter import DecoderSegmenter, features_on, ground_of
 from models.iseg.training import (
     DecoderTraining,
     LiftedSettings,
@@ -131,6 +131,8 @@ def train_decoder(settings: TrainingSettings, on_progress: Progress = silent) ->
             save()
 
     rasterizer = Rasterizer(mesh, settings.renderer, device)
+    if isinstance(settings.loop, LiftedSettings):  # the field of a large mesh is half a gigabyte, and not needed
+        features = features_on(ground_of(mesh, network), features)
     run_training(training, features, mesh, samples, rasterizer, settings.loop, held, after_step, on_progress)
     if isinstance(settings.loop, LiftedSettings) and network.uses_geometry:
         segmenter = DecoderSegmenter(mesh, network, features, "float32")
@@ -175,7 +177,7 @@ def run_training(
 ) -> None:
     """Prepare what the loss of `settings` needs and train from where `held` stands (None: from the beginning).
 
-    features (V, 256); `after_step` is called without arguments and may save.
+    features (V, 256), or those of the ground (`features_on`); `after_step` is called without arguments and may save.
     """
     device, samples, chosen = rasterizer.device, data.samples, data.chosen
     # What is prepared draws from a generator of its own, so that a resumed training continues the same sequence.
@@ -191,8 +193,7 @@ def run_training(
         ground = ground_of(mesh, training.network)
         coarse = ground if isinstance(ground, CoarseMesh) else None
         targets = lift_masks(samples, chosen, rasterizer, preparing, on_progress=on_progress, coarse=coarse)
-        if coarse is not None:
-            features = coarse.means(features)
+        features = features_on(ground, features)
         anywhere = torch.randperm(len(targets.rows), generator=preparing)
         seen = (targets.weight > 0).any(dim=0).cpu()
         clickable = anywhere[seen[anywhere]][: settings.clickable]

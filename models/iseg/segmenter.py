@@ -37,12 +37,19 @@ def ground_of(mesh: Mesh, network: ClickNetwork) -> Mesh:
     return CoarseMesh.of(mesh, LARGE) if network.uses_geometry and mesh.num_vertices > LARGE else mesh
 
 
+def features_on(ground: Mesh, features: Tensor) -> Tensor:
+    """Features (V, 256) of a mesh, or already those of its `ground_of`, on that ground: (G, 256)."""
+    if isinstance(ground, CoarseMesh) and len(features) != ground.num_vertices:
+        return ground.means(features)
+    return features
+
+
 class DecoderSegmenter(Segmenter):
     """Answers any number of clicks on one mesh with the decoder that was trained on it.
 
     mesh       of V vertices
     network    attention and decoder, on the device that is to compute
-    features   (V, 256) the mesh feature field
+    features   (V, 256) the mesh feature field, or that of the ground (`features_on`)
     voters     what it answered all over the mesh, where its training asked (`models.iseg.correcting`): then a first
                click is answered by vote, further ones correct in the order in which they were made; None: every set of
                clicks is answered for itself, as published
@@ -79,9 +86,7 @@ class DecoderSegmenter(Segmenter):
         once = torch.promote_types(self.dtype, torch.float32)
         self.network = copy.deepcopy(network).to(once).eval().requires_grad_(False)
         self.geometry = ClickGeometry(self.ground) if network.uses_geometry else None
-        if isinstance(self.ground, CoarseMesh):
-            features = self.ground.means(features)
-        self._prepare(features.to(self.device, once))
+        self._prepare(features_on(self.ground, features).to(self.device, once))
         self._correcting = None
         if voters is not None and self.geometry is not None:
             distances = self.geometry.distances
