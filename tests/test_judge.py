@@ -10,6 +10,7 @@ import torch
 from scipy.sparse.csgraph import dijkstra
 
 from models.prior.answers import NodeAnswers, ask_around
+from models.prior.components import Components
 from models.prior.corrections import NodeAnswer
 from models.prior.inputs import NodeTensors
 from models.prior.judge import Judge, load_judge
@@ -104,6 +105,13 @@ def test_what_is_known_of_a_reading_is_what_a_slow_count_finds(answers, asking, 
             for k in range(len(answers.votes.nodes))
         ]
         assert known["votes, any"][row] == pytest.approx(max(best), abs=1e-4)
+
+
+def test_numbers_of_components_do_not_matter_however_large_they_are(answers, asking, readings):
+    terrain = answers.terrain
+    crumbs = replace(terrain.graph, component=terrain.graph.component * 10_000_000 + 3)  # a column each would be 6 GB
+    thinned = replace(terrain, graph=crumbs, components=Components(crumbs.component, crumbs.area))
+    assert np.array_equal(thinned.describe(readings, asking), terrain.describe(readings, asking))
 
 
 def test_the_choice_does_not_depend_on_the_order_of_the_others(answers, asking, readings):
