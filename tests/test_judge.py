@@ -17,7 +17,7 @@ from models.prior.judge import Judge, load_judge
 from models.prior.judge_training import Situation, Situations, _joined, fit_judge, measure_judge
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import cut
-from models.prior.readings import KNOWN, TODAY, Asking, Readings
+from models.prior.readings import KNOWN, UNJUDGED, VOTED, Asking, Readings
 from utils.errors import UserError
 from utils.files import save_npz, save_torch
 
@@ -54,21 +54,22 @@ def readings(answers, asking) -> Readings:
 def test_the_first_reading_is_the_answer_without_a_judge_and_the_others_that_may_be_chosen_keep_to_the_clicks(
     readings, asking
 ):
-    assert np.array_equal(readings.logits[0], asking.today.logits[1]) and readings.source[0] == TODAY
-    assert readings.answer(0, asking) is asking.today
+    assert np.array_equal(readings.logits[0], asking.unjudged.logits[1]) and readings.source[0] == UNJUDGED
+    assert readings.answer(0, asking) is asking.unjudged
     for row in np.flatnonzero(readings.allowed)[1:]:
         assert readings.selected[row, 10] and not readings.selected[row, asking.nodes[1]]
     assert readings.allowed.sum() > 1
 
 
 def test_votes_that_say_the_same_are_one_reading(answers, asking):
-    rows = answers.terrain._votes_keeping(np.array([10]), np.array([True]))
-    selected = answers.votes.selected[rows].astype(float)
-    area = answers.terrain.area
-    for first in range(len(rows)):
+    both = answers.votes.selected.sum(axis=0).argsort()[-2:]  # many hold them
+    readings = answers.terrain.readings(answers.asking(asking.before, both, np.array([True, True])))
+    selected = readings.selected[readings.source == VOTED]
+    assert 2 < len(selected) < answers.votes.selected[:, both].all(axis=1).sum()
+    for first in range(len(selected)):
         for second in range(first):
-            both = (selected[first] * selected[second]) @ area
-            assert both / (selected[[first, second]].max(axis=0) @ area) < 0.97
+            shared, either = selected[first] & selected[second], selected[first] | selected[second]
+            assert answers.graph.area[shared].sum() / answers.graph.area[either].sum() < 0.97
 
 
 def test_what_is_known_of_a_reading_is_what_a_slow_count_finds(answers, asking, readings):
@@ -152,7 +153,7 @@ def planted(count: int, seed: int) -> Situations:
         iou = (1 / (1 + np.exp(-2 * known[:, 7].astype(np.float32)))).astype(np.float16)
         allowed = rng.random(len(known)) < 0.8
         allowed[0] = True
-        found.append(Situation(known, iou, allowed, 1))
+        found.append(Situation(known, iou, allowed))
     arrays = {name: values for name, values in _joined(found).items() if name != "names"}
     return Situations(**{name: torch.from_numpy(values) for name, values in arrays.items()})
 

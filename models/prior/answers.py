@@ -123,8 +123,8 @@ class NodeAnswers:
     def asking(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> Asking:
         """What there is to know of a correction: `before`, and clicks of which the last corrects it."""
         network = self.of_correction(before, nodes, positive)
-        today = self._unjudged(before, network, nodes, positive)
-        return Asking(before, nodes, positive, network, today, self.single(int(nodes[0])))
+        unjudged = self._unjudged(before, network, nodes, positive)
+        return Asking(before, nodes, positive, network, unjudged, self.single(int(nodes[0])))
 
     def _unjudged(self, before: NodeAnswer, network: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """What the network answers; near the last click only, if the votes agree on the first click's answer."""

@@ -15,6 +15,7 @@ from utils.errors import UserError
 from utils.files import load_torch
 from utils.shipped import check_shipped
 
+KIND = "judge of the prior"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "judge.pt"
 BOUND = 6.0  # deviations beyond which a value says no more
 DROPOUT = 0.1  # in training
@@ -84,9 +85,6 @@ class Judge(nn.Module):
         """What `load_judge` reads."""
         weights = {name: value.half() for name, value in self.state_dict().items()}
         return {"kind": KIND, "known": list(KNOWN), "config": asdict(self.config), "weights": weights}
-
-
-KIND = "judge of the prior"
 
 
 def load_judge(path: str | Path = WEIGHTS) -> Judge:

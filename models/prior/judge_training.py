@@ -34,7 +34,7 @@ BY_JUDGE, BY_CHANCE = 0.7, 0.2  # of the corrections that go on from the judge's
 NEARLY = 0.1  # IoU by which it may be worse
 BATCH, RATE, DECAY, EXPECTED_WEIGHT = 128, 2e-3, 1e-3, 0.5
 LEAST_DEVIATION = 0.05
-HELD_OUT = 6  # every so manieth shard is
+HELD_OUT = 6  # one shard in so many is held out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,11 @@ class JudgeSettings(FolderSettings):
 @dataclass(frozen=True, eq=False)
 class Situation:
     """A correction: known (R, K) float16 and allowed (R,) bool of its readings, their IoU (R,) float16 with what is
-    wanted, and how manieth it is."""
+    wanted."""
 
     known: np.ndarray
     iou: np.ndarray
     allowed: np.ndarray
-    number: int
 
 
 def make_corrections(settings: CorrectionSettings, on_progress: Progress = silent) -> None:
@@ -96,11 +95,11 @@ def _corrections(
     anywhere = float(rng.choice(PEOPLE))
     wish.nodes, wish.positive = [first_click(shape, wish.target, rng, anywhere)], [True]
     answer, found = answers.single(wish.nodes[0]), list[Situation]()
-    for number in range(1, CORRECTIONS + 1):
+    for _ in range(CORRECTIONS):
         correct(shape, wish, answer.selected, rng, anywhere)
         if wish.done:
             break
-        situation, answer = _answered(shape, answers, judge, wish, answer, number, rng)
+        situation, answer = _answered(shape, answers, judge, wish, answer, rng)
         found.append(situation)
     return found
 
@@ -111,7 +110,6 @@ def _answered(
     judge: Judge | None,
     wish: ClickSet,
     before: NodeAnswer,
-    number: int,
     rng: np.random.Generator,
 ) -> tuple[Situation, NodeAnswer]:
     """The readings of the last click of a wish, and the answer that the person sees next."""
@@ -127,7 +125,7 @@ def _answered(
     if rng.random() < BY_CHANCE:
         other = int(rng.choice(np.flatnonzero(readings.allowed)))
         row = other if iou[other] > iou[0] - NEARLY else row
-    return Situation(known, iou, readings.allowed, number), readings.answer(row, asking)
+    return Situation(known, iou, readings.allowed), readings.answer(row, asking)
 
 
 def _joined(situations: list[Situation]) -> dict[str, np.ndarray]:
@@ -138,19 +136,17 @@ def _joined(situations: list[Situation]) -> dict[str, np.ndarray]:
         "iou": np.concatenate([np.zeros(0, np.float16), *(each.iou for each in situations)]),
         "allowed": np.concatenate([np.zeros(0, bool), *(each.allowed for each in situations)]),
         "count": np.array([len(each.iou) for each in situations], dtype=np.int64),
-        "number": np.array([each.number for each in situations], dtype=np.int64),
     }
 
 
 @dataclass(frozen=True, eq=False)
 class Situations:
-    """S corrections with T readings in all: known (T, K) float16, iou (T,), allowed (T,); count, number (S,)."""
+    """S corrections with T readings in all: known (T, K) float16, iou (T,), allowed (T,); count (S,)."""
 
     known: Tensor
     iou: Tensor
     allowed: Tensor
     count: Tensor
-    number: Tensor
 
     @classmethod
     def load(cls, paths: list[Path]) -> Situations:
@@ -159,7 +155,7 @@ class Situations:
         for path, each in zip(paths, held):
             if each["names"].tolist() != list(KNOWN):
                 raise UserError(f"{path} was made by an earlier version: remove it, and make the corrections again")
-        names = "known", "iou", "allowed", "count", "number"
+        names = "known", "iou", "allowed", "count"
         return cls(*(torch.from_numpy(np.concatenate([each[name] for each in held])) for name in names))
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ from models.prior.inputs import FIRM, RADIUS, Distances, NodeTensors
 from models.prior.nodes import NodeGraph
 from models.prior.votes import LEVELS, Votes, pairwise_iou
 
-TODAY, NETWORK, LOCAL, WHOLE, VOTED = range(5)  # where a reading comes from
+UNJUDGED, NETWORK, LOCAL, WHOLE, VOTED = range(5)  # where a reading comes from
 SAME = 0.97  # IoU from which on two votes are one reading
 MOST = 96  # readings from the votes
 ALIKE = 0.7  # IoU from which on the answer to a click outside a reading says that it is not the whole
@@ -27,7 +27,7 @@ TINY = 1e-6
 COMPONENT_QUALITY = 0.8  # expected where a component is added or taken away
 # What is known of a reading, by the methods of `Terrain` that say it.
 KNOWN = (
-    *("network", "network inside", "today", "quality", "trust", "allowed"),
+    *("network", "network inside", "unjudged", "quality", "trust", "allowed"),
     *(f"source {source}" for source in range(VOTED + 1)),
     *("votes, best", "votes, default", "votes, all", "votes, number"),
     *("votes outside, best", "votes outside, share", "votes, any"),
@@ -47,7 +47,7 @@ class Readings:
     """R selections of N nodes, of which the first is what would be answered without a judge.
 
     logits    (R, N) float32; selected (R, N) bool
-    source    (R,) int64, `TODAY` to `VOTED`; quality (R,) float32, IoU that the network expects of each
+    source    (R,) int64, `UNJUDGED` to `VOTED`; quality (R,) float32, IoU that the network expects of each
     allowed   (R,) bool: keeps to the clicks, or is the first
     """
 
@@ -60,11 +60,11 @@ class Readings:
     def answer(self, row: int, asking: Asking) -> NodeAnswer:
         """One of them as the default, between the finer and the coarser answer that there would be without a judge."""
         if row == 0:
-            return asking.today
-        finer, _, coarser = asking.today.logits
+            return asking.unjudged
+        finer, _, coarser = asking.unjudged.logits
         middle = self.logits[row]
         logits = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
-        return NodeAnswer(logits, asking.today.quality)
+        return NodeAnswer(logits, asking.unjudged.quality)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +79,18 @@ class _Reading:
 
 @dataclass(frozen=True, eq=False)
 class Asking:
-    """A correction: the answer before it, the clicked nodes (C,) int64 and their signs (C,) bool, the last of which
-    corrects, the network's three answers to them, what would be answered without a judge, and the answer to the first
-    click alone."""
+    """A correction of an answer.
+
+    before     the answer; nodes (C,) int64, positive (C,) bool: all clicks, the last of which corrects it
+    network    the network's three answers to them; unjudged: what would be answered without a judge
+    first      the answer to the first click alone
+    """
 
     before: NodeAnswer
     nodes: np.ndarray
     positive: np.ndarray
     network: NodeAnswer
-    today: NodeAnswer
+    unjudged: NodeAnswer
     first: NodeAnswer
 
     @property
@@ -154,7 +157,7 @@ class Terrain:
         clicked = np.where(self.graph.component == self.graph.component[nodes[-1]], FIRM, -FIRM).astype(np.float32)
         whole = [np.maximum(before, clicked), clicked] if asking.adds else [np.minimum(before, -clicked)]
         rows = self._votes_keeping(nodes, positive)
-        own = [asking.today.logits[1], *asking.network.logits, *local.logits, *whole]
+        own = [asking.unjudged.logits[1], *asking.network.logits, *local.logits, *whole]
         logits = np.concatenate([np.stack(own), self.votes.logits.reshape(-1, len(before))[rows].astype(np.float32)])
         selected = logits > 0
         quality = [
@@ -163,7 +166,7 @@ class Terrain:
             *local.quality,
             *[COMPONENT_QUALITY] * len(whole),
         ]
-        source = [TODAY, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[VOTED] * len(rows)]
+        source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[VOTED] * len(rows)]
         allowed = (selected[:, nodes] == positive).all(axis=1)
         allowed[0] = True
         quality = np.r_[quality, self.votes.quality.ravel()[rows]].astype(np.float32)
@@ -209,7 +212,7 @@ class Terrain:
         return {
             "network": both / np.maximum(reading.size + self.area @ probability - both, TINY),
             "network inside": both / np.maximum(reading.size, TINY),
-            "today": pairwise_iou(reading.selected, reading.selected[:1], self.area)[:, 0],
+            "unjudged": pairwise_iou(reading.selected, reading.selected[:1], self.area)[:, 0],
             "quality": readings.quality,
             "trust": float(asking.first.quality[1]),
             "allowed": readings.allowed,
