@@ -73,10 +73,14 @@ class NodeGraph:
         return tuple(symmetric(ends, lengths, len(self)) for ends, lengths in graphs)
 
     @cached_property
+    def flatness(self) -> np.ndarray:
+        """(E,) of the borders between adjacent nodes: 1 where flat or convex, falling with the concave turn."""
+        return np.exp(-(self.length[:, 1] - self.length[:, 0]) / 0.25)
+
+    @cached_property
     def neighbours(self) -> sp.csr_matrix:
         """(N, N) how far the values of adjacent nodes, and of a node itself, count for each other across creases."""
-        weight = np.exp(-(self.length[:, 1] - self.length[:, 0]) / 0.25)
-        return sp.csr_matrix(symmetric(self.pairs, weight, len(self)) + sp.identity(len(self), format="csr"))
+        return sp.csr_matrix(symmetric(self.pairs, self.flatness, len(self)) + sp.identity(len(self), format="csr"))
 
     def distances_from(self, nodes: np.ndarray) -> np.ndarray:
         """(C, N, 3) float32 shortest paths from each of C nodes, as `distance_graphs`; 8 where there is none."""

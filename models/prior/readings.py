@@ -22,7 +22,6 @@ UNJUDGED, NETWORK, LOCAL, WHOLE, VOTED = range(5)  # where a reading comes from
 SAME = 0.97  # IoU from which on two votes are one reading
 MOST = 96  # readings from the votes
 ALIKE = 0.7  # IoU from which on the answer to a click outside a reading says that it is not the whole
-FLAT = 0.25  # of a border's excess of concave length at which it counts as 1/e of a flat one
 TINY = 1e-6
 COMPONENT_QUALITY = 0.8  # expected where a component is added or taken away
 # What is known of a reading, by the methods of `Terrain` that say it.
@@ -108,22 +107,23 @@ class Terrain:
     components: Components
     distances: Distances
 
-    @cached_property
+    @property
     def area(self) -> np.ndarray:
         """(N,) float32, summing to 1."""
-        return (self.graph.area / self.graph.area.sum()).astype(np.float32)
+        return self.graph.area
 
     @cached_property
     def borders(self) -> np.ndarray:
         """(E, 5) float32 of the adjacent pairs: border length, and times how concave it is, how far the point network's
         embedding, the field and the normals differ across it."""
         length = np.maximum(self.graph.conductance[:, 0] * self.graph.length[:, 0], 1e-9)
-        concave = 1 - np.exp(-(self.graph.length[:, 1] - self.graph.length[:, 0]) / FLAT)
         first, second = self.graph.pairs.T
         embedding, field = self.likeness
         apart = [np.linalg.norm(values[first] - values[second], axis=1) for values in (RADIUS * embedding, field)]
         turn = 1 - (self.graph.normal[first] * self.graph.normal[second]).sum(axis=1)
-        return (np.stack([np.ones_like(turn), concave, *apart, turn], axis=1) * length[:, None]).astype(np.float32)
+        return (np.stack([np.ones_like(turn), 1 - self.graph.flatness, *apart, turn], axis=1) * length[:, None]).astype(
+            np.float32
+        )
 
     @cached_property
     def likeness(self) -> tuple[np.ndarray, np.ndarray]:

@@ -86,10 +86,10 @@ def prepare(
     views      how many are embedded
     voters     clicks whose answers vote on what a single click means (`models.prior.votes`); 0: no vote
 
-    Raises UserError if the weights are missing, damaged, of another teacher, or refined on another mesh.
+    Raises UserError if the weights or the judge are missing, damaged, of another teacher, or refined on another mesh.
     """
     weights = Path(weights)
-    network, held = load_prior(weights)
+    (network, held), judge = load_prior(weights), load_judge()
     check_teacher(held, teacher)
     if held.get("mesh_digest") not in (None, mesh.digest):
         raise UserError(
@@ -120,7 +120,7 @@ def prepare(
         votes = kept(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )
-        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph), judge=load_judge())
+        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph), judge=judge)
     identity = digest(file, JUDGE.read_bytes(), teacher.name)
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)
 
