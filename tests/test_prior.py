@@ -16,6 +16,7 @@ from models.methods import MethodSettings, iseg_prior
 from models.points.clouds import sample_cloud
 from models.points.embedding import WEIGHTS as POINT_WEIGHTS
 from models.points.embedding import Embedder, load_network
+from models.prior import alike, joins
 from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
@@ -30,6 +31,7 @@ from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
 from models.prior.points import embed_nodes
+from models.prior.scores import load_scores
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
 from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
@@ -805,6 +807,16 @@ def test_a_prior_is_trained_measured_exported_and_answers(tmp_path, two_boxes):
     places = ["--folder", str(tmp_path / "judge"), "--out", str(tmp_path / "judge.pt")]
     assert train_prior.main(["judge", *places, "--epochs", "2"]) == 0
     assert load_judge(tmp_path / "judge.pt").config == Judge().config
+
+    for _ in range(2):
+        run("pairs", "--shards", "2", "4", folder="pairs")
+    run("pairs", "--shards", "2", "3", "--round", "2", folder="pairs")
+    assert len(list((tmp_path / "pairs").glob("pairs_*.npz"))) == 3
+    weights = {name: tmp_path / f"{name}.pt" for name in ("joins", "alike")}
+    places = ["--folder", str(tmp_path / "pairs"), *(f"--{name}={path}" for name, path in weights.items())]
+    assert train_prior.main(["proposals", *places, "--epochs_joins", "1", "--epochs_alike", "2"]) == 0
+    for name, module in (("joins", joins), ("alike", alike)):
+        assert load_scores(weights[name], module.KIND, module.KNOWN).config.members == 4
 
     run("train", "--minutes", "0.02", "--width", "16", "--init", str(out), folder="second")
     assert load_torch(tmp_path / "second" / "checkpoint.pt")["done"]["before"]["steps"] > 0

@@ -14,6 +14,7 @@ from models.prior.annotator import TrainingShape
 from models.prior.checkpoint import check_teacher, load_prior
 from models.prior.nodes import Patches, cut
 from models.prior.points import embed_nodes
+from models.prior.repeats import repeats
 from models.prior.views import render_views
 from SAM_repo.teacher import load_teacher
 from utils.device import choose_device
@@ -177,6 +178,7 @@ def make_example(
     views = render_views(patches, teacher, TRAIN_VIEWS, seed)
     features = views.features(projection.components, projection.mean)
     part, group = (majority(labels[patches.fine.parent], patches) for labels in (shape.part, shape.group))
+    named, (same, similar) = part, repeats(shape)
     border = graph.conductance[:, 0] * graph.length[:, 0]
     part, group = without_details(part, group, graph.area, graph.pairs, border)
     above = levels_over(group, [majority(labels[patches.fine.parent], patches) for labels in shape.above], graph.area)
@@ -197,6 +199,9 @@ def make_example(
         "part": part.astype(np.int16),
         "group": group.astype(np.int16),
         "above": above.astype(np.int16),
+        "named": named.astype(np.int16),
+        "same": same,
+        "similar": similar,
     }
 
 

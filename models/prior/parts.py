@@ -1,9 +1,8 @@
-"""The whole mesh in nested parts, from the answers to the clicks that vote: nothing is clicked, nothing trained.
+"""The whole mesh in nested parts, from the answers to the clicks that vote: nothing is clicked.
 
 Two nodes belong together as often as the answers that hold one hold the other (evidence accumulation clustering: Fred
-and Jain 2005). Average linkage groups the nodes into small pieces; the pieces are joined pairwise, the nearest first.
-Pieces are the farther apart the fewer answers hold both and the more concave the border between them is, and nearer
-where they are two sides of one thin wall.
+and Jain 2005). Average linkage groups the nodes into small pieces; the pieces are joined pairwise, the nearest first
+(`models.prior.joins`).
 """
 
 from __future__ import annotations
@@ -18,21 +17,18 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import squareform
 
-from models.prior.alike import matches
+from models.prior.alike import Lookout
 from models.prior.borders import HOLE, Borders
-from models.prior.nodes import Patches
+from models.prior.inputs import NodeTensors
+from models.prior.joins import Association, Distance, LearnedDistance, Pieces, join_all
+from models.prior.nodes import NodeGraph, Patches
 from models.prior.votes import Votes, pairwise_iou
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
 
-PARTS_VERSION = 2  # counts up where measured results would change
+PARTS_VERSION = 3  # counts up where measured results would change
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
 PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
 MOST_PIECES = 256
-FLAT_SHARE = 0.3  # what a border without any concave turn keeps of the distance between its sides ...
-TURN_SCALE = 0.1  # ... and radians of mean turn along it over which the rest comes back
-FACING_SHARE = 0.5  # what two sides of one wall lose of their distance
-APART = 0.05  # added to the distance of pieces that do not touch
-SMALL = 0.0005  # share of the area at which a piece loses half of its distance: one or two nodes are no evidence
 CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
 
 
@@ -50,17 +46,36 @@ class NodeTree:
     agreement: np.ndarray
 
 
-def grow_tree(patches: Patches, votes: Votes) -> NodeTree:
-    """The tree of a mesh that clicks were answered on; about 0.5 s of one core."""
-    chosen = elected(votes)
-    together = co_association(np.concatenate([chosen[:, 0], chosen[:, 1]]))
-    leaf = _pieces(patches, together, held=np.asarray(chosen[:, :2].any(axis=(0, 1))))
-    children, heights = _join(_Gaps.between(patches, leaf, together))
+def grow_tree(graph: NodeGraph, tensors: NodeTensors, votes: Votes, distance: Distance | None = None) -> NodeTree:
+    """The tree of a mesh that clicks were answered on; about 0.6 s of one core.
+
+    distance: of pieces; default: the `LearnedDistance`
+    """
+    pieces, default = cut_into_pieces(graph, tensors, votes)
+    leaf = pieces.leaf
+    children, heights = join_all(pieces, distance or LearnedDistance())
+    return NodeTree(leaf, children, heights, _agreement(groups(leaf, children), default, votes))
+
+
+def groups(leaf: np.ndarray, children: np.ndarray) -> np.ndarray:
+    """(2 L - 1, N) bool, the nodes of the mesh in each node of the tree; see `NodeTree`."""
     inside = np.zeros((2 * len(children) + 1, len(leaf)), dtype=bool)
     inside[leaf, np.arange(len(leaf))] = True
     for node, (first, second) in enumerate(children.tolist(), start=len(children) + 1):
         inside[node] = inside[first] | inside[second]
-    return NodeTree(leaf, children, heights, _agreement(inside, chosen[:, 1], votes))
+    return inside
+
+
+def cut_into_pieces(graph: NodeGraph, tensors: NodeTensors, votes: Votes) -> tuple[Pieces, np.ndarray]:
+    """The small pieces that are to be joined, and (K, N) bool, what each click selects by consent."""
+    chosen = elected(votes)
+    association = Association(
+        co_association(np.concatenate([chosen[:, 0], chosen[:, 1]])),
+        co_association(chosen[:, 1]),
+        co_association(votes.selected),
+    )
+    leaf = _grouped(graph, association.elected, held=np.asarray(chosen[:, :2].any(axis=(0, 1))))
+    return Pieces(graph, tensors, votes, leaf, association), chosen[:, 1]
 
 
 def elected(votes: Votes) -> np.ndarray:
@@ -85,9 +100,9 @@ def _agreement(inside: np.ndarray, default: np.ndarray, votes: Votes) -> np.ndar
     return (iou * clicked).sum(axis=1) / np.maximum(clicked.sum(axis=1), 1)
 
 
-def _pieces(patches: Patches, together: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _grouped(graph: NodeGraph, together: np.ndarray, held: np.ndarray) -> np.ndarray:
     """(N,) int64, the connected piece of nodes that each is in; what no answer holds goes to the nearest piece."""
-    graph, size = patches.graph, len(together)
+    size = len(together)
     if size == 1:
         return np.zeros(1, dtype=np.int64)
     levels = linkage(squareform(1.0 - together, checks=False), "average")
@@ -108,102 +123,6 @@ def _pieces(patches: Patches, together: np.ndarray, held: np.ndarray) -> np.ndar
     return np.unique(piece, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-# --- joining pieces ---------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Gaps:
-    """What lies between pieces. All (L, L) symmetric but for `facing`, and changed as pieces are joined.
-
-    count    (L,) nodes; area (L,)
-    held     sum of the co-association of their nodes
-    border   length that they share; turn: the same times its concave turn in radians
-    facing   area of the one that faces the other through the solid
-    """
-
-    count: np.ndarray
-    area: np.ndarray
-    held: np.ndarray
-    border: np.ndarray
-    turn: np.ndarray
-    facing: np.ndarray
-
-    @classmethod
-    def between(cls, patches: Patches, leaf: np.ndarray, together: np.ndarray) -> _Gaps:
-        graph, fine, size = patches.graph, patches.fine, int(leaf.max()) + 1
-        member = sp.csr_matrix((np.ones(len(leaf), dtype=np.float32), (leaf, np.arange(len(leaf)))))
-
-        def added(pairs: np.ndarray, values: np.ndarray) -> np.ndarray:
-            code = leaf[pairs[:, 0]] * size + leaf[pairs[:, 1]]
-            return np.bincount(code, values, size * size).reshape(size, size)
-
-        ends = patches.node[fine.pairs]
-        border = added(ends, fine.border)
-        length = sp.csr_matrix((fine.border, ends.T), shape=(len(leaf),) * 2)
-        length = np.asarray((length + length.T)[graph.pairs[:, 0], graph.pairs[:, 1]]).reshape(-1)
-        turn = added(graph.pairs, length * (graph.length[:, 1] - graph.length[:, 0]))
-        facing = opposite_nodes(patches)
-        seen = np.flatnonzero(facing >= 0)
-        return cls(
-            np.bincount(leaf).astype(np.float64),
-            np.bincount(leaf, graph.area),
-            np.asarray((member @ (member @ together).T).T, dtype=np.float64),
-            border + border.T,
-            turn + turn.T,
-            added(np.stack([seen, facing[seen]], axis=1), graph.area[seen]),
-        )
-
-    def distance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Between pieces, (R, C); from 0 to 1, a little more where they do not touch."""
-        cells = np.ix_(rows, columns)
-        apart = 1.0 - self.held[cells] / np.outer(self.count[rows], self.count[columns])
-        border = self.border[cells]
-        concave = 1.0 - np.exp(-self.turn[cells] / np.maximum(border, 1e-12) / TURN_SCALE)
-        touching = apart * (FLAT_SHARE + (1.0 - FLAT_SHARE) * concave)
-        smaller = np.maximum(np.minimum.outer(self.area[rows], self.area[columns]), 1e-12)
-        facing = (self.facing[cells] + self.facing[np.ix_(columns, rows)].T) / (2 * smaller)
-        touching = touching * smaller / (smaller + SMALL)
-        result = np.where(border > 0, touching, apart + APART) * (1.0 - FACING_SHARE * np.clip(facing, 0.0, 1.0))
-        result[rows[:, None] == columns[None]] = np.inf
-        return result
-
-    def join(self, kept: int, gone: int) -> None:
-        """Add a piece to another."""
-        self.count[kept] += self.count[gone]
-        self.area[kept] += self.area[gone]
-        for values in (self.held, self.border, self.turn, self.facing):
-            values[kept] += values[gone]
-            values[:, kept] += values[:, gone]
-
-
-def _join(gaps: _Gaps) -> tuple[np.ndarray, np.ndarray]:
-    """Children (L - 1, 2) and ascending heights (L - 1,): always the two nearest pieces are joined."""
-    size = len(gaps.count)
-    everyone = np.arange(size)
-    distance, name = gaps.distance(everyone, everyone), np.arange(size)
-    children, heights = np.zeros((size - 1, 2), dtype=np.int64), np.zeros(size - 1)
-    for step in range(size - 1):
-        first, second = divmod(int(distance.argmin()), size)
-        children[step], heights[step] = (name[first], name[second]), distance[first, second]
-        gaps.join(first, second)
-        name[first] = size + step
-        distance[second] = distance[:, second] = np.inf
-        alive = np.flatnonzero(np.isfinite(distance).any(axis=1) | (everyone == first))
-        row = gaps.distance(np.array([first]), alive)[0]
-        distance[first, alive], distance[alive, first] = row, row
-    return children, np.maximum.accumulate(heights) if size > 1 else heights
-
-
-def opposite_nodes(patches: Patches) -> np.ndarray:
-    """(N,) int64, the node where a ray from the middle of each node into the solid meets the surface; -1 for none."""
-    fine, start = patches.fine, patches.center
-    inward = -fine.normal[start]
-    origin = (fine.centroid[start] + 1e-4 * inward).astype(np.float32)
-    hit = np.asarray(fine.scene.run(origin, inward.astype(np.float32), query="INTERSECT")).reshape(-1)
-    fine.without_scene()
-    return np.where(hit >= 0, patches.node[hit], -1)
-
-
 # --- on the mesh ------------------------------------------------------------------------------------
 
 
@@ -211,12 +130,12 @@ class PriorPartTree(PartTree):
     """The tree on the mesh: each join is drawn as a border on the fine faces when it is first needed."""
 
     def __init__(
-        self, patches: Patches, borders: Borders, tree: NodeTree, vertex_means: sp.csr_matrix, field: np.ndarray
+        self, patches: Patches, borders: Borders, tree: NodeTree, vertex_means: sp.csr_matrix, tensors: NodeTensors
     ) -> None:
-        """vertex_means (V, E): means of the vertices over the fine faces around them; field: see `alike.matches`."""
+        """vertex_means (V, E): means of the vertices over the fine faces around them."""
         super().__init__(tree.children, tree.heights)
         self.patches, self.borders, self.tree = patches, borders, tree
-        self.vertex_means, self.field = vertex_means, field
+        self.vertex_means, self.tensors = vertex_means, tensors
         self._sides: dict[int, np.ndarray] = {}
 
     def nodes(self, part: Part) -> np.ndarray:
@@ -262,8 +181,12 @@ class PriorPartTree(PartTree):
         return chosen
 
     def alike(self, part: Part) -> list[Part]:
+        return [(row,) for row in self._lookout.matches(self.nodes(part))]
+
+    @cached_property
+    def _lookout(self) -> Lookout:
         everything = np.stack([self.nodes((node,)) for node in range(2 * self.num_leaves - 1)])
-        return [(row,) for row in matches(self.patches.graph, self.field, everything, self.nodes(part))]
+        return Lookout(self.patches.graph, self.tensors, everything)
 
     @cached_property
     def _weights(self) -> np.ndarray:

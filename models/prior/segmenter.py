@@ -245,9 +245,8 @@ class PriorSegmenter(Segmenter):
         """Nested parts of the whole mesh, from the answers to the clicks that vote."""
         answers, seen = self.prepared.answers, self.prepared.seen
         votes = answers.votes or ask_around(answers, seen, VOTERS)
-        tree = grow_tree(self.patches, votes)
-        field = answers.tensors.features.numpy()
-        return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means, field)
+        tree = grow_tree(self.patches.graph, answers.tensors, votes)
+        return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means, answers.tensors)
 
     # --- what both share -------------------------------------------------------------------------
 
