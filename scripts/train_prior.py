@@ -16,7 +16,8 @@ from __future__ import annotations
 from models.prior.data import DataSettings, make_data
 from models.prior.judge_training import CorrectionSettings, JudgeSettings, make_corrections, train_judge
 from models.prior.measuring import ExportSettings, MeasureSettings, export, measure
-from models.prior.proposal_training import PairSettings, ProposalTrainingSettings, make_pairs, train_proposals
+from models.prior.proposal_training import ProposalTrainingSettings, make_pairs, train_proposals
+from models.prior.rounds import RoundSettings
 from models.prior.training import TrainSettings, train
 from utils.errors import run_cli
 from utils.options import Parser, add_options, settings_from
@@ -29,7 +30,7 @@ ACTIONS = {
     "export": (ExportSettings, export),
     "corrections": (CorrectionSettings, lambda settings: make_corrections(settings, Bars())),
     "judge": (JudgeSettings, lambda settings: train_judge(settings, Bars())),
-    "pairs": (PairSettings, lambda settings: make_pairs(settings, Bars())),
+    "pairs": (RoundSettings, lambda settings: make_pairs(settings, Bars())),
     "proposals": (ProposalTrainingSettings, lambda settings: train_proposals(settings, Bars())),
 }
 

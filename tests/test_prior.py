@@ -25,12 +25,15 @@ from models.prior.components import Components
 from models.prior.data import Shapes, levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
 from models.prior.inputs import COLUMNS, EMBEDDING, INPUTS, KIND_CHANNELS, RADIUS, NodeTensors
+from models.prior.joins import Pieces
 from models.prior.judge import WEIGHTS as JUDGE
 from models.prior.judge import Judge, load_judge
 from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
 from models.prior.points import embed_nodes
+from models.prior.proposal_training import pairs_of
+from models.prior.rounds import learned_and_held_out
 from models.prior.scores import load_scores
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
@@ -625,6 +628,34 @@ def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
         correct(shape, click_set, selected, rng)
         if len(click_set.nodes) > before:
             assert click_set.positive[-1] and click_set.target[click_set.nodes[-1]]
+
+
+def test_pairs_of_pieces_are_learned_with_how_likely_two_points_of_them_are_in_one_part(example):
+    shape, apart = TrainingShape(example), np.zeros((2, 2), dtype=bool)
+    named = TrainingShape(example | {"named": example["part"], "same": apart, "similar": apart})
+    part, clicked = example["part"].astype(np.int64), np.arange(0, len(shape.graph), 7)
+    near = shape.graph.distances_from(clicked)[:, :, 0] < 0.5  # so that a part is several pieces
+    logits = np.where((part[clicked][:, None] == part) & near, 3.0, -3.0).astype(np.float16)[:, None].repeat(3, axis=1)
+    votes = Votes(clicked, logits, np.full((len(clicked), 3), 0.9, dtype=np.float32), shape.graph.area)
+    found = pairs_of(named, votes, Pieces.rule, 0.0, np.random.default_rng(0))
+    in_part, in_group = found["joins_wanted"].T
+    assert (in_group >= in_part - 1e-3).all()  # a group consists of parts
+    at_first = in_part[: len(in_part) // 4]  # before pieces of different parts are joined
+    assert set(np.unique(at_first)) == {0.0, 1.0}
+    held_together = found["joins_known"][: len(at_first), joins.KNOWN.index("together")] > 0
+    assert (at_first[held_together] == 1).all()  # no answer holds two parts
+    assert not found["alike_wanted"].any() and (found["joins_weight"] > 0).all()
+    with pytest.raises(UserError, match="make them again"):
+        pairs_of(shape, votes, Pieces.rule, 0.0, np.random.default_rng(0))
+
+
+def test_rounds_are_learned_from_with_whole_shards_held_out(tmp_path):
+    with pytest.raises(UserError, match=r"train_prior\.py pairs --folder"):
+        learned_and_held_out(tmp_path, "pairs")
+    for number, shard in itertools.product((1, 2), range(3, 15)):
+        (tmp_path / f"pairs_{number}_{shard:05d}.npz").touch()
+    learned, aside = learned_and_held_out(tmp_path, "pairs")
+    assert len(learned) == 20 and {path.stem[-2:] for path in aside} == {"03", "09"} and len(aside) == 4
 
 
 def test_depth_is_the_distance_to_the_nearest_node_outside(shape):

@@ -17,14 +17,15 @@ from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, dra
 from models.prior.answers import NodeAnswers, ask_around
 from models.prior.checkpoint import load_prior
 from models.prior.corrections import NodeAnswer
-from models.prior.data import HELD_OUT_BELOW, HELD_OUT_FROM, FolderSettings, read_shard
+from models.prior.data import FolderSettings
 from models.prior.judge import WEIGHTS, Judge, load_judge
 from models.prior.readings import KNOWN
+from models.prior.rounds import RoundSettings, each_shard, learned_and_held_out
 from models.prior.votes import VOTERS
 from utils.errors import UserError
 from utils.files import load_npz, save_npz, save_torch
 from utils.options import option, positive_int
-from utils.progress import Progress, Step, silent, track
+from utils.progress import Progress, Step, silent
 from utils.training import check_loss, cosine, set_rate
 
 WISHES, CORRECTIONS = 8, 6
@@ -34,16 +35,13 @@ BY_JUDGE, BY_CHANCE = 0.7, 0.2  # of the corrections that go on from the judge's
 NEARLY = 0.1  # IoU by which it may be worse
 BATCH, RATE, DECAY, EXPECTED_WEIGHT = 128, 2e-3, 1e-3, 0.5
 LEAST_DEVIATION = 0.05
-HELD_OUT = 6  # one shard in so many is held out
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectionSettings(FolderSettings):
+class CorrectionSettings(RoundSettings):
     """Corrections to learn from, on the shapes in the folder."""
 
-    shards: tuple[int, int] = option((HELD_OUT_BELOW, HELD_OUT_FROM), "of the shapes", metavar=("FIRST", "END"))
     judge: Path | None = option(None, "most corrections are answered by this judge, in the second round")
-    round: int = option(1, "names the files, so that rounds are kept apart", type=positive_int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +63,15 @@ class Situation:
 
 
 def make_corrections(settings: CorrectionSettings, on_progress: Progress = silent) -> None:
-    """Write those of the shards that have none yet; several runs with different shards may share a folder."""
+    """Write those of the shards that have none yet (`each_shard`)."""
     network, _ = load_prior()
     judge = load_judge(settings.judge) if settings.judge else None
-    known = {int(path.stem.split("_")[1]): path for path in sorted(settings.data_folder.glob("shapes_*.npz"))}
-    chosen = [shard for shard in range(*settings.shards) if shard in known]
-    for shard in track(chosen, "corrections", on_progress, len(chosen), unit="shard"):
-        path = settings.folder / f"corrections_{settings.round}_{shard:05d}.npz"
-        if path.is_file():
-            continue
+    for path, shapes in each_shard(settings, "corrections", on_progress):
         found = []
-        for place, example in enumerate(read_shard(known[shard])):
-            rng = np.random.default_rng([settings.seed, settings.round, shard, place])
-            shape = TrainingShape(example)
+        for shape, rng in shapes:
             answers = NodeAnswers(shape.graph, network, shape.nodes)
             answers = replace(answers, votes=ask_around(answers, shape.seen, VOTERS))
             found += [each for _ in range(WISHES) for each in _corrections(shape, answers, judge, rng)]
-            shape.release()
         save_npz(path, compressed=False, **_joined(found))
 
 
@@ -172,17 +162,7 @@ class Situations:
 
 def train_judge(settings: JudgeSettings, on_progress: Progress = silent) -> dict[str, float]:
     """Learn from all corrections in the folder and write the weights; returns what `measure_judge` finds."""
-    paths = sorted(settings.data_folder.glob("corrections_*.npz"), key=lambda path: path.name.split("_")[::-1])
-    shards = sorted({path.stem.split("_")[-1] for path in paths})
-    kept = set(shards[::HELD_OUT])
-    training, held_out = (
-        [path for path in paths if (path.stem.split("_")[-1] in kept) == out] for out in (False, True)
-    )
-    if not training or not held_out:
-        raise UserError(
-            f"{settings.data_folder} holds too few corrections; make some first: "
-            f"python scripts/train_prior.py corrections --folder {settings.data_folder}"
-        )
+    training, held_out = learned_and_held_out(settings.data_folder, "corrections")
     judge = fit_judge(Situations.load(training), settings.epochs, settings.seed, on_progress)
     measured = measure_judge(judge, Situations.load(held_out))
     print("held out: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()), flush=True)

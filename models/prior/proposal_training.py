@@ -16,33 +16,25 @@ from models.prior import alike, joins
 from models.prior.annotator import TrainingShape
 from models.prior.answers import NodeAnswers, ask_around
 from models.prior.checkpoint import load_prior
-from models.prior.data import HELD_OUT_BELOW, HELD_OUT_FROM, FolderSettings, read_shard
+from models.prior.data import FolderSettings
 from models.prior.joins import Distance, LearnedDistance, Pieces, join_all
 from models.prior.parts import cut_into_pieces, groups
 from models.prior.repeats import FOUND, IN_TREE
+from models.prior.rounds import RoundSettings, each_shard, learned_and_held_out
 from models.prior.scores import Scores, ScoresConfig, fit_scores
 from models.prior.votes import VOTERS, Votes
 from utils.errors import UserError
 from utils.files import load_npz, save_npz, save_torch
 from utils.options import option, positive_int
-from utils.progress import Progress, silent, track
+from utils.progress import Progress, silent
 
 TOUCHING, ANY, NEAREST, OTHERS = 60, 20, 3, 4  # pairs that are looked at: at first, and beside each join
 NOISE = (0.0, 0.02, 0.06)  # deviation of the distances by which the joins of different shapes go astray
 BY_SIZE = 0.3  # power of the smaller piece's area by which a pair counts
 ALONE = 0.5  # what pairs count where the chosen part has no repeat
 LEVELS = ("part", "group")  # in which two points of a pair of pieces may be together
-HELD_OUT = 6  # one shard in so many is held out
 JOINS = ScoresConfig(read=len(joins.KNOWN), written=len(LEVELS))
 ALIKE = ScoresConfig(read=len(alike.KNOWN), width=32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSettings(FolderSettings):
-    """Pairs to learn from, on the shapes in the folder."""
-
-    shards: tuple[int, int] = option((HELD_OUT_BELOW, HELD_OUT_FROM), "of the shapes", metavar=("FIRST", "END"))
-    round: int = option(1, "1: joined by the rule; 2: as the trained networks do", type=positive_int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,23 +47,16 @@ class ProposalTrainingSettings(FolderSettings):
     alike: Path = option(alike.WEIGHTS, "file of the weights for parts that match")
 
 
-def make_pairs(settings: PairSettings, on_progress: Progress = silent) -> None:
-    """Write those of the shards that have none yet; several runs with different shards may share a folder."""
+def make_pairs(settings: RoundSettings, on_progress: Progress = silent) -> None:
+    """Write those of the shards that have none yet (`each_shard`); joined by the rule in the first round, later as the
+    networks do."""
     network, _ = load_prior()
     distance: Distance = Pieces.rule if settings.round == 1 else LearnedDistance()
-    known = {int(path.stem.split("_")[1]): path for path in sorted(settings.data_folder.glob("shapes_*.npz"))}
-    chosen = [shard for shard in range(*settings.shards) if shard in known]
-    for shard in track(chosen, "pairs", on_progress, len(chosen), unit="shard"):
-        path = settings.folder / f"pairs_{settings.round}_{shard:05d}.npz"
-        if path.is_file():
-            continue
+    for path, shapes in each_shard(settings, "pairs", on_progress):
         found = []
-        for place, example in enumerate(read_shard(known[shard])):
-            rng = np.random.default_rng([settings.seed, settings.round, shard, place])
-            shape = TrainingShape(example)
+        for place, (shape, rng) in enumerate(shapes):
             votes = ask_around(NodeAnswers(shape.graph, network, shape.nodes), shape.seen, VOTERS)
             found.append(pairs_of(shape, votes, distance, NOISE[place % len(NOISE)], rng))
-            shape.release()
         joined = {name: np.concatenate([each[name] for each in found]) for name in found[0]} if found else {}
         names = {"joins_names": np.array(joins.KNOWN), "alike_names": np.array(alike.KNOWN)}
         save_npz(path, compressed=False, **names, **joined)
@@ -194,17 +179,8 @@ def _matches(shape: TrainingShape, inside: np.ndarray) -> dict[str, np.ndarray]:
 
 def train_proposals(settings: ProposalTrainingSettings, on_progress: Progress = silent) -> dict[str, float]:
     """Learn from all pairs in the folder and write both files of weights; the cross-entropies on shards held out."""
-    paths = sorted(settings.data_folder.glob("pairs_*.npz"))
-    shards = sorted({path.stem.split("_")[-1] for path in paths})
-    kept = set(shards[::HELD_OUT])
-    aside = [path for path in paths if path.stem.split("_")[-1] in kept]
-    learned = [path for path in paths if path not in aside]
-    if len(shards) < 2:
-        raise UserError(
-            f"{settings.data_folder} holds too few pairs; make some first: "
-            f"python scripts/train_prior.py pairs --folder {settings.data_folder}"
-        )
-    held = {path: load_npz(path, "pairs to learn from") for path in paths}
+    learned, aside = learned_and_held_out(settings.data_folder, "pairs")
+    held = {path: load_npz(path, "pairs to learn from") for path in learned + aside}
     missed = {}
     tasks: list[tuple[str, ScoresConfig, str, tuple[str, ...], int, Path]] = [
         ("joins", JOINS, joins.KIND, joins.KNOWN, settings.epochs_joins, settings.joins),
