@@ -99,9 +99,7 @@ class Canvas:
 
     def save(self, path: str | Path) -> None:
         """Write the picture as its name ends: .png, or .pdf, in which words and diagrams stay vectors."""
-        self._axes.imshow(
-            self._pixels.clip(0, 1), extent=(0, self.width, self.height, 0), interpolation="nearest", zorder=1
-        )
-        self._axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
+        pixels = np.rint(255 * self._pixels.clip(0, 1)).astype(np.uint8)
+        self._figure.figimage(pixels, zorder=-1)  # pixel by pixel under everything else; an image in axes is resampled
         with atomic_path(path) as temporary, rc_context({"pdf.fonttype": 42}):  # letters stay letters
             self._figure.savefig(temporary, dpi=DPI, format=Path(path).suffix[1:].lower() or "png")
