@@ -32,7 +32,7 @@ from models.prior.losses import hard_iou, segmentation_loss
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import Patches, cut, diffusion_modes, spread_out
 from models.prior.points import embed_nodes
-from models.prior.proposal_training import pairs_of
+from models.prior.proposal_training import pairs_of_parts, pairs_of_pieces
 from models.prior.rounds import learned_and_held_out
 from models.prior.scores import load_scores
 from models.prior.segmenter import PriorSegmenter
@@ -637,16 +637,16 @@ def test_pairs_of_pieces_are_learned_with_how_likely_two_points_of_them_are_in_o
     near = shape.graph.distances_from(clicked)[:, :, 0] < 0.5  # so that a part is several pieces
     logits = np.where((part[clicked][:, None] == part) & near, 3.0, -3.0).astype(np.float16)[:, None].repeat(3, axis=1)
     votes = Votes(clicked, logits, np.full((len(clicked), 3), 0.9, dtype=np.float32), shape.graph.area)
-    found = pairs_of(named, votes, Pieces.rule, 0.0, np.random.default_rng(0))
+    found, inside = pairs_of_pieces(named, votes, Pieces.rule, 0.0, np.random.default_rng(0))
     in_part, in_group = found["joins_wanted"].T
     assert (in_group >= in_part - 1e-3).all()  # a group consists of parts
     at_first = in_part[: len(in_part) // 4]  # before pieces of different parts are joined
     assert set(np.unique(at_first)) == {0.0, 1.0}
     held_together = found["joins_known"][: len(at_first), joins.KNOWN.index("together")] > 0
     assert (at_first[held_together] == 1).all()  # no answer holds two parts
-    assert not found["alike_wanted"].any() and (found["joins_weight"] > 0).all()
+    assert (found["joins_weight"] > 0).all() and not pairs_of_parts(named, inside)["alike_wanted"].any()
     with pytest.raises(UserError, match="make them again"):
-        pairs_of(shape, votes, Pieces.rule, 0.0, np.random.default_rng(0))
+        pairs_of_parts(shape, inside)
 
 
 def test_rounds_are_learned_from_with_whole_shards_held_out(tmp_path):

@@ -9,7 +9,7 @@ from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = {
-    "models/weights/alike.pt": "fb6ab9328253df75da9da057e9f1afde9f9ce15cabc9736edc31c914dbc47510",
+    "models/weights/alike.pt": "36dcea91a00c7c155519b0095ccfd7fff6e498ba70e6b4a32c9442785855cd6a",
     "models/weights/iseg3d.pt": "4cf6a57ae07fa48ecb2c7c5042a24f0e1a59730fea3ffc61ccb8130e92bfb43f",
     "models/weights/iseg3d_cubes.pt": "3557d7a30b086d1895919c4ef2611c56d3ce6c4e8d41bdcef8d168d7368033fa",
     "models/weights/iseg3d_heatmap.pt": "328980186c0dd2e9150daccb0e5fd0f80096e69e72ab6df1e2d08f58ee3f0e42",

@@ -56,26 +56,27 @@ def make_pairs(settings: RoundSettings, on_progress: Progress = silent) -> None:
         found = []
         for place, (shape, rng) in enumerate(shapes):
             votes = ask_around(NodeAnswers(shape.graph, network, shape.nodes), shape.seen, VOTERS)
-            found.append(pairs_of(shape, votes, distance, NOISE[place % len(NOISE)], rng))
+            pairs, inside = pairs_of_pieces(shape, votes, distance, NOISE[place % len(NOISE)], rng)
+            # the same parts again in a later round would be learned by heart
+            found.append(pairs | pairs_of_parts(shape, inside) if settings.round == 1 else pairs)
         joined = {name: np.concatenate([each[name] for each in found]) for name in found[0]} if found else {}
         names = {"joins_names": np.array(joins.KNOWN), "alike_names": np.array(alike.KNOWN)}
         save_npz(path, compressed=False, **names, **joined)
 
 
-def pairs_of(
+def pairs_of_pieces(
     shape: TrainingShape, votes: Votes, distance: Distance, noise: float, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Of one shape, joined by `distance` with noise: S pairs of pieces and T pairs of parts.
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """S pairs of pieces of one shape, joined by `distance` with noise; and (M, N) the nodes in each node of the tree.
 
-    joins_known (S, K), alike_known (T, K) float16: what is known of each; joins_wanted (S, 2) float16: how likely two
-    points of both are in one part, and in one group; alike_wanted (T, 1): do they match
-    joins_weight (S,), alike_weight (T,): how much a pair counts
+    joins_known (S, K) float16: what is known of each; joins_wanted (S, 2) float16: how likely two points of both are in
+    one part, and in one group; joins_weight (S,): how much a pair counts
     """
     pieces, _ = cut_into_pieces(shape.graph, shape.nodes, votes)
     leaf = pieces.leaf
     watch = _Watch(pieces, [shape.example[name].astype(np.int64) for name in LEVELS], shape.graph.area, rng)
     children, _ = join_all(pieces, _astray(distance, noise, rng), watch)
-    return watch.arrays() | _matches(shape, groups(leaf, children))
+    return watch.arrays(), groups(leaf, children)
 
 
 def _astray(distance: Distance, noise: float, rng: np.random.Generator) -> Distance:
@@ -143,9 +144,12 @@ class _Watch:
         }
 
 
-def _matches(shape: TrainingShape, inside: np.ndarray) -> dict[str, np.ndarray]:
-    """Every part that the tree holds, chosen once, with the nodes of the tree of about its size beside it; nodes
-    inside (M, N). What is only of its size and shape counts neither way."""
+def pairs_of_parts(shape: TrainingShape, inside: np.ndarray) -> dict[str, np.ndarray]:
+    """T pairs of parts: every one that a tree holds, chosen once, with the nodes of the tree of about its size beside
+    it; inside (M, N). What is only of its size and shape counts neither way.
+
+    alike_known (T, K) float16: what is known of each; alike_wanted (T, 1): do they match; alike_weight (T,)
+    """
     example, area = shape.example, shape.graph.area / shape.graph.area.sum()
     if "named" not in example:
         raise UserError(
@@ -203,6 +207,8 @@ def _learned_from(
         if each[f"{name}_names"].tolist() != list(known):
             raise UserError(f"{path} was made by an earlier version: remove it, and make the pairs again")
     rows = [each for each in held.values() if f"{name}_known" in each]
+    if not rows:
+        raise UserError("there are no pairs of parts: make those of the first round too, scripts/train_prior.py pairs")
     known_of, wanted, weight = (
         np.concatenate([each[f"{name}_{what}"] for each in rows]) for what in ("known", "wanted", "weight")
     )
