@@ -1,6 +1,6 @@
 """How proposals learn: joins of pieces and pairs of parts on synthetic shapes, whose parts are known.
 
-Three rounds: the first joins by the rule alone, each other one as the networks of the one before do.
+In rounds: the first joins by the rule alone, each other one as the networks of the one before do.
 """
 
 from __future__ import annotations
