@@ -11,8 +11,8 @@ from models.prior import joins
 from models.prior.inputs import RADIUS, NodeTensors
 from models.prior.joins import KNOWN, Association, LearnedDistance, Pieces, join_all
 from models.prior.nodes import cut
-from models.prior.parts import co_association, groups
 from models.prior.scores import Scores, ScoresConfig, fit_scores, load_scores
+from models.prior.tree import co_association, groups
 from models.prior.votes import Votes
 from utils.errors import UserError
 from utils.files import save_torch

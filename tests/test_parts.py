@@ -14,9 +14,10 @@ from models.prior.borders import Borders
 from models.prior.checkpoint import WEIGHTS
 from models.prior.inputs import EMBEDDING, NodeTensors
 from models.prior.nodes import cut
-from models.prior.parts import PriorPartTree, co_association, elected, grow_tree
+from models.prior.parts import PriorPartTree
 from models.prior.repeats import Score, kind, repeats, score
 from models.prior.segmenter import Prepared, PriorSegmenter
+from models.prior.tree import VOTING_CUTS, NodeTree, co_association, elected, grow_tree
 from models.prior.votes import Votes
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
@@ -126,6 +127,23 @@ def test_a_border_without_a_crease_separates_less_than_one_along_a_crease(two_bo
 
 
 # --- the tree ---------------------------------------------------------------------------------------
+
+
+def test_what_a_click_means_by_the_tree_is_the_part_that_holds_it_in_each_cut(tree, halves):
+    for grown in (tree, halves):
+        nodes = grown.tree
+        for node in range(0, len(nodes.leaf), 17):
+            expected = np.zeros(2 * grown.num_leaves - 1)
+            for height in VOTING_CUTS:
+                cut_there = grown.cut_into(grown.num_leaves - int((nodes.heights <= height).sum()))
+                (held,) = [part for (part,) in cut_there if grown.nodes((part,))[node]]
+                expected[held] += 1 / len(VOTING_CUTS)
+            parts = nodes.parts_at(node)
+            assert parts.weight == pytest.approx(expected[expected > 0])
+            for held, selected in zip(np.flatnonzero(expected), parts.selected):
+                assert np.array_equal(selected, grown.nodes((held,)))
+    lone = NodeTree(np.zeros(3, dtype=np.int64), np.zeros((0, 2), dtype=np.int64), np.zeros(0), np.ones(1))
+    assert lone.parts_at(1).selected.tolist() == [[True] * 3], "a mesh of one piece"
 
 
 def test_parts_are_nested_at_every_detail(halves):

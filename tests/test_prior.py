@@ -17,7 +17,17 @@ from models.points.clouds import sample_cloud
 from models.points.embedding import WEIGHTS as POINT_WEIGHTS
 from models.points.embedding import Embedder, load_network
 from models.prior import alike, joins
-from models.prior.annotator import GROUP, ClickSet, Habits, TrainingShape, correct, draw_set, first_click, nest
+from models.prior.annotator import (
+    GROUP,
+    ClickSet,
+    Habits,
+    TrainingShape,
+    correct,
+    draw_set,
+    first_click,
+    nest,
+    without_a_part,
+)
 from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
@@ -38,7 +48,7 @@ from models.prior.scores import load_scores
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
 from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
-from models.prior.votes import Votes, pairwise_iou
+from models.prior.votes import Parts, Votes, pairwise_iou
 from SAM_repo.teacher import load_teacher
 from scripts import train_prior
 from tests.fakes import FakeTeacher
@@ -381,6 +391,35 @@ def test_an_answer_that_holds_no_other_click_gives_way_to_many_that_agree_on_mor
     assert quality[1] > 0.5
 
 
+def test_the_parts_of_the_mesh_that_hold_a_click_vote_on_it_with_its_answers():
+    rng, place = np.random.default_rng(4), np.arange(30)
+    area = rng.uniform(0.5, 1.5, 30).astype(np.float32)
+    area /= area.sum()
+    meant = np.stack([place < end for end in (5, 6, 7, 22)])
+    logits = np.stack([np.stack([np.where(mask, 2.0, -2.0)] * 3) for mask in meant]).astype(np.float16)
+    quality = rng.uniform(0.4, 1.0, (4, 3)).astype(np.float32)
+    votes = Votes(np.arange(4), logits, quality, area)
+    own = np.stack([np.where(place < end, 1.0, -1.0) for end in (8, 9, 10)]).astype(np.float32)
+    parts = Parts(np.stack([place < 14, place < 15]), np.array([0.25, 0.75]))
+    answer, consent = votes.elect(2, own, np.array([0.2, 0.7, 0.3], np.float32), parts)
+
+    def iou(first, second):
+        return area[first & second].sum() / area[first | second].sum()
+
+    voters = [*np.repeat(meant, 3, axis=0), own[1] > 0]
+    weight = np.r_[quality.ravel().astype(np.float64) ** 2, 1.0]
+    agreed = sum(w * iou(answer[1] > 0, other) for w, other in zip(weight, voters)) / weight.sum()
+    assert consent[1] == pytest.approx(agreed, abs=1e-5), "how sure it is, the answers alone say"
+    weight = np.r_[weight, 0.6 * weight.sum() * parts.weight]
+    voters += list(parts.selected)
+    support = [sum(w * iou(each, other) for w, other in zip(weight, voters)) for each in voters]
+    assert np.array_equal(answer[1] > 0, voters[int(np.argmax(support))])
+    assert (answer[1] > 0).sum() >= 14, "else the test says nothing of parts"
+    without, _ = votes.elect(2, own, np.array([0.2, 0.7, 0.3], np.float32))
+    assert (without[1] > 0).sum() < 10
+    assert (np.diff(answer, axis=0) >= 0).all() and answer.dtype == np.float32
+
+
 def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
     area, place = np.full(40, 1 / 40, dtype=np.float32), np.arange(40)
     meant = [place < end for end in (6, 6, 13, 13, 24, 24, 36, 36)]
@@ -392,6 +431,10 @@ def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
     assert (rungs > 0).sum(axis=1).tolist() == [6, 13, 24, 36]
     slow = [np.mean([(r & m).sum() / (r | m).sum() for m in [*meant, *(place < 13,)]]) for r in rungs > 0]
     assert np.allclose(expected, slow, atol=0.01)
+    parts = Parts(np.stack([place < 3, place < 36]), np.array([0.9, 0.1]))
+    longer, _, default = votes.ladder(3, own, np.full(3, 0.8, dtype=np.float32), own[1], parts)
+    assert (longer > 0).sum(axis=1).tolist() == [3, 6, 13, 24, 36], "a part is a rung"
+    assert np.array_equal(longer[default], rungs[1])
 
 
 def test_the_ladder_of_a_click_holds_its_default_answer_and_that_of_several_is_the_candidates(segmenter):
@@ -442,7 +485,7 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
         return path
 
     first, embedded = answer(), teacher.embed_calls
-    written = {name: file(name).stat().st_mtime_ns for name in ("views", "votes")}
+    written = {name: file(name).stat().st_mtime_ns for name in ("views", "votes", "tree")}
     assert np.array_equal(answer(), first) and teacher.embed_calls == embedded
     assert written == {name: file(name).stat().st_mtime_ns for name in written}
     assert load_npz(file("votes"))["nodes"].shape == (20,)
@@ -457,7 +500,8 @@ def test_views_and_votes_are_kept_and_a_damaged_cache_is_made_again(two_boxes, w
     other["weights"]["head.bias"] = other["weights"]["head.bias"] + 1
     save_torch(tmp_path / "other.pt", other)
     answer(tmp_path / "other.pt")
-    assert len(list(tmp_path.glob("prior_votes_*.npz"))) == 2  # votes belong to the weights, views do not
+    for name in ("votes", "tree"):  # belong to the weights, views do not
+        assert len(list(tmp_path.glob(f"prior_{name}_*.npz"))) == 2
     assert teacher.embed_calls == 2 * embedded
 
 
@@ -628,6 +672,22 @@ def test_first_clicks_lie_inside_and_corrections_in_the_larger_error(shape):
         correct(shape, click_set, selected, rng)
         if len(click_set.nodes) > before:
             assert click_set.positive[-1] and click_set.target[click_set.nodes[-1]]
+
+
+def test_a_person_may_want_a_group_without_one_of_its_smaller_parts(example):
+    place = example["position"][:, 0]
+    part = np.digitize(place, np.quantile(place, (0.15, 0.3, 0.45)))
+    shape, rng = TrainingShape(example | {"part": part, "group": (part > 0) + 0}), np.random.default_rng(1)
+    group = part > 0
+    left = [group & ~without_a_part(shape, group, rng) for _ in range(40)]
+    found = {int(np.unique(part[each])[0]) for each in left}
+    assert all(np.array_equal(each, part == part[each][0]) for each in left), "one whole part"
+    smaller = [k for k in (1, 2, 3) if shape.share[part == k].sum() < shape.share[group].sum() / 2]
+    assert found == set(smaller) and 3 not in found, "never the larger half"
+    alone = part == 2
+    assert np.array_equal(without_a_part(shape, alone, rng), alone)
+    wishes = [draw_set(shape, Habits(group_share=1.0, left_out=1.0, border_noise=0.0), rng) for _ in range(10)]
+    assert not any(np.array_equal(each.target, group) for each in wishes)
 
 
 def test_pairs_of_pieces_are_learned_with_how_likely_two_points_of_them_are_in_one_part(example):

@@ -273,6 +273,13 @@ def test_training_refines_the_prior_by_default_and_its_checkpoint_answers(work, 
     points, clicked = mesh.normalized, int(mesh.normalized[:, 0].argmax())
     half = (segmenter.probability(Clicks.from_signed([str(clicked)])) > 0.5) == (points[:, 0] > 0)
     assert half.mean() > 0.85, "what the teacher's masks say, not what the untrained network does"
+    tree = segmenter.part_tree
+    halves = tree.labels(tree.cut_into(2))[:, None] == np.arange(2)
+    alike = [
+        np.average((halves[:, k] == (mesh.face_centroids[:, 0] > mesh.center[0])), weights=mesh.face_areas)
+        for k in range(2)
+    ]
+    assert max(alike) > 0.8, "its parts are what the masks say, too"
     before = path.read_bytes()
     _refine(work, refined)
     assert "already refined" in capsys.readouterr().out and path.read_bytes() == before

@@ -23,6 +23,7 @@ class Habits:
     """How the person asks.
 
     group_share   of the wishes that are groups; union_share: that are two adjacent parts; the others are parts
+    left_out      share of the groups of which the person does not want one part
     anywhere      share of the clicks that fall anywhere in their region by area; the others are innermost, as an ideal
                   annotator's are
     border_noise  share of the wishes with a border elsewhere than at the crease: people cut where they like, and a
@@ -34,6 +35,7 @@ class Habits:
 
     group_share: float = 0.5
     union_share: float = 0.12
+    left_out: float = 0.0
     anywhere: float = 0.25
     border_noise: float = 0.4
     elsewhere: float = 0.3
@@ -138,6 +140,8 @@ def draw_set(shape: TrainingShape, habits: Habits, rng: np.random.Generator) -> 
         pool = np.arange(len(targets.masks))
     weight = targets.share[pool] ** BY_SIZE
     target = targets.masks[int(rng.choice(pool, p=weight / weight.sum()))]
+    if kind == GROUP and rng.random() < habits.left_out:
+        target = without_a_part(shape, target, rng)
     if rng.random() < habits.border_noise:
         target = with_moved_border(shape, target, rng)
     click_set = ClickSet(target, target, target, [first_click(shape, target, rng, habits.anywhere)], [True])
@@ -150,6 +154,18 @@ def draw_set(shape: TrainingShape, habits: Habits, rng: np.random.Generator) -> 
                 click_set.positive.append(positive)
     nest(shape, click_set)
     return click_set
+
+
+def without_a_part(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) the target without one of the parts that are at most half of it, the larger ones likelier; unchanged if
+    there is none."""
+    targets = shape.targets
+    half = targets.share < shape.share[target].sum() / 2
+    pool = np.flatnonzero((targets.kinds == PART) & half & ~(targets.masks & ~target).any(axis=1))
+    if len(pool) == 0:
+        return target
+    weight = targets.share[pool] ** BY_SIZE
+    return target & ~targets.masks[int(rng.choice(pool, p=weight / weight.sum()))]
 
 
 def with_moved_border(shape: TrainingShape, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:

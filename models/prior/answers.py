@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,8 @@ from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
 from models.prior.readings import Asking, Terrain
 from models.prior.taught import TaughtVotes
-from models.prior.votes import Votes
+from models.prior.tree import CUTS, NodeTree, grow_tree
+from models.prior.votes import VOTERS, Votes
 
 ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
 HELD_ANSWERS = 64
@@ -29,6 +30,7 @@ HELD_ANSWERS = 64
 class NodeAnswers:
     """Answers on one mesh's nodes; with `votes`, single clicks are answered by consent.
 
+    tree: the parts that the votes divide the mesh into, which vote as well
     judge: chooses among what a correction may mean, of which the votes are a part
     """
 
@@ -36,6 +38,7 @@ class NodeAnswers:
     network: PriorNetwork
     tensors: NodeTensors
     votes: Votes | None = None
+    tree: NodeTree | None = None
     judge: Judge | None = None
     _held: InOrder[NodeAnswer] = field(init=False, default_factory=lambda: InOrder(HELD_ANSWERS))
 
@@ -92,7 +95,8 @@ class NodeAnswers:
             return default, 1
         node = int(nodes[0])
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
-        rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1])
+        parts = self.tree.parts_at(node, CUTS) if self.tree else None
+        rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
         return NodeAnswer(rungs, expected), row
 
     def _in_order(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
@@ -102,12 +106,12 @@ class NodeAnswers:
     def _first(self, node: int) -> NodeAnswer:
         """The answer to one click: by consent, or its component."""
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
-        if self.votes:
-            logits, quality = self.votes.elect(node, logits, quality)
-        answer = NodeAnswer(logits, quality)
-        # a trusted teacher knows better than components do
-        led = self.votes is None or self._taught is not None
-        return answer if led else self.components.instead_of(answer, node)
+        if self.votes is None:
+            return NodeAnswer(logits, quality)
+        if self._taught is not None:  # a trusted teacher knows better than parts and components do
+            return NodeAnswer(*self.votes.elect(node, logits, quality))
+        parts = self.tree.parts_at(node) if self.tree else None
+        return self.components.instead_of(NodeAnswer(*self.votes.elect(node, logits, quality, parts)), node)
 
     def _corrected(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer `before`, corrected by the last of the clicks."""
@@ -138,8 +142,7 @@ class NodeAnswers:
         """The mesh as readings are looked at. Raises ValueError without votes."""
         if self.votes is None:
             raise ValueError("readings come from votes, and there are none")
-        votes = self.votes.of_network if isinstance(self.votes, TaughtVotes) else self.votes
-        return Terrain(self.graph, self.tensors, votes, self.components, self.distances)
+        return Terrain(self.graph, self.tensors, self.votes.of_network, self.components, self.distances)
 
     @cached_property
     def _taught(self) -> TaughtCorrections | None:
@@ -149,6 +152,12 @@ class NodeAnswers:
             return None
         spacing = float(np.median(self.graph.length[:, 0]))
         return TaughtCorrections(self.single, self.correct, self.distances, votes.lifted, self.graph.area, spacing)
+
+
+def consulted(answers: NodeAnswers, seen: np.ndarray, voters: int = VOTERS) -> NodeAnswers:
+    """The same with the votes of clicks spread over the nodes that are `seen` (N,), and the tree grown from them."""
+    votes = ask_around(answers, seen, voters)
+    return replace(answers, votes=votes, tree=grow_tree(answers.graph, answers.tensors, votes))
 
 
 def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:

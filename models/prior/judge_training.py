@@ -6,7 +6,7 @@ its own choices lead to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click
-from models.prior.answers import NodeAnswers, ask_around
+from models.prior.answers import NodeAnswers, consulted
 from models.prior.checkpoint import load_prior
 from models.prior.corrections import NodeAnswer
 from models.prior.data import FolderSettings
 from models.prior.judge import WEIGHTS, Judge, load_judge
 from models.prior.readings import KNOWN
 from models.prior.rounds import RoundSettings, each_shard, learned_and_held_out
-from models.prior.votes import VOTERS
 from utils.errors import UserError
 from utils.files import load_npz, save_npz, save_torch
 from utils.options import option, positive_int
@@ -29,7 +28,7 @@ from utils.progress import Progress, Step, silent
 from utils.training import check_loss, cosine, set_rate
 
 WISHES, CORRECTIONS = 8, 6
-HABITS = Habits(border_noise=0.15, elsewhere=0.0, forgotten=0.0)
+HABITS = Habits(left_out=0.3, border_noise=0.15, elsewhere=0.0, forgotten=0.0)
 PEOPLE = (0.0, 0.0, 0.4, 1.0)  # how much of their clicks different people make anywhere in a region
 BY_JUDGE, BY_CHANCE = 0.7, 0.2  # of the corrections that go on from the judge's answer, and from another nearly as good
 NEARLY = 0.1  # IoU by which it may be worse
@@ -69,8 +68,7 @@ def make_corrections(settings: CorrectionSettings, on_progress: Progress = silen
     for path, shapes in each_shard(settings, "corrections", on_progress):
         found = []
         for shape, rng in shapes:
-            answers = NodeAnswers(shape.graph, network, shape.nodes)
-            answers = replace(answers, votes=ask_around(answers, shape.seen, VOTERS))
+            answers = consulted(NodeAnswers(shape.graph, network, shape.nodes), shape.seen)
             found += [each for _ in range(WISHES) for each in _corrections(shape, answers, judge, rng)]
         save_npz(path, compressed=False, **_joined(found))
 

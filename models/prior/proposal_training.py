@@ -18,10 +18,10 @@ from models.prior.answers import NodeAnswers, ask_around
 from models.prior.checkpoint import load_prior
 from models.prior.data import FolderSettings
 from models.prior.joins import Distance, LearnedDistance, Pieces, join_all
-from models.prior.parts import cut_into_pieces, groups
 from models.prior.repeats import FOUND, IN_TREE
 from models.prior.rounds import RoundSettings, each_shard, learned_and_held_out
 from models.prior.scores import Scores, ScoresConfig, fit_scores
+from models.prior.tree import cut_into_pieces, groups
 from models.prior.votes import VOTERS, Votes
 from utils.errors import UserError
 from utils.files import load_npz, save_npz, save_torch

@@ -15,12 +15,14 @@ from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
 from models.prior.inputs import NodeTensors
+from models.prior.joins import WEIGHTS as JOINS
 from models.prior.judge import WEIGHTS as JUDGE
 from models.prior.judge import load_judge
 from models.prior.nodes import NODES, NodeGraph, Patches, cut
-from models.prior.parts import PriorPartTree, grow_tree
+from models.prior.parts import PARTS_VERSION, PriorPartTree
 from models.prior.points import embed_nodes
 from models.prior.taught import LiftedMasks, TaughtVotes
+from models.prior.tree import NodeTree, grow_tree
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
 from models.prior.votes import VOTERS, Votes
 from utils.clicks import Clicks
@@ -33,7 +35,7 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
-ANSWERS_VERSION = 9  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 10  # of what is made of the network's answers; counts up where measured results would change
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +122,15 @@ def prepare(
         votes = kept(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )
-        answers = replace(answers, votes=_taught(votes, held, weights, patches.graph), judge=judge)
-    identity = digest(file, JUDGE.read_bytes(), teacher.name)
+        votes = _taught(votes, held, weights, patches.graph)
+        tree = kept(
+            "prior_tree",
+            (*settings, digest(file), PARTS_VERSION, digest(JOINS.read_bytes())),
+            lambda: vars(grow_tree(patches.graph, tensors, votes)),
+            lambda a: NodeTree(**a),
+        )
+        answers = replace(answers, votes=votes, tree=tree, judge=judge)
+    identity = digest(file, JUDGE.read_bytes(), JOINS.read_bytes(), teacher.name)
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)
 
 
@@ -244,8 +253,9 @@ class PriorSegmenter(Segmenter):
     def part_tree(self) -> PartTree:
         """Nested parts of the whole mesh, from the answers to the clicks that vote."""
         answers, seen = self.prepared.answers, self.prepared.seen
-        votes = answers.votes or ask_around(answers, seen, VOTERS)
-        tree = grow_tree(self.patches.graph, answers.tensors, votes)
+        tree = answers.tree
+        if tree is None:  # made ready without votes
+            tree = grow_tree(self.patches.graph, answers.tensors, ask_around(answers, seen, VOTERS))
         return PriorPartTree(self.patches, self.prepared.borders, tree, self._vertex_means, answers.tensors)
 
     # --- what both share -------------------------------------------------------------------------

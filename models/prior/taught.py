@@ -127,7 +127,7 @@ class TaughtVotes(Votes):
 
     @cached_property
     def of_network(self) -> Votes:
-        """Those of the prior's answers alone."""
+        """Those of the network's answers alone."""
         return Votes(self.nodes, self.logits, self.quality, self.area)
 
     @cached_property

@@ -2,23 +2,35 @@
 
 A person who wants a part may click anywhere in it. The answers to all those clicks should be the same, but are not; the
 one that agrees best with the others is a better guess than the answer to the one click alone, most of all beside a
-border.
+border. The parts that all these answers divide the mesh into (`models.prior.tree`) vote, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from models.prior.inputs import FIRM
+
 VOTERS = 192
 LEVELS = 3  # finer, default, coarser
 ASIDE = 0.1  # what an answer whose click lies outside the own answer counts: it decides where hardly any lies within
+BY_PARTS = 0.6  # what the parts of the mesh count beside all answers to clicks together
 RUNGS = 6  # at most, of what one click may mean
 NESTED = 0.85  # share of the smaller of two rungs that lies in the larger, before they are cut to nest
 LEAST_GAIN = 0.01  # in the mean of the largest IoU, for which a rung is added
 APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Nested parts of a mesh of N nodes that hold a click: selected (H, N) bool, weight (H,) of each, summing to 1."""
+
+    selected: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +39,16 @@ class Ballot:
 
     votes: np.ndarray
     cover: np.ndarray
+
+    def joined_by(self, parts: Parts | None) -> Ballot:
+        """With the parts before the own three answers."""
+        if parts is None:
+            return self
+        votes, cover = (
+            np.r_[each[:-LEVELS], BY_PARTS * each.sum() * parts.weight, each[-LEVELS:]]
+            for each in (self.votes, self.cover)
+        )
+        return Ballot(votes, cover)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +64,11 @@ class Votes:
     logits: np.ndarray
     quality: np.ndarray
     area: np.ndarray
+
+    @property
+    def of_network(self) -> Votes:
+        """Those of the network's answers alone."""
+        return self
 
     @cached_property
     def selected(self) -> np.ndarray:
@@ -71,32 +98,32 @@ class Votes:
         """(R, R) IoU of the selections with each other."""
         return pairwise_iou(self.selected, self.selected, self.area)
 
-    def elect(self, node: int, logits: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def elect(
+        self, node: int, logits: np.ndarray, quality: np.ndarray, parts: Parts | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What one click on `node` means, from the network's own answer to it: logits (3, N), quality (3,).
 
         The answers that hold the click vote, by the square of their expected quality; those whose click lies outside
-        the own answer (the candidate expected to be best) by `ASIDE` of it, the own answer fully. The answer of the
-        highest mean IoU with the voters becomes the default. Finer and coarser are what else may be meant: the smaller
-        and the larger answer that, beside the default, cover best (mean of the larger IoU) all answers that hold the
-        click, cut to nest. Returns logits (3, N) float32, ascending along the first axis, and the mean IoU of each with
-        the voters.
+        the own answer (the candidate expected to be best) by `ASIDE` of it, the own answer fully; and the parts of the
+        mesh that hold it, by `BY_PARTS` of all of these. The answer or part of the highest mean IoU with the voters
+        becomes the default. Finer and coarser are what else may be meant: the smaller and the larger one that, beside
+        the default, cover best (mean of the larger IoU) all of them that hold the click, cut to nest. Returns logits
+        (3, N) float32, ascending along the first axis, and the mean IoU of each with the answers that vote.
         """
-        own = int(quality.argmax())
         holders = np.flatnonzero(self.selected[:, node])
-        answers = np.vstack([self.selected[holders], logits > 0])  # the own three last
-        with_own = pairwise_iou(logits > 0, answers, self.area)
-        among = np.column_stack([self.agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
-        agreement = np.vstack([among, with_own])
-        ballot = self.ballot(node, logits[own] > 0, holders, quality)
-        voters = np.flatnonzero(ballot.votes > 0)
-        votes = ballot.votes[voters]
+        ballot = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality)
+        nested = parts.selected if parts else self.selected[:0]
+        others = np.vstack([nested, logits > 0])  # the own three last
+        answers = np.vstack([self.selected[holders], others])
+        with_others = pairwise_iou(others, answers, self.area)
+        among = np.column_stack([self.agreement[np.ix_(holders, holders)], with_others[:, : len(holders)].T])
 
-        def logits_of(row: int) -> np.ndarray:
-            return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
-
-        finer, middle, coarser = (logits_of(row) for row in _meant(agreement, answers @ self.area, ballot))
-        answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
-        return answer, (pairwise_iou(answer > 0, answers[voters], self.area) @ votes / votes.sum()).astype(np.float32)
+        meant = _meant(np.vstack([among, with_others]), answers @ self.area, ballot.joined_by(parts))
+        finer, middle, coarser = map(self._reader(holders, nested, logits), meant)
+        answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)]).astype(np.float32)
+        asked = np.vstack([self.selected[holders], logits > 0])
+        consent = pairwise_iou(answer > 0, asked, self.area) @ ballot.votes / ballot.votes.sum()
+        return answer, consent.astype(np.float32)
 
     def elect_among(self, click: int) -> np.ndarray:
         """(3, N) bool, what `elect` selects for one of the K clicks; fast, as its answers are among the candidates."""
@@ -114,19 +141,21 @@ class Votes:
         return self.selected @ self.area
 
     def ladder(
-        self, node: int, logits: np.ndarray, quality: np.ndarray, default: np.ndarray
+        self, node: int, logits: np.ndarray, quality: np.ndarray, default: np.ndarray, parts: Parts | None = None
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """What one click on `node` may mean, from small to large: logits (K, N), K <= `RUNGS`, the share of the answers
-        that hold the click and mean each (mean IoU), and the default's row.
+        and parts that hold the click and mean each (mean IoU), and the default's row.
 
         logits, quality: the network's own answer, (3, N) and (3,); default (N,): the logits elected. Around it, one by
-        one, come the answers that hold the click, lie within or around every rung so far, and cover best (mean of the
-        largest IoU) what is not covered yet.
+        one, come the answers and parts that hold the click, lie within or around every rung so far, and cover best
+        (mean of the largest IoU) what is not covered yet.
         """
         holders = np.flatnonzero(self.selected[:, node])
-        answers = np.vstack([self.selected[holders], logits > 0, default[None] > 0])
+        nested = parts.selected if parts else self.selected[:0]
+        answers = np.vstack([self.selected[holders], nested, logits > 0, default[None] > 0])
         count, size = len(answers) - 1, answers @ self.area
-        cover = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality).cover
+        ballot = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality)
+        cover = ballot.joined_by(parts).cover
         among = pairwise_iou(answers, answers[:count], self.area)
         weighted = answers.astype(np.float32) * self.area
         both = weighted @ answers.T.astype(np.float32)
@@ -142,19 +171,24 @@ class Votes:
             chosen.append(best)
             covered = np.maximum(covered, among[best])
         rows = sorted(chosen, key=lambda row: size[row])
-        middle = rows.index(count)
-
-        def logits_of(row: int) -> np.ndarray:
-            if row == count:
-                return default
-            return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
-
+        middle, logits_of = rows.index(count), self._reader(holders, nested, np.vstack([logits, default]))
         rungs = np.stack([logits_of(row) for row in rows])
         for place in range(middle - 1, -1, -1):
             rungs[place] = np.minimum(rungs[place], rungs[place + 1])
         rungs = np.maximum.accumulate(rungs, axis=0)
         expected = pairwise_iou(rungs > 0, answers[:count], self.area) @ cover / cover.sum()
-        return rungs, expected.astype(np.float32), middle
+        return rungs.astype(np.float32), expected.astype(np.float32), middle
+
+    def _reader(self, holders: np.ndarray, nested: np.ndarray, own: np.ndarray) -> Callable[[int], np.ndarray]:
+        """Reads the logits (N,) of a row: of the answers `holders`, then of nested parts, then of the own answers."""
+
+        def logits_of(row: int) -> np.ndarray:
+            if row < len(holders):
+                return self.row(int(holders[row]))
+            place = row - len(holders)
+            return np.where(nested[place], FIRM, -FIRM) if place < len(nested) else own[place - len(nested)]
+
+        return logits_of
 
 
 def _meant(agreement: np.ndarray, size: np.ndarray, ballot: Ballot) -> tuple[int, int, int]:
