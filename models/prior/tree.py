@@ -67,7 +67,7 @@ class NodeTree:
 
 
 def grow_tree(graph: NodeGraph, tensors: NodeTensors, votes: Votes, distance: Distance | None = None) -> NodeTree:
-    """The tree of a mesh that clicks were answered on; about 0.6 s of one core.
+    """The tree of a mesh that clicks were answered on; a quarter to half a second of one core.
 
     distance: of pieces; default: the `LearnedDistance`
     """
