@@ -17,7 +17,7 @@ from models.prior.nodes import cut
 from models.prior.parts import PriorPartTree
 from models.prior.repeats import Score, kind, repeats, score
 from models.prior.segmenter import Prepared, PriorSegmenter
-from models.prior.tree import VOTING_CUTS, NodeTree, co_association, elected, grow_tree
+from models.prior.tree import VOTING, NodeTree, co_association, elected, grow_tree
 from models.prior.votes import Votes
 from utils.errors import UserError
 from utils.geometry.mesh import Mesh
@@ -129,17 +129,19 @@ def test_a_border_without_a_crease_separates_less_than_one_along_a_crease(two_bo
 # --- the tree ---------------------------------------------------------------------------------------
 
 
-def test_what_a_click_means_by_the_tree_is_the_part_that_holds_it_in_each_cut(tree, halves):
+def test_what_a_click_means_by_the_tree_is_the_part_that_holds_it_at_each_height(tree, halves):
+    heights = np.linspace(*VOTING, 1001)
     for grown in (tree, halves):
         nodes = grown.tree
         for node in range(0, len(nodes.leaf), 17):
             expected = np.zeros(2 * grown.num_leaves - 1)
-            for height in VOTING_CUTS:
-                cut_there = grown.cut_into(grown.num_leaves - int((nodes.heights <= height).sum()))
+            for joins, share in zip(*np.unique((nodes.heights[:, None] <= heights).sum(axis=0), return_counts=True)):
+                cut_there = grown.cut_into(grown.num_leaves - int(joins))
                 (held,) = [part for (part,) in cut_there if grown.nodes((part,))[node]]
-                expected[held] += 1 / len(VOTING_CUTS)
+                expected[held] += share / len(heights)
             parts = nodes.parts_at(node)
-            assert parts.weight == pytest.approx(expected[expected > 0])
+            assert parts.weight.sum() == pytest.approx(1)
+            assert parts.weight == pytest.approx(expected[expected > 0], abs=0.01)
             for held, selected in zip(np.flatnonzero(expected), parts.selected):
                 assert np.array_equal(selected, grown.nodes((held,)))
     lone = NodeTree(np.zeros(3, dtype=np.int64), np.zeros((0, 2), dtype=np.int64), np.zeros(0), np.ones(1))

@@ -411,12 +411,11 @@ def test_the_parts_of_the_mesh_that_hold_a_click_vote_on_it_with_its_answers():
     agreed = sum(w * iou(answer[1] > 0, other) for w, other in zip(weight, voters)) / weight.sum()
     assert consent[1] == pytest.approx(agreed, abs=1e-5), "how sure it is, the answers alone say"
     weight = np.r_[weight, 0.6 * weight.sum() * parts.weight]
-    voters += list(parts.selected)
-    support = [sum(w * iou(each, other) for w, other in zip(weight, voters)) for each in voters]
-    assert np.array_equal(answer[1] > 0, voters[int(np.argmax(support))])
-    assert (answer[1] > 0).sum() >= 14, "else the test says nothing of parts"
+    candidates, voters = voters, [*voters, *parts.selected]
+    support = [sum(w * iou(each, other) for w, other in zip(weight, voters)) for each in candidates]
+    assert np.array_equal(answer[1] > 0, candidates[int(np.argmax(support))])
     without, _ = votes.elect(2, own, np.array([0.2, 0.7, 0.3], np.float32))
-    assert (without[1] > 0).sum() < 10
+    assert (without[1] > 0).sum() < (answer[1] > 0).sum(), "else the test says nothing of parts"
     assert (np.diff(answer, axis=0) >= 0).all() and answer.dtype == np.float32
 
 

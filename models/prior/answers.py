@@ -19,7 +19,7 @@ from models.prior.network import PriorNetwork
 from models.prior.nodes import NodeGraph, spread_out
 from models.prior.readings import Asking, Terrain
 from models.prior.taught import TaughtVotes
-from models.prior.tree import CUTS, NodeTree, grow_tree
+from models.prior.tree import MEANT, NodeTree, grow_tree
 from models.prior.votes import VOTERS, Votes
 
 ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
@@ -95,7 +95,7 @@ class NodeAnswers:
             return default, 1
         node = int(nodes[0])
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
-        parts = self.tree.parts_at(node, CUTS) if self.tree else None
+        parts = self.tree.parts_at(node, MEANT) if self.tree else None
         rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
         return NodeAnswer(rungs, expected), row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,9 @@ def prepare(
             "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
         )
         votes = _taught(votes, held, weights, patches.graph)
-        tree = kept(
-            "prior_tree",
-            (*settings, digest(file), PARTS_VERSION, digest(JOINS.read_bytes())),
-            lambda: vars(grow_tree(patches.graph, tensors, votes)),
-            lambda a: NodeTree(**a),
-        )
+        settings = (*settings, digest(file, JOINS.read_bytes()), PARTS_VERSION)
+        grow = partial(grow_tree, patches.graph, tensors, votes)
+        tree = kept("prior_tree", settings, lambda: vars(grow()), lambda a: NodeTree(**a))
         answers = replace(answers, votes=votes, tree=tree, judge=judge)
     identity = digest(file, JUDGE.read_bytes(), JOINS.read_bytes(), teacher.name)
     return Prepared(patches, answers, lifted.seen, weights, held.get("kind") == REFINED, identity)

@@ -8,7 +8,6 @@ click means (`models.prior.votes`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,8 +26,8 @@ from models.prior.votes import Parts, Votes, pairwise_iou
 PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
 MOST_PIECES = 256
 CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
-CUTS = tuple(np.arange(2, 10) / 10)  # heights at which the part under a click is something that it may mean ...
-VOTING_CUTS = (0.4, 0.5, 0.6, 0.7)  # ... and at which it votes on what it means by default; docs/prior.md
+MEANT = (0.2, 0.95)  # heights between which the part under a click is something that it may mean ...
+VOTING = (0.3, 0.8)  # ... and between which it votes on what it means by default; docs/prior.md
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +55,15 @@ class NodeTree:
         parent[self.children[:, 0]] = parent[self.children[:, 1]] = np.arange(leaves, len(parent))
         return parent
 
-    def parts_at(self, node: int, cuts: Sequence[float] = VOTING_CUTS) -> Parts:
-        """What a click on a node of the mesh means in the `cuts`; the weight of each part is the share of them."""
+    def parts_at(self, node: int, between: tuple[float, float] = VOTING) -> Parts:
+        """What a click on a node of the mesh means when the tree is cut `between` two heights; the weight of each part
+        is the share of these heights at which it is one, so that little changes where heights change a little."""
         path = [int(self.leaf[node])]
         while self.parent[path[-1]] >= 0:
             path.append(int(self.parent[path[-1]]))
-        joined = self.heights[self.parent[path[:-1]] - len(self.children) - 1]
-        place, count = np.unique(np.searchsorted(joined, cuts, side="right"), return_counts=True)
-        return Parts(self.groups[np.array(path)[place]], count / len(cuts))
+        joined = np.clip(self.heights[self.parent[path[:-1]] - len(self.children) - 1], *between)
+        weight = np.diff(np.r_[between[0], joined, between[1]]) / (between[1] - between[0])
+        return Parts(self.groups[np.array(path)[weight > 0]], weight[weight > 0])
 
 
 def grow_tree(graph: NodeGraph, tensors: NodeTensors, votes: Votes, distance: Distance | None = None) -> NodeTree:

@@ -7,7 +7,6 @@ border. The parts that all these answers divide the mesh into (`models.prior.tre
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,16 +38,6 @@ class Ballot:
 
     votes: np.ndarray
     cover: np.ndarray
-
-    def joined_by(self, parts: Parts | None) -> Ballot:
-        """With the parts before the own three answers."""
-        if parts is None:
-            return self
-        votes, cover = (
-            np.r_[each[:-LEVELS], BY_PARTS * each.sum() * parts.weight, each[-LEVELS:]]
-            for each in (self.votes, self.cover)
-        )
-        return Ballot(votes, cover)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,25 +94,30 @@ class Votes:
 
         The answers that hold the click vote, by the square of their expected quality; those whose click lies outside
         the own answer (the candidate expected to be best) by `ASIDE` of it, the own answer fully; and the parts of the
-        mesh that hold it, by `BY_PARTS` of all of these. The answer or part of the highest mean IoU with the voters
-        becomes the default. Finer and coarser are what else may be meant: the smaller and the larger one that, beside
-        the default, cover best (mean of the larger IoU) all of them that hold the click, cut to nest. Returns logits
-        (3, N) float32, ascending along the first axis, and the mean IoU of each with the answers that vote.
+        mesh that hold it, by `BY_PARTS` of all of these. The answer of the highest mean IoU with the voters becomes the
+        default. Finer and coarser are what else may be meant: the smaller and the larger answer that, beside the
+        default, cover best (mean of the larger IoU) all answers that hold the click, cut to nest. Returns logits (3, N)
+        float32, ascending along the first axis, and the mean IoU of each with the answers that vote.
         """
         holders = np.flatnonzero(self.selected[:, node])
+        answers = np.vstack([self.selected[holders], logits > 0])  # the own three last
+        with_own = pairwise_iou(logits > 0, answers, self.area)
+        among = np.column_stack([self.agreement[np.ix_(holders, holders)], with_own[:, : len(holders)].T])
         ballot = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality)
-        nested = parts.selected if parts else self.selected[:0]
-        others = np.vstack([nested, logits > 0])  # the own three last
-        answers = np.vstack([self.selected[holders], others])
-        with_others = pairwise_iou(others, answers, self.area)
-        among = np.column_stack([self.agreement[np.ix_(holders, holders)], with_others[:, : len(holders)].T])
+        by_parts = np.zeros(len(answers))
+        if parts is not None:
+            weight = BY_PARTS * ballot.votes.sum() * parts.weight
+            by_parts = pairwise_iou(answers, parts.selected, self.area) @ weight
 
-        meant = _meant(np.vstack([among, with_others]), answers @ self.area, ballot.joined_by(parts))
-        finer, middle, coarser = map(self._reader(holders, nested, logits), meant)
-        answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)]).astype(np.float32)
-        asked = np.vstack([self.selected[holders], logits > 0])
-        consent = pairwise_iou(answer > 0, asked, self.area) @ ballot.votes / ballot.votes.sum()
-        return answer, consent.astype(np.float32)
+        def logits_of(row: int) -> np.ndarray:
+            return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
+
+        meant = _meant(np.vstack([among, with_own]), answers @ self.area, ballot, by_parts)
+        finer, middle, coarser = map(logits_of, meant)
+        answer = np.stack([np.minimum(finer, middle), middle, np.maximum(coarser, middle)])
+        return answer, (pairwise_iou(answer > 0, answers, self.area) @ ballot.votes / ballot.votes.sum()).astype(
+            np.float32
+        )
 
     def elect_among(self, click: int) -> np.ndarray:
         """(3, N) bool, what `elect` selects for one of the K clicks; fast, as its answers are among the candidates."""
@@ -154,8 +148,9 @@ class Votes:
         nested = parts.selected if parts else self.selected[:0]
         answers = np.vstack([self.selected[holders], nested, logits > 0, default[None] > 0])
         count, size = len(answers) - 1, answers @ self.area
-        ballot = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality)
-        cover = ballot.joined_by(parts).cover
+        cover = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality).cover
+        if parts is not None:
+            cover = np.insert(cover, len(holders), BY_PARTS * cover.sum() * parts.weight)
         among = pairwise_iou(answers, answers[:count], self.area)
         weighted = answers.astype(np.float32) * self.area
         both = weighted @ answers.T.astype(np.float32)
@@ -171,7 +166,11 @@ class Votes:
             chosen.append(best)
             covered = np.maximum(covered, among[best])
         rows = sorted(chosen, key=lambda row: size[row])
-        middle, logits_of = rows.index(count), self._reader(holders, nested, np.vstack([logits, default]))
+        middle, own = rows.index(count), np.vstack([np.where(nested, FIRM, -FIRM), logits, default])
+
+        def logits_of(row: int) -> np.ndarray:
+            return own[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
+
         rungs = np.stack([logits_of(row) for row in rows])
         for place in range(middle - 1, -1, -1):
             rungs[place] = np.minimum(rungs[place], rungs[place + 1])
@@ -179,27 +178,21 @@ class Votes:
         expected = pairwise_iou(rungs > 0, answers[:count], self.area) @ cover / cover.sum()
         return rungs.astype(np.float32), expected.astype(np.float32), middle
 
-    def _reader(self, holders: np.ndarray, nested: np.ndarray, own: np.ndarray) -> Callable[[int], np.ndarray]:
-        """Reads the logits (N,) of a row: of the answers `holders`, then of nested parts, then of the own answers."""
 
-        def logits_of(row: int) -> np.ndarray:
-            if row < len(holders):
-                return self.row(int(holders[row]))
-            place = row - len(holders)
-            return np.where(nested[place], FIRM, -FIRM) if place < len(nested) else own[place - len(nested)]
+def _meant(
+    agreement: np.ndarray, size: np.ndarray, ballot: Ballot, others: np.ndarray | float = 0.0
+) -> tuple[int, int, int]:
+    """Which of R answers are finer, the default and coarser; agreement (R, R), size (R,); the own three come last.
 
-        return logits_of
-
-
-def _meant(agreement: np.ndarray, size: np.ndarray, ballot: Ballot) -> tuple[int, int, int]:
-    """Which of R answers are finer, the default and coarser; agreement (R, R), size (R,); the own three come last."""
+    others (R,): what other voters add to each as the default
+    """
     voters = np.flatnonzero(ballot.votes > 0)
-    default = int(voters[(agreement[np.ix_(voters, voters)] @ ballot.votes[voters]).argmax()])
+    default = int(voters[(agreement[:, voters] @ ballot.votes[voters] + others)[voters].argmax()])
     covered = np.maximum(agreement, agreement[default]) @ ballot.cover
-    others = np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)
+    apart = np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)
     finer, coarser = (
         int(rows[covered[rows].argmax()]) if len(rows) else len(size) - LEVELS + level
-        for level, rows in zip((0, 2), others)
+        for level, rows in zip((0, 2), apart)
     )
     return finer, default, coarser
 
