@@ -154,9 +154,9 @@ class NodeAnswers:
         return TaughtCorrections(self.single, self.correct, self.distances, votes.lifted, self.graph.area, spacing)
 
 
-def consulted(answers: NodeAnswers, seen: np.ndarray, voters: int = VOTERS) -> NodeAnswers:
+def consulted(answers: NodeAnswers, seen: np.ndarray) -> NodeAnswers:
     """The same with the votes of clicks spread over the nodes that are `seen` (N,), and the tree grown from them."""
-    votes = ask_around(answers, seen, voters)
+    votes = ask_around(answers, seen, VOTERS)
     return replace(answers, votes=votes, tree=grow_tree(answers.graph, answers.tensors, votes))
 
 

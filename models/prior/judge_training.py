@@ -1,7 +1,7 @@
 """How the judge learns: corrections of a simulated person on synthetic shapes, with the IoU of every reading.
 
-Two rounds: the first is answered without a judge, the second mostly by the judge of the first, so that it knows what
-its own choices lead to.
+In rounds: the first is answered without a judge, each later one mostly by the judge of those before, so that it knows
+what its own choices lead to.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEAST_DEVIATION = 0.05
 class CorrectionSettings(RoundSettings):
     """Corrections to learn from, on the shapes in the folder."""
 
-    judge: Path | None = option(None, "most corrections are answered by this judge, in the second round")
+    judge: Path | None = option(None, "most corrections are answered by this judge, from the second round on")
 
 
 @dataclass(frozen=True, kw_only=True)
