@@ -12,12 +12,13 @@ from scipy.sparse.csgraph import dijkstra
 from models.prior.answers import NodeAnswers, ask_around
 from models.prior.components import Components
 from models.prior.corrections import NodeAnswer
+from models.prior.earlier_clicks import EARLIER, of_earlier_clicks
 from models.prior.inputs import NodeTensors
 from models.prior.judge import Judge, load_judge
 from models.prior.judge_training import Situation, Situations, _joined, fit_judge, measure_judge
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.nodes import cut
-from models.prior.readings import KNOWN, UNJUDGED, VOTED, Asking, Readings
+from models.prior.readings import KNOWN, NEAR, UNJUDGED, VOTED, Asking, Readings
 from utils.errors import UserError
 from utils.files import save_npz, save_torch
 
@@ -70,6 +71,59 @@ def test_votes_that_say_the_same_are_one_reading(answers, asking):
         for second in range(first):
             shared, either = selected[first] & selected[second], selected[first] | selected[second]
             assert answers.graph.area[shared].sum() / answers.graph.area[either].sum() < 0.97
+
+
+def test_some_readings_change_a_neighbourhood_of_the_click_alone_as_far_as_clicks_of_the_other_sign_let_them(answers):
+    nodes, positive = np.array([10, 40, 70]), np.array([True, True, False])
+    away = answers.graph.distances_from(nodes)
+    selected = away[0, :, 0] < 1.2
+    before = NodeAnswer(np.stack([np.where(selected, 2.0, -2.0)] * 3).astype(np.float32), np.ones(3, np.float32))
+    readings = answers.terrain.readings(answers.asking(before, nodes, positive))
+    near = readings.selected[readings.source == NEAR]
+    assert len(near) > 3 and len(np.unique(near, axis=0)) > 3
+    for row in near:
+        taken = selected & ~row
+        assert not (row & ~selected).any()
+        assert taken[70] or not selected[70]
+        ways = [way for way in (0, 1) if (away[2, taken, way] <= away[:2, taken, way].min(axis=0) + 2e-3).all()]
+        assert any(
+            not (selected & (away[2, :, way] < away[2, taken, way].max(initial=0) - 2e-3))[~taken & free].any()
+            for way in ways
+            for free in [(away[2, :, way] < away[:2, :, way].min(axis=0) - 2e-3)]
+        ), "a nearer node was left out"
+
+
+def test_what_earlier_clicks_say_of_a_reading_is_what_a_slow_count_finds(answers):
+    rng, area = np.random.default_rng(4), answers.graph.area
+    away = answers.graph.distances_from(np.array([10, 40]))[:, :, 0]
+    readings = away[0] < rng.uniform(0.2, 1.5, (6, 1))
+    earlier = [(away[0] < 0.9, 10, True), (away[1] < 0.7, 40, False)]
+    found = of_earlier_clicks(readings, earlier, area, dict(zip((10, 40), away)).get)
+    for row, reading in enumerate(readings):
+        ratios, middles = [], []
+        for (then, _, positive), distance in zip(earlier, away):
+            asked, other = (reading & ~then, then & ~reading) if positive else (then & ~reading, reading & ~then)
+            size = area[asked].sum()
+            ratios.append(min(area[other].sum() / size, 3) if size else 3 if other.any() else 0)
+            middles.append(min(distance[~asked].min() / max((area * distance)[asked].sum() / max(size, 1e-6), 1e-3), 2))
+        backs = [area[reading & then].sum() / area[reading | then].sum() for then, _, _ in earlier]
+        expected = [np.mean(ratios), max(ratios), np.mean(middles), min(middles), None, max(backs), 0.4]
+        for name, value in zip(EARLIER, expected):
+            if value is not None:
+                assert np.broadcast_to(found[name], len(readings))[row] == pytest.approx(value, abs=1e-4), name
+
+
+def test_a_correction_knows_of_the_last_few_before_it(answers):
+    noted = []
+
+    class Noting(Judge):
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+            noted.append(known[0, KNOWN.index("earlier clicks, number")])
+            return 0
+
+    nodes, signs = np.arange(10, 82, 9), np.array([True, False, True, True, False, True, False, True])
+    replace(answers, judge=Noting()).answer(nodes, signs)
+    assert noted[:7] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1])  # then the same of parts of the clicks
 
 
 def test_what_is_known_of_a_reading_is_what_a_slow_count_finds(answers, asking, readings):

@@ -14,7 +14,7 @@ SHIPPED = {
     "models/weights/iseg3d_cubes.pt": "3557d7a30b086d1895919c4ef2611c56d3ce6c4e8d41bdcef8d168d7368033fa",
     "models/weights/iseg3d_heatmap.pt": "328980186c0dd2e9150daccb0e5fd0f80096e69e72ab6df1e2d08f58ee3f0e42",
     "models/weights/joins.pt": "9caedb49022432eef9002eb884cb1f1e00992aeea2f99fb9a695ac53bc4eff0a",
-    "models/weights/judge.pt": "625dd4757ca028649bf9e0a026349795e9f9ba3fef7257fb0b457a4d94295156",
+    "models/weights/judge.pt": "86457c5c8ab6a4417eb1982ce12f9c45546955ec965fa869083d0362c4dbc99f",
     "models/weights/prior_vit_t.pt": "52acb8ee8bb206ceb19bbe85cbbf95a844cc6eff8d0be40a8ed579e2be017e9d",
     "SAM_repo/model_checkpoints/vit_t.pth": "96f515b6e47b638a4e2dc792afda8f370c0dc8c47b5ce590f2e5184538cfabe5",
 }

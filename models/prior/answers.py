@@ -13,6 +13,7 @@ from torch import Tensor
 from models.corrections import InOrder, first_positive_first
 from models.prior.components import Components
 from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, join_parts
+from models.prior.earlier_clicks import REMEMBERED, Earlier
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.judge import Judge
 from models.prior.network import PriorNetwork
@@ -119,16 +120,24 @@ class NodeAnswers:
             return self._taught(before, nodes, positive)
         if self.judge is None or self.votes is None:
             return self._unjudged(before, self.of_correction(before, nodes, positive), nodes, positive)
-        asking = self.asking(before, nodes, positive)
+        asking = self.asking(before, nodes, positive, self._earlier(nodes, positive))
         readings = self.terrain.readings(asking)
         row = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
         return readings.answer(row, asking)
 
-    def asking(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> Asking:
-        """What there is to know of a correction: `before`, and clicks of which the last corrects it."""
+    def _earlier(self, nodes: np.ndarray, positive: np.ndarray) -> list[Earlier]:
+        """The last few corrections before the last of the clicks."""
+        places = range(max(1, len(nodes) - 1 - REMEMBERED), len(nodes) - 1)
+        before = (self._in_order(nodes[:place], positive[:place]).selected for place in places)
+        return [(selected, int(nodes[place]), bool(positive[place])) for place, selected in zip(places, before)]
+
+    def asking(
+        self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray, earlier: Sequence[Earlier] = ()
+    ) -> Asking:
+        """What there is to know of a correction: `before`, clicks of which the last corrects it, and those earlier."""
         network = self.of_correction(before, nodes, positive)
         unjudged = self._unjudged(before, network, nodes, positive)
-        return Asking(before, nodes, positive, network, unjudged, self.single(int(nodes[0])))
+        return Asking(before, nodes, positive, network, unjudged, self.single(int(nodes[0])), earlier)
 
     def _unjudged(self, before: NodeAnswer, network: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """What the network answers; near the last click only, if the votes agree on the first click's answer."""

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.prior.annotator import ClickSet, Habits, TrainingShape, correct, draw_set, first_click
+from models.prior.annotator import Habits, TrainingShape, correct, draw_set, first_click
 from models.prior.answers import NodeAnswers, consulted
 from models.prior.checkpoint import load_prior
 from models.prior.corrections import NodeAnswer
 from models.prior.data import FolderSettings
+from models.prior.earlier_clicks import Earlier
 from models.prior.judge import WEIGHTS, Judge, load_judge
-from models.prior.readings import KNOWN
+from models.prior.readings import KNOWN, Asking
 from models.prior.rounds import RoundSettings, each_shard, learned_and_held_out
 from utils.errors import UserError
 from utils.files import load_npz, save_npz, save_torch
@@ -27,7 +28,7 @@ from utils.options import option, positive_int
 from utils.progress import Progress, Step, silent
 from utils.training import check_loss, cosine, set_rate
 
-WISHES, CORRECTIONS = 8, 6
+WISHES, CORRECTIONS = 24, 8
 HABITS = Habits(left_out=0.3, border_noise=0.15, elsewhere=0.0, forgotten=0.0)
 PEOPLE = (0.0, 0.0, 0.4, 1.0)  # how much of their clicks different people make anywhere in a region
 BY_JUDGE, BY_CHANCE = 0.7, 0.2  # of the corrections that go on from the judge's answer, and from another nearly as good
@@ -82,12 +83,14 @@ def _corrections(
         return []
     anywhere = float(rng.choice(PEOPLE))
     wish.nodes, wish.positive = [first_click(shape, wish.target, rng, anywhere)], [True]
-    answer, found = answers.single(wish.nodes[0]), list[Situation]()
+    answer, found, earlier = answers.single(wish.nodes[0]), list[Situation](), list[Earlier]()
     for _ in range(CORRECTIONS):
         correct(shape, wish, answer.selected, rng, anywhere)
         if wish.done:
             break
-        situation, answer = _answered(shape, answers, judge, wish, answer, rng)
+        asking = answers.asking(answer, np.array(wish.nodes), np.array(wish.positive), earlier)
+        earlier = [*earlier, (answer.selected, wish.nodes[-1], wish.positive[-1])]
+        situation, answer = _answered(shape, answers, judge, wish.target, asking, rng)
         found.append(situation)
     return found
 
@@ -96,16 +99,15 @@ def _answered(
     shape: TrainingShape,
     answers: NodeAnswers,
     judge: Judge | None,
-    wish: ClickSet,
-    before: NodeAnswer,
+    target: np.ndarray,
+    asking: Asking,
     rng: np.random.Generator,
 ) -> tuple[Situation, NodeAnswer]:
-    """The readings of the last click of a wish, and the answer that the person sees next."""
-    asking = answers.asking(before, np.array(wish.nodes), np.array(wish.positive))
+    """The readings of a correction towards the target, and the answer that the person sees next."""
     readings = answers.terrain.readings(asking)
     known = answers.terrain.describe(readings, asking).astype(np.float16)
-    both = (readings.selected & wish.target) @ shape.share
-    either = (readings.selected | wish.target) @ shape.share
+    both = (readings.selected & target) @ shape.share
+    either = (readings.selected | target) @ shape.share
     iou = (both / np.maximum(either, 1e-9)).astype(np.float16)
     row = 0
     if judge is not None and rng.random() < BY_JUDGE:

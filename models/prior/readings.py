@@ -1,33 +1,39 @@
 """What a correction may mean, and what is known of each such reading, for the judge (`models.prior.judge`).
 
 Many selections keep to the clicks: the network's answers, the same near the click only, the selection before with the
-component under the click added or taken away, and the answers to the 192 clicks all over the mesh.
+component under the click added or taken away, the same with a neighbourhood of the click, and the answers to the 192
+clicks all over the mesh.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
+from models.corrections import NEAREST
 from models.prior.components import Components
 from models.prior.corrections import NodeAnswer, correct_locally
+from models.prior.earlier_clicks import EARLIER, Earlier, of_earlier_clicks
 from models.prior.inputs import FIRM, RADIUS, Distances, NodeTensors
 from models.prior.nodes import NodeGraph
 from models.prior.votes import LEVELS, Votes, pairwise_iou
 
-UNJUDGED, NETWORK, LOCAL, WHOLE, VOTED = range(5)  # where a reading comes from
+UNJUDGED, NETWORK, LOCAL, WHOLE, VOTED, NEAR = range(6)  # where a reading comes from
 SAME = 0.97  # IoU from which on two votes are one reading
 MOST = 96  # readings from the votes
 ALIKE = 0.7  # IoU from which on the answer to a click outside a reading says that it is not the whole
 TINY = 1e-6
-COMPONENT_QUALITY = 0.8  # expected where a component is added or taken away
+CHANGED_QUALITY = 0.8  # expected where a component or a neighbourhood is added or taken away
+# Neighbourhoods of a click: their sizes in its distances from the border that it moves, by plain and concave distance.
+SIZES, CHANGED = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.0), 2.0  # CHANGED: logit of what they change
 # What is known of a reading, by the methods of `Terrain` that say it.
 KNOWN = (
     *("network", "network inside", "unjudged", "quality", "trust", "allowed"),
-    *(f"source {source}" for source in range(VOTED + 1)),
+    *(f"source {source}" for source in range(NEAR + 1)),
     *("votes, best", "votes, default", "votes, all", "votes, number"),
     *("votes outside, best", "votes outside, share", "votes, any"),
     *("size", "first click, gap", "first click, mean", "first click, middle"),
@@ -38,6 +44,7 @@ KNOWN = (
     *("before", "change", "change, other way", "change, of before"),
     *("last click, gap", "last click, mean", "last click, middle", "clicks, margin"),
     *("change, any vote", "change, votes", "adds", "clicks", "new border", "new border, concave"),
+    *EARLIER,
 )
 
 
@@ -83,6 +90,8 @@ class Asking:
     before     the answer; nodes (C,) int64, positive (C,) bool: all clicks, the last of which corrects it
     network    the network's three answers to them; unjudged: what would be answered without a judge
     first      the answer to the first click alone
+    earlier    of the corrections before this one, at least the last few: the selection (N,) bool that there was, the
+               node clicked and its sign
     """
 
     before: NodeAnswer
@@ -91,6 +100,7 @@ class Asking:
     network: NodeAnswer
     unjudged: NodeAnswer
     first: NodeAnswer
+    earlier: Sequence[Earlier] = ()
 
     @property
     def adds(self) -> bool:
@@ -156,21 +166,42 @@ class Terrain:
         local = correct_locally(asking.before, asking.network, self.distances, nodes, positive)
         clicked = np.where(self.graph.component == self.graph.component[nodes[-1]], FIRM, -FIRM).astype(np.float32)
         whole = [np.maximum(before, clicked), clicked] if asking.adds else [np.minimum(before, -clicked)]
+        near = self._near_click(asking)
         rows = self._votes_keeping(nodes, positive)
-        own = [asking.unjudged.logits[1], *asking.network.logits, *local.logits, *whole]
+        own = [asking.unjudged.logits[1], *asking.network.logits, *local.logits, *whole, *near]
         logits = np.concatenate([np.stack(own), self.votes.logits.reshape(-1, len(before))[rows].astype(np.float32)])
         selected = logits > 0
         quality = [
             asking.network.quality.max(),
             *asking.network.quality,
             *local.quality,
-            *[COMPONENT_QUALITY] * len(whole),
+            *[CHANGED_QUALITY] * (len(whole) + len(near)),
         ]
-        source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[VOTED] * len(rows)]
+        source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[NEAR] * len(near)]
+        source += [VOTED] * len(rows)
         allowed = (selected[:, nodes] == positive).all(axis=1)
         allowed[0] = True
         quality = np.r_[quality, self.votes.quality.ravel()[rows]].astype(np.float32)
         return Readings(logits, selected, np.array(source), quality, allowed)
+
+    def _near_click(self, asking: Asking) -> np.ndarray:
+        """(P, N) the answer before, where what is nearer to the last click than to those of the other sign follows it:
+        up to so many times its distance from the border."""
+        before, selected = asking.before.logits[1], asking.before.selected
+        others = asking.nodes[asking.positive != asking.adds].tolist()
+        away = self.distances([int(asking.nodes[-1]), *others])[:, :, :2].numpy().astype(np.float32)
+        beyond = selected != selected[asking.nodes[-1]]  # the border that moves lies between the click and these
+        changed = np.zeros((0, len(before)), dtype=bool)
+        for own, rivals in zip(away[0].T, np.moveaxis(away[1:], 2, 0)):
+            free = (own < rivals).all(axis=0)
+            gap = own[beyond].min(initial=np.inf)
+            if np.isfinite(gap):
+                reach = np.maximum(gap, NEAREST) * np.array(SIZES)[:, None]
+                changed = np.vstack([changed, free & (own <= reach)])
+        kinds = {row.tobytes(): place for place, row in enumerate(np.packbits(changed, axis=1))}
+        changed = changed[list(kinds.values())]
+        pushed = np.maximum(before, CHANGED) if asking.adds else np.minimum(before, -CHANGED)
+        return np.where(changed, pushed, before).astype(np.float32)
 
     def _votes_keeping(self, nodes: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """Rows of the votes that keep to the clicks, the best first, without those that say the same again."""
@@ -200,6 +231,7 @@ class Terrain:
             **self._of_likeness(reading, int(asking.nodes[0])),
             **self._of_components(reading, int(asking.nodes[0])),
             **self._of_change(reading, asking),
+            **of_earlier_clicks(selected, asking.earlier, self.area, self.away),
         }
         rows = [np.broadcast_to(np.asarray(found[name], dtype=np.float32), len(selected)) for name in KNOWN]
         return np.nan_to_num(np.stack(rows, axis=1))
@@ -216,7 +248,7 @@ class Terrain:
             "quality": readings.quality,
             "trust": float(asking.first.quality[1]),
             "allowed": readings.allowed,
-            **{f"source {source}": readings.source == source for source in range(VOTED + 1)},
+            **{f"source {source}": readings.source == source for source in range(NEAR + 1)},
         }
 
     def _of_votes(self, reading: _Reading) -> dict[str, np.ndarray]:

@@ -1,0 +1,50 @@
+"""What the clicks before a correction say of its readings (`models.prior.readings`).
+
+A person who wants a selection clicks in the middle of the larger side of what is missing and what is too much. So what
+was selected when each earlier click was made, and where it was, tell for and against a reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.prior.votes import pairwise_iou
+
+REMEMBERED = 5  # corrections that are looked back at
+FARTHEST, TINY = 3.0, 1e-6  # distances, and ratios, beyond this say no more
+Earlier = tuple[np.ndarray, int, bool]  # what was selected (N,) bool, the node clicked, whether it is to be included
+EARLIER = tuple(
+    f"earlier clicks, {name}"
+    for name in ("other way", "other way, most", "middle", "middle, least", "gap", "back", "number")
+)
+
+
+def of_earlier_clicks(
+    selected: np.ndarray, earlier: Sequence[Earlier], area: np.ndarray, away: Callable[[int], np.ndarray]
+) -> dict[str, np.ndarray | float]:
+    """What is known of readings (R, N) bool by `EARLIER`, an (R,) or a number each.
+
+    other way  how much smaller than what a click did not ask for the region is that it asked for
+    middle     how much of the region's mean distance from the click lies before its border; gap: in its radii
+    back       IoU with the selection of then
+    area (N,), summing to 1; away: distances (N,) from a node
+    """
+    earlier = earlier[-REMEMBERED:]
+    if not earlier:
+        return dict(zip(EARLIER, (0.0, 0.0, 1.0, 1.0, 0.5, 0.0, 0.0)))
+    other_way, middle, gaps = [], [], []
+    for then, node, positive in earlier:
+        more, less = selected & ~then, then & ~selected
+        region, other = (more, less) if positive else (less, more)
+        size, distance = region @ area, np.minimum(away(node), FARTHEST)
+        gap = np.where(region, np.inf, distance).min(axis=1)
+        mean = (region @ (area * distance)) / np.maximum(size, TINY)
+        other_way.append(np.minimum((other @ area) / np.maximum(size, TINY), FARTHEST))
+        middle.append(np.minimum(gap / np.maximum(mean, 1e-3), 2))
+        gaps.append(np.minimum(gap / np.sqrt(np.maximum(size, 1e-4)), FARTHEST))
+    back = pairwise_iou(selected, np.stack([then for then, _, _ in earlier]), area).max(axis=1)
+    other, middle, gap = np.stack(other_way), np.stack(middle), np.stack(gaps)
+    numbers = (other.mean(axis=0), other.max(axis=0), middle.mean(axis=0), middle.min(axis=0), gap.mean(axis=0))
+    return dict(zip(EARLIER, (*numbers, back, len(earlier) / REMEMBERED)))
