@@ -29,7 +29,7 @@ ALIKE = 0.7  # IoU from which on the answer to a click outside a reading says th
 TINY = 1e-6
 CHANGED_QUALITY = 0.8  # expected where a component or a neighbourhood is added or taken away
 # Neighbourhoods of a click: their sizes in its distances from the border that it moves, by plain and concave distance.
-SIZES, CHANGED = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.0), 2.0  # CHANGED: logit of what they change
+SIZES, CHANGED = (1.0, 1.5, 2.0, 3.0, 4.5, 6.0), 2.0  # CHANGED: logit of what they change
 # What is known of a reading, by the methods of `Terrain` that say it.
 KNOWN = (
     *("network", "network inside", "unjudged", "quality", "trust", "allowed"),
