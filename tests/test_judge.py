@@ -62,6 +62,12 @@ def test_the_first_reading_is_the_answer_without_a_judge_and_the_others_that_may
     assert readings.allowed.sum() > 1
 
 
+def test_of_two_clicks_with_both_signs_on_one_node_the_last_counts(answers, asking):
+    nodes, positive = asking.nodes[[0, 1, 1]], np.array([True, False, True])
+    readings = answers.terrain.readings(answers.asking(asking.before, nodes, positive))
+    assert readings.allowed[1:].any() and readings.selected[readings.allowed][1:, nodes[1]].all()
+
+
 def test_votes_that_say_the_same_are_one_reading(answers, asking):
     both = answers.votes.selected.sum(axis=0).argsort()[-2:]  # many hold them
     readings = answers.terrain.readings(answers.asking(asking.before, both, np.array([True, True])))

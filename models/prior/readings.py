@@ -167,7 +167,8 @@ class Terrain:
         clicked = np.where(self.graph.component == self.graph.component[nodes[-1]], FIRM, -FIRM).astype(np.float32)
         whole = [np.maximum(before, clicked), clicked] if asking.adds else [np.minimum(before, -clicked)]
         near = self._near_click(asking)
-        rows = self._votes_keeping(nodes, positive)
+        kept, signs = last_on_each(nodes, positive)
+        rows = self._votes_keeping(kept, signs)
         own = [asking.unjudged.logits[1], *asking.network.logits, *local.logits, *whole, *near]
         logits = np.concatenate([np.stack(own), self.votes.logits.reshape(-1, len(before))[rows].astype(np.float32)])
         selected = logits > 0
@@ -179,7 +180,7 @@ class Terrain:
         ]
         source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[NEAR] * len(near)]
         source += [VOTED] * len(rows)
-        allowed = (selected[:, nodes] == positive).all(axis=1)
+        allowed = (selected[:, kept] == signs).all(axis=1)
         allowed[0] = True
         quality = np.r_[quality, self.votes.quality.ravel()[rows]].astype(np.float32)
         return Readings(logits, selected, np.array(source), quality, allowed)
@@ -369,3 +370,10 @@ class Terrain:
             "new border": np.minimum(new[:, 0] / np.maximum(radius, 0.02), 10) / 4,
             "new border, concave": concave,
         }
+
+
+def last_on_each(nodes: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of clicks (C,) and their signs (C,) those that were the last on their node: faces of one node may be clicked with
+    both signs, and no selection of nodes obeys both."""
+    last = np.sort(len(nodes) - 1 - np.unique(nodes[::-1], return_index=True)[1])
+    return nodes[last], positive[last]
