@@ -186,8 +186,8 @@ class Terrain:
         return Readings(logits, selected, np.array(source), quality, allowed)
 
     def _near_click(self, asking: Asking) -> np.ndarray:
-        """(P, N) the answer before, where what is nearer to the last click than to those of the other sign follows it:
-        up to so many times its distance from the border."""
+        """(P, N) the answer before, but what is nearer to the last click than to those of the other sign follows it, up
+        to `SIZES` times its distance from the border that it moves."""
         before, selected = asking.before.logits[1], asking.before.selected
         others = asking.nodes[asking.positive != asking.adds].tolist()
         away = self.distances([int(asking.nodes[-1]), *others])[:, :, :2].numpy().astype(np.float32)
@@ -199,8 +199,8 @@ class Terrain:
             if np.isfinite(gap):
                 reach = np.maximum(gap, NEAREST) * np.array(SIZES)[:, None]
                 changed = np.vstack([changed, free & (own <= reach)])
-        kinds = {row.tobytes(): place for place, row in enumerate(np.packbits(changed, axis=1))}
-        changed = changed[list(kinds.values())]
+        each = {row.tobytes(): place for place, row in enumerate(np.packbits(changed, axis=1))}
+        changed = changed[list(each.values())]  # where two sizes are the same nodes, once
         pushed = np.maximum(before, CHANGED) if asking.adds else np.minimum(before, -CHANGED)
         return np.where(changed, pushed, before).astype(np.float32)
 
@@ -232,7 +232,7 @@ class Terrain:
             **self._of_likeness(reading, int(asking.nodes[0])),
             **self._of_components(reading, int(asking.nodes[0])),
             **self._of_change(reading, asking),
-            **of_earlier_clicks(selected, asking.earlier, self.area, self.away),
+            **of_earlier_clicks(selected, asking.earlier, self.area, self.around),
         }
         rows = [np.broadcast_to(np.asarray(found[name], dtype=np.float32), len(selected)) for name in KNOWN]
         return np.nan_to_num(np.stack(rows, axis=1))
@@ -277,7 +277,7 @@ class Terrain:
 
     def _of_first_click(self, reading: _Reading, first: int) -> dict[str, np.ndarray]:
         """Whether the first click lies in its middle, where people click."""
-        gap, mean = self._around(first, reading.selected, reading.weighted, reading.size)
+        gap, mean = self.around(first, reading.selected, reading.weighted, reading.size)
         return {
             "size": np.log(np.maximum(reading.size, 1e-4)) / 3,
             "first click, gap": np.minimum(gap / reading.radius, 3),
@@ -285,7 +285,7 @@ class Terrain:
             "first click, middle": np.minimum(gap / np.maximum(mean, 1e-3), 2),
         }
 
-    def _around(
+    def around(
         self, node: int, region: np.ndarray, weighted: np.ndarray, size: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """(R,) distance from a node to the nearest one outside each region (R, N), and mean one to those inside."""
@@ -345,7 +345,7 @@ class Terrain:
         region, other = (more, less) if asking.adds else (less, more)
         weighted = region * self.area
         size = weighted.sum(axis=1)
-        gap, mean = self._around(int(asking.nodes[-1]), region, weighted, size)
+        gap, mean = self.around(int(asking.nodes[-1]), region, weighted, size)
         radius = np.sqrt(np.maximum(size, 1e-4))
         margin = np.full(len(size), 3.0)
         for node, positive in zip(asking.nodes, asking.positive):
