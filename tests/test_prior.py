@@ -28,7 +28,7 @@ from models.prior.annotator import (
     nest,
     without_a_part,
 )
-from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally, join_parts
+from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.components import Components
@@ -444,26 +444,6 @@ def test_the_ladder_of_a_click_holds_its_default_answer_and_that_of_several_is_t
     assert (np.diff((ladder.probability > 0.5).astype(int), axis=0) >= 0).all()
     both = Clicks.from_lists([120], [10])
     assert np.array_equal(segmenter.ladder(both).probability, segmenter.candidates(both).probability)
-
-
-def test_positive_clicks_whose_selections_do_not_touch_are_answered_one_by_one(patches):
-    position, asked = patches.graph.position, []
-
-    def balls(nodes, positive):
-        """The nodes near the positive clicks: nearer if there are several."""
-        asked.append((sorted(nodes[positive].tolist()), sorted(nodes[~positive].tolist())))
-        away = np.linalg.norm(position[:, None] - position[nodes[positive]], axis=2).min(axis=1)
-        logit = (0.15 if positive.sum() > 1 else 0.3) - away
-        return NodeAnswer(np.stack([logit - 0.01, logit, logit + 0.01]), np.full(3, positive.sum() / 10))
-
-    low, high = int(position[:, 1].argmin()), int(position[:, 1].argmax())
-    near = int(np.argsort(np.linalg.norm(position - position[low], axis=1))[3])
-    answer = join_parts(balls, patches.graph.pairs, np.array([low, high, near]), np.array([True, True, False]))
-    assert asked == [(sorted([low, high]), [near]), ([low], [near]), ([high], [near])]
-    each = [balls(np.array([node]), np.ones(1, dtype=bool)).logits for node in (low, high)]
-    assert np.array_equal(answer.logits, np.maximum(*each)) and answer.quality == pytest.approx(0.1)
-    joint = np.array([low, near]), np.ones(2, dtype=bool)  # one part, clicked twice
-    assert np.array_equal(join_parts(balls, patches.graph.pairs, *joint).logits, balls(*joint).logits)
 
 
 def test_coarse_faces_are_answered_whole(tetrahedron, weights):

@@ -1,4 +1,4 @@
-"""The prior's answers on the nodes of a mesh: to one click, to corrections, and to clicks on several parts."""
+"""The prior's answers on the nodes of a mesh: to one click, and to corrections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.corrections import InOrder, first_positive_first
 from models.prior.components import Components
-from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, join_parts
+from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally
 from models.prior.earlier_clicks import REMEMBERED, Earlier
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.judge import Judge
@@ -78,13 +78,7 @@ class NodeAnswers:
 
     def answer(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer to clicked nodes (C,), positive (C,) bool, in the order in which they were made."""
-
-        def in_order(nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-            return self._in_order(*first_positive_first(nodes, positive))
-
-        if self._taught is not None:
-            return in_order(nodes, positive)
-        return join_parts(in_order, self.graph.pairs, nodes, positive)
+        return self._in_order(*first_positive_first(nodes, positive))
 
     def ladder(self, nodes: np.ndarray, positive: np.ndarray) -> tuple[NodeAnswer, int]:
         """What clicks may mean, from small to large: an answer of K rungs, and which is the default.

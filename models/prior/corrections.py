@@ -1,4 +1,4 @@
-"""How further clicks change an answer: as wishes for several parts, near themselves, or as a trusted teacher has it."""
+"""How further clicks change an answer: near themselves, or as a trusted teacher has it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.corrections import near_click, wished_parts
+from models.corrections import near_click
 from models.prior.inputs import Distances
 from models.prior.taught import LiftedMasks
 from models.prior.votes import pairwise_iou
@@ -34,23 +34,8 @@ class NodeAnswer:
         return self.logits[1] > 0
 
 
-Ask = Callable[[np.ndarray, np.ndarray], NodeAnswer]  # of clicked nodes (C,) int64, positive (C,) bool
-Correct = Callable[[NodeAnswer, np.ndarray, np.ndarray], NodeAnswer]  # an answer, by the last of such clicks
-
-
-def join_parts(ask: Ask, pairs: np.ndarray, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-    """Clicks for several parts (`wished_parts`) are answered part by part, and the answers put together.
-
-    pairs (E, 2): adjacent nodes.
-    """
-    whole = ask(nodes, positive)
-    kept = wished_parts(whole.selected, nodes, positive, pairs)
-    if len(kept) < 2:
-        return whole
-    answers = [ask(nodes[part], positive[part]) for part in kept]
-    return NodeAnswer(
-        np.max([each.logits for each in answers], axis=0), np.mean([each.quality for each in answers], axis=0)
-    )
+# An answer, by the last of the clicked nodes (C,) int64, positive (C,) bool.
+Correct = Callable[[NodeAnswer, np.ndarray, np.ndarray], NodeAnswer]
 
 
 def correct_locally(

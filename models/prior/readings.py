@@ -54,7 +54,7 @@ class Readings:
 
     logits    (R, N) float32; selected (R, N) bool
     source    (R,) int64, `UNJUDGED` to `VOTED`; quality (R,) float32, IoU that the network expects of each
-    allowed   (R,) bool: keeps to the clicks, or is the first
+    allowed   (R,) bool: keeps to the clicks; where none does, the first
     """
 
     logits: np.ndarray
@@ -181,7 +181,7 @@ class Terrain:
         source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[NEAR] * len(near)]
         source += [VOTED] * len(rows)
         allowed = (selected[:, kept] == signs).all(axis=1)
-        allowed[0] = True
+        allowed[0] |= not allowed.any()
         quality = np.r_[quality, self.votes.quality.ravel()[rows]].astype(np.float32)
         return Readings(logits, selected, np.array(source), quality, allowed)
 
