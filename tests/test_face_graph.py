@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from utils.geometry.face_clicks import FaceClicks
 from utils.geometry.face_graph import FaceGraph
+from utils.geometry.graphs import Regions, pieces
 from utils.geometry.mesh import Mesh
 
 
@@ -60,3 +61,27 @@ def test_probability_of_a_face_is_the_mean_of_its_corners(two_boxes):
     values = np.arange(two_boxes.num_vertices, dtype=float)
     expected = [values[face].mean() for face in two_boxes.faces]
     np.testing.assert_allclose(FaceClicks(two_boxes).on_faces(values), expected)
+
+
+def test_pieces_of_a_selection_are_found_region_by_region_as_a_flood_finds_them():
+    rng, size = np.random.default_rng(0), 400
+    pairs = rng.integers(size, size=(520, 2))
+    pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
+    division = rng.integers(12, size=size)
+    regions = Regions(division, pairs)
+
+    def flood(selected):
+        piece = np.arange(size)
+        for _ in range(size):
+            for one, other in pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]:
+                piece[[one, other]] = piece[[one, other]].min()
+        return piece
+
+    for chosen in (0.0, 0.5, 1.0):
+        by_region = rng.random(12) < chosen
+        selected = by_region[division] ^ (rng.random(size) < 0.03)
+        found, expected = regions.pieces(selected), flood(selected)
+        together = found[:, None] == found
+        assert np.array_equal(together, expected[:, None] == expected)
+        again = pieces(selected, pairs)
+        assert np.array_equal(together, again[:, None] == again)

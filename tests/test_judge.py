@@ -58,18 +58,15 @@ def test_the_first_reading_is_the_answer_without_a_judge_and_the_others_that_may
     assert np.array_equal(readings.logits[0], asking.unjudged.logits[1]) and readings.source[0] == UNJUDGED
     assert readings.answer(0, asking) is asking.unjudged
     keeps = readings.selected[:, 10] & ~readings.selected[:, asking.nodes[1]]
-    assert keeps.any() and np.array_equal(readings.allowed, keeps)
-
-
-def test_where_no_reading_keeps_to_the_clicks_there_is_the_answer_without_a_judge(answers, asking, monkeypatch):
-    monkeypatch.setattr("models.prior.readings.last_on_each", lambda *_: (np.array([5, 5]), np.array([True, False])))
-    assert np.flatnonzero(answers.terrain.readings(asking).allowed).tolist() == [0]
+    assert keeps[1:].any() and np.array_equal(readings.allowed[1:], keeps[1:]) and readings.allowed[0]
 
 
 def test_of_two_clicks_with_both_signs_on_one_node_the_last_counts(answers, asking):
     nodes, positive = asking.nodes[[0, 1, 1]], np.array([True, False, True])
     readings = answers.terrain.readings(answers.asking(asking.before, nodes, positive))
-    assert readings.allowed.any() and readings.selected[readings.allowed][:, nodes[1]].all()
+    assert readings.allowed[1:].any() and readings.selected[readings.allowed][1:, nodes[1]].all()
+    near = readings.selected[readings.source == NEAR]  # the overruled click on the node is no rival
+    assert (near & ~asking.before.selected).any()
 
 
 def test_votes_that_say_the_same_are_one_reading(answers, asking):

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import splu
 
 from models.prior.grains import MOST_ELEMENTS, Elements, FaceBand, Grains, at_places
 from models.prior.nodes import Patches
-from utils.geometry.graphs import pieces, symmetric
+from utils.geometry.graphs import Regions, symmetric
 from utils.selection import obey
 
 SMOOTHING = 0.6  # length over which values are evened out where there is no crease, in node spacings
@@ -46,6 +46,10 @@ class Borders:
         grains = self.grains
         return at_places(self.patches, grains.centroid, grains.node) if grains else self.patches.interpolation
 
+    @cached_property
+    def _regions(self) -> Regions:
+        return Regions(self.grains.node if self.grains else self.patches.node, self.elements.pairs)
+
     def drawn(self, logits: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
         """Node logits (K, N) -> tidied probabilities (K, E) on the fine faces, for clicks on some of them."""
         if self._band is None or self.grains is None:
@@ -78,13 +82,12 @@ class Borders:
     def tidy(self, probability: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
         """(E,) with clicked elements obeyed, pieces without an included one taken out and small holes closed."""
         result = obey(probability.copy(), included, excluded)
-        pairs, area = self.elements.pairs, self.elements.area
-        selected = result > 0.5
-        piece = pieces(selected, pairs)
+        area, selected = self.elements.area, result > 0.5
+        piece = self._regions.pieces(selected)
         stray = selected & ~np.isin(piece, piece[included])
         result[stray] = np.minimum(result[stray], 0.49)
         selected &= ~stray
-        piece = pieces(selected, pairs)
+        piece = self._regions.pieces(selected)
         small = np.bincount(piece, area)[piece] < HOLE * area[selected].sum()
         hole = ~selected & small & ~np.isin(piece, piece[excluded])
         result[hole] = np.maximum(result[hole], 0.51)

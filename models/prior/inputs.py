@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -160,6 +161,11 @@ class NodeTensors:
             component,
         )
 
+    @cached_property
+    def directions(self) -> Tensor:
+        """(N, D): the features, rows of length 1."""
+        return normalize(self.features, dim=1)
+
     def click_channels(
         self, nodes: Tensor, positive: Tensor, distances: Tensor, previous: Tensor | None = None
     ) -> Tensor:
@@ -223,8 +229,7 @@ class NodeTensors:
 
     def _likeness(self, nodes: Tensor, distances: Tensor) -> list[Tensor]:
         """Columns 12 to 19: likeness of the field, and how a node lies to the click nearest by the concave distance."""
-        alike = normalize(self.features, dim=1)
-        alike = (alike @ alike[nodes].T).amax(dim=1, keepdim=True)
+        alike = (self.directions @ self.directions[nodes].T).amax(dim=1, keepdim=True)
         clicked = nodes[distances[..., 1].argmin(dim=0)]
         offset = self.position - self.position[clicked]
         length = offset.norm(dim=1, keepdim=True)

@@ -54,7 +54,7 @@ class Readings:
 
     logits    (R, N) float32; selected (R, N) bool
     source    (R,) int64, `UNJUDGED` to `VOTED`; quality (R,) float32, IoU that the network expects of each
-    allowed   (R,) bool: keeps to the clicks; where none does, the first
+    allowed   (R,) bool: keeps to the clicks, or is the first
     """
 
     logits: np.ndarray
@@ -181,7 +181,7 @@ class Terrain:
         source = [UNJUDGED, *[NETWORK] * LEVELS, *[LOCAL] * LEVELS, *[WHOLE] * len(whole), *[NEAR] * len(near)]
         source += [VOTED] * len(rows)
         allowed = (selected[:, kept] == signs).all(axis=1)
-        allowed[0] |= not allowed.any()
+        allowed[0] = True
         quality = np.r_[quality, self.votes.quality.ravel()[rows]].astype(np.float32)
         return Readings(logits, selected, np.array(source), quality, allowed)
 
@@ -189,7 +189,8 @@ class Terrain:
         """(P, N) the answer before, but what is nearer to the last click than to those of the other sign follows it, up
         to `SIZES` times its distance from the border that it moves."""
         before, selected = asking.before.logits[1], asking.before.selected
-        others = asking.nodes[asking.positive != asking.adds].tolist()
+        kept, signs = last_on_each(asking.nodes, asking.positive)  # one on the clicked node is no rival
+        others = kept[signs != asking.adds].tolist()
         away = self.distances([int(asking.nodes[-1]), *others])[:, :, :2].numpy().astype(np.float32)
         beyond = selected != selected[asking.nodes[-1]]  # the border that moves lies between the click and these
         changed = np.zeros((0, len(before)), dtype=bool)

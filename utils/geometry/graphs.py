@@ -46,7 +46,35 @@ def pieces(selected: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
     pairs (P, 2): adjacent elements
     """
-    joined = pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]]
-    ones, size = np.ones(len(joined), dtype=bool), len(selected)
-    graph = sp.csr_matrix((ones, (joined[:, 0], joined[:, 1])), shape=(size, size))
+    return _joined(pairs[selected[pairs[:, 0]] == selected[pairs[:, 1]]], len(selected))
+
+
+def _joined(pairs: np.ndarray, size: int) -> np.ndarray:
+    """(size,) number of the piece of each, where the two of each pair (P, 2) are in one."""
+    graph = sp.csr_matrix((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
     return connected_components(graph, directed=False)[1]
+
+
+class Regions:
+    """`pieces` of many selections of the same N elements, ten times as fast where these follow a division (N,) int.
+
+    A connected region of the division that is selected as a whole, or not at all, counts as one element.
+    """
+
+    def __init__(self, division: np.ndarray, pairs: np.ndarray) -> None:
+        self.pairs, self.region = pairs, pieces(division, pairs)
+        self.size = np.bincount(self.region)
+        between = self.region[pairs]
+        self.between = distinct_pairs(between[between[:, 0] != between[:, 1]], len(self.size))
+
+    def pieces(self, selected: np.ndarray) -> np.ndarray:
+        """(N,) of a selection (N,) bool, numbered otherwise."""
+        chosen = np.bincount(self.region, selected)
+        divided = (chosen > 0) & (chosen < self.size)
+        alone = divided[self.region]
+        unit = np.where(alone, len(self.size) - 1 + np.cumsum(alone), self.region)
+        first, second = self.between.T
+        whole = self.between[~divided[first] & ~divided[second] & ((chosen[first] > 0) == (chosen[second] > 0))]
+        single = self.pairs[alone[self.pairs[:, 0]] | alone[self.pairs[:, 1]]]
+        single = single[selected[single[:, 0]] == selected[single[:, 1]]]
+        return _joined(np.concatenate([whole, unit[single]]), len(self.size) + int(alone.sum()))[unit]
