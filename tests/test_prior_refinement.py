@@ -13,6 +13,7 @@ from models.iseg.decoder_stage import train_decoder
 from models.prior.checkpoint import is_refined_prior
 from models.prior.components import AGREED
 from models.prior.corrections import NodeAnswer, TaughtCorrections
+from models.prior.judge import Judge, JudgeConfig
 from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.refinement import masks_on_nodes, refine
 from models.prior.segmenter import Prepared, PriorSegmenter, prepare
@@ -204,6 +205,30 @@ def test_components_do_not_overrule_a_trusted_teacher(prepared, trusted):
     answer = answers.single(int(nodes[0]))
     expected = upper == upper[nodes[0]] if trusted else graph.component == graph.component[nodes[0]]
     assert answer.quality[1] < AGREED and np.array_equal(answer.selected, expected)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_a_certain_teacher_says_what_a_correction_means_and_a_less_certain_one_is_judged_beside_others(
+    prepared, certain
+):
+    graph, shown = prepared.patches.graph, []
+
+    class First(Judge):
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+            shown.append(len(known))
+            return 0
+
+    upper = graph.position[:, 1] > 0
+    nodes = np.arange(0, len(graph), 40)
+    masks = np.where(upper[nodes][:, None], upper, ~upper).astype(np.float32)
+    lifted = LiftedMasks(nodes, masks, 0.95 if certain else 0.8)
+    own = np.random.default_rng(0).normal(size=(len(nodes), 3, len(graph))).astype(np.float16)
+    votes = TaughtVotes.joining(Votes(nodes, own, np.full((len(nodes), 3), 0.5, np.float32), graph.area), lifted)
+    answers = replace(prepared.answers, votes=votes, judge=First(JudgeConfig()))
+    alone = replace(answers, judge=None)
+    clicks = np.array([graph.position[:, 1].argmax(), graph.position[:, 1].argmin()]), np.array([True, False])
+    assert np.array_equal(answers.answer(*clicks).logits, alone.answer(*clicks).logits), "the teacher's is the first"
+    assert (not shown) if certain else shown[0] > 5
 
 
 def _corrections(quality: float = 0.99) -> TaughtCorrections:

@@ -110,7 +110,7 @@ class NodeAnswers:
 
     def _corrected(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer `before`, corrected by the last of the clicks."""
-        if self._taught is not None:
+        if self._taught is not None and (self.judge is None or self._taught.lifted.certain):
             return self._taught(before, nodes, positive)
         if self.judge is None or self.votes is None:
             return self._unjudged(before, self.of_correction(before, nodes, positive), nodes, positive)
@@ -134,7 +134,10 @@ class NodeAnswers:
         return Asking(before, nodes, positive, network, unjudged, self.single(int(nodes[0])), earlier)
 
     def _unjudged(self, before: NodeAnswer, network: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
-        """What the network answers; near the last click only, if the votes agree on the first click's answer."""
+        """What a trusted teacher would; without one what the network answers, near the last click only if the votes
+        agree on the first click's answer."""
+        if self._taught is not None:
+            return self._taught(before, nodes, positive)
         corrected = best_as_default(network)
         if self.single(int(nodes[0])).quality[1] < TRUSTED:
             return corrected

@@ -22,6 +22,7 @@ from utils.geometry.graphs import symmetric
 # Consistency of a teacher from which on it leads, and how steeply its share of the votes rises there: an embedded
 # teacher has .48 to .66 on the meshes of the benchmark, people .56 to .98, one that is always right .92 and more.
 LEADS, STEEP = 0.67, 30.0
+CERTAIN = 0.9  # consistency above which it alone says what corrections mean; below, the judge chooses
 SHARES = 0.3, 0.55  # of the votes, for a teacher that is not trusted and one that is
 SURE = 6.0  # logit of a node that all masks hold
 DIFFUSION_ROUNDS = 60
@@ -91,6 +92,11 @@ class LiftedMasks:
     def leads(self) -> bool:
         """Is this teacher trusted more than the prior?"""
         return self.consistency > LEADS
+
+    @property
+    def certain(self) -> bool:
+        """Is it trusted alone, even in what corrections mean?"""
+        return self.consistency > CERTAIN
 
     @property
     def share(self) -> float:
