@@ -21,6 +21,7 @@ from models.prior.nodes import cut
 from models.prior.readings import KNOWN, NEAR, SIZES, UNJUDGED, VOTED, Asking, Readings
 from utils.errors import UserError
 from utils.files import save_npz, save_torch
+from utils.geometry.graphs import pieces
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,31 @@ def test_of_two_clicks_with_both_signs_on_one_node_the_last_counts(answers, aski
     assert readings.allowed[1:].any() and readings.selected[readings.allowed][1:, nodes[1]].all()
     near = readings.selected[readings.source == NEAR]  # the overruled click on the node is no rival
     assert (near & ~asking.before.selected).any()
+
+
+def _in_two_pieces(answers: NodeAnswers) -> tuple[np.ndarray, int, np.ndarray]:
+    """Two positive clicks, and a reading of them (its row and logits) whose pieces hold one each."""
+    for first in range(0, len(answers.graph), 7):
+        before = answers.single(first)
+        for apart in np.flatnonzero(~before.selected).tolist():
+            clicks = np.array([first, apart])
+            readings = answers.terrain.readings(answers.asking(before, clicks, np.ones(2, dtype=bool)))
+            for row in np.flatnonzero(readings.allowed)[1:].tolist():
+                one, other = pieces(readings.selected[row], answers.graph.pairs)[clicks]
+                if one != other:
+                    return clicks, row, readings.logits[row]
+    raise AssertionError("no reading has the clicks in two pieces")
+
+
+def test_a_positive_click_on_a_piece_apart_corrects_the_answer_as_any_other_does(answers):
+    clicks, row, expected = _in_two_pieces(answers)
+
+    class Chosen(Judge):
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+            return row
+
+    answer = replace(answers, judge=Chosen()).answer(clicks, np.ones(2, dtype=bool))
+    assert np.array_equal(answer.logits[1], expected)
 
 
 def test_votes_that_say_the_same_are_one_reading(answers, asking):
