@@ -7,11 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.geodesics import BRIDGE_TURN, bridge_components
+from utils.geometry.graphs import pieces
 from utils.geometry.mesh import SIDES, Mesh
 from utils.rendering.rays import ray_scene
 
@@ -95,10 +94,7 @@ def _shared_sides(mesh: Mesh, points: np.ndarray, pairs: np.ndarray) -> np.ndarr
 
 def components(fine: FineFaces) -> np.ndarray:
     """(E,) connected component of each fine face, without the bridges."""
-    pairs = fine.pairs[: fine.surface_pairs]
-    ones = np.ones(len(pairs), dtype=bool)
-    graph = sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(fine), len(fine)))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return pieces(np.ones(len(fine), dtype=bool), fine.pairs[: fine.surface_pairs]).astype(np.int64)
 
 
 def subdivided(mesh: Mesh, longest: float) -> tuple[Mesh, np.ndarray]:
@@ -149,6 +145,6 @@ def split_faces(faces: np.ndarray, middle: np.ndarray, parent: np.ndarray) -> tu
     first = np.select([count == 1, count == 2], [cut.argmax(axis=1), (cut.argmin(axis=1) + 1) % 3], 0)
     turned = (np.arange(3) + first[:, None]) % 3
     points = np.hstack([np.take_along_axis(faces, turned, 1), np.take_along_axis(middle, turned, 1)])
-    pieces = [(count == number, piece) for number, together in PIECES.items() for piece in together]
-    new_faces = [points[rows][:, piece] for rows, piece in pieces]
-    return np.concatenate(new_faces), np.concatenate([parent[rows] for rows, _ in pieces])
+    cuts = [(count == number, piece) for number, together in PIECES.items() for piece in together]
+    new_faces = [points[rows][:, piece] for rows, piece in cuts]
+    return np.concatenate(new_faces), np.concatenate([parent[rows] for rows, _ in cuts])
