@@ -34,7 +34,17 @@ from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.components import Components
 from models.prior.data import Shapes, levels_over, most_of, without_details
 from models.prior.fine_faces import subdivided
-from models.prior.inputs import COLUMNS, EMBEDDING, INPUTS, KIND_CHANNELS, RADIUS, NodeTensors
+from models.prior.inputs import (
+    COLUMNS,
+    EMBEDDING,
+    INPUTS,
+    KIND_CHANNELS,
+    RADIUS,
+    Asked,
+    NodeTensors,
+    click_batch,
+    held_distances,
+)
 from models.prior.joins import Pieces
 from models.prior.judge import WEIGHTS as JUDGE
 from models.prior.judge import Judge, load_judge
@@ -54,7 +64,7 @@ from scripts import train_prior
 from tests.fakes import FakeTeacher
 from utils.clicks import Clicks
 from utils.errors import UserError
-from utils.files import load_json, load_npz, load_torch, save_npz, save_torch
+from utils.files import Recent, load_json, load_npz, load_torch, save_npz, save_torch
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.output.export import save_colored_mesh
@@ -244,6 +254,25 @@ def test_channels_say_where_a_node_lies_to_the_clicks(patches):
     corrected = nodes.click_channels(*given, previous).numpy()
     assert np.array_equal(corrected[:, :-2], channels[:, :-2]) and (corrected[:, -1] == 1).all()
     assert np.allclose(corrected[:, -2], previous.numpy().clip(-4, 4) / 4)
+
+
+def test_channels_of_the_kind_that_a_further_click_leaves_as_it_is_are_kept(patches):
+    count = len(patches.graph)
+    rng = np.random.default_rng(0)
+    embedding = rng.normal(scale=0.1, size=(count, EMBEDDING))
+    nodes = NodeTensors.of(patches.graph, rng.normal(size=(count, 8)), np.ones(count), embedding)
+    distances, held = held_distances(patches.graph), Recent(8)
+
+    def channels(clicked: list[int], positive: list[bool], kept: Recent | None) -> np.ndarray:
+        return click_batch(nodes, distances, [Asked(clicked, positive)], kept).channels.numpy()
+
+    def alike(clicked: list[int], positive: list[bool]) -> bool:
+        return np.array_equal(channels(clicked, positive, held), channels(clicked, positive, None))
+
+    assert alike([3], [True]) and alike([3, 9], [True, False]) and alike([3, 9, 5], [True, False, True])
+    assert alike([9, 3], [True, False]), "other signs are other kinds"
+    known = len(held)
+    assert alike([3, 9, 5, 7], [True, False, True, False]) and len(held) == known + 1, "the negative ones alone"
 
 
 def test_features_are_means_over_the_pixels_that_show_a_node():

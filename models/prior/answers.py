@@ -22,9 +22,11 @@ from models.prior.readings import Asking, Terrain
 from models.prior.taught import TaughtVotes
 from models.prior.tree import MEANT, NodeTree, grow_tree
 from models.prior.votes import VOTERS, Votes
+from utils.files import Recent
 
 ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
 HELD_ANSWERS = 64
+HELD_KINDS = 8  # sets of clicks of one kind whose channels are kept, 0.2 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class NodeAnswers:
     tree: NodeTree | None = None
     judge: Judge | None = None
     _held: InOrder[NodeAnswer] = field(init=False, default_factory=lambda: InOrder(HELD_ANSWERS))
+    _kinds: Recent[Tensor] = field(init=False, default_factory=lambda: Recent(HELD_KINDS))
 
     @cached_property
     @torch.inference_mode()
@@ -59,7 +62,7 @@ class NodeAnswers:
     @torch.inference_mode()
     def of_network(self, sets: Sequence[Asked]) -> tuple[np.ndarray, np.ndarray]:
         """Logits (B, 3, N) and qualities (B, 3) float32 for B sets of clicks."""
-        clicks = click_batch(self.tensors, self.distances, sets)
+        clicks = click_batch(self.tensors, self.distances, sets, self._kinds)
         logits, quality = self.network(self.tensors, self.encoded, clicks)
         return logits.float().numpy(), quality.float().sigmoid().numpy()
 

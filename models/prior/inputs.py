@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -167,14 +167,23 @@ class NodeTensors:
         return normalize(self.features, dim=1)
 
     def click_channels(
-        self, nodes: Tensor, positive: Tensor, distances: Tensor, previous: Tensor | None = None
+        self,
+        nodes: Tensor,
+        positive: Tensor,
+        distances: Tensor,
+        previous: Tensor | None = None,
+        held: Recent[Tensor] | None = None,
     ) -> Tensor:
         """(N, CLICK_CHANNELS) for one set of C clicks: nodes (C,) int64, positive (C,) bool, distances (C, N, 3).
 
         previous: logits (N,) of the answer that the last of them corrects. Clicks of a kind are joined by the nearest
-        or the largest, so their order and copies do not matter.
+        or the largest, so their order and copies do not matter. held: channels of kinds of clicks, kept for those that
+        a further click of the other kind leaves as they are.
         """
-        kinds = [self._kind(nodes[which], distances[which]) for which in (positive, ~positive)]
+        kinds = []
+        for which in (positive, ~positive):
+            make = partial(self._kind, nodes[which], distances[which])
+            kinds.append(make() if held is None else held.get(tuple(nodes[which].tolist()), make))
         counts = torch.stack([(positive.sum().float() + 1).log(), ((~positive).sum().float() + 1).log()])
         earlier = torch.zeros(len(self), 2, device=self.area.device)
         if previous is not None:
@@ -193,7 +202,8 @@ class NodeTensors:
         else:
             surface, parts = self._surface(nodes, distances[..., :2]), self._parts(nodes, distances[..., 2])
             channels = torch.cat([*surface, *self._likeness(nodes, distances), *parts, *self._together(nodes)], dim=1)
-        channels[:, list(self.hidden)] = 0
+        if self.hidden:
+            channels[:, list(self.hidden)] = 0
         return channels
 
     def _surface(self, nodes: Tensor, distances: Tensor) -> list[Tensor]:
@@ -271,8 +281,10 @@ class Asked:
     previous: np.ndarray | None = None
 
 
-def click_batch(tensors: NodeTensors, distances: Distances, sets: Sequence[Asked]) -> ClickBatch:
-    """What the network reads of some sets of clicks."""
+def click_batch(
+    tensors: NodeTensors, distances: Distances, sets: Sequence[Asked], held: Recent[Tensor] | None = None
+) -> ClickBatch:
+    """What the network reads of some sets of clicks; held: as `NodeTensors.click_channels` takes it."""
     device, shape = tensors.area.device, (len(sets), max(len(each.nodes) for each in sets))
     clicks = torch.zeros(shape, dtype=torch.int64)
     positive, present = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
@@ -282,7 +294,7 @@ def click_batch(tensors: NodeTensors, distances: Distances, sets: Sequence[Asked
         clicks[row, :count], positive[row, :count], present[row, :count] = asked, sign, True
         away = distances(each.nodes).to(device)
         previous = None if each.previous is None else torch.from_numpy(each.previous).to(device)
-        channels.append(tensors.click_channels(asked.to(device), sign.to(device), away, previous))
+        channels.append(tensors.click_channels(asked.to(device), sign.to(device), away, previous, held))
     return ClickBatch(clicks.to(device), positive.to(device), present.to(device), torch.stack(channels))
 
 
