@@ -19,6 +19,7 @@ readonly STAMP=$VENV/.iseg-installed     # what is installed: compared literally
 readonly COLLECTION_STAMP=$VENV/.iseg-collection
 readonly UNFINISHED=.venv.unfinished       # outside .venv: it must outlive a half-made or half-removed one
 readonly PYTHON=$VENV/bin/python
+readonly NEEDED_GB=7
 
 say() { printf '[install] %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; exit "${2:-2}"; }
@@ -156,6 +157,9 @@ run_installer() {
     "$PYTHON" -m pip install --progress-bar off "$@" --requirement "$file"
 }
 
+free_kb() { df -Pk . | awk 'NR == 2 { print $4 }'; }
+free_gb() { df -Pk . | awk 'NR == 2 { printf "%.1f", $4 / 1e6 }'; }
+
 make_venv() {
     local base
     if [ -d "$VENV" ]; then
@@ -169,6 +173,9 @@ make_venv() {
         fi
     fi
     base=$(find_python)
+    # No reason to stop: packages that uv has already are linked, and take no room again.
+    [ "$(free_kb)" -ge $((NEEDED_GB * 1000 * 1000)) ] \
+        || say "only $(free_gb) GB are free on this disk, and up to $NEEDED_GB GB are needed: if it fills up, make room and run this again"
     say "creating $VENV with $("$base" --version) ($base)"
     : > "$UNFINISHED"
     rm -rf "$VENV"
@@ -227,7 +234,7 @@ install_packages() {
         "$PYTHON" -m pip uninstall --quiet --yes kaolin >/dev/null 2>&1 || true  # built for another torch
         say 'installing the packages (torch is large: a few minutes on a slow connection)'
         if ! install_file requirements.txt || ! smoke_test requirements.txt; then
-            fail "the packages could not be installed (see above). Check the network, the disk ($(df -h . | awk 'NR==2{print $4}') free, 7 GB needed) and pip's index configuration, then run this again." 1
+            fail "the packages could not be installed (see above). Check the network, the disk ($(free_gb) GB free, $NEEDED_GB GB needed) and pip's index configuration, then run this again." 1
         fi
     fi
     # The checkout itself, relative to the folder that Python reads this from: scripts/ import models/, utils/, SAM_repo/.
