@@ -101,7 +101,8 @@ def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(b
     assert around[second] and ((after > 0.5) == includes)[around].all()
     logits = (2 * KEPT - 1) * np.log(before / (1 - before))
     if not includes:
-        logits += NEARER / (1 + (logits / UNSURE) ** 2) * nearer_to_the_first(answers, 0, second)
+        refuted = np.log(before / (1 - before))[second] > UNSURE
+        logits += NEARER / (1 + (logits / (UNSURE * (1 + refuted))) ** 2) * nearer_to_the_first(answers, 0, second)
     assert after[~near] == pytest.approx(chance(logits)[~near], abs=1e-3)
 
 
@@ -122,6 +123,24 @@ def test_what_is_nearer_to_what_was_excluded_is_less_likely_meant(ball):
     clear = np.abs(included - excluded) > 0.3  # elsewhere the clicks themselves have their way around them
     assert clear.sum() > 20
     assert np.array_equal((answers(clicks, signs) > 0.5)[clear], (included < excluded)[clear])
+
+
+def test_the_more_often_it_is_refuted_the_less_a_sure_decoder_counts(ball):
+    mesh, _, _ = ball
+    answers = correcting_of(mesh, lambda *_: np.full(mesh.num_vertices, 0.9))
+    height = mesh.normalized[:, 1]
+    clicks, signs, left = [int(height.argmax())], [True], []
+    for _ in range(5):
+        selected = answers(np.array(clicks), np.array(signs)) > 0.5
+        wrong = np.flatnonzero(selected & (height < 0))
+        left.append(len(wrong) / (height < 0).sum())
+        if len(wrong) == 0:
+            break
+        rest = mesh.normalized[np.setdiff1d(np.arange(mesh.num_vertices), wrong)]
+        away = np.linalg.norm(mesh.normalized[wrong][:, None] - rest, axis=2).min(axis=1)
+        clicks, signs = [*clicks, int(wrong[away.argmax()])], [*signs, False]  # innermost
+    assert left[0] == 1 and left[-1] < 0.7, f"what is left of the wrong half: {left}"
+    assert selected[height > 0.7].all(), "and the right one stays"
 
 
 def test_every_click_is_obeyed_whatever_the_decoder_says(ball):

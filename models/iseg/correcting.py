@@ -2,7 +2,8 @@
 
 The decoder answers every set of clicks anew, so that a correction may undo what was right elsewhere, and a click beside
 a border hears less than one in the middle. It is therefore asked once for clicks all over the mesh, after its training.
-Where it is unsure, a place nearer to what was included than to what was excluded is more likely to be meant.
+Where it is unsure, or has been sure of what was wrong, a place nearer to what was included than to what was excluded is
+more likely to be meant.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
 from utils.selection import obey
 
-ANSWERS_VERSION = 3  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 4  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
@@ -26,7 +27,7 @@ REACH = 2.0  # of a correction (`near_click`)
 OBEYED, PUSHED = 0.8, 2.0  # so far, in the same distances, a click has its way, with at least this logit
 KEPT = 0.9  # weight of the answer so far away from a correction
 NEARER, ROOM = 2.0, 0.02  # weight of the logarithm of the ratio of concave distances, and what is added to either
-UNSURE = 2.0  # logit at which the weight is half
+UNSURE = 2.0  # logit at which the weight is half, before any click has refuted the decoder
 HELD_ANSWERS = 16
 
 Decode = Callable[[np.ndarray, np.ndarray], np.ndarray]  # probability (V,) of vertices (C,) and signs (C,)
@@ -75,23 +76,29 @@ class _Held:
 
     logits    (V,) what the decoder makes of the clicks
     included  (V,) concave distance from the nearest positive click; excluded: negative, None without any
+    refuted   clicks so far on what the answer before them was sure of otherwise
     """
 
     logits: np.ndarray
     included: np.ndarray
     excluded: np.ndarray | None = None
+    refuted: int = 0
 
-    def joined(self, logits: np.ndarray, away: np.ndarray, includes: bool) -> _Held:
+    def joined(self, logits: np.ndarray, clicked: int, away: np.ndarray, includes: bool) -> _Held:
         """After one more click, of concave distances `away` (V,)."""
+        wrong = self.nearer()[clicked] * (-1 if includes else 1)
+        refuted = self.refuted + int(wrong > UNSURE)
         if includes:
-            return _Held(logits, np.minimum(self.included, away), self.excluded)
-        return _Held(logits, self.included, away if self.excluded is None else np.minimum(self.excluded, away))
+            return _Held(logits, np.minimum(self.included, away), self.excluded, refuted)
+        excluded = away if self.excluded is None else np.minimum(self.excluded, away)
+        return _Held(logits, self.included, excluded, refuted)
 
     def nearer(self) -> np.ndarray:
-        """(V,) logits, where what is nearer to one kind of click counts more for it, unless the decoder is sure."""
+        """(V,) logits, where what is nearer to one kind of click counts more for it, unless the decoder is sure; the
+        more often it was sure of what is wrong, the less that counts."""
         if self.excluded is None:
             return self.logits
-        weight = NEARER / (1 + (self.logits / UNSURE) ** 2)
+        weight = NEARER / (1 + (self.logits / (UNSURE * (1 + self.refuted))) ** 2)
         return self.logits + weight * np.log((self.excluded + ROOM) / (self.included + ROOM))
 
 
@@ -134,7 +141,7 @@ class Correcting:
         clicked, includes = int(vertices[-1]), bool(positive[-1])
         distances = self.distances(clicked)
         after = _logits(self.decode(vertices, positive))
-        return held.joined(_moved(held.logits, after, distances[:, 0], includes), distances[:, 1], includes)
+        return held.joined(_moved(held.logits, after, distances[:, 0], includes), clicked, distances[:, 1], includes)
 
 
 def _moved(before: np.ndarray, after: np.ndarray, away: np.ndarray, includes: bool) -> np.ndarray:
