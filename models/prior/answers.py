@@ -93,7 +93,7 @@ class NodeAnswers:
             return default, 1
         node = int(nodes[0])
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
-        parts = self.tree.parts_at(node, MEANT) if self.tree else None
+        parts = self.components.beside(self.tree.parts_at(node, MEANT), node) if self.tree else None
         rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
         return NodeAnswer(rungs, expected), row
 

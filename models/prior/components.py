@@ -9,9 +9,11 @@ import numpy as np
 
 from models.prior.corrections import NodeAnswer
 from models.prior.inputs import FIRM
+from models.prior.votes import Parts
 
 CRUMB, WHOLE = 0.003, 0.9  # share of the area from which on a component is no crumb, and up to which not everything
 AGREED = 0.85  # votes that agree so far on one click know better
+BESIDE_PARTS = 0.5  # what a component counts, beside all parts that hold a click, among what the click may mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,3 +42,10 @@ class Components:
         larger = elected if (elected[middle < 0] > 0).any() else coarser
         logits = np.stack([np.minimum(smaller, middle), middle, np.maximum(larger, middle)])
         return NodeAnswer(logits.astype(np.float32), answer.quality)
+
+    def beside(self, parts: Parts, node: int) -> Parts:
+        """What one click on `node` may mean: the `parts` that hold it, and its component if it is natural."""
+        if not self.natural[self.component[node]]:
+            return parts
+        clicked = self.component == self.component[node]
+        return Parts(np.vstack([parts.selected, clicked]), np.append(parts.weight, BESIDE_PARTS))

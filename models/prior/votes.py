@@ -20,13 +20,16 @@ ASIDE = 0.1  # what an answer whose click lies outside the own answer counts: it
 BY_PARTS = 0.6  # what the parts of the mesh count beside all answers to clicks together
 RUNGS = 6  # at most, of what one click may mean
 NESTED = 0.85  # share of the smaller of two rungs that lies in the larger, before they are cut to nest
-LEAST_GAIN = 0.01  # in the mean of the largest IoU, for which a rung is added
+LEAST_GAIN = 0.005  # in the mean of the largest IoU, for which a rung is added
+CROWDED = 0.75  # power of what answers of a like size count together, by which each counts less for the rungs
+LIKE_SIZE = 1.2  # ratio of their areas, one standard deviation
 APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Nested parts of a mesh of N nodes that hold a click: selected (H, N) bool, weight (H,) of each, summing to 1."""
+    """Parts of a mesh of N nodes that hold a click: selected (H, N) bool, weight (H,) of each; of nested ones they sum
+    to 1."""
 
     selected: np.ndarray
     weight: np.ndarray
@@ -142,7 +145,7 @@ class Votes:
 
         logits, quality: the network's own answer, (3, N) and (3,); default (N,): the logits elected. Around it, one by
         one, come the answers and parts that hold the click, lie within or around every rung so far, and cover best
-        (mean of the largest IoU) what is not covered yet.
+        (mean of the largest IoU) what is not covered yet; every size counts nearly alike, whatever most answers mean.
         """
         holders = np.flatnonzero(self.selected[:, node])
         nested = parts.selected if parts else self.selected[:0]
@@ -155,13 +158,15 @@ class Votes:
         weighted = answers.astype(np.float32) * self.area
         both = weighted @ answers.T.astype(np.float32)
         within = both / np.maximum(np.minimum(size[:, None], size[None]), 1e-9)  # 1: one of the two holds the other
+        apart = np.abs(np.subtract.outer(*[np.log(np.maximum(size, 1e-9))] * 2))
+        crowd = np.exp(-((apart[:count, :count] / np.log(LIKE_SIZE)) ** 2) / 2) @ cover
+        new = cover / np.maximum(crowd, 1e-9) ** CROWDED
         chosen, covered = [count], among[count]
         while len(chosen) < RUNGS:
-            apart = np.abs(np.log(np.maximum(size[:, None], 1e-9) / np.maximum(size[chosen], 1e-9))).min(axis=1)
-            free = (apart > np.log(APART)) & (within[:, chosen].min(axis=1) > NESTED)
-            gain = np.where(free, (np.maximum(among, covered) - covered) @ cover, -1.0)
+            free = (apart[:, chosen].min(axis=1) > np.log(APART)) & (within[:, chosen].min(axis=1) > NESTED)
+            gain = np.where(free, (np.maximum(among, covered) - covered) @ new, -1.0)
             best = int(gain.argmax())
-            if gain[best] < LEAST_GAIN * cover.sum():
+            if gain[best] < LEAST_GAIN * new.sum():
                 break
             chosen.append(best)
             covered = np.maximum(covered, among[best])
