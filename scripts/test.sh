@@ -9,6 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/install_environment.sh"
 cd "$root"
 export OMP_NUM_THREADS=1  # two processes share the cores
+unset PYTHONDONTWRITEBYTECODE  # the tests start many
 
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --check --quiet .

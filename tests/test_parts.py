@@ -181,9 +181,9 @@ def test_merged_parts_come_apart_again(halves):
         merged = halves.merge(parts, first, second)
         assert len(merged) == 2
         place = next(place for place, part in enumerate(merged) if len(part) == 2)
-        labels = halves.labels(parts)
+        labels = halves.fine_labels(parts)  # a face where three parts meet may change over
         expected = np.isin(labels, (first, second))
-        np.testing.assert_array_equal(halves.labels(merged) == place, expected)
+        np.testing.assert_array_equal(halves.fine_labels(merged) == place, expected)
         assert sorted(halves.split(merged, place)) == sorted(parts)
 
 
