@@ -88,8 +88,8 @@ def test_a_positive_click_on_a_piece_apart_corrects_the_answer_as_any_other_does
     clicks, row, expected = _in_two_pieces(answers)
 
     class Chosen(Judge):
-        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
-            return row
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> tuple[int, float]:
+            return row, 0.5
 
     answer = replace(answers, judge=Chosen()).answer(clicks, np.ones(2, dtype=bool))
     assert np.array_equal(answer.logits[1], expected)
@@ -152,9 +152,9 @@ def test_a_correction_knows_of_the_last_few_before_it(answers):
     noted = []
 
     class Noting(Judge):
-        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> tuple[int, float]:
             noted.append(known[0, KNOWN.index("earlier clicks, number")])
-            return 0
+            return 0, 0.5
 
     nodes, signs = np.arange(10, 82, 9), np.array([True, False, True, True, False, True, False, True])
     replace(answers, judge=Noting()).answer(nodes, signs)
@@ -219,8 +219,8 @@ def test_the_choice_does_not_depend_on_the_order_of_the_others(answers, asking, 
 class LastAllowed(Judge):
     """A judge that never answers as without one where it may do otherwise."""
 
-    def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
-        return int(np.flatnonzero(allowed)[-1])
+    def choose(self, known: np.ndarray, allowed: np.ndarray) -> tuple[int, float]:
+        return int(np.flatnonzero(allowed)[-1]), 0.5
 
 
 def test_a_judged_correction_obeys_its_clicks_and_stays_nested(answers):
@@ -232,6 +232,18 @@ def test_a_judged_correction_obeys_its_clicks_and_stays_nested(answers):
         assert (np.diff(answer.logits, axis=0) >= 0).all()
         assert np.array_equal(answer.selected[nodes], positive) or np.array_equal(answer.logits, without.logits)
     assert chosen, "the judge never chose another reading"
+
+
+def test_what_is_shown_of_a_judged_answer_is_what_the_judge_expects_of_it(answers, asking):
+    judged = replace(answers, judge=load_judge())
+    assert np.array_equal(judged.single(10).shown, judged.single(10).quality), "one click is not judged"
+    nodes, positive = asking.nodes, asking.positive
+    answer, before = judged.answer(nodes, positive), judged.single(10)
+    about = judged.asking(before, nodes, positive)
+    known = judged.terrain.describe(found := judged.terrain.readings(about), about)
+    probability, expected = load_judge()(torch.from_numpy(known)[None], torch.from_numpy(found.allowed)[None])
+    assert answer.shown[1] == pytest.approx(float(expected[0, int(probability[0].argmax())]), abs=1e-5)
+    assert answer.shown[[0, 2]].tolist() == answer.quality[[0, 2]].tolist() and (answer.shown >= 0).all()
 
 
 def planted(count: int, seed: int) -> Situations:

@@ -214,9 +214,9 @@ def test_a_certain_teacher_says_what_a_correction_means_and_a_less_certain_one_i
     graph, shown = prepared.patches.graph, []
 
     class First(Judge):
-        def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
+        def choose(self, known: np.ndarray, allowed: np.ndarray) -> tuple[int, float]:
             shown.append(len(known))
-            return 0
+            return 0, 0.5
 
     upper = graph.position[:, 1] > 0
     nodes = np.arange(0, len(graph), 40)

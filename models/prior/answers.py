@@ -119,8 +119,8 @@ class NodeAnswers:
             return self._unjudged(before, self.of_correction(before, nodes, positive), nodes, positive)
         asking = self.asking(before, nodes, positive, self._earlier(nodes, positive))
         readings = self.terrain.readings(asking)
-        row = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
-        return readings.answer(row, asking)
+        row, expected = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
+        return replace(readings.answer(row, asking), expected=expected)
 
     def _earlier(self, nodes: np.ndarray, positive: np.ndarray) -> list[Earlier]:
         """The last few corrections before the last of the clicks."""

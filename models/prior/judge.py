@@ -76,10 +76,11 @@ class Judge(nn.Module):
         return logits.softmax(dim=-1).mean(dim=0), expected.mean(dim=0)
 
     @torch.inference_mode()
-    def choose(self, known: np.ndarray, allowed: np.ndarray) -> int:
-        """The row of the best of R readings: known (R, K) float32, allowed (R,) bool."""
-        probability, _ = self(torch.from_numpy(known)[None], torch.from_numpy(allowed)[None])
-        return int(probability[0].argmax())
+    def choose(self, known: np.ndarray, allowed: np.ndarray) -> tuple[int, float]:
+        """The row of the best of R readings and the IoU expected of it: known (R, K) float32, allowed (R,) bool."""
+        probability, expected = self(torch.from_numpy(known)[None], torch.from_numpy(allowed)[None])
+        row = int(probability[0].argmax())
+        return row, min(max(float(expected[0, row]), 0.0), 1.0)
 
     def state(self) -> dict[str, object]:
         """What `load_judge` reads."""

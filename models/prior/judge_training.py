@@ -111,7 +111,7 @@ def _answered(
     iou = (both / np.maximum(either, 1e-9)).astype(np.float16)
     row = 0
     if judge is not None and rng.random() < BY_JUDGE:
-        row = judge.choose(known.astype(np.float32), readings.allowed)
+        row, _ = judge.choose(known.astype(np.float32), readings.allowed)
     if rng.random() < BY_CHANCE:
         other = int(rng.choice(np.flatnonzero(readings.allowed)))
         row = other if iou[other] > iou[0] - NEARLY else row

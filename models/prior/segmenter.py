@@ -266,12 +266,12 @@ class PriorSegmenter(Segmenter):
         """
         answer = self.prepared.answers.answer(self.patches.node[faces], positive)
         logits = answer.logits if every else blend(answer.logits, granularity)[None]
-        return self._drawn(logits, answer.quality, 1 if every else 0, faces, positive)
+        return self._drawn(logits, answer.shown, 1 if every else 0, faces, positive)
 
     def _rungs(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
         """The ladder on the E fine faces."""
         answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive)
-        return self._drawn(answer.logits, answer.quality, default, faces, positive)
+        return self._drawn(answer.logits, answer.shown, default, faces, positive)
 
     def _drawn(
         self, logits: np.ndarray, quality: np.ndarray, default: int, faces: np.ndarray, positive: np.ndarray
