@@ -18,6 +18,7 @@ from models.prior.network import PriorConfig, PriorNetwork
 from models.prior.refinement import masks_on_nodes, refine
 from models.prior.segmenter import Prepared, PriorSegmenter, prepare
 from models.prior.taught import LiftedMasks, TaughtVotes, diffused
+from models.prior.tree import NodeTree
 from models.prior.votes import Votes
 from tests.fakes import FakeTeacher
 from tests.halves import write_halves
@@ -205,6 +206,21 @@ def test_components_do_not_overrule_a_trusted_teacher(prepared, trusted):
     answer = answers.single(int(nodes[0]))
     expected = upper == upper[nodes[0]] if trusted else graph.component == graph.component[nodes[0]]
     assert answer.quality[1] < AGREED and np.array_equal(answer.selected, expected)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_parts_vote_beside_a_trusted_teacher_but_not_beside_a_certain_one(prepared, certain):
+    graph = prepared.patches.graph
+    upper, right = graph.position[:, 1] > 0, graph.position[:, 0] > 0
+    nodes = np.arange(0, len(graph), 40)
+    own = np.where((right[nodes][:, None] == right)[:, None].repeat(3, axis=1), 4.0, -4.0).astype(np.float16)
+    masks = np.where(upper[nodes][:, None], upper, ~upper).astype(np.float32)
+    lifted = LiftedMasks(nodes, masks, 0.95 if certain else 0.8)
+    votes = TaughtVotes.joining(Votes(nodes, own, np.full((len(nodes), 3), 0.5, np.float32), graph.area), lifted)
+    tree = NodeTree(right.astype(np.int64), np.array([[0, 1]]), np.array([0.9]), np.ones(3))
+    answer = replace(prepared.answers, votes=votes, tree=tree).single(int(nodes[0]))
+    half = upper if certain else right
+    assert np.array_equal(answer.selected, half == half[nodes[0]])
 
 
 @pytest.mark.parametrize("certain", [True, False])

@@ -106,10 +106,10 @@ class NodeAnswers:
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
         if self.votes is None:
             return NodeAnswer(logits, quality)
-        if self._taught is not None:  # a trusted teacher knows better than parts and components do
-            return NodeAnswer(*self.votes.elect(node, logits, quality))
-        parts = self.tree.parts_at(node) if self.tree else None
-        return self.components.instead_of(NodeAnswer(*self.votes.elect(node, logits, quality, parts)), node)
+        taught = self._taught  # a trusted teacher knows better than components do, a certain one than parts, too
+        parts = self.tree.parts_at(node) if self.tree and not (taught and taught.lifted.certain) else None
+        answer = NodeAnswer(*self.votes.elect(node, logits, quality, parts))
+        return answer if taught else self.components.instead_of(answer, node)
 
     def _corrected(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer `before`, corrected by the last of the clicks."""
