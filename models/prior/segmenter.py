@@ -35,6 +35,7 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
+SPLINTER = 0.002  # share of the area below which an answer is no rung of the ladder unless it is the default
 ANSWERS_VERSION = 15  # of what is made of the network's answers; counts up where measured results would change
 
 
@@ -269,9 +270,12 @@ class PriorSegmenter(Segmenter):
         return self._drawn(logits, answer.shown, 1 if every else 0, faces, positive)
 
     def _rungs(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
-        """The ladder on the E fine faces."""
+        """The ladder on the E fine faces, without rungs of which hardly more than the clicked faces is left there."""
         answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive)
-        return self._drawn(answer.logits, answer.shown, default, faces, positive)
+        drawn, area = self._drawn(answer.logits, answer.shown, default, faces, positive), self.patches.fine.area
+        kept = (drawn.probability > 0.5) @ area >= SPLINTER * area.sum()
+        kept[default] = True
+        return Candidates(drawn.probability[kept], answer.shown[kept], int(kept[:default].sum()))
 
     def _drawn(
         self, logits: np.ndarray, quality: np.ndarray, default: int, faces: np.ndarray, positive: np.ndarray
