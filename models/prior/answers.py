@@ -83,10 +83,12 @@ class NodeAnswers:
         """The answer to clicked nodes (C,), positive (C,) bool, in the order in which they were made."""
         return self._in_order(*first_positive_first(nodes, positive))
 
-    def ladder(self, nodes: np.ndarray, positive: np.ndarray) -> tuple[NodeAnswer, int]:
+    def ladder(
+        self, nodes: np.ndarray, positive: np.ndarray, facet: np.ndarray | None = None
+    ) -> tuple[NodeAnswer, int]:
         """What clicks may mean, from small to large: an answer of K rungs, and which is the default.
 
-        More than three for a single click that is answered by vote.
+        More than three for a single click that is answered by vote. facet (N,) bool: what else that may mean
         """
         default = self.answer(nodes, positive)
         if self.votes is None or len(nodes) > 1:
@@ -94,6 +96,8 @@ class NodeAnswers:
         node = int(nodes[0])
         logits, quality = (values[0] for values in self.of_network([Asked([node], [True])]))
         parts = self.components.beside(self.tree.parts_at(node, MEANT), node) if self.tree else None
+        if parts and facet is not None:
+            parts = parts.beside(facet)
         rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
         return NodeAnswer(rungs, expected), row
 

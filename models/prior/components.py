@@ -13,7 +13,6 @@ from models.prior.votes import Parts
 
 CRUMB, WHOLE = 0.003, 0.9  # share of the area from which on a component is no crumb, and up to which not everything
 AGREED = 0.85  # votes that agree so far on one click know better
-BESIDE_PARTS = 0.5  # what a component counts, beside all parts that hold a click, among what the click may mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,5 +46,4 @@ class Components:
         """What one click on `node` may mean: the `parts` that hold it, and its component if it is natural."""
         if not self.natural[self.component[node]]:
             return parts
-        clicked = self.component == self.component[node]
-        return Parts(np.vstack([parts.selected, clicked]), np.append(parts.weight, BESIDE_PARTS))
+        return parts.beside(self.component == self.component[node])

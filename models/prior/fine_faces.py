@@ -15,6 +15,7 @@ from utils.geometry.mesh import SIDES, Mesh
 from utils.rendering.rays import ray_scene
 
 SUBDIVIDE_ABOVE = 1.6  # edges longer than so many node spacings are halved ...
+EVEN = 0.5  # radians between neighbours up to which a surface is even
 MOST_ELEMENTS = 40_000  # ... until there are so many faces
 
 
@@ -48,6 +49,12 @@ class FineFaces:
     def scene(self) -> Any:
         """What rays are cast at; large, see `without_scene`."""
         return ray_scene(self.mesh.normalized, self.mesh.faces)
+
+    @cached_property
+    def facets(self) -> np.ndarray:
+        """(E,) int64, the piece of even surface that each face is in: what edges of more than `EVEN` bound."""
+        even = np.abs(self.turn[: self.surface_pairs]) < EVEN
+        return pieces(np.ones(len(self), dtype=bool), self.pairs[: self.surface_pairs][even]).astype(np.int64)
 
     def without_scene(self) -> None:
         """Give its memory back; it is made again when it is needed."""

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
+from models.prior.components import CRUMB, WHOLE
 from models.prior.inputs import NodeTensors
 from models.prior.joins import WEIGHTS as JOINS
 from models.prior.judge import WEIGHTS as JUDGE
@@ -24,7 +25,7 @@ from models.prior.points import embed_nodes
 from models.prior.taught import LiftedMasks, TaughtVotes
 from models.prior.tree import NodeTree, grow_tree
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
-from models.prior.votes import VOTERS, Votes
+from models.prior.votes import VOTERS, Votes, pairwise_iou
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import digest, load_npz, save_npz
@@ -35,6 +36,8 @@ from utils.segmenter import Candidates, Segmenter
 from utils.selection import obey
 from utils.teacher import Teacher
 
+SAME_FACET = 0.75  # IoU on nodes from which on a rung is the facet that was clicked, and is drawn as that
+SAME_SIZE = 0.03  # nested rungs whose areas differ by less are one
 SPLINTER = 0.002  # share of the area below which an answer is no rung of the ladder unless it is the default
 ANSWERS_VERSION = 15  # of what is made of the network's answers; counts up where measured results would change
 
@@ -270,29 +273,58 @@ class PriorSegmenter(Segmenter):
         return self._drawn(logits, answer.shown, 1 if every else 0, faces, positive)
 
     def _rungs(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
-        """The ladder on the E fine faces, without rungs of which hardly more than the clicked faces is left there."""
-        answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive)
-        drawn, area = self._drawn(answer.logits, answer.shown, default, faces, positive), self.patches.fine.area
-        kept = (drawn.probability > 0.5) @ area >= SPLINTER * area.sum()
+        """The ladder on the E fine faces. The even piece of surface around a single click is among what that may mean;
+        rungs that turn out to be the same, or of which hardly more than the clicked face is left, are left out."""
+        facet, area = self._facet(int(faces[0])), self.patches.fine.area
+        on_nodes = None if facet is None else self._on_nodes(facet)
+        answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive, on_nodes)
+        if len(faces) > 1:
+            return self._drawn(answer.logits, answer.shown, default, faces, positive)
+        rows = self.prepared.borders.drawn(answer.logits, faces, faces[:0])
+        if facet is not None and on_nodes is not None:
+            alike = pairwise_iou(answer.logits > 0, on_nodes[None], self.patches.graph.area)[:, 0]
+            alike[default] = 0
+            if alike.max() > SAME_FACET:
+                rows[int(alike.argmax())] = facet
+        nested = _nested(rows, default)
+        size = (nested > 0.5) @ area
+        kept = (size >= SPLINTER * area.sum()) & ~np.isclose(size, size[default], rtol=SAME_SIZE)
+        kept[1:] &= ~np.isclose(size[1:], size[:-1], rtol=SAME_SIZE)
         kept[default] = True
-        return Candidates(drawn.probability[kept], answer.shown[kept], int(kept[:default].sum()))
+        return Candidates(nested[kept], answer.shown[kept], int(kept[:default].sum()))
+
+    def _facet(self, face: int) -> np.ndarray | None:
+        """(E,) bool, the even piece of surface around a fine face; None if it is a crumb or nearly everything."""
+        fine = self.patches.fine
+        facet = fine.facets == fine.facets[face]
+        return facet if CRUMB < facet @ fine.area / fine.area.sum() < WHOLE else None
+
+    def _on_nodes(self, selected: np.ndarray) -> np.ndarray:
+        """(N,) bool, the nodes that fine faces (E,) bool are most of."""
+        node, area = self.patches.node, self.patches.fine.area
+        return np.bincount(node, area * selected) > 0.5 * np.bincount(node, area)
 
     def _drawn(
         self, logits: np.ndarray, quality: np.ndarray, default: int, faces: np.ndarray, positive: np.ndarray
     ) -> Candidates:
         """Nested answers (K, N) with borders, tidied and nested again around the default one."""
         rows = self.prepared.borders.drawn(logits, faces[positive], faces[~positive])
-        for place in range(default - 1, -1, -1):
-            rows[place] = np.minimum(rows[place], rows[place + 1])
-        for place in range(default + 1, len(rows)):
-            rows[place] = np.maximum(rows[place], rows[place - 1])
-        return Candidates(rows, quality, default)
+        return Candidates(_nested(rows, default), quality, default)
 
 
 def weighted_means(group: np.ndarray, member: np.ndarray, weight: np.ndarray, groups: int) -> sp.csr_matrix:
     """(groups, M) matrix that averages values of M members by `weight` (M,): member[k] belongs to group[k]."""
     matrix = sp.csr_matrix((weight[member], (group, member)), shape=(groups, len(weight)))
     return sp.csr_matrix(sp.diags(1 / np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-12)) @ matrix)
+
+
+def _nested(rows: np.ndarray, default: int) -> np.ndarray:
+    """Rows (K, E) that ascend from the first to the last, the default one unchanged."""
+    for place in range(default - 1, -1, -1):
+        rows[place] = np.minimum(rows[place], rows[place + 1])
+    for place in range(default + 1, len(rows)):
+        rows[place] = np.maximum(rows[place], rows[place - 1])
+    return rows
 
 
 def _taught(votes: Votes, held: dict[str, Any], weights: Path, graph: NodeGraph) -> Votes:

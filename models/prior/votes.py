@@ -18,6 +18,7 @@ VOTERS = 192
 LEVELS = 3  # finer, default, coarser
 ASIDE = 0.1  # what an answer whose click lies outside the own answer counts: it decides where hardly any lies within
 BY_PARTS = 0.6  # what the parts of the mesh count beside all answers to clicks together
+BESIDE_PARTS = 0.5  # what a component or facet counts, beside all parts, for the rungs of what a click may mean
 RUNGS = 6  # at most, of what one click may mean
 NESTED = 0.85  # share of the smaller of two rungs that lies in the larger, before they are cut to nest
 LEAST_GAIN = 0.005  # in the mean of the largest IoU, for which a rung is added
@@ -33,6 +34,10 @@ class Parts:
 
     selected: np.ndarray
     weight: np.ndarray
+
+    def beside(self, other: np.ndarray) -> Parts:
+        """With another selection (N,) bool, that what the mesh is made of has at the click."""
+        return Parts(np.vstack([self.selected, other]), np.append(self.weight, BESIDE_PARTS))
 
 
 @dataclass(frozen=True, eq=False)
