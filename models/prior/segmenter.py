@@ -275,11 +275,13 @@ class PriorSegmenter(Segmenter):
     def _rungs(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
         """The ladder on the E fine faces. The even piece of surface around a single click is among what that may mean;
         rungs that turn out to be the same, or of which hardly more than the clicked face is left, are left out."""
+        ladder, nodes = self.prepared.answers.ladder, self.patches.node[faces]
+        if len(faces) > 1:
+            answer, default = ladder(nodes, positive)
+            return self._drawn(answer.logits, answer.shown, default, faces, positive)
         facet, area = self._facet(int(faces[0])), self.patches.fine.area
         on_nodes = None if facet is None else self._on_nodes(facet)
-        answer, default = self.prepared.answers.ladder(self.patches.node[faces], positive, on_nodes)
-        if len(faces) > 1:
-            return self._drawn(answer.logits, answer.shown, default, faces, positive)
+        answer, default = ladder(nodes, positive, on_nodes)
         rows = self.prepared.borders.drawn(answer.logits, faces, faces[:0])
         if facet is not None and on_nodes is not None:
             alike = pairwise_iou(answer.logits > 0, on_nodes[None], self.patches.graph.area)[:, 0]
