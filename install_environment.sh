@@ -182,7 +182,7 @@ make_venv() {
     "$base" -m venv "$VENV"
 }
 
-# Also where bytecode is not to be written: without that of the packages every start takes two seconds more.
+# Also where bytecode is not to be written: without that of the packages every start takes one to two seconds more.
 smoke_test() {
     PYTHONDONTWRITEBYTECODE='' "$PYTHON" -c 'import torch, torchvision, segment_anything, numpy, scipy.cluster.hierarchy, scipy.sparse.linalg, scipy.spatial, trimesh, embreex, skimage, matplotlib.pyplot, PIL, tqdm, viser, h5py, yaml, pytest' \
         || { say 'the installed packages do not import'; return 1; }
