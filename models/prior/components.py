@@ -17,7 +17,7 @@ AGREED = 0.85  # votes that agree so far on one click know better
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """The components of a mesh of N nodes: component (N,) int64, area (N,) summing to 1."""
+    """The components of a mesh of N nodes, or other pieces of it: component (N,) int64, area (N,) summing to 1."""
 
     component: np.ndarray
     area: np.ndarray

@@ -15,8 +15,8 @@ from utils.geometry.mesh import SIDES, Mesh
 from utils.rendering.rays import ray_scene
 
 SUBDIVIDE_ABOVE = 1.6  # edges longer than so many node spacings are halved ...
-EVEN = 0.5  # radians between neighbours up to which a surface is even
 MOST_ELEMENTS = 40_000  # ... until there are so many faces
+EVEN = 0.5  # radians between neighbours up to which a surface is even
 
 
 @dataclass(frozen=True, eq=False)

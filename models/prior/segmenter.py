@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from models.prior.answers import NodeAnswers, ask_around, blend
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, check_teacher, load_prior
-from models.prior.components import CRUMB, WHOLE
+from models.prior.components import Components
 from models.prior.inputs import NodeTensors
 from models.prior.joins import WEIGHTS as JOINS
 from models.prior.judge import WEIGHTS as JUDGE
@@ -297,9 +297,14 @@ class PriorSegmenter(Segmenter):
 
     def _facet(self, face: int) -> np.ndarray | None:
         """(E,) bool, the even piece of surface around a fine face; None if it is a crumb or nearly everything."""
+        number = self._facets.component[face]
+        return self._facets.component == number if self._facets.natural[number] else None
+
+    @cached_property
+    def _facets(self) -> Components:
+        """The even pieces of the surface, told from crumbs and from everything as components are."""
         fine = self.patches.fine
-        facet = fine.facets == fine.facets[face]
-        return facet if CRUMB < facet @ fine.area / fine.area.sum() < WHOLE else None
+        return Components(fine.facets, fine.area / fine.area.sum())
 
     def _on_nodes(self, selected: np.ndarray) -> np.ndarray:
         """(N,) bool, the nodes that fine faces (E,) bool are most of."""

@@ -163,7 +163,8 @@ class Votes:
         weighted = answers.astype(np.float32) * self.area
         both = weighted @ answers.T.astype(np.float32)
         within = both / np.maximum(np.minimum(size[:, None], size[None]), 1e-9)  # 1: one of the two holds the other
-        apart = np.abs(np.subtract.outer(*[np.log(np.maximum(size, 1e-9))] * 2))
+        scale = np.log(np.maximum(size, 1e-9))
+        apart = np.abs(scale[:, None] - scale)
         crowd = np.exp(-((apart[:count, :count] / np.log(LIKE_SIZE)) ** 2) / 2) @ cover
         new = cover / np.maximum(crowd, 1e-9) ** CROWDED
         chosen, covered = [count], among[count]
