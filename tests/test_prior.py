@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -57,6 +57,7 @@ from models.prior.rounds import learned_and_held_out
 from models.prior.scores import load_scores
 from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
+from models.prior.tree import NodeTree
 from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
 from models.prior.votes import Parts, Votes, pairwise_iou
 from SAM_repo.teacher import load_teacher
@@ -471,6 +472,27 @@ def test_the_ladder_nests_holds_the_default_and_reaches_other_readings():
     assert np.array_equal(longer[default], rungs[1])
 
 
+def test_many_answers_of_like_sizes_do_not_crowd_the_others_out_of_the_ladder():
+    area, place = np.full(100, 0.01, dtype=np.float32), np.arange(100)
+    ends = [end for end in (10, 12, 14, 16, 18, 20, 23) for _ in range(20)] + [60]
+    logits = np.stack([np.stack([np.where(place < end, 1.0, -1.0)] * 3) for end in ends]).astype(np.float16)
+    votes = Votes(np.zeros(len(ends), np.int64), logits, np.full((len(ends), 3), 0.8, dtype=np.float32), area)
+    own = logits[80].astype(np.float32)  # up to 18
+    rungs, _, default = votes.ladder(3, own, np.full(3, 0.8, dtype=np.float32), own[1])
+    sizes = (rungs > 0).sum(axis=1).tolist()
+    assert sizes[default] == 18 and sizes[-1] == 60 and len(sizes) == 6, "one answer of its own size is a rung"
+
+
+def test_the_clicked_component_is_a_reading_unless_it_is_a_crumb_or_everything():
+    size = np.array([2, 398, 600])  # thousandths
+    components = Components(np.repeat([0, 1, 2], size), np.full(1000, 1e-3, dtype=np.float32))
+    parts = Parts(np.ones((1, 1000), dtype=bool), np.ones(1))
+    assert components.beside(parts, 0) is parts, "a crumb"
+    found = components.beside(parts, 5).selected
+    assert len(found) == 2 and np.array_equal(found[1], components.component == 1)
+    assert Components(np.zeros(1000, np.int64), components.area).beside(parts, 5) is parts, "everything"
+
+
 def test_the_ladder_of_a_click_holds_its_default_answer_and_that_of_several_is_the_candidates(segmenter):
     faces, signs = np.array([120]), np.array([True])
     ladder = segmenter.face_ladder(faces, signs)
@@ -494,6 +516,38 @@ def test_the_even_face_of_a_solid_is_a_rung_of_its_own(shipped):
         assert (np.diff(rungs.sum(axis=1)) > 0).all(), "no rung twice"
         found.append(any(np.array_equal(rung, even) for rung in rungs))
     assert np.mean(found) > 0.5, "most often: unless it cuts through what else the click may mean"
+
+
+def test_rungs_that_are_one_or_nothing_on_faces_are_left_out_and_the_even_face_is_drawn_to_its_edges(shipped):
+    mesh, graph, answers = shipped.mesh, shipped.patches.graph, shipped.prepared.answers
+    head, top = (mesh.faces >= 98).all(axis=1), mesh.face_normals[:, 1] > 0.9
+    on_head = graph.component == graph.component[graph.position[:, 1].argmax()]
+
+    class Told(NodeAnswers):
+        def ladder(self, nodes, positive, facet=None):
+            inner = facet.copy()
+            inner[np.flatnonzero(facet)[np.flatnonzero(facet) != nodes[0]][:2]] = False
+            rows = [~on_head, inner, on_head, on_head, np.ones_like(facet)]
+            return NodeAnswer(np.where(rows, 4.0, -4.0).astype(np.float32), np.arange(5, dtype=np.float32) / 10), 2
+
+    told = Told(graph, answers.network, answers.tensors)
+    click = int(np.flatnonzero(head & top)[len(np.flatnonzero(head & top)) // 2])
+    ladder = PriorSegmenter(replace(shipped.prepared, answers=told)).face_ladder(np.array([click]), np.array([True]))
+    expected = [head & top, head, np.ones(mesh.num_faces, dtype=bool)]
+    assert np.array_equal(ladder.probability > 0.5, expected) and ladder.default == 1
+    assert ladder.quality.tolist() == pytest.approx([0.1, 0.2, 0.4])
+
+
+def test_the_clicked_component_is_a_rung_though_no_answer_is_that(shipped):
+    answers, graph = shipped.prepared.answers, shipped.patches.graph
+    clicked = int(graph.position[:, 1].argmax())
+    near = graph.distances_from(np.array([clicked]))[0, :, 0] < 0.2
+    logits = np.where(near, 4.0, -4.0).astype(np.float16)[None, None].repeat(200, axis=0).repeat(3, axis=1)
+    votes = Votes(np.full(200, clicked), logits, np.full((200, 3), 0.9, np.float32), graph.area)
+    whole = NodeTree(np.zeros(len(graph), np.int64), np.zeros((0, 2), np.int64), np.zeros(0), np.ones(1))
+    found, _ = replace(answers, votes=votes, tree=whole).ladder(np.array([clicked]), np.array([True]))
+    component = graph.component == graph.component[clicked]
+    assert any(np.array_equal(rung, component) for rung in found.logits > 0)
 
 
 def test_coarse_faces_are_answered_whole(tetrahedron, weights):
