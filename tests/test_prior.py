@@ -525,8 +525,7 @@ def test_rungs_that_are_one_or_nothing_on_faces_are_left_out_and_the_even_face_i
 
     class Told(NodeAnswers):
         def ladder(self, nodes, positive, facet=None):
-            inner = facet.copy()
-            inner[np.flatnonzero(facet)[np.flatnonzero(facet) != nodes[0]][:2]] = False
+            inner = facet & (graph.position[:, 0] < np.quantile(graph.position[facet, 0], 0.85))
             rows = [~on_head, inner, on_head, on_head, np.ones_like(facet)]
             return NodeAnswer(np.where(rows, 4.0, -4.0).astype(np.float32), np.arange(5, dtype=np.float32) / 10), 2
 
@@ -545,7 +544,13 @@ def test_the_clicked_component_is_a_rung_though_no_answer_is_that(shipped):
     logits = np.where(near, 4.0, -4.0).astype(np.float16)[None, None].repeat(200, axis=0).repeat(3, axis=1)
     votes = Votes(np.full(200, clicked), logits, np.full((200, 3), 0.9, np.float32), graph.area)
     whole = NodeTree(np.zeros(len(graph), np.int64), np.zeros((0, 2), np.int64), np.zeros(0), np.ones(1))
-    found, _ = replace(answers, votes=votes, tree=whole).ladder(np.array([clicked]), np.array([True]))
+
+    class Near(NodeAnswers):
+        def of_network(self, sets):
+            return logits[:1].astype(np.float32), votes.quality[:1]
+
+    near_alone = Near(graph, answers.network, answers.tensors, votes, whole)
+    found, _ = near_alone.ladder(np.array([clicked]), np.array([True]))
     component = graph.component == graph.component[clicked]
     assert any(np.array_equal(rung, component) for rung in found.logits > 0)
 
