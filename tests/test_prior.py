@@ -526,15 +526,15 @@ def test_rungs_that_are_one_or_nothing_on_faces_are_left_out_and_the_even_face_i
     class Told(NodeAnswers):
         def ladder(self, nodes, positive, facet=None):
             inner = facet & (graph.position[:, 0] < np.quantile(graph.position[facet, 0], 0.85))
-            rows = [~on_head, inner, on_head, on_head, np.ones_like(facet)]
-            return NodeAnswer(np.where(rows, 4.0, -4.0).astype(np.float32), np.arange(5, dtype=np.float32) / 10), 2
+            rows = [~on_head, inner, on_head, on_head, *[np.ones_like(facet)] * 2]
+            return NodeAnswer(np.where(rows, 4.0, -4.0).astype(np.float32), np.arange(6, dtype=np.float32) / 10), 3
 
     told = Told(graph, answers.network, answers.tensors)
     click = int(np.flatnonzero(head & top)[len(np.flatnonzero(head & top)) // 2])
     ladder = PriorSegmenter(replace(shipped.prepared, answers=told)).face_ladder(np.array([click]), np.array([True]))
     expected = [head & top, head, np.ones(mesh.num_faces, dtype=bool)]
     assert np.array_equal(ladder.probability > 0.5, expected) and ladder.default == 1
-    assert ladder.quality.tolist() == pytest.approx([0.1, 0.2, 0.4])
+    assert ladder.quality.tolist() == pytest.approx([0.1, 0.3, 0.4])
 
 
 def test_the_clicked_component_is_a_rung_though_no_answer_is_that(shipped):
