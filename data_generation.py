@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import utils.startup  # noqa: F401
 from models.iseg.click_stage import SupervisionSettings, make_supervision
 from utils.errors import run_cli
 from utils.options import parse_settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import utils.startup  # noqa: F401
 from models.iseg.decoder_stage import TrainingSettings, train_decoder
 from models.iseg.segmenter import PRECISIONS
 from models.open import open_segmenter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import utils.startup  # noqa: F401
 from models.iseg.encoder_stage import EncoderSettings, distill
 from utils.errors import run_cli
 from utils.options import parse_settings

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 # What computes is imported when it is needed: the page is there before it.
+import utils.startup  # noqa: F401
 from utils.errors import UserError, run_cli
 from utils.options import CHECKPOINT_NAME, PRECISIONS, SEGMENTERS, MeshSettings, TeacherSettings, option, parse_settings
 from utils.output.colors import Colors

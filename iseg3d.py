@@ -7,6 +7,7 @@ test      answer clicks on any mesh, with the files that decoder.py writes (Sec.
 
 from __future__ import annotations
 
+import utils.startup  # noqa: F401
 from models.iseg3d.dataset import GenerateSettings, generate
 from models.iseg3d.query import AnswerSettings, answer
 from models.iseg3d.training import TrainSettings, train

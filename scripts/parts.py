@@ -5,6 +5,7 @@ docs/parts.md says how they come about and how good they are.
 
 from __future__ import annotations
 
+import utils.startup  # noqa: F401
 from models.proposals import ProposalSettings, propose
 from utils.errors import run_cli
 from utils.options import parse_settings

@@ -5,6 +5,7 @@ Finished work is kept: after an interruption the same command goes on where it w
 
 from __future__ import annotations
 
+import utils.startup  # noqa: F401
 from models.pipeline import PipelineSettings, run_pipeline, written
 from utils.errors import run_cli
 from utils.options import parse_settings

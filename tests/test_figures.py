@@ -77,7 +77,7 @@ def test_a_click_is_drawn_on_its_vertex_and_only_where_it_is_seen(icosphere):
     cameras = orbit_cameras(torch.zeros(8), torch.arange(8) * np.pi / 4, size=(200, 200))
     clicks = Clicks.from_lists([12, 40], [77])
     outward = torch.from_numpy(icosphere.normalized)[clicks.vertices]
-    for view, dots in enumerate(painter.click_dots(cameras, clicks)):
+    for view, dots in enumerate(painter.draw(cameras, clicks)[1]):
         # A unit sphere seen from distance 2 shows the points with <p, c> > 1; leave out the rim.
         height = outward @ cameras.positions[view]
         assert {tuple(d) for d in dots} >= {
@@ -106,7 +106,7 @@ def test_chosen_views_show_every_click(two_boxes):
     rasterizer = Rasterizer(two_boxes)
     clicks = Clicks.from_lists([97], [140])
     cameras = orbit_cameras(*telling_angles(rasterizer, clicks, np.zeros(two_boxes.num_vertices), 3), size=(150, 150))
-    seen = [xy[2] for dots in MeshPainter(rasterizer).click_dots(cameras, clicks) for xy in dots]
+    seen = [xy[2] for dots in MeshPainter(rasterizer).draw(cameras, clicks)[1] for xy in dots]
     assert True in seen and False in seen
     apart = torch.nn.functional.normalize(cameras.positions, dim=1)
     assert ((apart @ apart.T) - torch.eye(3)).max() < 0.8

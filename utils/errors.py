@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -22,6 +23,8 @@ class UserError(Exception):
 def run_cli(main: Callable[[], int | None]) -> NoReturn:
     """Run an entry script's `main` and exit: 0, 2 on a `UserError`, a path that will not do or too little memory,
     130 on Ctrl-C."""
+    gc.freeze()  # what was imported stays
+    gc.enable()
     try:
         sys.exit(main() or 0)
     except UserError as error:

@@ -46,13 +46,13 @@ class GraphLayer(nn.Module):
                 far = nodes.concave(far)
             # bounded: what is smaller becomes subnormal numbers, with which processors are 30 times slower
             decay = torch.exp(-(nodes.rates[:, None] * self.log_time.exp()).clamp(max=VANISHED))
-            spread = nodes.modes @ ((nodes.modes.T @ (nodes.area[:, None] * flat)) * decay.repeat(1, values.shape[1]))
-            around = [x.view_as(values) for x in (near, far, spread)]
+            spread = (nodes.modes.T @ (nodes.area[:, None] * flat)).view(-1, *values.shape[1:]) * decay[:, None]
         # one product a neighbourhood: the concatenation would be copied
-        weights = self.mix.weight.split(values.shape[-1], dim=1)
-        mixed = linear(values, weights[0], self.mix.bias)
-        for value, weight in zip(around, weights[1:]):
-            mixed = mixed + linear(value, weight)
+        own, once, often, everywhere = self.mix.weight.split(values.shape[-1], dim=1)
+        mixed = linear(values, own, self.mix.bias)
+        mixed = mixed + linear(near.view_as(values), once)
+        mixed = mixed + linear(far.view_as(values), often)
+        mixed = mixed + (nodes.modes @ linear(spread, everywhere).float().flatten(1)).view_as(values)  # modes are few
         return hidden + self.out(gelu(mixed))
 
 
@@ -97,9 +97,10 @@ class PriorNetwork(nn.Module):
 
     def forward(self, nodes: NodeTensors, encoded: Tensor, clicks: ClickBatch) -> tuple[Tensor, Tensor]:
         """Logits (B, 3, N), ascending along axis 1 (finer, default, coarser), and quality logits (B, 3)."""
-        every = encoded.expand(len(clicks.nodes), -1, -1)
-        attended = self.attention(every, encoded[clicks.nodes], clicks.positive, clicks.present)
-        hidden = self.clicked(torch.cat([every, attended, clicks.channels], dim=-1)).transpose(0, 1).contiguous()
+        attended = self.attention(encoded, encoded[clicks.nodes], clicks.positive, clicks.present)
+        of_mesh, of_clicks = self.clicked.weight.tensor_split([self.config.width], dim=1)
+        asked = linear(torch.cat([attended, clicks.channels], dim=-1), of_clicks)
+        hidden = (asked + linear(encoded, of_mesh, self.clicked.bias)).transpose(0, 1).contiguous()
         for layer in self.click_layers:
             hidden = layer(hidden, nodes)
         hidden = self.norm(hidden).transpose(0, 1)

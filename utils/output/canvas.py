@@ -1,26 +1,34 @@
-"""A sheet of paper for pictures: tiles, the dots of clicks, and words, placed by pixels."""
+"""A sheet of paper for pictures: tiles, the dots of clicks, and words, placed by pixels.
+
+Words are set by Pillow; matplotlib, whose start takes as long as thirty views, comes in for diagrams and PDF alone.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.output.colors import PALETTE, Palette
 from utils.output.painter import Dot
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DPI = 100
 INK = "#222222"
 QUIET_INK = "#777777"
+RULE_INK = 0.87  # grey
+RING, ARM, STROKE = 0.11, 0.5, 0.14  # of a dot's radius: half of its white ring, half of the sign and of its line
 
 
 class Canvas:
@@ -28,12 +36,10 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = int(width), int(height)
-        self._figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._axes = self._figure.add_axes((0, 0, 1, 1))
-        self._axes.set_axis_off()
-        self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))
         self._pixels = np.ones((self.height, self.width, 3), dtype=np.float32)
+        self._dots: list[_Dot] = []
+        self._words: list[_Words] = []
+        self._charts = None
 
     def tile(
         self, left: float, top: float, image: np.ndarray, dots: Sequence[Dot] = (), palette: Palette = PALETTE
@@ -47,14 +53,7 @@ class Canvas:
 
     def dot(self, x: float, y: float, positive: bool, palette: Palette, radius: float) -> None:
         """A click: a disc with a plus or a minus, so that it is told apart without colours too."""
-        color = palette.positive if positive else palette.negative
-        self._axes.add_patch(
-            Circle((x, y), radius, facecolor=color, edgecolor="white", linewidth=0.16 * radius, zorder=3)
-        )
-        arm, line = 0.5 * radius, {"color": "white", "linewidth": 0.2 * radius, "solid_capstyle": "butt"}
-        self._axes.plot([x - arm, x + arm], [y, y], zorder=4, **line)
-        if positive:
-            self._axes.plot([x, x], [y - arm, y + arm], zorder=4, **line)
+        self._dots.append(_Dot(x, y, positive, palette.positive if positive else palette.negative, radius))
 
     def legend(self, left: float, top: float, clicks: Clicks, palette: Palette, size: float, note: str = "") -> None:
         """A line with every click as a dot and its vertex id, then the note."""
@@ -80,18 +79,20 @@ class Canvas:
         weight: str = "normal",
     ) -> float:
         """Words centred vertically at y; `size` is in pixels. Returns where they end."""
-        style = {"color": color, "rotation": rotation, "weight": weight, "ha": align, "va": "center", "zorder": 5}
-        item = self._axes.text(x, y, words, fontsize=size * 72 / DPI, **style)
-        return float(item.get_window_extent(self._canvas.get_renderer()).x1)
+        line = _Words(x, y, words, size, align, color, rotation, weight)
+        self._words.append(line)
+        return x + line.length * {"left": 1.0, "center": 0.5, "right": 0.0}[align]
 
     def rule(self, left: float, y: float, right: float) -> None:
         """A thin horizontal line."""
-        self._axes.plot([left, right], [y, y], color="#dddddd", linewidth=0.8, zorder=2)
+        self._pixels[int(y), int(left) : int(right)] = RULE_INK
 
     def chart(self, left: float, top: float, width: float, height: float) -> Axes:
         """Axes of a diagram that fill a place on the sheet, pixels."""
+        if self._charts is None:
+            self._charts = self._figure()
         box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
-        axes = self._figure.add_axes(box)
+        axes = self._charts.add_axes(box)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         axes.tick_params(labelsize=9, colors=QUIET_INK)
@@ -99,7 +100,109 @@ class Canvas:
 
     def save(self, path: str | Path) -> None:
         """Write the picture as its name ends: .png, or .pdf, in which words and diagrams stay vectors."""
-        pixels = np.rint(255 * self._pixels.clip(0, 1)).astype(np.uint8)
-        self._figure.figimage(pixels, zorder=-1)  # pixel by pixel under everything else; an image in axes is resampled
-        with atomic_path(path) as temporary, rc_context({"pdf.fonttype": 42}):  # letters stay letters
-            self._figure.savefig(temporary, dpi=DPI, format=Path(path).suffix[1:].lower() or "png")
+        ending = Path(path).suffix[1:].lower() or "png"
+        pixels = self._pixels.copy()
+        for dot in self._dots:
+            dot.paint(pixels)
+        picture = Image.fromarray(np.rint(255 * pixels.clip(0, 1)).astype(np.uint8))
+        if ending == "png":
+            for words in self._words:
+                words.paint(picture)
+        with atomic_path(path) as temporary:
+            if ending == "png" and self._charts is None:
+                picture.save(temporary, format="png", compress_level=3)
+            else:
+                self._save_figure(temporary, ending, np.asarray(picture))
+
+    def _figure(self):
+        from matplotlib.figure import Figure
+
+        return Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
+
+    def _save_figure(self, path: Path, ending: str, pixels: np.ndarray) -> None:
+        """Diagrams over the pixels, pixel by pixel: an image in axes is resampled; and words that stay words."""
+        from matplotlib import rc_context
+
+        figure = self._charts or self._figure()
+        under = figure.figimage(pixels, zorder=-1)
+        lines = [] if ending == "png" else [words.write(figure, self.width, self.height) for words in self._words]
+        with rc_context({"pdf.fonttype": 42}):  # letters stay letters
+            figure.savefig(path, dpi=DPI, format=ending)
+        for item in (under, *lines):
+            item.remove()
+
+
+@dataclass(frozen=True)
+class _Dot:
+    x: float
+    y: float
+    positive: bool
+    color: tuple[float, float, float]
+    radius: float
+
+    def paint(self, pixels: np.ndarray) -> None:
+        """Into (H, W, 3); a pixel is covered as far as it is within an edge."""
+        reach = self.radius * (1 + RING) + 1
+        rows, columns = (
+            slice(max(0, math.floor(middle - reach)), max(0, math.ceil(middle + reach))) for middle in (self.y, self.x)
+        )
+        place = pixels[rows, columns]
+        down, right = np.mgrid[rows.start : rows.start + place.shape[0], columns.start : columns.start + place.shape[1]]
+        down, right = np.abs(down + 0.5 - self.y), np.abs(right + 0.5 - self.x)
+        away = np.hypot(down, right)
+
+        def put(inside: np.ndarray, color: float | np.ndarray) -> None:
+            cover = np.clip(inside + 0.5, 0, 1)[..., None]
+            place[:] = (1 - cover) * place + cover * color
+
+        put(self.radius * (1 + RING) - away, 1.0)
+        put(self.radius * (1 - RING) - away, np.array(self.color))
+        put(self.radius * np.minimum(ARM - right / self.radius, STROKE - down / self.radius), 1.0)
+        if self.positive:
+            put(self.radius * np.minimum(ARM - down / self.radius, STROKE - right / self.radius), 1.0)
+
+
+@dataclass(frozen=True)
+class _Words:
+    x: float
+    y: float
+    words: str
+    size: float
+    align: str
+    color: str
+    rotation: float
+    weight: str
+
+    @property
+    def length(self) -> float:
+        """Pixels, unturned."""
+        return _font(self.weight, self.size).getlength(self.words)
+
+    def paint(self, picture: Image.Image) -> None:
+        font = _font(self.weight, self.size)
+        left, top, right, bottom = font.getbbox(self.words, anchor="lm")
+        mask = Image.new("L", (math.ceil(right - min(left, 0)) + 2, 2 * math.ceil(max(-top, bottom)) + 2))
+        ImageDraw.Draw(mask).text((1 - min(left, 0), mask.height / 2), self.words, fill=255, font=font, anchor="lm")
+        mask = mask.rotate(self.rotation, expand=True) if self.rotation else mask
+        across = {"left": -1.0, "center": -mask.width / 2, "right": 1.0 - mask.width}[self.align]
+        place = round(self.x + across), round(self.y - mask.height / 2)
+        picture.paste(Image.new("RGB", mask.size, ImageColor.getrgb(self.color)), place, mask)
+
+    def write(self, figure, width: int, height: int):
+        """As text of a matplotlib figure of so many pixels."""
+        style = {
+            "color": self.color,
+            "rotation": self.rotation,
+            "weight": self.weight,
+            "fontsize": self.size * 72 / DPI,
+        }
+        return figure.text(self.x / width, 1 - self.y / height, self.words, ha=self.align, va="center", **style)
+
+
+@cache
+def _font(weight: str, size: float) -> ImageFont.FreeTypeFont:
+    """The letters that matplotlib brings and sets its own words in."""
+    package = find_spec("matplotlib")
+    folder = Path(next(iter(package.submodule_search_locations or ()))) if package else Path()
+    name = "DejaVuSans-Bold.ttf" if weight == "bold" else "DejaVuSans.ttf"
+    return ImageFont.truetype(folder / "mpl-data" / "fonts" / "ttf" / name, size)

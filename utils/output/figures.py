@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_erosion
 
 from utils.clicks import Clicks
 from utils.geometry.symmetry import mirror_planes, standing
@@ -50,8 +49,7 @@ def save_render_views(
     """
     painter = MeshPainter(rasterizer)
     frame = Frame.around(rasterizer.mesh, *grid_angles(), area=cell * cell)
-    images = frame.crop(painter.images(frame.cameras, probability_colors(probability, palette.base, palette.selected)))
-    dots = frame.shift(painter.click_dots(frame.cameras, clicks))
+    images, dots = painter.tiles(frame, clicks, probability_colors(probability, palette.base, palette.selected))
     rows, columns = len(GRID_ELEVATIONS), len(GRID_AZIMUTHS)
     left, top, gap = 40, 74, 14
     step_x, step_y = frame.width + gap, frame.height + gap
@@ -102,8 +100,7 @@ def save_contact_sheet(
         canvas.legend(left, top + 8, query.clicks, palette, size=18, note=query.note)
         part = frame[index * views : (index + 1) * views]
         colors = probability_colors(query.probability, palette.base, palette.selected)
-        images = part.crop(painter.images(part.cameras, colors))
-        for place, (image, dots) in enumerate(zip(images, part.shift(painter.click_dots(part.cameras, query.clicks)))):
+        for place, (image, dots) in enumerate(zip(*painter.tiles(part, query.clicks, colors))):
             canvas.tile(left + place * (frame.width + gap), top + head, image, dots, palette)
     canvas.save(path)
 
@@ -217,6 +214,8 @@ def save_mask_comparison(
 
 def overlay_masks(image: np.ndarray, masks: Sequence[np.ndarray], opacity: float = 0.6) -> np.ndarray:
     """The image (H, W, 3) in [0, 1] with each mask (H, W) in a colour of its own, large ones first, outlined."""
+    from scipy.ndimage import binary_erosion
+
     result = np.array(image, dtype=np.float32)
     light = image.mean(axis=2, keepdims=True)
     for rank, index in enumerate(sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i]))):

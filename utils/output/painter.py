@@ -41,28 +41,35 @@ class MeshPainter:
         self, cameras: Cameras, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None
     ) -> np.ndarray:
         """Anti-aliased images (B, H, W, 3) float32 at `cameras.size`, coloured by vertices (V, 3) or faces (F, 3)."""
+        return self.draw(cameras, Clicks.from_lists(), colors, face_colors)[0]
+
+    def draw(
+        self, cameras: Cameras, clicks: Clicks, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None
+    ) -> tuple[np.ndarray, list[list[Dot]]]:
+        """`images`, and for each view the clicks visible in it: x, y in pixels, and whether positive."""
         large = cameras.resized((SUPERSAMPLING * cameras.size[0], SUPERSAMPLING * cameras.size[1]))
         vertex_colors = None if colors is None else torch.as_tensor(colors, dtype=torch.float32)[self._origin]
         of_faces = None if face_colors is None else torch.as_tensor(face_colors, dtype=torch.float32)
         style = {"vertex_colors": vertex_colors, "face_colors": of_faces, "smooth": True, "lights": STUDIO_LIGHTS}
-        images = []
+        pixels, _ = cameras.project(torch.from_numpy(self.mesh.normalized)[clicks.vertices])
+        images, dots = [], []
         for view in range(len(cameras)):
+            raster = self.rasterizer(large[view])
             # The split copy has the same triangles in the same order; only its normals differ.
-            image = shade(self._split, large[view], self.rasterizer(large[view]), **style)
+            image = shade(self._split, large[view], raster, **style)
             pooled = torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), SUPERSAMPLING)
             images.append(pooled[0].permute(1, 2, 0).contiguous().cpu().numpy())
-        return np.stack(images)
-
-    def click_dots(self, cameras: Cameras, clicks: Clicks) -> list[list[Dot]]:
-        """For each view the clicks visible in it: x, y in pixels, and whether positive."""
-        pixels, _ = cameras.project(torch.from_numpy(self.mesh.normalized)[clicks.vertices])
-        dots = []
-        for view in range(len(cameras)):
-            camera = cameras[view]
-            seen = visible_vertices(self.mesh, camera, self.rasterizer(camera), clicks.vertices)[0].tolist()
+            seen = visible_vertices(self.mesh, large[view], raster, clicks.vertices)[0].tolist()
             places = zip(pixels[view].tolist(), clicks.positive.tolist(), seen)
             dots.append([(x, y, positive) for (x, y), positive, shown in places if shown])
-        return dots
+        return np.stack(images), dots
+
+    def tiles(
+        self, frame: Frame, clicks: Clicks, colors: np.ndarray | None = None, face_colors: np.ndarray | None = None
+    ) -> tuple[list[np.ndarray], list[list[Dot]]]:
+        """The same, cut to the tiles of a frame."""
+        images, dots = self.draw(frame.cameras, clicks, colors, face_colors)
+        return frame.crop(images), frame.shift(dots)
 
 
 def grid_angles() -> tuple[Tensor, Tensor]:
@@ -145,10 +152,10 @@ class Frame:
         extent = margin * extent.clamp_min(0.4 * float(extent.max()))
         focal = math.sqrt(area / float(extent.prod()))
         width, height = (round(focal * float(x)) for x in extent)
-        reach = float(tangents.abs().max()) * margin
-        side = 2 * math.ceil(focal * reach)
-        cameras = orbit_cameras(elevation, azimuth, fov_y=2 * math.atan(0.5 * side / focal), size=(side, side))
-        centre = 0.5 * side + focal * (low + high) / 2
+        reach = (focal * margin * tangents.abs().amax((0, 1))).tolist()
+        across, down = (2 * math.ceil(pixels) for pixels in reach)  # only what is seen is drawn
+        cameras = orbit_cameras(elevation, azimuth, fov_y=2 * math.atan(0.5 * down / focal), size=(down, across))
+        centre = 0.5 * torch.tensor([across, down]) + focal * (low + high) / 2
         corner = (centre - 0.5 * torch.tensor([width, height])).round().int()
         return cls(cameras, corner[:, 0].tolist(), corner[:, 1].tolist(), height, width)
 

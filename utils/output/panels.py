@@ -96,19 +96,17 @@ class MeshPictures:
         frame = self._frame(angle, side)
         values = np.zeros(self.mesh.num_vertices) if probability is None else np.asarray(probability, dtype=np.float64)
         colors = probability_colors(values, self.palette.base, self.palette.selected)
-        return self._with_clicks(frame.crop(self._painter.images(frame.cameras, colors))[0], frame, clicks, side)
+        return self._with_spheres(frame, clicks, side, colors=colors)
 
     def face_picture(
         self, angle: Angle, colors: np.ndarray, side: int = 260, clicks: Clicks | None = None
     ) -> np.ndarray:
         """As `picture`, with a colour for each face, (F, 3) in [0, 1]."""
-        frame = self._frame(angle, side)
-        image = frame.crop(self._painter.images(frame.cameras, face_colors=colors))[0]
-        return self._with_clicks(image, frame, clicks, side)
+        return self._with_spheres(self._frame(angle, side), clicks, side, face_colors=colors)
 
-    def _with_clicks(self, image: np.ndarray, frame: Frame, clicks: Clicks | None, side: int) -> np.ndarray:
-        dots = frame.shift(self._painter.click_dots(frame.cameras, clicks))[0] if clicks is not None else []
-        return with_spheres(image, dots, self.palette, SPHERE_SHARE * side)
+    def _with_spheres(self, frame: Frame, clicks: Clicks | None, side: int, **colors: np.ndarray) -> np.ndarray:
+        images, dots = self._painter.tiles(frame, clicks or Clicks.from_lists(), **colors)
+        return with_spheres(images[0], dots[0], self.palette, SPHERE_SHARE * side)
 
     def _frame(self, angle: Angle, side: int) -> Frame:
         """One view that fills a square of `side` pixels in one direction."""

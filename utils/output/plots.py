@@ -14,7 +14,7 @@ from utils.clicks import Clicks
 from utils.files import atomic_path
 from utils.geometry.mesh import Mesh
 from utils.output.canvas import INK, QUIET_INK, Canvas
-from utils.output.colors import BASE_COLOR, SELECTION_COLOR, Palette
+from utils.output.colors import BASE_COLOR, SELECTION_COLOR
 from utils.output.painter import Frame, MeshPainter, telling_angles
 from utils.rendering.rasterize import Rasterizer
 
@@ -182,9 +182,8 @@ def save_gallery(path: str | Path, rows: Sequence[PartPictures], side: int = 300
             left = gap + index * (side + gap)
             color = QUIET_INK if index else INK
             canvas.text(left, top + head + 0.5 * label - 3, f"{name}   {note}", size=14, align="left", color=color)
-            image = frame.crop(painter.images(frame.cameras, face_colors=selection_colors(row.part, selected)))[0]
-            dots = frame.shift(painter.click_dots(frame.cameras, clicks))[0] if len(clicks) else []
-            canvas.tile(left + (side - frame.width) // 2, top + head + label, image, dots, Palette())
+            images, dots = painter.tiles(frame, clicks, face_colors=selection_colors(row.part, selected))
+            canvas.tile(left + (side - frame.width) // 2, top + head + label, images[0], dots[0])
         top += frame.height + head + label + gap
     canvas.save(path)
 

@@ -87,15 +87,10 @@ class Rasterizer:
     def __call__(self, cameras: Cameras) -> Rasterization:
         """Rasterise B views at `cameras.size`."""
         cameras = cameras.to(self.device)
-        height, width = cameras.size
-        rows, columns = self._window(cameras)
-        rays = cameras.rays(rows, columns)
-        if self._scene is None:
-            face_ids = self._kaolin_faces(cameras)
-        else:
-            face_ids = torch.full((len(cameras), height, width), -1, device=self.device)
-            face_ids[:, rows, columns] = self._embree_faces(rays, self._scene)
-        return _with_barycentric(face_ids, self.vertices, self.faces, cameras, rays, (rows.start, columns.start))
+        window = self._window(cameras)
+        rays = cameras.rays(*window)
+        found = self._kaolin_faces(cameras) if self._scene is None else self._embree_faces(rays, self._scene)
+        return _with_barycentric(found, self.vertices, self.faces, cameras, rays, window)
 
     def _window(self, cameras: Cameras) -> tuple[slice, slice]:
         """Rows and columns of the images outside of which no camera sees the mesh."""
@@ -143,42 +138,51 @@ def _between(first: float, last: float, size: int) -> slice:
 
 
 def _with_barycentric(
-    face_ids: Tensor,
+    found: Tensor,
     vertices: Tensor,
     faces: Tensor,
     cameras: Cameras,
     rays: tuple[Tensor, Tensor],
-    corner_pixel: tuple[int, int],
+    window: tuple[slice, slice],
 ) -> Rasterization:
     """Barycentric weights and depth of the pixel rays on the faces that a backend found (Moeller-Trumbore, float64).
 
-    One computation for both backends, so that they can differ only in which face they see.
+    One computation for both backends, so that they can differ only in which face they see. Rays and faces, (B, h, w),
+    are those of a window of the images, beside which there is nothing.
     """
     origins, directions = rays
-    view, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
-    corner = vertices[faces[face_ids[view, row, column]]].double()
-    top, left = corner_pixel  # where the rays begin
-    origin, direction = origins[view].double(), directions[view, row - top, column - left].double()
+    view, row, column = torch.nonzero(found >= 0, as_tuple=True)
+    seen = found[view, row, column]
+    corner = vertices[faces[seen]].double()
+    origin, direction = origins[view].double(), directions[view, row, column].double()
     side1, side2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     normal = torch.linalg.cross(side1, side2)
     to_corner = corner[:, 0] - origin
-    determinant = (direction * normal).sum(-1)
+    determinant = _dot(direction, normal)
     safe = torch.where(determinant.abs() < 1e-300, torch.ones_like(determinant), determinant)
     across = torch.linalg.cross(direction, to_corner)
-    weight1 = -(across * side2).sum(-1) / safe
-    weight2 = (across * side1).sum(-1) / safe
+    weight1 = -_dot(across, side2) / safe
+    weight2 = _dot(across, side1) / safe
     weights = torch.stack([1 - weight1 - weight2, weight1, weight2], -1).clamp(0, 1)
-    total = weights.sum(-1, keepdim=True)
+    total = _dot(weights, torch.ones_like(weights))[:, None]
     weights = torch.where(total > 0, weights / total.clamp_min(1e-12), torch.full_like(weights, 1 / 3))
-    hit = (weights[..., None] * corner).sum(1)
+    hit = weights[:, :1] * corner[:, 0] + weights[:, 1:2] * corner[:, 1] + weights[:, 2:] * corner[:, 2]
     to_camera = cameras.world_to_camera.double()
-    depth_values = (to_camera[view, 2, :3] * hit).sum(-1) + to_camera[view, 2, 3]
+    depth_values = _dot(to_camera[view, 2, :3], hit) + to_camera[view, 2, 3]
 
-    barycentric = torch.zeros((*face_ids.shape, 3), device=face_ids.device)
-    depth = torch.full(face_ids.shape, float("inf"), device=face_ids.device)
-    barycentric[view, row, column] = weights.float()
-    depth[view, row, column] = depth_values.float()
+    shape = len(cameras), *cameras.size
+    face_ids = torch.full(shape, -1, device=found.device)
+    barycentric = torch.zeros((*shape, 3), device=found.device)
+    depth = torch.full(shape, float("inf"), device=found.device)
+    pixel = view, row + window[0].start, column + window[1].start
+    face_ids[pixel], barycentric[pixel], depth[pixel] = seen, weights.float(), depth_values.float()
     return Rasterization(face_ids, barycentric, depth)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    """(P,) of (P, 3) each; a sum over three numbers takes longer."""
+    x, y, z = (first * second).unbind(-1)
+    return x + y + z
 
 
 def visible_vertices(mesh: Mesh, cameras: Cameras, raster: Rasterization, vertices: Tensor | None = None) -> Tensor:

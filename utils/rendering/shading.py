@@ -55,11 +55,13 @@ def shade(
     device = raster.face_ids.device
     view, row, column = torch.nonzero(raster.covered, as_tuple=True)  # most pixels are background: leave them out
     seen = raster.face_ids[view, row, column]
-    corners = torch.from_numpy(mesh.faces).to(device)[seen]
+    corners = torch.from_numpy(mesh.faces).to(device).index_select(0, seen).unbind(1)
     weights = raster.barycentric[view, row, column]
 
     def at_pixels(vertex_values: Tensor) -> Tensor:
-        return torch.einsum("pk,pkd->pd", weights, vertex_values.to(device).float()[corners])
+        values = vertex_values.to(device).float()
+        first, second, third = (values.index_select(0, corner) for corner in corners)
+        return weights[:, :1] * first + weights[:, 1:2] * second + weights[:, 2:] * third
 
     normals = face_normals = torch.from_numpy(mesh.face_normals).to(device)[seen]
     if smooth:
