@@ -38,9 +38,11 @@ class Teacher(Protocol):
     name             model type and the first 8 digits of the weights' SHA-256, recorded in every output
     image_size       side in pixels of the square image that the encoder sees
     embedding_shape  (D, h, w)
+    fast             whether matrix products may be in bfloat16 where the device is faster in it
     """
 
     name: str
+    fast: bool = False
     image_size: int
     embedding_shape: tuple[int, int, int]
 

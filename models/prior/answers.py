@@ -22,6 +22,7 @@ from models.prior.readings import Asking, Terrain
 from models.prior.taught import TaughtVotes
 from models.prior.tree import MEANT, NodeTree, grow_tree
 from models.prior.votes import VOTERS, Votes
+from utils.device import fast_autocast
 from utils.files import Recent
 
 ASKED_TOGETHER = 4  # clicks that the votes come from; more no longer fit a core's cache
@@ -173,13 +174,17 @@ def consulted(answers: NodeAnswers, seen: np.ndarray) -> NodeAnswers:
     return replace(answers, votes=votes, tree=grow_tree(answers.graph, answers.tensors, votes))
 
 
-def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int) -> Votes:
-    """The network's own answers to up to so many clicks, spread over the nodes that are `seen` (N,) in some view."""
+def ask_around(answers: NodeAnswers, seen: np.ndarray, voters: int, fast: bool = False) -> Votes:
+    """The network's own answers to up to so many clicks, spread over the nodes that are `seen` (N,) in some view.
+
+    fast: in bfloat16 where that is faster
+    """
     shown = np.flatnonzero(seen > 0) if seen.any() else np.arange(len(seen))
     nodes = shown[spread_out(answers.graph.position[shown], min(voters, len(shown)))]
     answers.distances(nodes.tolist())  # from all at once
     chunks = np.array_split(nodes, -(-len(nodes) // ASKED_TOGETHER))
-    found = [answers.of_network([Asked([node], [True]) for node in chunk.tolist()]) for chunk in chunks]
+    with fast_autocast(enabled=fast):
+        found = [answers.of_network([Asked([node], [True]) for node in chunk.tolist()]) for chunk in chunks]
     logits, quality = zip(*found)
     logits = np.concatenate([each.astype(np.float16) for each in logits])
     return Votes(nodes, logits, np.concatenate(quality), answers.graph.area)

@@ -50,9 +50,9 @@ class GraphLayer(nn.Module):
         # one product a neighbourhood: the concatenation would be copied
         own, once, often, everywhere = self.mix.weight.split(values.shape[-1], dim=1)
         mixed = linear(values, own, self.mix.bias)
-        mixed = mixed + linear(near.view_as(values), once)
-        mixed = mixed + linear(far.view_as(values), often)
-        mixed = mixed + (nodes.modes @ linear(spread, everywhere).float().flatten(1)).view_as(values)  # modes are few
+        mixed += linear(near.view_as(values), once)
+        mixed += linear(far.view_as(values), often)
+        mixed += (nodes.modes @ linear(spread, everywhere).float().flatten(1)).view_as(values)  # modes are few
         return hidden + self.out(gelu(mixed))
 
 

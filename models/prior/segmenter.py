@@ -123,9 +123,8 @@ def prepare(
     on_progress(Step("ask around", 0, 1))
     if voters:
         settings = (views, voters, held["run"]["prior"] if "lifted" in held else digest(file))
-        votes = kept(
-            "prior_votes", settings, lambda: vars(ask_around(answers, lifted.seen, voters)), lambda a: Votes(**a)
-        )
+        ask = partial(ask_around, answers, lifted.seen, voters, teacher.fast)
+        votes = kept("prior_votes", settings, lambda: vars(ask()), lambda a: Votes(**a))
         votes = _taught(votes, held, weights, patches.graph)
         settings = (*settings, digest(file, JOINS.read_bytes()), PARTS_VERSION)
         grow = partial(grow_tree, patches.graph, tensors, votes)
