@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from models.prior.answers import NodeAnswers, ask_around
 from models.prior.components import Components
-from models.prior.corrections import NodeAnswer
+from models.prior.corrections import NodeAnswer, without_unlike_pieces
 from models.prior.earlier_clicks import EARLIER, of_earlier_clicks
 from models.prior.inputs import NodeTensors
 from models.prior.judge import Judge, load_judge
@@ -92,7 +93,11 @@ def test_a_positive_click_on_a_piece_apart_corrects_the_answer_as_any_other_does
             return row, 0.5
 
     answer = replace(answers, judge=Chosen()).answer(clicks, np.ones(2, dtype=bool))
-    assert np.array_equal(answer.logits[1], expected)
+    before = answers.single(int(clicks[0]))
+    chosen = NodeAnswer(np.stack([expected] * 3), before.quality)
+    embedding, _ = answers.terrain.likeness
+    alike = without_unlike_pieces(before, chosen, answers.graph, embedding, int(clicks[1]), True).logits[1]
+    assert np.array_equal(answer.logits[1], alike) and not np.array_equal(alike, expected)
 
 
 def test_votes_that_say_the_same_are_one_reading(answers, asking):
@@ -232,6 +237,31 @@ def test_a_judged_correction_obeys_its_clicks_and_stays_nested(answers):
         assert (np.diff(answer.logits, axis=0) >= 0).all()
         assert np.array_equal(answer.selected[nodes], positive) or np.array_equal(answer.logits, without.logits)
     assert chosen, "the judge never chose another reading"
+
+
+def test_a_first_correction_leaves_pieces_apart_that_are_unlike_the_clicked_one():
+    pairs, component = np.array([(n, n + 1) for n in range(9)]), np.zeros(10, dtype=int)
+    graph = SimpleNamespace(pairs=pairs, component=component, area=np.full(10, 0.1))
+    embedding = np.zeros((10, 2))
+    embedding[7:, 0] = 3.0  # radii: another part
+
+    def answer(*selected: int) -> NodeAnswer:
+        logits = np.full((3, 10), -1.0, dtype=np.float32)
+        logits[:, selected] = 1.0
+        return NodeAnswer(logits, np.ones(3, dtype=np.float32))
+
+    before, corrected = answer(*range(1, 9)), answer(0, 3, 5, 6)  # 1, 2 and 4 and 7, 8 are taken away, 0 comes in
+
+    def unselected(node: int, adds: bool = False) -> list[int]:
+        after = without_unlike_pieces(before, corrected, graph, embedding, node, adds)
+        return np.flatnonzero(~after.selected).tolist()
+
+    assert unselected(1) == unselected(4) == [1, 2, 4, 9], "7 and 8 are unlike"
+    assert unselected(8) == [7, 8, 9]
+    assert unselected(3) == [1, 2, 4, 7, 8, 9], "a click that takes nothing away says nothing of the pieces"
+    assert unselected(0, adds=True) == [1, 2, 4, 7, 8, 9], "what goes the other way stays"
+    component[7:] = 1
+    assert unselected(1) == [1, 2, 4, 7, 8, 9], "parts of several components are taken whole"
 
 
 def test_what_is_shown_of_a_judged_answer_is_what_the_judge_expects_of_it(answers, asking):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.corrections import InOrder, first_positive_first
 from models.prior.components import Components
-from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally
+from models.prior.corrections import TRUSTED, NodeAnswer, TaughtCorrections, correct_locally, without_unlike_pieces
 from models.prior.earlier_clicks import REMEMBERED, Earlier
 from models.prior.inputs import Asked, Distances, NodeTensors, click_batch, held_distances
 from models.prior.judge import Judge
@@ -125,7 +125,11 @@ class NodeAnswers:
         asking = self.asking(before, nodes, positive, self._earlier(nodes, positive))
         readings = self.terrain.readings(asking)
         row, expected = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
-        return replace(readings.answer(row, asking), expected=expected)
+        answer = replace(readings.answer(row, asking), expected=expected)
+        if len(nodes) > 2:  # later, clicks have said more of what is meant
+            return answer
+        embedding, _ = self.terrain.likeness
+        return without_unlike_pieces(before, answer, self.graph, embedding, int(nodes[-1]), bool(positive[-1]))
 
     def _earlier(self, nodes: np.ndarray, positive: np.ndarray) -> list[Earlier]:
         """The last few corrections before the last of the clicks."""

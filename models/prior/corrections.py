@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.corrections import near_click
 from models.prior.inputs import Distances
+from models.prior.nodes import NodeGraph
 from models.prior.taught import LiftedMasks
 from models.prior.votes import pairwise_iou
+from utils.geometry.graphs import pieces
 
 # Agreement of the votes from which on corrections of an answer are local, and how far (`near_click`).
 TRUSTED, REACH = 0.8, 3.0
@@ -18,6 +20,7 @@ TRUSTED, REACH = 0.8, 3.0
 # on the whole agree by `CERTAIN`. A part that the votes on it agree on by `ON_PART` is added or taken away whole.
 AT_BORDER, FAR, CERTAIN, ON_PART = 2.0, 5.0, 0.95, 0.7
 PUSHED = 0.5  # logit of a node at a corrected border: its faces beside the click's follow, others need not
+UNLIKE = 2.0  # radii between the middles of two pieces in the point network's embedding: no part is wider
 TAUGHT_SHARE = 0.9  # of the votes on several clicks, beside the network's own answer
 
 
@@ -56,6 +59,28 @@ def correct_locally(
     """
     away = distances([int(nodes[-1])])[0, :, 0].numpy()
     return _near_the_click(before, corrected, away, bool(positive[-1]))
+
+
+def without_unlike_pieces(
+    before: NodeAnswer, corrected: NodeAnswer, graph: NodeGraph, embedding: np.ndarray, node: int, adds: bool
+) -> NodeAnswer:
+    """`corrected`, but what a click on a node adds (or takes) elsewhere on its component stays as it was `before` where
+    it neither touches the piece that is changed under the click nor is like that: who takes away a hammer's claw means
+    both prongs and not its face.
+
+    embedding (N, D): of the point network, in radii of a part
+    """
+    changed = (corrected.selected != before.selected) & (corrected.selected == adds)
+    if not changed[node]:
+        return corrected
+    piece = np.where(changed, pieces(changed, graph.pairs), -1)
+    apart = np.zeros(len(changed), dtype=bool)
+    middle = np.average(embedding[piece == piece[node]], axis=0, weights=graph.area[piece == piece[node]])
+    for other in np.setdiff1d(piece[changed & (graph.component == graph.component[node])], piece[node]):
+        within = piece == other
+        unlike = np.linalg.norm(np.average(embedding[within], axis=0, weights=graph.area[within]) - middle) > UNLIKE
+        apart |= within & unlike
+    return replace(corrected, logits=np.where(apart, before.logits, corrected.logits)) if apart.any() else corrected
 
 
 def _near_the_click(answer: NodeAnswer, corrected: NodeAnswer, away: np.ndarray, sign: bool) -> NodeAnswer:
