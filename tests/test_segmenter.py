@@ -19,6 +19,7 @@ from utils.errors import UserError
 from utils.files import digest, save_json, save_torch
 from utils.geometry.mesh import Mesh
 from utils.output.query import QuerySettings
+from utils.segmenter import Candidates
 
 QUERIES = [([5], []), ([5, 61], []), ([5], [100]), ([0], [7]), ([7], [0]), ([1, 2, 3, 4], [5, 6, 7])]
 
@@ -271,3 +272,15 @@ def test_a_rung_is_a_step_of_the_ladder_as_far_as_there_are_such(icosphere):
         assert (segmenter.segment([3], rung=rung).probability == rows[row]).all()
     with pytest.raises(UserError, match="give one of them"):
         QuerySettings(rung=1, granularity=0.3)
+
+
+def test_answers_that_select_the_same_are_shown_once():
+    rows = np.array(
+        [[0.1, 0.2, 0.6, 0.6], [0.2, 0.3, 0.7, 0.9], [0.2, 0.6, 0.7, 0.9], [0.4, 0.8, 0.9, 1.0], [1, 1, 1, 1]]
+    )
+    quality = np.array([0.1, 0.2, 0.3, 0.4, 0.5], dtype=np.float32)
+    for default, kept in ((1, [1, 2, 4]), (0, [0, 2, 4]), (3, [0, 3, 4]), (4, [0, 2, 4])):
+        distinct = Candidates(rows, quality, default).distinct()
+        assert np.array_equal(distinct.probability, rows[kept]) and np.array_equal(distinct.quality, quality[kept])
+        assert kept[distinct.middle] == default
+    assert Candidates(rows[:1]).distinct().quality is None

@@ -42,6 +42,15 @@ class Candidates:
         """The row that answers."""
         return len(self.probability) // 2 if self.default is None else self.default
 
+    def distinct(self) -> Candidates:
+        """Without the rows, but the default one, that select what the row before or the default one selects."""
+        selected, default = self.probability > 0.5, self.middle
+        kept = (selected != selected[default]).any(axis=1)
+        kept[1:] &= (selected[1:] != selected[:-1]).any(axis=1)
+        kept[default] = True
+        quality = None if self.quality is None else self.quality[kept]
+        return Candidates(self.probability[kept], quality, int(kept[:default].sum()))
+
     def step(self, rung: int) -> np.ndarray:
         """(N,) the answer so many rows above the default one (below 0: under it), as far as there are such."""
         return self.probability[min(max(self.middle + rung, 0), len(self.probability) - 1)]

@@ -181,7 +181,8 @@ class PriorSegmenter(Segmenter):
 
     def ladder(self, clicks: Clicks) -> Candidates:
         """Up to six nested answers; see `probability` for errors."""
-        return self._on_vertices(clicks, ask=self._rungs)
+        found = self._on_vertices(clicks, ask=self._rungs)
+        return found.distinct() if len(clicks) == 1 else found
 
     def _on_vertices(
         self, clicks: Clicks, granularity: float | None = None, every: bool = True, ask: Ask | None = None
@@ -216,7 +217,8 @@ class PriorSegmenter(Segmenter):
     def face_ladder(self, faces: np.ndarray, positive: np.ndarray) -> Candidates:
         """As `ladder`, on faces: probability (K, F)."""
         positive = np.asarray(positive, dtype=bool)
-        return self._means_of(self._rungs(self._fine_of(faces), positive), faces, positive)
+        found = self._means_of(self._rungs(self._fine_of(faces), positive), faces, positive)
+        return found.distinct() if len(faces) == 1 else found
 
     def _on_faces(
         self, faces: np.ndarray, positive: np.ndarray, granularity: float | None = None, every: bool = True
