@@ -10,7 +10,8 @@ from PIL import Image
 from utils.clicks import Clicks
 from utils.geometry.creases import corner_normals, split_at_creases
 from utils.geometry.mesh import Mesh
-from utils.output.colors import BASE_COLOR, NEGATIVE_COLOR, POSITIVE_COLOR, SELECTION_COLOR
+from utils.output.canvas import Canvas
+from utils.output.colors import BASE_COLOR, NEGATIVE_COLOR, PALETTE, POSITIVE_COLOR, SELECTION_COLOR
 from utils.output.figures import (
     QueryPicture,
     overlay_masks,
@@ -152,3 +153,24 @@ def test_mask_comparison_refuses_columns_of_another_length(tmp_path):
         save_mask_comparison(tmp_path / "m.png", images, {"field": [[]]})
     save_mask_comparison(tmp_path / "m.png", images, {"own": [[np.eye(16, dtype=bool)], []]})
     assert Image.open(tmp_path / "m.png").width > 2 * 16
+
+
+def test_words_and_dots_are_where_they_are_put(tmp_path):
+    canvas = Canvas(300, 120)
+    end = canvas.text(20, 30, "of 11,000\nvertices", size=20, align="left", color="#000000")
+    canvas.text(270, 60, "turned", size=20, color="#000000", rotation=90)
+    for x, positive in ((60, True), (120, False)):
+        canvas.dot(x, 90, positive, PALETTE, 12)
+    canvas.save(tmp_path / "a.png")
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")) / 255
+    rows, columns = np.nonzero((picture < 0.5).all(axis=2))
+    across, turned = columns < 250, columns >= 250
+    assert abs(columns[across].min() - 20) <= 3 and abs(columns[across].max() - end) <= 3
+    assert abs(rows[across].mean() - 30) < 4 and np.ptp(rows[across]) < 25, "one line"
+    assert abs(columns[turned].mean() - 270) < 4 and abs(rows[turned].mean() - 60) < 6
+    assert np.ptp(rows[turned]) > 2 * np.ptp(columns[turned])
+    for x, color, sign in ((60, PALETTE.positive, 1.0), (120, PALETTE.negative, PALETTE.negative)):
+        np.testing.assert_allclose(picture[90, x], 1.0, atol=0.01)  # the arms of the sign cross here
+        np.testing.assert_allclose(picture[93, x], sign, atol=0.01)  # of a minus there is one
+        np.testing.assert_allclose(picture[96, x + 5], color, atol=0.01)
+        np.testing.assert_allclose(picture[90, x + 12], 1.0, atol=0.01)  # the ring

@@ -28,7 +28,7 @@ from models.prior.annotator import (
     nest,
     without_a_part,
 )
-from models.prior.answers import NodeAnswer, NodeAnswers, correct_locally
+from models.prior.answers import NodeAnswer, NodeAnswers, ask_around, correct_locally
 from models.prior.borders import Borders
 from models.prior.checkpoint import REFINED, WEIGHTS, load_prior
 from models.prior.components import Components
@@ -64,6 +64,7 @@ from SAM_repo.teacher import load_teacher
 from scripts import train_prior
 from tests.fakes import FakeTeacher
 from utils.clicks import Clicks
+from utils.device import has_bfloat16_kernels
 from utils.errors import UserError
 from utils.files import Recent, load_json, load_npz, load_torch, save_npz, save_torch
 from utils.geometry.face_graph import FaceGraph
@@ -1018,3 +1019,30 @@ def test_nodes_have_the_embedding_of_the_points_beside_them(two_boxes):
         away += 10.0 * (cloud.normals @ graph.normal[node] < 0.9)  # around the corner
         near = points[np.argsort(away)[:12]]
         assert (embedded[node] >= near.min(axis=0) - 1e-4).all() and (embedded[node] <= near.max(axis=0) + 1e-4).all()
+
+
+def test_a_graph_layer_is_what_the_joined_neighbourhoods_give(shipped):
+    nodes, layer = shipped.prepared.answers.tensors, shipped.prepared.answers.network.click_layers[0]
+    hidden = torch.randn(len(nodes), 3, 72, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        values, found = layer.norm(hidden), layer(hidden, nodes)
+        for each in range(3):
+            own = values[:, each]
+            near, far = nodes.concave(own), own
+            for _ in range(layer.hops):
+                far = nodes.concave(far)
+            decay = torch.exp(-nodes.rates[:, None] * layer.log_time.exp())
+            spread = nodes.modes @ (decay * (nodes.modes.T @ (nodes.area[:, None] * own)))
+            mixed = layer.mix(torch.cat([own, near, far, spread], dim=1))
+            slow = hidden[:, each] + layer.out(torch.nn.functional.gelu(mixed))
+            torch.testing.assert_close(found[:, each], slow, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(not has_bfloat16_kernels(), reason="no bfloat16 kernels here")
+def test_votes_in_bfloat16_are_those_in_float32_but_for_rounding(shipped, monkeypatch):
+    answers = shipped.prepared.answers
+    monkeypatch.setattr("utils.device._multiplies_bfloat16_faster", lambda: True)
+    exact, fast = (ask_around(answers, np.ones(len(answers.tensors)), 48, fast=fast) for fast in (False, True))
+    assert not np.array_equal(exact.logits, fast.logits), "both are exact"
+    either = (exact.selected | fast.selected).sum(axis=1)
+    assert ((exact.selected & fast.selected).sum(axis=1)[either > 0] / either[either > 0]).mean() > 0.97

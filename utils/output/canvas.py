@@ -79,7 +79,7 @@ class Canvas:
         weight: str = "normal",
     ) -> float:
         """Words centred vertically at y; `size` is in pixels. Returns where they end."""
-        line = _Words(x, y, words, size, align, color, rotation, weight)
+        line = _Words(x, y, words.replace("\n", " "), size, align, color, rotation, weight)  # names of files hold any
         self._words.append(line)
         return x + line.length * {"left": 1.0, "center": 0.5, "right": 0.0}[align]
 
@@ -134,6 +134,8 @@ class Canvas:
 
 @dataclass(frozen=True)
 class _Dot:
+    """A click's disc: middle and radius, pixels; RGB in [0, 1]."""
+
     x: float
     y: float
     positive: bool
@@ -164,6 +166,8 @@ class _Dot:
 
 @dataclass(frozen=True)
 class _Words:
+    """A line of text, as `Canvas.text` takes it."""
+
     x: float
     y: float
     words: str

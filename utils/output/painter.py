@@ -59,7 +59,7 @@ class MeshPainter:
             image = shade(self._split, large[view], raster, **style)
             pooled = torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), SUPERSAMPLING)
             images.append(pooled[0].permute(1, 2, 0).contiguous().cpu().numpy())
-            seen = visible_vertices(self.mesh, large[view], raster, clicks.vertices)[0].tolist()
+            seen = visible_vertices(self.mesh, large[view], raster, clicks.vertices)[0].tolist() if len(clicks) else []
             places = zip(pixels[view].tolist(), clicks.positive.tolist(), seen)
             dots.append([(x, y, positive) for (x, y), positive, shown in places if shown])
         return np.stack(images), dots
