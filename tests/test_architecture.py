@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from utils.errors import run_cli
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("utils", "models", "SAM_repo", "scripts")
@@ -81,3 +84,15 @@ def test_the_stages_start_without_torchvision():
     """It takes several seconds and brings the compiler of torch; SAM's automatic masks alone need it."""
     command = "import sys, encoder, data_generation, decoder, scripts.pipeline; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=ROOT).returncode == 0
+
+
+def test_a_script_looks_for_garbage_once_it_runs():
+    found: list[bool] = []
+    gc.disable()  # as `utils.startup` does before the imports
+    try:
+        with pytest.raises(SystemExit):
+            run_cli(lambda: found.append(gc.isenabled()))
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert found == [True]
