@@ -440,6 +440,21 @@ def test_a_training_goes_on_from_its_checkpoint_and_starts_over_on_wish(copied, 
     refused("another", steps=3)
 
 
+def test_a_training_begins_with_the_weights_it_is_given(made, tmp_path):
+    first = training(made, steps=3)
+    first.run(lambda: None)
+    path = tmp_path / "first.pt"
+    save_torch(path, exported(first))
+    second = training(made, steps=1, init=path)
+    held = load_torch(path)["network"]
+    assert all(torch.equal(value, held[name].to(value.dtype)) for name, value in second.network.state_dict().items())
+    assert second.settings.record != training(made, steps=1).settings.record
+    with pytest.raises(UserError, match="another architecture"):
+        Training(second.settings, CloudSet(made, SIZE, replace(CONFIG, outputs=CONFIG.outputs + 1)), CPU)
+    with pytest.raises(UserError, match="of the kind embedding, not heatmap"):
+        training(made, "heatmap", init=path)
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 

@@ -16,9 +16,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.iseg3d.dataset import CloudSet, CloudSettings
 from models.iseg3d.losses import EmbeddingLoss
+from models.points.embedding import load_network
 from models.points.pointnet2 import Plan, PointNet2, PointNet2Config
 from utils.device import choose_device, fast_autocast
-from utils.files import save_torch
+from utils.errors import UserError
+from utils.files import digest, save_torch
 from utils.options import RATE, SEED, option, positive_int
 from utils.progress import Progress, Step, silent
 from utils.training import Saver, check_loss, cosine, restored, resumable, set_rate
@@ -40,6 +42,7 @@ class TrainSettings(CloudSettings):
     steps: int = option(4000, "of the training", type=positive_int)
     batch_size: int = option(8, "clouds in a step", type=positive_int)
     learning_rate: float = option(1e-3, "of Adam at the start; a cosine ends it", within=RATE)
+    init: Path | None = option(None, "begin with these exported weights, not at random", metavar="FILE")
     overwrite: bool = option(False, "start over instead of resuming")
     seed: int = option(0, "of the training; of the points on the mesh", within=SEED, group="options")
     device: str = option("auto", "auto, cpu or cuda; auto takes CUDA where there is a GPU")
@@ -63,6 +66,7 @@ class TrainSettings(CloudSettings):
             "learning_rate": self.learning_rate,
             "jitter": JITTER,
             "seed": self.seed,
+            **({} if self.init is None else {"init": digest(self.init.read_bytes())}),
         }
 
 
@@ -162,7 +166,7 @@ class Training:
     def __init__(self, settings: TrainSettings, clouds: CloudSet, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.clouds, self.device = settings, clouds, device
-        self.network = PointNet2(clouds.config).to(device)
+        self.network = _first_network(settings, clouds.config).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.loss = EmbeddingLoss()
         self.done = 0
@@ -274,6 +278,15 @@ class Training:
         encode = ENCODINGS[self.settings.network]
         maps = [encode(points, index, sign) for points, (index, sign) in zip(batch.split(batch.points), asked)]
         return torch.cat(maps)
+
+
+def _first_network(settings: TrainSettings, config: PointNet2Config) -> PointNet2:
+    if settings.init is None:
+        return PointNet2(config)
+    network = load_network(settings.init, settings.network)
+    if network.config != config:
+        raise UserError(f"{settings.init} holds a network of another architecture; train without --init")
+    return network
 
 
 def exported(training: Training) -> dict[str, Any]:
