@@ -494,6 +494,25 @@ def test_the_clicked_component_is_a_reading_unless_it_is_a_crumb_or_everything()
     assert Components(np.zeros(1000, np.int64), components.area).beside(parts, 5) is parts, "everything"
 
 
+def test_what_is_expected_of_an_answer_to_a_click_is_how_far_it_is_the_parts_that_hold_it(segmenter):
+    answers, node = segmenter.prepared.answers, 40
+    parts, area = answers.tree.parts_at(node), answers.graph.area
+    assert parts.selected[:, node].all() and parts.weight.sum() == pytest.approx(1)
+
+    def slow(selected):
+        each = [area[selected & part].sum() / area[selected | part].sum() for part in parts.selected]
+        return np.average(each, weights=parts.weight)
+
+    answer = answers.single(node)
+    clicks = np.array([node]), np.array([True])
+    rungs, default = answers.ladder(*clicks)
+    for found in (answer, rungs):
+        assert found.shown.tolist() == pytest.approx([slow(row) for row in found.logits > 0], abs=1e-5)
+    assert rungs.shown[default] == pytest.approx(answer.shown[1], abs=1e-5) and answer.shown.dtype == np.float32
+    alone = replace(answers, tree=None)
+    assert alone.single(node).expected is None and alone.ladder(*clicks)[0].expected is None
+
+
 def test_the_ladder_of_a_click_holds_its_default_answer_and_that_of_several_is_the_candidates(segmenter):
     faces, signs = np.array([120]), np.array([True])
     ladder = segmenter.face_ladder(faces, signs)

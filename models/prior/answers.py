@@ -99,8 +99,8 @@ class NodeAnswers:
         parts = self.components.beside(self.tree.parts_at(node, MEANT), node) if self.tree else None
         if parts and facet is not None:
             parts = parts.beside(facet)
-        rungs, expected, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
-        return NodeAnswer(rungs, expected), row
+        rungs, support, row = self.votes.ladder(node, logits, quality, default.logits[1], parts)
+        return NodeAnswer(rungs, support, self._expected(rungs > 0, node)), row
 
     def _in_order(self, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The first is a positive one; each other one corrects what those before it got."""
@@ -114,7 +114,16 @@ class NodeAnswers:
         taught = self._taught  # a trusted teacher knows better than components do, a certain one than parts, too
         parts = self.tree.parts_at(node) if self.tree and not (taught and taught.lifted.certain) else None
         answer = NodeAnswer(*self.votes.elect(node, logits, quality, parts))
-        return answer if taught else self.components.instead_of(answer, node)
+        if taught:
+            return answer
+        answer = self.components.instead_of(answer, node)
+        return replace(answer, expected=self._expected(answer.logits > 0, node))
+
+    def _expected(self, selected: np.ndarray, node: int) -> np.ndarray | None:
+        """(R,) float32 IoU of selections (R, N) bool with what a click means; None where parts do not say it."""
+        if self.tree is None or self._taught:
+            return None
+        return self.tree.parts_at(node).match(selected, self.graph.area).astype(np.float32)
 
     def _corrected(self, before: NodeAnswer, nodes: np.ndarray, positive: np.ndarray) -> NodeAnswer:
         """The answer `before`, corrected by the last of the clicks."""
@@ -125,7 +134,8 @@ class NodeAnswers:
         asking = self.asking(before, nodes, positive, self._earlier(nodes, positive))
         readings = self.terrain.readings(asking)
         row, expected = self.judge.choose(self.terrain.describe(readings, asking), readings.allowed)
-        answer = replace(readings.answer(row, asking), expected=expected)
+        answer = readings.answer(row, asking)
+        answer = replace(answer, expected=np.array([answer.quality[0], expected, answer.quality[2]], dtype=np.float32))
         if len(nodes) > 2:  # later, clicks have said more of what is meant
             return answer
         embedding, _ = self.terrain.likeness

@@ -27,18 +27,16 @@ TAUGHT_SHARE = 0.9  # of the votes on several clicks, beside the network's own a
 @dataclass(frozen=True, eq=False)
 class NodeAnswer:
     """logits (3, N) float32, ascending (finer, default, coarser); quality (3,) float32, the IoU expected of each by the
-    network, or how far those who vote on it agree; expected: of the default, by the judge that chose it."""
+    network, or how far those who vote on it agree; expected (3,): the same by who knows better, parts or the judge."""
 
     logits: np.ndarray
     quality: np.ndarray
-    expected: float | None = None
+    expected: np.ndarray | None = None
 
     @property
     def shown(self) -> np.ndarray:
         """(3,) float32, what a person is told of how good each is."""
-        if self.expected is None:
-            return self.quality
-        return np.array([self.quality[0], self.expected, self.quality[2]], dtype=np.float32)
+        return self.quality if self.expected is None else self.expected
 
     @property
     def selected(self) -> np.ndarray:

@@ -35,6 +35,11 @@ class Parts:
     selected: np.ndarray
     weight: np.ndarray
 
+    def match(self, selected: np.ndarray, area: np.ndarray) -> np.ndarray:
+        """(R,) mean IoU of selections (R, N) bool with them, by weight: what is expected of it as the answer to a click
+        that they hold. area (N,)"""
+        return pairwise_iou(selected, self.selected, area) @ self.weight
+
     def beside(self, other: np.ndarray) -> Parts:
         """With another selection (N,) bool, that what the mesh is made of has at the click."""
         return Parts(np.vstack([self.selected, other]), np.append(self.weight, BESIDE_PARTS))
@@ -114,8 +119,7 @@ class Votes:
         ballot = self.ballot(node, logits[int(quality.argmax())] > 0, holders, quality)
         by_parts = np.zeros(len(answers))
         if parts is not None:
-            weight = BY_PARTS * ballot.votes.sum() * parts.weight
-            by_parts = pairwise_iou(answers, parts.selected, self.area) @ weight
+            by_parts = BY_PARTS * ballot.votes.sum() * parts.match(answers, self.area)
 
         def logits_of(row: int) -> np.ndarray:
             return logits[row - len(holders)] if row >= len(holders) else self.row(int(holders[row]))
