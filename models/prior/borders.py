@@ -1,4 +1,4 @@
-"""From nodes to clean selections on faces: borders at creases, no stray pieces or small holes, clicks obeyed."""
+"""From nodes to clean selections on faces: borders at creases, flat pieces whole, no crumbs or holes, clicks obeyed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from models.prior.flat import FlatPieces
 from models.prior.grains import MOST_ELEMENTS, Elements, FaceBand, Grains, at_places
 from models.prior.nodes import Patches
 from utils.geometry.graphs import Regions, symmetric
@@ -50,17 +51,22 @@ class Borders:
     def _regions(self) -> Regions:
         return Regions(self.grains.node if self.grains else self.patches.node, self.elements.pairs)
 
+    @cached_property
+    def _flat(self) -> FlatPieces:
+        return FlatPieces.of(self.patches.fine)
+
     def drawn(self, logits: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
         """Node logits (K, N) -> tidied probabilities (K, E) on the fine faces, for clicks on some of them."""
         if self._band is None or self.grains is None:
-            return np.stack([self.tidy(row, included, excluded) for row in self.on_elements(logits)])
+            rows = [self._flat.whole(row, included, excluded) for row in self.on_elements(logits)]
+            return np.stack([self.tidy(row, included, excluded) for row in rows])
         of_face, rows = self.grains.of_face, []
         for coarse, wanted in zip(self.on_elements(logits), np.clip(logits, -CLIP, CLIP)):
             tidied = self.tidy(coarse, of_face[included], of_face[excluded])
             faces = self._band.beside(tidied > 0.5)
             faces = faces[(tidied == coarse)[of_face[faces]]]  # what was tidied away stays so
             places = at_places(self.patches, self.patches.fine.centroid[faces], self.patches.node[faces])
-            row = self._band(tidied, _probability(places @ wanted), faces)
+            row = self._flat.whole(self._band(tidied, _probability(places @ wanted), faces), included, excluded)
             rows.append(obey(np.clip(row, 0.0, 1.0), included, excluded))
         return np.stack(rows)
 

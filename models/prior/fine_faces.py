@@ -53,7 +53,11 @@ class FineFaces:
     @cached_property
     def facets(self) -> np.ndarray:
         """(E,) int64, the piece of even surface that each face is in: what edges of more than `EVEN` bound."""
-        even = np.abs(self.turn[: self.surface_pairs]) < EVEN
+        return self.within(EVEN)
+
+    def within(self, turn: float) -> np.ndarray:
+        """(E,) int64, the piece of surface that each face is in, bounded by edges that turn by so many radians."""
+        even = np.abs(self.turn[: self.surface_pairs]) < turn
         return pieces(np.ones(len(self), dtype=bool), self.pairs[: self.surface_pairs][even]).astype(np.int64)
 
     def without_scene(self) -> None:
