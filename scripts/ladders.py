@@ -1,6 +1,6 @@
 """What single clicks on meshes may mean: a row a click, its nested answers from small to large.
 
-Under each: the share of the surface, how much of the votes agrees (0 to 1), and which is the default.
+Under each: the share of the surface, the match expected of it (0 to 1), and which is the default.
 
 Clicks are at the innermost vertices of the largest proposed parts, where a person who wants the part would click.
 """
@@ -43,7 +43,7 @@ def innermost_clicks(tree: PartTree, count: int) -> list[int]:
 
 
 def ladder_row(segmenter: Segmenter, pictures: MeshPictures, vertex: int, side: int) -> list[Panel]:
-    """A picture for each answer to one click: what share of the area it selects, and how much of the votes agrees."""
+    """A picture for each answer to one click: what share of the area it selects, and what match is expected."""
     mesh, clicks = segmenter.mesh, Clicks.from_lists([vertex])
     face = int(np.flatnonzero((mesh.faces == vertex).any(axis=1))[0])
     ladder = segmenter.face_ladder(np.array([face]), np.array([True]))
