@@ -554,7 +554,7 @@ def test_rungs_that_are_one_or_nothing_on_faces_are_left_out_and_the_even_face_i
     ladder = PriorSegmenter(replace(shipped.prepared, answers=told)).face_ladder(np.array([click]), np.array([True]))
     expected = [head & top, head, np.ones(mesh.num_faces, dtype=bool)]
     assert np.array_equal(ladder.probability > 0.5, expected) and ladder.default == 1
-    assert ladder.quality.tolist() == pytest.approx([0.1, 0.3, 0.4])
+    assert ladder.quality.tolist() == pytest.approx([0.1, 0.3, 0.5]), "of rungs drawn alike the best"
 
 
 def test_the_clicked_component_is_a_rung_though_no_answer_is_that(shipped):

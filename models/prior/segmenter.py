@@ -292,9 +292,13 @@ class PriorSegmenter(Segmenter):
         nested = _nested(rows, default)
         size = (nested > 0.5) @ area
         kept = (size >= SPLINTER * area.sum()) & ~np.isclose(size, size[default], rtol=SAME_SIZE)
-        kept[1:] &= ~np.isclose(size[1:], size[:-1], rtol=SAME_SIZE)
+        again, expected = np.isclose(size[1:], size[:-1], rtol=SAME_SIZE), answer.shown.copy()
+        kept[1:] &= ~again
         kept[default] = True
-        return Candidates(nested[kept], answer.shown[kept], int(kept[:default].sum()))
+        for place in np.flatnonzero(again)[::-1]:  # of two that are drawn alike the better one was meant
+            if place != default:
+                expected[place] = max(expected[place], expected[place + 1])
+        return Candidates(nested[kept], expected[kept], int(kept[:default].sum()))
 
     def _facet(self, face: int) -> np.ndarray | None:
         """(E,) bool, the even piece of surface around a fine face; None if it is a crumb or nearly everything."""
