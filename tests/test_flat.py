@@ -25,7 +25,7 @@ def flat(boxes) -> FlatPieces:
 
 def test_the_flat_pieces_of_boxes_are_their_sides(boxes, flat):
     side = np.abs(boxes.normal).argmax(axis=1) * 4 + (boxes.normal.sum(axis=1) > 0) * 2 + (boxes.parent >= 192)
-    assert flat.count == 12 and np.array_equal(flat.face, np.arange(len(boxes)))
+    assert flat.count == len(np.unique(side)) == 12 and np.array_equal(flat.face, np.arange(len(boxes)))
     assert len(np.unique(np.stack([flat.piece, side]), axis=1).T) == 12, "one side each"
     assert np.array_equal(flat.area, boxes.area)
 

@@ -26,8 +26,9 @@ TAUGHT_SHARE = 0.9  # of the votes on several clicks, beside the network's own a
 
 @dataclass(frozen=True, eq=False)
 class NodeAnswer:
-    """logits (3, N) float32, ascending (finer, default, coarser); quality (3,) float32, the IoU expected of each by the
-    network, or how far those who vote on it agree; expected (3,): the same by who knows better, parts or the judge."""
+    """logits (K, N) float32, ascending: finer, default and coarser, or the rungs of a ladder; quality (K,) float32, the
+    IoU expected of each by the network, or how far those who vote on it agree; expected (K,): by who knows better, the
+    parts of the mesh or the judge."""
 
     logits: np.ndarray
     quality: np.ndarray
@@ -35,7 +36,7 @@ class NodeAnswer:
 
     @property
     def shown(self) -> np.ndarray:
-        """(3,) float32, what a person is told of how good each is."""
+        """(K,) float32, what a person is told of how good each is."""
         return self.quality if self.expected is None else self.expected
 
     @property
