@@ -56,7 +56,7 @@ class Borders:
         return FlatPieces.of(self.patches.fine)
 
     def drawn(self, logits: np.ndarray, included: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-        """Node logits (K, N) -> tidied probabilities (K, E) on the fine faces, flat pieces whole, for clicks on some."""
+        """Node logits (K, N) -> tidied probabilities (K, E) on the fine faces, flat pieces whole, and clicks obeyed."""
         if self._band is None or self.grains is None:
             rows = [self._flat.whole(row, included, excluded) for row in self.on_elements(logits)]
             return np.stack([self.tidy(row, included, excluded) for row in rows])
