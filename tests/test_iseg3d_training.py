@@ -448,11 +448,13 @@ def test_a_training_begins_with_the_weights_it_is_given(made, tmp_path):
     second = training(made, steps=1, init=path)
     held = load_torch(path)["network"]
     assert all(torch.equal(value, held[name].to(value.dtype)) for name, value in second.network.state_dict().items())
-    assert second.settings.record != training(made, steps=1).settings.record
+    assert second.record != training(made, steps=1).record
     with pytest.raises(UserError, match="another architecture"):
         Training(second.settings, CloudSet(made, SIZE, replace(CONFIG, outputs=CONFIG.outputs + 1)), CPU)
     with pytest.raises(UserError, match="of the kind embedding, not heatmap"):
         training(made, "heatmap", init=path)
+    path.unlink()
+    assert exported(second)["settings"] == second.state()["settings"] == second.record
 
 
 # --- the command line -----------------------------------------------------------------------------

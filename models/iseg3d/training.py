@@ -167,6 +167,7 @@ class Training:
         torch.manual_seed(settings.seed)
         self.settings, self.clouds, self.device = settings, clouds, device
         self.network = _first_network(settings, clouds.config).to(device)
+        self.record = settings.record  # read once: the file of the first weights may go
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.loss = EmbeddingLoss()
         self.done = 0
@@ -177,7 +178,7 @@ class Training:
     def state(self) -> dict[str, Any]:
         """For the checkpoint."""
         return {
-            "settings": self.settings.record,
+            "settings": self.record,
             "clouds": self.clouds_digest,
             "config": self.network.config.to_dict(),
             "network": self.network.state_dict(),
@@ -295,7 +296,7 @@ def exported(training: Training) -> dict[str, Any]:
     return {
         "network": {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
         "config": training.network.config.to_dict(),
-        "settings": training.settings.record,
+        "settings": training.record,
         "steps": training.done,
         "minutes": round(training.seconds / 60, 1),
         "log": training.log[:: max(1, len(training.log) // 200)],
