@@ -1,4 +1,4 @@
-"""How far further clicks reach: what a correction changes, and which clicks are wishes for parts of their own."""
+"""Further clicks: how far a correction reaches, and answers that each correct the one before."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from utils.files import Recent
-from utils.geometry.graphs import pieces
 
 Answer = TypeVar("Answer")
-MOST_ASKED = 512  # parts times negative clicks, which all have to be asked for each part
 NEAREST = 0.02  # within which a correction counts in any case; the object has radius 1
 
 
@@ -27,24 +25,6 @@ def near_click(selected: np.ndarray, away: np.ndarray, positive: bool, reach: fl
     if agrees[away.argmin()] or not agrees.any():
         return None
     return away <= reach * away[agrees].min() + NEAREST
-
-
-def wished_parts(
-    selected: np.ndarray, clicked: np.ndarray, positive: np.ndarray, pairs: np.ndarray
-) -> list[np.ndarray]:
-    """The clicks (C,) bool of each part that is wished for, with all the negative ones; one if all are for the same.
-
-    Positive clicks whose selections do not touch are wishes for several parts; one that corrects a selection touches
-    it. Where that would be too many answers, all are for the same.
-    selected (N,) bool: the answer to all; clicked (C,) int64, positive (C,) bool; pairs (E, 2) adjacent elements.
-    """
-    selected = selected.copy()
-    selected[clicked[positive]] = True
-    group = pieces(selected, pairs)[clicked]
-    parts = np.unique(group[positive])
-    if len(parts) * int((~positive).sum()) > MOST_ASKED:
-        return [np.ones(len(clicked), dtype=bool)]
-    return [~positive | (group == part) for part in parts]
 
 
 def first_positive_first(clicked: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

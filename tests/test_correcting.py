@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.corrections import MOST_ASKED, NEAREST, InOrder, near_click, wished_parts
+from models.corrections import NEAREST, InOrder, near_click
 from models.iseg import correcting
 from models.iseg.checkpoint import DecoderCheckpoint
 from models.iseg.correcting import KEPT, NEARER, OWN, REACH, ROOM, SURE, UNSURE, Correcting, Voters
@@ -162,13 +162,41 @@ def test_a_click_on_what_is_selected_already_changes_little(ball):
     assert np.array_equal(after > 0.5, before > 0.5)
 
 
-def test_clicks_far_apart_are_wishes_for_several_parts(ball):
+def test_a_click_whose_own_answer_stands_apart_adds_it(ball):
     mesh, decode, _ = ball
     answers = correcting_of(mesh, decode)
     low, high = int(mesh.normalized[:, 1].argmin()), int(mesh.normalized[:, 1].argmax())
     each = [answers(np.array([vertex]), np.array([True])) for vertex in (low, high)]
     both = answers(np.array([low, high]), np.array([True, True]))
     assert np.array_equal(both > 0.5, (each[0] > 0.5) | (each[1] > 0.5))
+
+
+def test_a_correction_of_one_part_takes_nothing_from_one_apart(ball):
+    mesh, decode, _ = ball
+    answers = correcting_of(mesh, decode)
+    low, high = int(mesh.normalized[:, 1].argmin()), int(mesh.normalized[:, 1].argmax())
+    both = answers(np.array([low, high]), np.array([True, True])) > 0.5
+    upper = mesh.normalized[:, 1] > 0
+    beside = int(np.flatnonzero(both & upper)[mesh.normalized[both & upper, 1].argmin()])
+    corrected = answers(np.array([low, high, beside]), np.array([True, True, False])) > 0.5
+    assert not corrected[beside] and corrected[high]
+    assert corrected[both & ~upper].all()
+
+
+def test_a_click_whose_own_answer_touches_the_selection_corrects_it(ball):
+    mesh, decode, _ = ball
+    answers, asked = correcting_of(mesh, decode), []
+    counted = correcting_of(mesh, lambda *clicks: asked.append(len(clicks[0])) or decode(*clicks))
+    first = int(mesh.normalized[:, 1].argmin())
+    selected = answers(np.array([first]), np.array([True])) > 0.5
+    away = np.linalg.norm(mesh.normalized - mesh.normalized[first], axis=1)
+    outside = int(np.flatnonzero(~selected)[away[~selected].argmin()])
+    asked.clear()
+    counted(np.array([first, outside]), np.array([True, True]))
+    assert 2 in asked  # the decoder is asked about both together
+    asked.clear()
+    counted(np.array([first, int(mesh.normalized[:, 1].argmax())]), np.array([True, True]))
+    assert 2 not in asked
 
 
 def test_the_order_of_clicks_before_the_first_positive_one_does_not_matter(ball):
@@ -216,21 +244,6 @@ def test_a_correction_reaches_as_far_as_the_border_that_it_moves():
     assert near_click(~selected, away, True, 1.5) is None
     assert near_click(np.zeros(6, dtype=bool), away, True, 1.5) is None
     assert NEAREST < 0.1
-
-
-def test_clicks_are_grouped_by_the_selections_that_touch():
-    line = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]])
-    selected = np.array([True, True, False, False, True, True])
-    clicked, positive = np.array([0, 1, 5, 3]), np.array([True, True, True, False])
-    assert [part.tolist() for part in wished_parts(selected, clicked, positive, line)] == [
-        [True, True, False, True],
-        [False, False, True, True],
-    ]
-    assert len(wished_parts(np.ones(6, dtype=bool), clicked, positive, line)) == 1
-    # of 2 parts each negative click would have to be asked twice
-    many = np.r_[clicked, np.full(MOST_ASKED // 2 - 1, 3)]
-    assert len(wished_parts(selected, many, np.arange(len(many)) < 3, line)) == 2
-    assert [part.all() for part in wished_parts(selected, np.r_[many, 3], np.arange(len(many) + 1) < 3, line)] == [True]
 
 
 def test_fewer_are_asked_on_a_larger_mesh(ball, monkeypatch):

@@ -3,7 +3,7 @@
 The decoder answers every set of clicks anew, so that a correction may undo what was right elsewhere, and a click beside
 a border hears less than one in the middle. It is therefore asked once for clicks all over the mesh, after its training.
 Where it is unsure, or has been sure of what was wrong, a place nearer to what was included than to what was excluded is
-more likely to be meant.
+more likely to be meant. A positive click whose own answer stands apart from the selection is a wish for one part more.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.corrections import InOrder, first_positive_first, near_click, wished_parts
+from models.corrections import InOrder, first_positive_first, near_click
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
 from utils.selection import obey
 
-ANSWERS_VERSION = 4  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 5  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
@@ -118,18 +118,10 @@ class Correcting:
 
     def __call__(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(V,) float32 probability for clicks (C,) int64, (C,) bool, of which some are positive; all are obeyed."""
-        logits = self._in_order(*first_positive_first(vertices, positive))
-        if positive.sum() > 1:
-            parts = wished_parts(logits > 0, vertices, positive, self.mesh.edges)
-            if len(parts) > 1:
-                each = [self._in_order(*first_positive_first(vertices[part], positive[part])) for part in parts]
-                logits = np.max(each, axis=0)
+        in_order = first_positive_first(vertices, positive)
+        logits = self._answers(*in_order, self._first, self._corrected).nearer()
         probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
         return obey(probability, vertices[positive], vertices[~positive])
-
-    def _in_order(self, vertices: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """(V,) logits; the first click is positive, each other one corrects what those before it got."""
-        return self._answers(vertices, positive, self._first, self._corrected).nearer()
 
     def _first(self, vertex: int) -> _Held:
         """The answer to one click, by vote."""
@@ -140,8 +132,21 @@ class Correcting:
         """An answer, corrected by the last of the clicks."""
         clicked, includes = int(vertices[-1]), bool(positive[-1])
         distances = self.distances(clicked)
-        after = _logits(self.decode(vertices, positive))
-        return held.joined(_moved(held.logits, after, distances[:, 0], includes), clicked, distances[:, 1], includes)
+        logits = self._with_another_part(held, clicked) if includes else None
+        if logits is None:
+            after = _logits(self.decode(vertices, positive))
+            logits = _moved(held.logits, after, distances[:, 0], includes)
+        return held.joined(logits, clicked, distances[:, 1], includes)
+
+    def _with_another_part(self, held: _Held, clicked: int) -> np.ndarray | None:
+        """(V,) logits of an answer and of that to a further click alone; None where the two touch."""
+        selected = held.nearer() > 0
+        if selected[clicked]:
+            return None
+        alone = self._answers(np.array([clicked]), np.array([True]), self._first, self._corrected).logits
+        part, (first, second) = alone > 0, self.mesh.edges.T
+        meets = (part & selected).any() or ((part[first] & selected[second]) | (part[second] & selected[first])).any()
+        return np.maximum(held.logits, alone) if part.any() and not meets else None
 
 
 def _moved(before: np.ndarray, after: np.ndarray, away: np.ndarray, includes: bool) -> np.ndarray:
