@@ -9,7 +9,7 @@ import torch
 from models.corrections import NEAREST, InOrder, near_click
 from models.iseg import correcting
 from models.iseg.checkpoint import DecoderCheckpoint
-from models.iseg.correcting import KEPT, NEARER, OWN, REACH, ROOM, SURE, UNSURE, Correcting, Voters
+from models.iseg.correcting import ASIDE, KEPT, NEARER, OWN, REACH, ROOM, SURE, UNSURE, Correcting, Voters
 from models.iseg.decoders import build_network
 from models.iseg.segmenter import DecoderSegmenter
 from utils.errors import UserError
@@ -55,20 +55,35 @@ def test_voters_are_asked_one_by_one_all_over_the_mesh(ball):
     assert chance(voters.logits[0] * SURE / 127) == pytest.approx(first, abs=0.01)
 
 
-def test_a_first_click_is_answered_by_the_clicks_that_hold_it_and_that_it_holds(ball):
+def test_a_first_click_is_answered_by_the_clicks_that_hold_it(ball):
     mesh, _, _ = ball
     rng = np.random.default_rng(0)
     logits = rng.integers(-127, 128, (20, mesh.num_vertices), dtype=np.int8)
     voters = Voters(rng.permutation(mesh.num_vertices)[:20], logits)
     own, clicked, area = rng.normal(size=mesh.num_vertices), 3, mesh.vertex_areas
+
+    def overlap(first, second):
+        return area[(first > 0) & (second > 0)].sum() / area[(first > 0) | (second > 0)].sum()
+
+    holders = [(vertex, answer) for vertex, answer in zip(voters.vertices, logits.astype(float)) if answer[clicked] > 0]
+    everybody = [answer for _, answer in holders] + [own]
     total, weights = np.zeros(len(own)), 0.0
-    for vertex, answer in zip(voters.vertices, voters.logits.astype(float)):
-        if answer[clicked] > 0 and own[vertex] > 0:
-            both = area[(answer > 0) & (own > 0)].sum() / area[(answer > 0) | (own > 0)].sum()
-            total, weights = total + both**3 * answer * SURE / 127, weights + both**3
-    assert weights > 0
+    for vertex, answer in holders:
+        agreement = np.mean([overlap(answer, other) for other in everybody])
+        weight = overlap(answer, own) ** 3 if own[vertex] > 0 else ASIDE * agreement**3
+        total, weights = total + weight * answer * SURE / 127, weights + weight
+    assert {own[vertex] > 0 for vertex, _ in holders} == {True, False}
     expected = OWN * own + (1 - OWN) * total / weights
-    assert voters.elect(own, clicked, area) == pytest.approx(expected)
+    assert voters.elect(own, clicked, area) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_splinter_is_outvoted_by_the_clicks_around_it(ball):
+    mesh, _, _ = ball
+    part = mesh.normalized[:, 1] > 0
+    around = np.flatnonzero(part)[:9]
+    voters = Voters(around[1:], np.where(part, 100, -100).astype(np.int8)[None].repeat(8, axis=0))
+    splinter = np.where(np.arange(mesh.num_vertices) == around[0], 2.0, -2.0)
+    assert np.array_equal(voters.elect(splinter, int(around[0]), mesh.vertex_areas) > 0, part)
 
 
 def test_a_click_that_no_other_holds_keeps_its_own_answer(ball):

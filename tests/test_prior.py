@@ -59,7 +59,7 @@ from models.prior.segmenter import PriorSegmenter
 from models.prior.training import PriorTraining, TrainSettings, train, train_rounds
 from models.prior.tree import NodeTree
 from models.prior.views import SIGHT, NodeViews, fill_unseen, render_views
-from models.prior.votes import Parts, Votes, pairwise_iou
+from models.prior.votes import Parts, Votes
 from SAM_repo.teacher import load_teacher
 from scripts import train_prior
 from tests.fakes import FakeTeacher
@@ -70,6 +70,7 @@ from utils.files import Recent, load_json, load_npz, load_torch, save_npz, save_
 from utils.geometry.face_graph import FaceGraph
 from utils.geometry.mesh import Mesh
 from utils.output.export import save_colored_mesh
+from utils.selection import pairwise_iou
 
 
 @pytest.fixture(scope="module")

@@ -35,3 +35,11 @@ def iou(first: np.ndarray, second: np.ndarray, weights: np.ndarray | None = None
     else:
         intersection, union = float(weights[both].sum()), float(weights[either].sum())
     return intersection / union if union else 0.0
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """(A, B) area-weighted IoU of selections (A, N) and (B, N) bool; 0 for two empty ones."""
+    one, other = first.astype(np.float32), second.astype(np.float32)
+    both = (one * area) @ other.T
+    either = (one @ area)[:, None] + (other @ area)[None] - both
+    return both / np.maximum(either, 1e-9)

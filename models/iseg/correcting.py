@@ -17,12 +17,13 @@ from models.corrections import InOrder, first_positive_first, near_click
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
-from utils.selection import obey
+from utils.selection import obey, pairwise_iou
 
-ANSWERS_VERSION = 5  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 6  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
+ASIDE = 0.3  # what an answer counts whose click the own one does not hold
 REACH = 2.0  # of a correction (`near_click`)
 OBEYED, PUSHED = 0.8, 2.0  # so far, in the same distances, a click has its way, with at least this logit
 KEPT = 0.9  # weight of the answer so far away from a correction
@@ -55,18 +56,19 @@ class Voters:
         return cls(vertices, np.rint(np.stack(answers) * (127 / SURE)).astype(np.int8))
 
     def elect(self, own: np.ndarray, clicked: int, area: np.ndarray) -> np.ndarray:
-        """(V,) logits: the answer `own` to a click, and those of clicks inside it that hold the click themselves.
+        """(V,) logits: the answer `own` to a click, and those to other clicks that hold the click.
 
-        area (V,): of the surface around each vertex. Those that are most alike count most.
+        area (V,): of the surface around each vertex. Of clicks inside the own answer, those that are most like it count
+        most; of others, little, those that agree most with all. They decide where the own answer is a splinter.
         """
-        selected = own > 0
-        others = self.logits[(self.logits[:, clicked] > 0) & selected[self.vertices]]
-        held = others > 0
-        shared = held @ (area * selected)
-        weight = (shared / np.maximum(held @ area + area[selected].sum() - shared, 1e-12)) ** ALIKE
-        if weight.sum() <= 0:
+        held = self.logits[:, clicked] > 0
+        if not held.any():
             return own
-        mean = weight @ others / weight.sum()
+        others, inside = self.logits[held], own[self.vertices[held]] > 0
+        selected = np.vstack([others, own]) > 0
+        alike = pairwise_iou(selected, selected, area)[:-1]
+        weight = np.where(inside, alike[:, -1] ** ALIKE, ASIDE * alike.mean(axis=1) ** ALIKE)
+        mean = weight @ others / max(weight.sum(), 1e-12)
         return (OWN * own + (1 - OWN) * SURE / 127 * mean).astype(own.dtype)
 
 

@@ -11,8 +11,8 @@ from models.corrections import near_click
 from models.prior.inputs import Distances
 from models.prior.nodes import NodeGraph
 from models.prior.taught import LiftedMasks
-from models.prior.votes import pairwise_iou
 from utils.geometry.graphs import pieces
+from utils.selection import pairwise_iou
 
 # Agreement of the votes from which on corrections of an answer are local, and how far (`near_click`).
 TRUSTED, REACH = 0.8, 3.0

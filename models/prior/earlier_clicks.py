@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.prior.votes import pairwise_iou
+from utils.selection import pairwise_iou
 
 REMEMBERED = 5  # corrections that are looked back at
 MOST, TINY = 3.0, 1e-6  # ratios beyond `MOST` say no more

@@ -20,7 +20,8 @@ from models.prior.corrections import NodeAnswer, correct_locally
 from models.prior.earlier_clicks import EARLIER, Earlier, of_earlier_clicks
 from models.prior.inputs import FIRM, RADIUS, Distances, NodeTensors
 from models.prior.nodes import NodeGraph
-from models.prior.votes import LEVELS, Votes, pairwise_iou
+from models.prior.votes import LEVELS, Votes
+from utils.selection import pairwise_iou
 
 UNJUDGED, NETWORK, LOCAL, WHOLE, VOTED, NEAR = range(6)  # where a reading comes from
 SAME = 0.97  # IoU from which on two votes are one reading

@@ -25,7 +25,7 @@ from models.prior.points import embed_nodes
 from models.prior.taught import LiftedMasks, TaughtVotes
 from models.prior.tree import NodeTree, grow_tree
 from models.prior.views import IMAGE_SIZE, VIEWS, NodeViews, render_views
-from models.prior.votes import VOTERS, Votes, pairwise_iou
+from models.prior.votes import VOTERS, Votes
 from utils.clicks import Clicks
 from utils.errors import UserError
 from utils.files import digest, load_npz, save_npz
@@ -33,7 +33,7 @@ from utils.geometry.mesh import Mesh
 from utils.geometry.part_tree import PartTree
 from utils.progress import Progress, Step, silent
 from utils.segmenter import Candidates, Segmenter
-from utils.selection import obey
+from utils.selection import obey, pairwise_iou
 from utils.teacher import Teacher
 
 SAME_FACET = 0.75  # IoU on nodes from which on a rung is the facet that was clicked, and is drawn as that

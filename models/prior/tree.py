@@ -20,7 +20,8 @@ from scipy.spatial.distance import squareform
 from models.prior.inputs import NodeTensors
 from models.prior.joins import Association, Distance, LearnedDistance, Pieces, join_all
 from models.prior.nodes import NodeGraph
-from models.prior.votes import Parts, Votes, pairwise_iou
+from models.prior.votes import Parts, Votes
+from utils.selection import pairwise_iou
 
 # Chosen on the first two meshes of each Princeton category; docs/parts.md says how flat each optimum is.
 PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece

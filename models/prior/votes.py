@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from models.prior.inputs import FIRM
+from utils.selection import pairwise_iou
 
 VOTERS = 192
 LEVELS = 3  # finer, default, coarser
@@ -210,11 +211,3 @@ def _meant(
         for level, rows in zip((0, 2), apart)
     )
     return finer, default, coarser
-
-
-def pairwise_iou(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """(A, B) area-weighted IoU of selections (A, N) and (B, N) bool; 0 for two empty ones."""
-    one, other = first.astype(np.float32), second.astype(np.float32)
-    both = (one * area) @ other.T
-    either = (one @ area)[:, None] + (other @ area)[None] - both
-    return both / np.maximum(either, 1e-9)
