@@ -57,7 +57,7 @@ PRESETS = {
         _SPHERE,
         {"distillation": "collapsed"},
         {"percentage": 0.03, "max_clicks": 250, "n_views": 24, **_SINGLE},
-        {"architecture": "geometric", "loss": "lifted", "steps": 700},
+        {"architecture": "geometric", "loss": "lifted", "steps": 1400},
     ),
     # The decoder shipped for all meshes, refined on this one by single clicks all over it, seen from the front.
     "refine": Preset(

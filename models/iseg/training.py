@@ -35,7 +35,7 @@ class LiftedSettings:
     clickable       vertices that the simulated person may click
     """
 
-    steps: int = 700
+    steps: int = 1400
     sets_per_step: int = 32
     rows_per_set: int = 256
     learning_rate: float = 1e-3
