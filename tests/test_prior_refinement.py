@@ -192,6 +192,21 @@ def test_a_trusted_teacher_outvotes_the_prior_and_another_does_not():
     assert np.array_equal(elsewhere[1] > 0, PLACE < 10), "no mask holds the click"
 
 
+@pytest.mark.parametrize("part, moved", [(3, False), (6, True)])
+def test_a_teacher_that_only_advises_moves_to_what_is_alike(part, moved, monkeypatch):
+    own, quality = _rows(9, 10, 11), np.array([0.5, 0.9, 0.5], dtype=np.float32)
+    answers = np.stack([_rows(10, 10, 10), _rows(10, 10, 10), _rows(part, part, part)])
+    votes = Votes(np.array([0, 1, 2]), answers, np.full((3, 3), 0.9, np.float32), AREA)
+    masks = LiftedMasks(np.array([1, 2]), (_rows(part, part) > 0).astype(np.float32), 0.5)
+    taught = TaughtVotes.joining(votes, masks)
+    alone, _ = votes.elect(0, own, np.array([0.5, 1.0, 0.5], dtype=np.float32))
+    assert np.array_equal(alone[1] > 0, PLACE < 10)
+    advised, _ = taught.elect(0, own, quality)
+    assert np.array_equal(advised[1] > 0, PLACE < (part if moved else 10))
+    monkeypatch.setattr("models.prior.votes.NEAR", 0.0)
+    assert np.array_equal(taught.elect(0, own, quality)[0][1] > 0, PLACE < part)
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 def test_components_do_not_overrule_a_trusted_teacher(prepared, trusted):
     graph = prepared.patches.graph

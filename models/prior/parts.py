@@ -15,7 +15,7 @@ from models.prior.nodes import Patches
 from models.prior.tree import NodeTree
 from utils.geometry.part_tree import NodeInfo, Part, PartTree
 
-PARTS_VERSION = 3  # counts up where measured results would change
+PARTS_VERSION = 4  # counts up where measured results would change
 
 
 class PriorPartTree(PartTree):

@@ -39,7 +39,7 @@ from utils.teacher import Teacher
 SAME_FACET = 0.75  # IoU on nodes from which on a rung is the facet that was clicked, and is drawn as that
 SAME_SIZE = 0.03  # nested rungs whose areas differ by less are one
 SPLINTER = 0.002  # share of the area below which an answer is no rung of the ladder unless it is the default
-ANSWERS_VERSION = 17  # of what is made of the network's answers; counts up where measured results would change
+ANSWERS_VERSION = 18  # of what is made of the network's answers; counts up where measured results would change
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,7 +155,11 @@ class TaughtVotes(Votes):
             np.r_[(1 - share) * part[:-3] / part.sum(), taught, (1 - share) * part[-3:] / part.sum()]
             for part in (own.votes, own.cover)
         )
-        return Ballot(*joined)
+        votes, cover = joined
+        network = None
+        if not self.lifted.leads:
+            network = np.r_[own.votes[:-3], np.zeros(len(masks)), own.votes[-3:]] / own.votes.sum()
+        return Ballot(votes, cover, network)
 
 
 def diffused(values: np.ndarray, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ NESTED = 0.85  # share of the smaller of two rungs that lies in the larger, befo
 LEAST_GAIN = 0.005  # in the mean of the largest IoU, for which a rung is added
 CROWDED = 0.75  # power of what answers of a like size count together, by which each counts less for the rungs
 LIKE_SIZE = 1.2  # ratio of their areas, one standard deviation
+NEAR = 0.4  # IoU with what the network alone elects, above which a teacher that only advises may have its way
 APART = 1.1  # ratio of the areas from which on an answer counts as finer or coarser than another
 
 
@@ -48,10 +49,15 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Ballot:
-    """How much each of R candidates counts: votes (R,) on what a click means, cover (R,) on what else it may mean."""
+    """How much each of R candidates counts: votes (R,) on what a click means, cover (R,) on what else it may mean.
+
+    network (R,): the votes without a teacher's masks, where these only advise; what is meant then lies near what they
+    alone would elect
+    """
 
     votes: np.ndarray
     cover: np.ndarray
+    network: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +201,16 @@ class Votes:
         return rungs.astype(np.float32), expected.astype(np.float32), middle
 
 
+def _elected(
+    agreement: np.ndarray, votes: np.ndarray, others: np.ndarray | float, near: np.ndarray | None = None
+) -> int:
+    """Which of R answers has the highest mean IoU with the voters, votes (R,), and `others`; of those `near` (R,)."""
+    voters = np.flatnonzero(votes > 0)
+    support = agreement[:, voters] @ votes[voters] + others
+    candidates = voters if near is None else np.flatnonzero(near & (votes > 0))
+    return int(candidates[support[candidates].argmax()])
+
+
 def _meant(
     agreement: np.ndarray, size: np.ndarray, ballot: Ballot, others: np.ndarray | float = 0.0
 ) -> tuple[int, int, int]:
@@ -202,8 +218,11 @@ def _meant(
 
     others (R,): what other voters add to each as the default
     """
-    voters = np.flatnonzero(ballot.votes > 0)
-    default = int(voters[(agreement[:, voters] @ ballot.votes[voters] + others)[voters].argmax()])
+    near = None
+    if ballot.network is not None:
+        alone = _elected(agreement, ballot.network, others)
+        near = (agreement[alone] > NEAR) | (np.arange(len(size)) == alone)
+    default = _elected(agreement, ballot.votes, others, near)
     covered = np.maximum(agreement, agreement[default]) @ ballot.cover
     apart = np.flatnonzero(size < size[default] / APART), np.flatnonzero(size > size[default] * APART)
     finer, coarser = (
