@@ -202,9 +202,9 @@ def test_a_teacher_that_only_advises_moves_to_what_is_alike(part, moved, monkeyp
     alone, _ = votes.elect(0, own, np.array([0.5, 1.0, 0.5], dtype=np.float32))
     assert np.array_equal(alone[1] > 0, PLACE < 10)
     advised, _ = taught.elect(0, own, quality)
-    assert np.array_equal(advised[1] > 0, PLACE < (part if moved else 10))
+    assert np.array_equal(advised[1] > 0, (part if moved else 10) > PLACE)
     monkeypatch.setattr("models.prior.votes.NEAR", 0.0)
-    assert np.array_equal(taught.elect(0, own, quality)[0][1] > 0, PLACE < part)
+    assert np.array_equal(taught.elect(0, own, quality)[0][1] > 0, part > PLACE)
 
 
 @pytest.mark.parametrize("trusted", [True, False])

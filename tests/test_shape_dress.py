@@ -114,10 +114,10 @@ def test_a_dressed_face_has_the_label_of_the_nearest_face_before(shapes, dress):
         areas = np.linalg.norm(np.cross(*np.diff(shape.vertices[shape.faces], axis=1).transpose(1, 0, 2)), axis=1)
         source = rng.choice(len(areas), 40_000, p=areas / areas.sum())
         points = np.einsum("nc,ncd->nd", weight, shape.vertices[shape.faces[source]])
-        middle = result.vertices[result.faces].mean(axis=1)
-        near = KDTree(points).query(middle, k=8)[1]
+        asked = rng.choice(len(names), min(len(names), 10_000), replace=False)
+        near = KDTree(points).query(result.vertices[result.faces[asked]].mean(axis=1), k=8)[1]
         known = np.array(shape.names["part"])[shape.part[source]]
-        right = (known[near] == names[:, None]).any(axis=1).mean()
+        right = (known[near] == names[asked, None]).any(axis=1).mean()
         assert right > (0.8 if dress in ("blob", "decimated") else 0.93), f"{family}: {right:.2f}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from utils.geometry.face_graph import _sorted_with
-from utils.geometry.graphs import distinct_pairs, symmetric
+from utils.geometry.graphs import distinct_pairs, numbered_pairs, symmetric
 from utils.geometry.welding import weld
 
 
@@ -21,7 +21,9 @@ def test_places_are_numbered_in_lexicographic_order(count):
 def test_pairs_are_told_apart_as_numpy_does():
     pairs = np.random.default_rng(0).integers(0, 40, (900, 2))
     assert np.array_equal(distinct_pairs(pairs, 40), np.unique(np.sort(pairs, axis=1), axis=0))
-    assert distinct_pairs(pairs[:0], 40).shape == (0, 2)
+    each, number = numbered_pairs(pairs, 40)
+    assert np.array_equal(each, distinct_pairs(pairs, 40)) and np.array_equal(each[number], np.sort(pairs, axis=1))
+    assert distinct_pairs(pairs[:0], 40).shape == numbered_pairs(pairs[:0], 40)[0].shape == (0, 2)
     far = np.array([[70_000, 1], [1, 70_000], [2, 69_999]], dtype=np.int32)  # as one number too large for 32 bits
     assert distinct_pairs(far, 70_001).tolist() == [[1, 70_000], [2, 69_999]]
 

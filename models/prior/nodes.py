@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from models.prior.fine_faces import FineFaces, components, fine_faces
 from utils.geometry.geodesics import CONVEX_SHARE, CREASE_LENGTH, UNREACHABLE
-from utils.geometry.graphs import depth_inside, symmetric
+from utils.geometry.graphs import depth_inside, distinct_pairs, symmetric
 from utils.geometry.mesh import Mesh
 
 NODES = 1536
@@ -223,7 +223,7 @@ def _walls(fine: FineFaces, node: np.ndarray, center: np.ndarray, component: np.
     other = node[face]
     found &= (component[other] == component) & ((fine.normal[face] * way).sum(axis=1) > OPPOSITE)
     first = np.flatnonzero(found & (other != np.arange(len(other))))
-    return np.unique(np.sort(np.stack([first, other[first]], axis=1), axis=1), axis=0)
+    return distinct_pairs(np.stack([first, other[first]], axis=1), len(other))
 
 
 def _thickness(fine: FineFaces, center: np.ndarray, normal: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.geometry.graphs import distinct_pairs
 from utils.geometry.mesh import SIDES, Mesh
 from utils.geometry.welding import first_of_each
 
@@ -108,7 +109,7 @@ def _crossings(
     corners: np.ndarray, of_vertex: np.ndarray, held: np.ndarray, membership: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The edges (K, 2), ascending, that a border crosses, and where (K,), from 0 at the first end to 1."""
-    sides = np.unique(np.sort(corners[:, SIDES].reshape(-1, 2), axis=1), axis=0)
+    sides = distinct_pairs(corners[:, SIDES].reshape(-1, 2), len(of_vertex))
     own = of_vertex[sides]
     sides = sides[(own[:, 0] != own[:, 1]) & ~held[sides].any(axis=1)]
     (first, second), own = sides.T, of_vertex[sides].T

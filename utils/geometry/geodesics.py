@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
 from utils.files import Recent
-from utils.geometry.graphs import symmetric
+from utils.geometry.graphs import distinct_pairs, symmetric
 from utils.geometry.mesh import Mesh
 
 UNREACHABLE = 8.0  # stands for no path; longer than nearly all real ones, and finite for a network
@@ -129,7 +129,7 @@ def _touching(points: np.ndarray, used: np.ndarray, label: np.ndarray, reach: fl
     distance, index = KDTree(points[used]).query(points[used], k=neighbors)
     first, second = np.repeat(used, neighbors), used[index.reshape(-1)]
     chosen = (label[first] != label[second]) & (distance.reshape(-1) <= reach)
-    return np.unique(np.sort(np.stack([first[chosen], second[chosen]], axis=1), axis=1), axis=0)
+    return distinct_pairs(np.stack([first[chosen], second[chosen]], axis=1), len(points))
 
 
 def _join_lone(points: np.ndarray, used: np.ndarray, label: np.ndarray) -> np.ndarray:

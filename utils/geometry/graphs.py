@@ -29,6 +29,13 @@ def distinct_pairs(pairs: np.ndarray, size: int) -> np.ndarray:
     return np.stack([code >> bits, code & ((1 << bits) - 1)], axis=1)
 
 
+def numbered_pairs(pairs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`distinct_pairs`, and (N,) which of them each pair is."""
+    bits, ordered = size.bit_length(), np.sort(pairs.astype(np.int64, copy=False), axis=1)
+    code, number = np.unique((ordered[:, 0] << bits) | ordered[:, 1], return_inverse=True)
+    return np.stack([code >> bits, code & ((1 << bits) - 1)], axis=1), number
+
+
 def depth_inside(graph: sp.csr_matrix, pairs: np.ndarray, region: np.ndarray) -> np.ndarray:
     """(N,) distance of every element of `region` (N,) bool to the nearest one outside; 0 outside it.
 

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from scipy.spatial import KDTree
 from skimage.measure import marching_cubes
 
+from utils.geometry.graphs import distinct_pairs, numbered_pairs
 from utils.geometry.mesh import area_normals
 from utils.shapes.builder import LabelledMesh
 from utils.shapes.remesh import components, edges_of, vertex_normals
@@ -88,7 +89,7 @@ def slivers(shape: LabelledMesh, rng: np.random.Generator) -> LabelledMesh:
     for _ in range(int(rng.integers(2, 5))):
         edges = np.sort(edges_of(faces), axis=1)
         rows = np.tile(np.arange(len(faces)), 3)
-        _, edge = np.unique(edges, axis=0, return_inverse=True)
+        _, edge = numbered_pairs(edges, len(vertices))
         rank = rng.permutation(int(edge.max()) + 1)[edge]
         first = np.full(len(faces), len(rank))
         np.minimum.at(first, rows, rank)  # an edge is split where it comes first in all of its faces
@@ -157,8 +158,8 @@ def _quadrics(vertices: Array, faces: Array) -> Array:
     planes = [np.c_[normal, -(normal * corner[:, 0]).sum(1)]]
     owners, weights = [faces], [np.repeat(area[:, None], 3, axis=1)]
     edges = edges_of(faces)
-    _, edge, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    border = np.flatnonzero(count[edge] == 1)
+    _, edge = numbered_pairs(edges, len(vertices))
+    border = np.flatnonzero(np.bincount(edge)[edge] == 1)
     if len(border):
         ends = vertices[edges[border]]
         way = ends[:, 1] - ends[:, 0]
@@ -178,7 +179,7 @@ def _collapse(
     vertices: Array, quadric: Array, faces: Array, source: Array, owner: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Collapses the cheapest edges that are no neighbours of each other; changes `vertices` and `quadric` in place."""
-    edges = np.unique(np.sort(edges_of(faces), axis=1), axis=0)
+    edges = distinct_pairs(edges_of(faces), len(vertices))
     edges = edges[rng.random(len(edges)) < 0.6]  # one that is refused stands in the way of its neighbours but once
     edges = edges[(np.bincount(owner[faces[:, 0]], minlength=owner.max() + 1) > 12)[owner[edges[:, 0]]]]
     if not len(edges):
@@ -324,8 +325,7 @@ def _subdivided(shape: LabelledMesh, longest: float) -> tuple[Array, Array, Arra
     Edges are halved wherever they are too long, so that faces which share one stay joined."""
     vertices, faces, source = shape.vertices, shape.faces, np.arange(len(shape.faces))
     for _ in range(8):
-        edges = np.sort(edges_of(faces), axis=1)
-        unique, edge = np.unique(edges, axis=0, return_inverse=True)
+        unique, edge = numbered_pairs(edges_of(faces), len(vertices))
         long = np.linalg.norm(vertices[unique[:, 0]] - vertices[unique[:, 1]], axis=1) > longest
         if not long.any() or len(faces) + 2 * long.sum() > MOST_FACES:
             break
