@@ -118,7 +118,9 @@ def test_a_correction_moves_what_is_near_in_its_direction_and_little_elsewhere(b
     if not includes:
         refuted = np.log(before / (1 - before))[second] > UNSURE
         logits += NEARER / (1 + (logits / (UNSURE * (1 + refuted))) ** 2) * nearer_to_the_first(answers, 0, second)
-    assert after[~near] == pytest.approx(chance(logits)[~near], abs=1e-3)
+    alone = ~near & (after < 0.5) & (chance(logits) > 0.5)  # what the correction cut off from the first click
+    assert alone.sum() < 5 and not (alone[mesh.edges] & (after > 0.5)[mesh.edges[:, ::-1]]).any()
+    assert after[~near & ~alone] == pytest.approx(chance(logits)[~near & ~alone], abs=1e-3)
 
 
 def nearer_to_the_first(answers: Correcting, first: int, second: int) -> np.ndarray:
@@ -212,6 +214,19 @@ def test_a_click_whose_own_answer_touches_the_selection_corrects_it(ball):
     asked.clear()
     counted(np.array([first, int(mesh.normalized[:, 1].argmax())]), np.array([True, True]))
     assert 2 not in asked
+
+
+def test_what_hangs_together_with_no_positive_click_is_out(ball):
+    mesh, decode, _ = ball
+    low, high = int(mesh.normalized[:, 1].argmin()), int(mesh.normalized[:, 1].argmax())
+    twins = correcting_of(
+        mesh, lambda vertices, positive: np.maximum(*(decode(np.array([v]), positive[:1]) for v in (low, high)))
+    )
+    both = twins.voters.logits[0] > 0
+    found = twins(np.array([low]), np.array([True]))
+    part = both & (mesh.normalized[:, 1] < 0)
+    assert np.array_equal(found > 0.5, part) and found[both & ~part].max() < 0.1
+    assert np.array_equal(twins(np.array([low, high]), np.array([True, True])) > 0.5, both)
 
 
 def test_the_order_of_clicks_before_the_first_positive_one_does_not_matter(ball):

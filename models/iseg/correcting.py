@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.corrections import InOrder, first_positive_first, near_click
+from utils.geometry.graphs import pieces
 from utils.geometry.mesh import Mesh
 from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
 from utils.selection import obey, pairwise_iou
 
-ANSWERS_VERSION = 6  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 7  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
@@ -123,7 +124,14 @@ class Correcting:
         in_order = first_positive_first(vertices, positive)
         logits = self._answers(*in_order, self._first, self._corrected).nearer()
         probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return obey(probability, vertices[positive], vertices[~positive])
+        return self._tidied(obey(probability, vertices[positive], vertices[~positive]), vertices[positive])
+
+    def _tidied(self, probability: np.ndarray, included: np.ndarray) -> np.ndarray:
+        """(V,) where pieces of the selection without a positive click are as surely out as they were in."""
+        selected = probability > 0.5
+        piece = pieces(selected, self.mesh.edges)
+        stray = selected & ~np.isin(piece, piece[included])
+        return np.where(stray, np.minimum(1 - probability, np.float32(0.49)), probability)
 
     def _first(self, vertex: int) -> _Held:
         """The answer to one click, by vote."""
