@@ -229,6 +229,13 @@ def test_what_hangs_together_with_no_positive_click_is_out(ball):
     assert np.array_equal(twins(np.array([low, high]), np.array([True, True])) > 0.5, both)
 
 
+def test_a_part_of_several_components_stays_whole(two_boxes):
+    part = np.abs(two_boxes.normalized[:, 0]) < 0.3  # the handle, and the middle of the head
+    answers = correcting_of(two_boxes, lambda vertices, positive: np.where(part, 0.9, 0.1))
+    assert np.array_equal(answers(np.array([0]), np.array([True])) > 0.5, part)
+    assert part[:98].any() and part[98:].any()
+
+
 def test_the_order_of_clicks_before_the_first_positive_one_does_not_matter(ball):
     mesh, decode, _ = ball
     answers = correcting_of(mesh, decode)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from utils.geometry.sampling import farthest_point_sampling
 from utils.progress import Progress, silent, track
 from utils.selection import obey, pairwise_iou
 
-ANSWERS_VERSION = 7  # counts up where the same checkpoint gives other answers
+ANSWERS_VERSION = 8  # counts up where the same checkpoint gives other answers
 VOTERS, FEWEST, ASKED = 96, 24, 2_000_000  # clicks that are asked about: fewer of more vertices, ASKED answers in all
 SURE = 6.0  # logit from which a vertex counts as certain
 OWN, ALIKE = 0.3, 3.0  # weight of the click's own answer, and the power of the IoU that others are weighted by
@@ -63,13 +64,13 @@ class Voters:
         most; of others, little, those that agree most with all. They decide where the own answer is a splinter.
         """
         held = self.logits[:, clicked] > 0
-        if not held.any():
-            return own
         others, inside = self.logits[held], own[self.vertices[held]] > 0
         selected = np.vstack([others, own]) > 0
         alike = pairwise_iou(selected, selected, area)[:-1]
         weight = np.where(inside, alike[:, -1] ** ALIKE, ASIDE * alike.mean(axis=1) ** ALIKE)
-        mean = weight @ others / max(weight.sum(), 1e-12)
+        if weight.sum() <= 0:
+            return own
+        mean = weight @ others / weight.sum()
         return (OWN * own + (1 - OWN) * SURE / 127 * mean).astype(own.dtype)
 
 
@@ -127,11 +128,19 @@ class Correcting:
         return self._tidied(obey(probability, vertices[positive], vertices[~positive]), vertices[positive])
 
     def _tidied(self, probability: np.ndarray, included: np.ndarray) -> np.ndarray:
-        """(V,) where pieces of the selection without a positive click are as surely out as they were in."""
+        """(V,) where pieces of the selection without a positive click are as surely out as they were in.
+
+        Not on other components of the mesh than the clicked ones: a part may consist of several.
+        """
         selected = probability > 0.5
-        piece = pieces(selected, self.mesh.edges)
-        stray = selected & ~np.isin(piece, piece[included])
+        piece, component = pieces(selected, self.mesh.edges), self._component
+        stray = selected & np.isin(component, component[included]) & ~np.isin(piece, piece[included])
         return np.where(stray, np.minimum(1 - probability, np.float32(0.49)), probability)
+
+    @cached_property
+    def _component(self) -> np.ndarray:
+        """(V,) of the mesh, that each vertex is in."""
+        return pieces(np.ones(self.mesh.num_vertices, dtype=bool), self.mesh.edges)
 
     def _first(self, vertex: int) -> _Held:
         """The answer to one click, by vote."""
