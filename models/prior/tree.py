@@ -28,7 +28,7 @@ PIECE_HEIGHT = 0.1  # of average linkage up to which nodes are one piece
 MOST_PIECES = 256
 CRUMB = 0.001  # share of the area below which a detached bit of a piece goes to its neighbour
 MEANT = (0.2, 0.95)  # heights between which the part under a click is something that it may mean ...
-VOTING = (0.3, 0.8)  # ... and between which it votes on what it means by default; docs/prior.md
+VOTING = (0.3, 0.8)  # ... and between which it votes on what it means by default; docs/prior_trials.md
 
 
 @dataclass(frozen=True, eq=False)
