@@ -36,7 +36,9 @@ def mesh_file(tmp_path, two_boxes):
     return path
 
 
-def test_one_call_writes_the_answers_and_a_second_one_redoes_nothing(tmp_path, mesh_file, fake_teacher, capsys):
+def test_one_call_writes_the_answers_and_a_second_one_redoes_nothing(
+    tmp_path, mesh_file, fake_teacher, capsys, monkeypatch
+):
     out = tmp_path / "out dir"
     settings = PipelineSettings(obj_path=mesh_file, out_dir=out, device="cpu", queries=("120 -0", "7"))
     pipeline, heard = Pipeline(settings, SMALL, fake_teacher), []
@@ -62,6 +64,8 @@ def test_one_call_writes_the_answers_and_a_second_one_redoes_nothing(tmp_path, m
 
     trained = (out / "decoder" / "decoder_checkpoint.pth").stat().st_mtime_ns
     embedded, prompted = fake_teacher.embed_calls, fake_teacher.segment_calls
+    for picture in ("save_render_views", "save_contact_sheet"):  # which every query draws anew
+        monkeypatch.setattr(f"utils.output.figures.{picture}", lambda *_, **__: None)
     run_pipeline(settings, pipeline=pipeline)
     assert (fake_teacher.embed_calls, fake_teacher.segment_calls) == (embedded, prompted)
     assert (out / "decoder" / "decoder_checkpoint.pth").stat().st_mtime_ns == trained
