@@ -312,7 +312,7 @@ def table(icosphere, lifted):
 @pytest.mark.parametrize("architecture", ["geometric", "published"])
 def test_lifted_training_learns_the_half_that_was_clicked(architecture, icosphere, features, singles, table):
     training = _training(features, architecture)
-    settings = LiftedSettings(steps=80, sets_per_step=8, rows_per_set=64, learning_rate=3e-4)
+    settings = LiftedSettings(steps=50, sets_per_step=8, rows_per_set=32, learning_rate=5e-4)
     seen = table if architecture == "geometric" else None
     train_lifted(training, features, singles, _places(singles), seen, settings, lambda: None)
     assert np.mean(training.losses[-10:]) < 0.6 * np.mean(training.losses[:10])
