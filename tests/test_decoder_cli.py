@@ -199,7 +199,9 @@ def test_released_files_answer_as_published_on_the_command_line(work, tmp_path):
     assert not list(tmp_path.glob("selection_*"))
 
 
-def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys):
+def test_hard_answers_are_parts_and_labels(work, trained, tmp_path, capsys, monkeypatch):
+    # The 30 pictures are drawn in the test above.
+    monkeypatch.setattr("utils.output.figures.save_render_views", lambda path, *_: path.touch())
     for name in ("decoder_checkpoint.pth",):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     assert _ask(work, tmp_path, "--select_vertices", "7", "--hard", "1", "--show_spheres", "1") == 0

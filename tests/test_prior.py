@@ -112,7 +112,7 @@ def segmenter(two_boxes, weights) -> PriorSegmenter:
 @pytest.fixture(scope="module")
 def shipped(two_boxes) -> PriorSegmenter:
     """With the shipped weights and teacher."""
-    return PriorSegmenter.prepare(two_boxes, load_teacher("vit_t"), views=8, voters=48)
+    return PriorSegmenter.prepare(two_boxes, load_teacher("vit_t"), views=4, voters=48)
 
 
 # --- nodes --------------------------------------------------------------------------------------
