@@ -90,6 +90,23 @@ def test_queries_of_the_readme_answer(script, run, tmp_path, monkeypatch):
     assert list(tmp_path.glob("experiments/*/*/selection_*.seg"))
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)h][^)]*)\)", README))))
-def test_links_of_the_readme_lead_somewhere(link):
-    assert (ROOT / link).exists()
+def _anchors(page: Path) -> set[str]:
+    """What a link may name on a page of Markdown: its headings, as GitHub writes them, and what has an id."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_lead_somewhere(page):
+    """To files, and to the section that they name."""
+    broken = []
+    for link in set(re.findall(r"\]\(([^)\s]+)\)", page.read_text())):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in _anchors(target))):
+            broken.append(link)
+    assert not broken
