@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import decoder
+from decoder import DecoderSettings
 from interactive import InteractiveSettings
 from models.iseg.click_stage import SupervisionSettings
 from models.iseg.encoder_stage import EncoderSettings
@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text()
 DOORS = {
     "encoder.py": EncoderSettings,
     "data_generation.py": SupervisionSettings,
-    "decoder.py": decoder.DecoderSettings,
+    "decoder.py": DecoderSettings,
     "iseg3d.py": AnswerSettings,
     "interactive.py": InteractiveSettings,
     "scripts/pipeline.py": PipelineSettings,
@@ -44,26 +44,17 @@ def _commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-def _start(command: list[str]) -> None:
-    """As a process of its own."""
-    subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, timeout=300)
-
-
-def _call(command: list[str]) -> None:
-    """In this process. That decoder.py starts from another folder is shown in tests/test_decoder_cli.py."""
-    assert decoder.main(command[1:]) == 0
-
-
 def test_readme_is_short():
     lines = README.splitlines()
     assert len(lines) <= 100
     assert len(_blocks("python")[0].splitlines()) <= 8
 
 
-def test_python_of_the_readme_answers_and_exports(tmp_path, monkeypatch):
+def test_python_of_the_readme_answers_and_exports(tmp_path):
     shutil.copy(ROOT / "meshes" / "camel.obj", tmp_path / "my.obj")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(_blocks("python")[0], "README.md", "exec"), {})
+    code = _blocks("python")[0]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=300)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "selection_v120_v-45.glb",
         "selection_v120_v-45.seg",
@@ -77,16 +68,15 @@ def test_commands_of_the_readme_are_understood(command):
     assert settings.obj_path.suffix == ".obj"
 
 
-@pytest.mark.parametrize("script, run", (("decoder.py", _call), ("iseg3d.py", _start)), ids=("decoder.py", "iseg3d.py"))
-def test_queries_of_the_readme_answer(script, run, tmp_path, monkeypatch):
-    """Those that need no training, from another folder; how both start is the same, so one is started."""
+@pytest.mark.parametrize("script", ("decoder.py", "iseg3d.py"))
+def test_queries_of_the_readme_answer(script, tmp_path):
+    """Those that need no training, from another folder, as a process of their own."""
     command = next(
         c for c in _commands() if (c[0] == script and "--select_vertices" in c) or c[0] == script == "iseg3d.py"
     )
     shutil.copytree(ROOT / "meshes", tmp_path / "meshes", ignore=lambda _, names: set(names) - {"hammer.obj"})
     shutil.copy(tmp_path / "meshes" / "hammer.obj", tmp_path / "my.obj")
-    monkeypatch.chdir(tmp_path)
-    run(command)
+    subprocess.run([sys.executable, str(ROOT / script), *command[1:]], cwd=tmp_path, check=True, timeout=300)
     assert list(tmp_path.glob("experiments/*/*/selection_*.seg"))
 
 
@@ -99,7 +89,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+    "page", [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
 )
 def test_links_lead_somewhere(page):
     """To files, and to the section that they name."""
